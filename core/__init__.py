@@ -1,0 +1,12 @@
+"""MTCNN: joint face detection and alignment with three small cascaded networks.
+
+from mtcnn_gluon import Detector
+faces = Detector().detect("photo.jpg")   # faces.boxes (N, 4), faces.scores (N,), faces.landmarks (N, 5, 2)
+"""
+
+from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.faces import Faces
+from mtcnn_gluon.images import read_image
+
+__version__ = "0.1.0"
+__all__ = ["Detector", "Faces", "read_image", "__version__"]

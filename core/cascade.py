@@ -1,0 +1,168 @@
+"""The cascade of Zhang et al. (2016), section II-A: propose with P-Net, refine with R-Net, output with O-Net.
+
+Every function works on a batch of images at once and on plain arrays; the nets are behind the `Engine` protocol.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Sequence
+
+import numpy as np
+
+from mtcnn_gluon import boxes as box_ops
+from mtcnn_gluon import pyramid
+from mtcnn_gluon.boxes import BoxConvention
+from mtcnn_gluon.engines.base import Engine
+from mtcnn_gluon.faces import Faces
+from mtcnn_gluon.operators import crop_resize, grouped_nms, nms
+
+CROP_BATCH = 256  # crops that are held in memory at a time
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the cascade needs beside the nets.
+
+    Attributes:
+        min_face: side in pixels of the smallest face to look for.
+        factor: scale between neighbouring levels of the pyramid, in (0, 1).
+        thresholds: face probability in 0..1 that must be reached after P-, R- and O-Net.
+        nms: overlap in 0..1 allowed within a P-Net level, across levels, after R-Net (all over the union) and after O-Net
+            (over the smaller box).
+        mean, scale: nets see (pixel - mean) * scale.
+        box_convention: how P-Net's cells decode, see `boxes`.
+    """
+
+    min_face: float
+    factor: float
+    thresholds: tuple[float, float, float]
+    nms: tuple[float, float, float, float]
+    mean: float
+    scale: float
+    box_convention: BoxConvention
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Possible faces; row i of every array belongs to the same one, and `take` keeps it so.
+
+    Attributes:
+        image: (N,) index of the image in the batch.
+        boxes: (N, 4) float32 in image pixels.
+        scores: (N,) float32 in 0..1.
+    """
+
+    image: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, rows: np.ndarray) -> "Candidates":
+        """The candidates that indices or a mask pick."""
+        return Candidates(self.image[rows], self.boxes[rows], self.scores[rows])
+
+
+def detect(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> list[Faces]:
+    """Faces in each of `images`, (H, W, 3) uint8 arrays in the colour order that the nets expect, of any sizes."""
+    candidates = propose(images, engine, settings)
+    candidates = refine(images, candidates, engine, settings)
+    return output(images, candidates, engine, settings)
+
+
+def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> Candidates:
+    """Stage one: P-Net over the pyramids of all images. Returns squares to look at more closely."""
+    levels = [pyramid.plan_levels(*image.shape[:2], settings.min_face, settings.factor) for image in images]
+    level_image = np.repeat(np.arange(len(images)), [len(each) for each in levels])  # image of each level
+    level_scale = np.array([(v.scale_x, v.scale_y) for each in levels for v in each], np.float32).reshape(-1, 2)
+
+    level, cells, scores, offsets = _scan(images, levels, engine, settings)
+    squares = box_ops.cell_boxes(cells)
+    keep = grouped_nms(squares, scores, level, settings.nms[0])
+    level, squares, scores, offsets = level[keep], squares[keep], scores[keep], offsets[keep]
+
+    image = level_image[level]
+    crops = box_ops.cells_to_image(squares, level_scale[level], settings.box_convention)
+    keep = grouped_nms(crops, scores, image, settings.nms[1])
+    boxes = box_ops.decode_cells(crops[keep], offsets[keep], settings.box_convention)
+    return _visible(Candidates(image[keep], box_ops.square(boxes), scores[keep]), images)
+
+
+def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
+    """Stage two: R-Net on every candidate. Returns the better ones, calibrated and squared."""
+    scores, offsets = _look_closer(images, candidates, 24, engine.rnet, settings)
+    passed = scores >= settings.thresholds[1]
+    candidates = Candidates(candidates.image, candidates.boxes, scores).take(passed)
+    keep = grouped_nms(candidates.boxes, candidates.scores, candidates.image, settings.nms[2])
+    candidates = candidates.take(keep)
+    boxes = box_ops.decode(candidates.boxes, offsets[passed][keep])
+    return _visible(Candidates(candidates.image, box_ops.square(boxes), candidates.scores), images)
+
+
+def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:
+    """Stage three: O-Net on every candidate. Returns each image's faces with their landmarks."""
+    scores, offsets, points = _look_closer(images, candidates, 48, engine.onet, settings)
+    passed = scores >= settings.thresholds[2]
+    crops = candidates.boxes[passed]
+    boxes = box_ops.decode(crops, offsets[passed])
+    landmarks = box_ops.decode_landmarks(crops, points[passed])  # on the crop, not on the calibrated box
+    image, scores = candidates.image[passed], scores[passed]
+    return [
+        _faces(boxes[image == index], scores[image == index], landmarks[image == index], picture.shape, settings.nms[3])
+        for index, picture in enumerate(images)
+    ]
+
+
+def _faces(boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray, shape: Sequence[int], overlap: float) -> Faces:
+    keep = nms(boxes, scores, overlap, "min")
+    boxes = box_ops.clip(boxes[keep], shape[0], shape[1])
+    inside = box_ops.area(boxes) > 0
+    return Faces(boxes[inside], scores[keep][inside], landmarks[keep][inside])
+
+
+def _scan(
+    images: Sequence[np.ndarray], levels: Sequence[Sequence[pyramid.Level]], engine: Engine, settings: Settings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """P-Net's cells that reach the threshold: level (N,), cells (N, 2) on it, scores (N,) and offsets (N, 4)."""
+    pixels = [plane for image, each in zip(images, levels) for plane in pyramid.build_levels(image, each)]
+    found = [(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))]
+    for canvas in pyramid.plan_canvases(tuple(plane.shape[1:] for plane in pixels)):
+        values = pyramid.fill_canvas(canvas, pixels)
+        probability, offsets = engine.pnet(_normalise(values, settings))  # (h, w), (4, h, w)
+        rows, columns = np.nonzero(probability >= settings.thresholds[0])
+        inside, level, cells = pyramid.locate_cells(canvas, rows, columns)
+        rows, columns = rows[inside], columns[inside]
+        found.append((level, cells, probability[rows, columns], offsets[:, rows, columns].T))
+    level, cells, scores, offsets = (np.concatenate(parts) for parts in zip(*found))
+    return level, cells, scores, offsets
+
+
+def _look_closer(
+    images: Sequence[np.ndarray], candidates: Candidates, size: int, net: Any, settings: Settings
+) -> list[np.ndarray]:
+    """Outputs of `net` for the crops of all candidates, in their order; a bounded number of crops at a time."""
+    outputs = [[np.zeros(0, np.float32), np.zeros((0, 4), np.float32), np.zeros((0, 10), np.float32)]]
+    for start in range(0, len(candidates), CROP_BATCH):
+        part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))
+        crops = np.empty((len(part), 3, size, size), np.float32)
+        for index in np.unique(part.image):
+            rows = part.image == index
+            crops[rows] = crop_resize(images[index], part.boxes[rows], size)
+        outputs.append(list(net(_normalise(crops, settings))))
+    count = len(outputs[-1])
+    return [np.concatenate([part[i] for part in outputs]) for i in range(count)]
+
+
+def _normalise(pixels: np.ndarray, settings: Settings) -> np.ndarray:
+    """Pixels as the nets expect them; changes and returns the array it is given, which is always a fresh one."""
+    pixels -= np.float32(settings.mean)
+    pixels *= np.float32(settings.scale)
+    return pixels
+
+
+def _visible(candidates: Candidates, images: Sequence[np.ndarray]) -> Candidates:
+    """The candidates whose boxes are finite, at least a pixel wide and not wholly outside their image."""
+    sizes = np.array([image.shape[1::-1] for image in images], np.float32).reshape(-1, 2)[candidates.image]  # (N, 2) w, h
+    low, high = candidates.boxes[:, :2], candidates.boxes[:, 2:]
+    with np.errstate(invalid="ignore"):
+        return candidates.take(((high - low >= 1) & (high > 0) & (low < sizes)).all(axis=1))

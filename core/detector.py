@@ -1,0 +1,164 @@
+"""`Detector`: the cascade with its options, on single images, batches and video."""
+
+import os
+from dataclasses import dataclass
+from numbers import Real
+from typing import Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from mtcnn_gluon import cascade, engines
+from mtcnn_gluon.bundle import Bundle, find_bundle
+from mtcnn_gluon.cascade import Settings
+from mtcnn_gluon.errors import ConfigError, ImageError
+from mtcnn_gluon.faces import Faces
+from mtcnn_gluon.images import ImageSource, read_image
+
+BATCH_PIXELS = 8_000_000  # images that `detect_batch` holds at a time, unless told, have about so many pixels together
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a video: `image` (H, W, 3) uint8 RGB, `index` from 0, `time` in seconds from the start."""
+
+    image: np.ndarray
+    index: int
+    time: float
+
+
+class Detector:
+    """Finds faces and five landmarks.
+
+    Args:
+        model: `default`, `official` or the folder of a model bundle.
+        engine: runtime of the nets: `auto` (the fastest installed) or `mxnet`.
+        device: `cpu`, `gpu` or `gpu:N`.
+        min_face: side in pixels of the smallest face to look for; larger is faster.
+        factor: scale between neighbouring levels of the image pyramid, in (0, 1); closer to 1 is slower and finds more.
+        thresholds: three face probabilities in 0..1, for P-, R- and O-Net.
+        nms: four allowed overlaps in 0..1: P-Net within a level, P-Net across levels, R-Net, O-Net.
+        max_faces: keep at most so many faces of an image, the best.
+        threads: CPU threads of the nets; the first Detector of a process decides.
+
+    For `thresholds`, `nms`, `max_faces` and `threads` None means: the model's own values, all faces, the runtime's choice.
+
+    Raises:
+        ConfigError: (a ValueError) if an option is out of range.
+        ModelError: if the model or the runtime cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike = "default",
+        engine: str = "auto",
+        device: str = "cpu",
+        min_face: float = 20,
+        factor: float = 0.709,
+        thresholds: Sequence[float] | None = None,
+        nms: Sequence[float] | None = None,
+        max_faces: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        _check(_is_number(min_face) and 1 <= min_face < float("inf"), "min_face", "a number of pixels, 1 or more", min_face)
+        _check(_is_number(factor) and 0 < factor < 1, "factor", "between 0 and 1, both exclusive", factor)
+        _check_shares("thresholds", thresholds, 3)
+        _check_shares("nms", nms, 4)
+        for name, count in (("max_faces", max_faces), ("threads", threads)):
+            _check(count is None or _is_count(count), name, "a whole number, 1 or more", count)
+        self.bundle: Bundle = find_bundle(model)
+        manifest = self.bundle.manifest
+        self.settings = Settings(
+            min_face=float(min_face),
+            factor=float(factor),
+            thresholds=tuple(manifest["thresholds"] if thresholds is None else map(float, thresholds)),
+            nms=tuple(manifest["nms"] if nms is None else map(float, nms)),
+            mean=manifest["mean"],
+            scale=manifest["scale"],
+            box_convention=manifest["box_convention"],
+        )
+        self.max_faces = max_faces
+        self.engine = engines.create(engine, self.bundle, device, threads)
+        self._swap_colours = manifest["colour_order"] == "BGR"
+
+    def detect(self, image: ImageSource) -> Faces:
+        """Faces in one image.
+
+        Args:
+            image: anything `read_image` takes: a path, bytes, a PIL image or an RGB array.
+
+        Raises:
+            ImageError: if it is not an image.
+        """
+        return self._detect([read_image(image)])[0]
+
+    def detect_batch(self, images: Sequence[ImageSource], batch_size: int | None = None) -> list[Faces]:
+        """Faces in each of several images of any sizes; the same as one by one, but faster.
+
+        Args:
+            images: anything `read_image` takes.
+            batch_size: images to work on together; None: as many as make about eight megapixels.
+
+        Raises:
+            ImageError: if one of them is not an image.
+            ConfigError: if `batch_size` is not a positive whole number.
+        """
+        _check(batch_size is None or _is_count(batch_size), "batch_size", "a whole number, 1 or more", batch_size)
+        results: list[Faces] = []
+        batch: list[np.ndarray] = []
+        for source in images:
+            image = read_image(source)
+            pixels = sum(each.shape[0] * each.shape[1] for each in (*batch, image))
+            if batch and (len(batch) == batch_size or (batch_size is None and pixels > BATCH_PIXELS)):
+                results += self._detect(batch)
+                batch = []
+            batch.append(image)
+        return results + self._detect(batch)
+
+    def detect_video(self, source: str | os.PathLike | int) -> Iterator[tuple[Frame, Faces]]:
+        """Faces in every frame of a video file, or of the camera with that number, as they come.
+
+        Raises:
+            ImageError: if the video or camera cannot be opened.
+        """
+        capture = cv2.VideoCapture(source if isinstance(source, int) else os.fspath(source))
+        try:
+            if not capture.isOpened():
+                raise ImageError(f"{source} cannot be opened as a {'camera' if isinstance(source, int) else 'video'}")
+            index = 0
+            while True:
+                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                is_frame, bgr = capture.read()
+                if not is_frame:
+                    return
+                frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), index, time)
+                yield frame, self.detect(frame.image)
+                index += 1
+        finally:
+            capture.release()
+
+    def _detect(self, images: list[np.ndarray]) -> list[Faces]:
+        if self._swap_colours:
+            images = [image[:, :, ::-1] for image in images]
+        return [faces[: self.max_faces] for faces in cascade.detect(images, self.engine, self.settings)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+
+
+def _check(condition: bool, name: str, expected: str, value: object) -> None:
+    if not condition:
+        raise ConfigError(f"{name} must be {expected}, not {value!r}")
+
+
+def _check_shares(name: str, values: Sequence[float] | None, count: int) -> None:
+    if values is None:
+        return
+    is_list = not isinstance(values, (str, bytes)) and hasattr(values, "__len__") and len(values) == count
+    is_valid = is_list and all(_is_number(value) and 0 <= value <= 1 for value in values)
+    _check(is_valid, name, f"{count} numbers from 0 to 1", values)

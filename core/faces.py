@@ -1,0 +1,130 @@
+"""The result of a detection."""
+
+from dataclasses import dataclass
+from typing import Any, Iterator
+
+import cv2
+import numpy as np
+
+from mtcnn_gluon.config import LANDMARK_NAMES
+
+# Where ArcFace and its kin expect the five landmarks on a 112 x 112 face (Deng et al., "ArcFace", 2019; InsightFace).
+ARCFACE_TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+)
+ARCFACE_SIZE = 112
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """The faces found in one image, best score first.
+
+    Attributes:
+        boxes: (N, 4) float32, continuous x1, y1, x2, y2 in pixels of the image as displayed, inside the image.
+        scores: (N,) float32 in 0..1.
+        landmarks: (N, 5, 2) float32 x, y in pixels: left eye, right eye, nose, left and right corner of the mouth, where
+            left is the viewer's left. They are not clipped to the image.
+
+    Raises:
+        ValueError: if the three arrays do not fit together.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    landmarks: np.ndarray
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        for name, shape in (("boxes", (n, 4)), ("scores", (n,)), ("landmarks", (n, 5, 2))):
+            array = np.asarray(getattr(self, name), np.float32)
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def empty(cls) -> "Faces":
+        """No faces: arrays of shape (0, 4), (0,) and (0, 5, 2)."""
+        return cls(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: Any) -> "Faces":
+        """The faces that a slice, a mask (N,) or an array of indices picks; an integer gives one face, still as `Faces`."""
+        if isinstance(index, (int, np.integer)):
+            index = [range(len(self))[index]]
+        return Faces(self.boxes[index], self.scores[index], self.landmarks[index])
+
+    def __iter__(self) -> Iterator["Faces"]:
+        return (self[i] for i in range(len(self)))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One JSON-ready dictionary a face: `box` [x1, y1, x2, y2], `score`, `landmarks` {"left_eye": [x, y], ...}."""
+        return [
+            {
+                "box": [round(float(v), 2) for v in box],
+                "score": round(float(score), 6),
+                "landmarks": {name: [round(float(v), 2) for v in xy] for name, xy in zip(LANDMARK_NAMES, points)},
+            }
+            for box, score, points in zip(self.boxes, self.scores, self.landmarks)
+        ]
+
+    def align(self, image: np.ndarray, size: int = ARCFACE_SIZE) -> np.ndarray:
+        """Every face turned, scaled and moved onto the ArcFace five-point template, as recognition models expect it.
+
+        The transform is the least-squares similarity (Umeyama, 1991). Large faces are halved before they are sampled, so
+        that they do not alias; beyond the image it is black.
+
+        Args:
+            image: (H, W, 3) uint8, the image the faces were found in.
+            size: side of the output in pixels; the template is scaled from 112.
+
+        Returns:
+            (N, size, size, 3) uint8.
+        """
+        template = ARCFACE_TEMPLATE * (size / ARCFACE_SIZE)
+        aligned = [_warp(image, similarity(points, template), size) for points in self.landmarks]
+        return np.stack(aligned) if aligned else np.zeros((0, size, size, 3), np.uint8)
+
+    def crops(self, image: np.ndarray, margin: float = 0.0) -> list[np.ndarray]:
+        """Every face's box cut out of the image: copies (h, w, 3), upright and unscaled, at least one pixel a side.
+
+        Args:
+            image: (H, W, 3), the image the faces were found in.
+            margin: how much to widen the box on each side, in shares of its side; the result stays inside the image.
+        """
+        height, width = image.shape[:2]
+        cut = []
+        for x1, y1, x2, y2 in self.boxes.astype(np.float64):
+            dx, dy = margin * (x2 - x1), margin * (y2 - y1)
+            left, top = (int(np.clip(np.floor(v), 0, n - 1)) for v, n in ((x1 - dx, width), (y1 - dy, height)))
+            right, bottom = int(np.ceil(x2 + dx)), int(np.ceil(y2 + dy))
+            cut.append(image[top : max(bottom, top + 1), left : max(right, left + 1)].copy())
+        return cut
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The rotation, uniform scale and shift (2, 3) that takes points `source` (N, 2) closest to `target` (N, 2).
+
+    Least squares over all points, as in Umeyama (1991) without reflections; in the plane it is the linear fit
+    `z -> a z + b` of complex numbers. If all source points coincide they are moved to the target's centre, unscaled.
+    """
+    z, w = (points.astype(np.float64) @ np.array([1, 1j]) for points in (source, target))
+    z0, w0 = z.mean(), w.mean()
+    spread = np.sum(np.abs(z - z0) ** 2)
+    a = np.sum(np.conj(z - z0) * (w - w0)) / spread if spread > 0 else 1.0 + 0j
+    b = w0 - a * z0
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """The part of `image` that `matrix`, in continuous coordinates, takes to 0..size."""
+    while np.hypot(matrix[0, 0], matrix[1, 0]) < 0.5 and min(image.shape[:2]) >= 2:
+        half = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        matrix = matrix.copy()
+        matrix[:, 0] *= image.shape[1] / half.shape[1]
+        matrix[:, 1] *= image.shape[0] / half.shape[0]
+        image = half
+    centres = matrix.copy()  # OpenCV counts from pixel centres, half a pixel in
+    centres[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    return cv2.warpAffine(image, centres, (size, size), flags=cv2.INTER_LINEAR)

@@ -1,0 +1,6 @@
+"""The hot spots, each under one name whatever runs underneath."""
+
+from mtcnn_gluon.operators.crop_resize import crop_resize
+from mtcnn_gluon.operators.nms import grouped_nms, nms
+
+__all__ = ["crop_resize", "grouped_nms", "nms"]

