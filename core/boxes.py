@@ -9,8 +9,12 @@ they look at, and landmarks `(x - x1) / side, (y - y1) / side`.
 
 **The official weights** come from MATLAB code whose boxes are 1-based and inclusive: MATLAB's `x1..x2` is the continuous
 `x1 - 1 .. x2`. Written so, its `w = x2 - x1 + 1` in R- and O-Net, its areas with + 1 and its landmark formula all become
-the plain ones above. What remains is stage one, which maps P-Net's cell j at scale s to `(2j + 1) / s .. (2j + 12) / s` and
-regresses with `w = x2 - x1`, that is 11 / s. A bundle's `box_convention` says which rule its P-Net was trained for.
+the plain ones above. Two habits of it remain, and a bundle's `box_convention` says whether its nets expect them
+(`matlab`) or not (`continuous`):
+
+- stage one maps P-Net's cell j at scale s to `(2j + 1) / s .. (2j + 12) / s` and regresses with `w = x2 - x1`, that is 11 / s;
+- boxes are truncated to whole pixels when P-Net's cells are mapped and before every crop, which lowers their corners by
+  half a pixel on average. Here they are lowered by exactly half a pixel, so that results change continuously.
 """
 
 from typing import Literal, cast, get_args
@@ -101,7 +105,8 @@ def cell_boxes(cells: np.ndarray) -> np.ndarray:
 def cells_to_image(squares: np.ndarray, scales: np.ndarray, convention: BoxConvention) -> np.ndarray:
     """Boxes (N, 4) in the image for `cell_boxes` (N, 4) of levels whose scales (N, 2), level / image, are given as x, y."""
     if convention == "matlab":
-        return (squares + np.array([1, 1, 0, 0], np.float32)) / np.tile(scales, 2) - np.array([1, 1, 0, 0], np.float32)
+        first, to_continuous = np.array([1, 1, 0, 0], np.float32), np.array([1.5, 1.5, 0.5, 0.5], np.float32)
+        return (squares + first) / np.tile(scales, 2) - to_continuous
     return squares / np.tile(scales, 2)
 
 
@@ -111,3 +116,8 @@ def decode_cells(boxes: np.ndarray, offsets: np.ndarray, convention: BoxConventi
         sides = boxes[:, 2:] - boxes[:, :2] - 1
         return boxes + offsets * np.tile(sides, 2)
     return decode(boxes, offsets)
+
+
+def crop_squares(boxes: np.ndarray, convention: BoxConvention) -> np.ndarray:
+    """The squares (N, 4) to crop for R- and O-Net around calibrated boxes (N, 4)."""
+    return square(boxes) - np.float32(0.5) if convention == "matlab" else square(boxes)

@@ -85,7 +85,8 @@ def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) ->
     crops = box_ops.cells_to_image(squares, level_scale[level], settings.box_convention)
     keep = grouped_nms(crops, scores, image, settings.nms[1])
     boxes = box_ops.decode_cells(crops[keep], offsets[keep], settings.box_convention)
-    return _visible(Candidates(image[keep], box_ops.square(boxes), scores[keep]), images)
+    squares = box_ops.crop_squares(boxes, settings.box_convention)
+    return _visible(Candidates(image[keep], squares, scores[keep]), images)
 
 
 def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
@@ -96,7 +97,8 @@ def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
     keep = grouped_nms(candidates.boxes, candidates.scores, candidates.image, settings.nms[2])
     candidates = candidates.take(keep)
     boxes = box_ops.decode(candidates.boxes, offsets[passed][keep])
-    return _visible(Candidates(candidates.image, box_ops.square(boxes), candidates.scores), images)
+    squares = box_ops.crop_squares(boxes, settings.box_convention)
+    return _visible(Candidates(candidates.image, squares, candidates.scores), images)
 
 
 def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:

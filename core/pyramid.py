@@ -1,9 +1,10 @@
 """The image pyramid, laid out so that P-Net only ever sees a handful of input shapes.
 
 **Levels.** Level k of an image is the image scaled by `12 / min_face * factor ** k`, as long as its shorter side is at least
-P-Net's 12 pixels. A level is the linear (half-pixel) resize of the smallest repeated 2x2 mean of the image that is not
-smaller than the level; everything stays float. Its sides are even, so no pooling window of P-Net is ever partial, and its
-exact scale, which rounding makes differ a little from the nominal one, is kept for each axis.
+P-Net's 12 pixels. Its size is rounded up, and the exact scale that results is kept for each axis. Every pixel of a level is
+the mean of the area it covers in the smallest repeated 2x2 mean of the image that is not smaller than twice the level; all is
+float, nothing is rounded. Odd sides are made even by repeating the last line, so that no pooling window of P-Net is ever
+partial, whatever lies beside the level.
 
 **Canvases.** Runtimes keep compiled code and buffers for every input shape they meet, so photos of many sizes would fill
 the memory and each new size would start slowly. All levels are therefore laid side by side on canvases of a few fixed sizes;
@@ -11,6 +12,7 @@ levels wider or higher than a canvas are cut into pieces that overlap by what on
 cells wholly inside a piece have the value they would have on the level alone, the others are not looked at.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Callable, Sequence
@@ -31,7 +33,13 @@ CANVAS_SIZES = (  # height, width of all inputs that P-Net ever sees
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a pyramid: `height` x `width` pixels, `halvings` 2x2 means before the resize, scales level / image."""
+    """One level of a pyramid.
+
+    Attributes:
+        height, width: its size in pixels.
+        halvings: how often the image is halved before it is resized to the level.
+        scale_y, scale_x: size of the level / size of the image.
+    """
 
     height: int
     width: int
@@ -74,20 +82,20 @@ def plan_levels(height: int, width: int, min_face: float, factor: float) -> tupl
 
 
 def _plan_level(height: int, width: int, scale: float) -> Level:
-    h, w = (max(CELL, 2 * round(side * scale / 2)) for side in (height, width))
+    h, w = (math.ceil(side * scale - 1e-6) for side in (height, width))
     halvings = 0
-    while height >> (halvings + 1) >= h and width >> (halvings + 1) >= w:
+    while height >> (halvings + 1) >= 2 * h and width >> (halvings + 1) >= 2 * w:
         halvings += 1
     used_h, used_w = ((side >> halvings) << halvings for side in (height, width))  # a halving drops an odd last line
     return Level(h, w, halvings, h / used_h, w / used_w)
 
 
 def build_levels(image: np.ndarray, levels: Sequence[Level]) -> list[np.ndarray]:
-    """The pixels of `levels`, each (3, height, width) float32 in 0..255, of an image (H, W, 3) uint8.
+    """The pixels of `levels` of an image (H, W, 3) uint8: (3, h, w) float32 in 0..255, h and w the level's sides made even.
 
     Colours are taken one at a time, so that of a huge image only one plane is ever held in float.
     """
-    built = [np.empty((3, level.height, level.width), np.float32) for level in levels]
+    built = [np.empty((3, _even(level.height), _even(level.width)), np.float32) for level in levels]
     for colour in range(3):
         plane = image[:, :, colour].astype(np.float32)
         halvings = 0
@@ -95,14 +103,22 @@ def build_levels(image: np.ndarray, levels: Sequence[Level]) -> list[np.ndarray]
             while halvings < level.halvings:
                 plane = halve(plane)
                 halvings += 1
-            cv2.resize(plane, (level.width, level.height), dst=pixels[colour], interpolation=cv2.INTER_LINEAR)
+            h, w = level.height, level.width
+            pixels[colour, :h, :w] = area_resize(plane, h, w)
+            pixels[colour, h:] = pixels[colour, h - 1]
+            pixels[colour, :, w:] = pixels[colour, :, w - 1 : w]
     return built
+
+
+def area_resize(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A plane (H, W) float32 at another size (height, width), every pixel the mean of the area it covers."""
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def halve(plane: np.ndarray) -> np.ndarray:
     """The 2x2 means (H // 2, W // 2) of a plane (H, W) float32; an odd last row or column is dropped."""
     h, w = plane.shape[0] // 2, plane.shape[1] // 2
-    return cv2.resize(plane[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+    return area_resize(plane[: 2 * h, : 2 * w], h, w)
 
 
 @lru_cache(maxsize=1024)
@@ -151,6 +167,10 @@ def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple
     owner = on[inside].argmax(axis=1)  # (K,)
     source = corners[inside] - p[owner, :2] + p[owner, 4:6]  # (K, 2)
     return inside, p[owner, 6], source // STRIDE
+
+
+def _even(side: int) -> int:
+    return side + side % 2
 
 
 def _cut(level: int, height: int, width: int) -> list[Piece]:

@@ -1,9 +1,9 @@
 """Cropping boxes out of an image at one fixed size: the sampling rule of every crop in training and detection.
 
-A crop is RoiAlign (He et al., "Mask R-CNN", 2017, section 3) in its half-pixel, average form: box coordinates stay
-fractional, each of the S x S outputs is the mean of ceil(side / S) x ceil(side / S) bilinear samples spread evenly over its
-part of the box, and the image continues as zeros beyond its border. Because bilinear interpolation and the mean are both
-separable, a crop is `rows @ image @ columns.T` with one small weight matrix an axis, which is how it is computed here.
+Box coordinates stay fractional. Each of the S x S outputs of a crop is the mean of the image over its part of the box, every
+pixel counted by the area it shares with it; beyond its border the image is zero. It is what OpenCV's `INTER_AREA` does for
+boxes on whole pixels, larger or smaller than S. The mean is separable, so a crop is `rows @ image @ columns.T` with one
+small matrix of weights an axis, which is how it is computed here.
 """
 
 import numpy as np
@@ -35,17 +35,9 @@ def crop_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
 
 def _axis_weights(start: float, stop: float, size: int, length: int) -> tuple[int, np.ndarray]:
     """First pixel and weights (size, n) of the pixels of one axis of `length` that a crop from `start` to `stop` mixes."""
-    samples = max(int(np.ceil((stop - start) / size)), 1)  # in each output pixel
-    position = start + (np.arange(size * samples) + 0.5) * ((stop - start) / (size * samples)) - 0.5
-    low = np.floor(position).astype(np.int64)
-    share = position - low  # of the pixel above
-    pixel = np.concatenate([low, low + 1])
-    weight = np.concatenate([1 - share, share]) / samples
-    inside = (pixel >= 0) & (pixel < length)  # beyond the border the image is zero
-    if not inside.any():
-        return 0, np.zeros((size, 0), np.float32)
-    first, last = pixel[inside].min(), pixel[inside].max()
-    n = int(last - first + 1)
-    output = np.tile(np.repeat(np.arange(size), samples), 2)
-    flat = np.bincount(output[inside] * n + (pixel[inside] - first), weight[inside], size * n)
-    return int(first), flat.reshape(size, n).astype(np.float32)
+    step = (stop - start) / size
+    edges = start + step * np.arange(size + 1)
+    first, last = max(int(np.floor(start)), 0), min(int(np.ceil(stop)), length)
+    pixels = np.arange(first, max(last, first))
+    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)  # (size, n)
+    return first, (np.maximum(shared, 0) / step).astype(np.float32)

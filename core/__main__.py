@@ -1,0 +1,7 @@
+"""`python -m mtcnn_gluon` is the command `mtcnn-gluon`."""
+
+import sys
+
+from mtcnn_gluon.cli import main
+
+sys.exit(main())

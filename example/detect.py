@@ -1,0 +1,17 @@
+"""Find faces in a photo and draw them, with the Python interface.
+
+    python example/detect.py photo.jpg out.jpg
+"""
+
+import sys
+
+from mtcnn_gluon import Detector, read_image
+from mtcnn_gluon.draw import draw_faces
+from mtcnn_gluon.files import write_picture
+
+source, target = sys.argv[1:]
+image = read_image(source)
+faces = Detector(min_face=20).detect(image)
+for face in faces.to_dicts():
+    print(face)
+write_picture(target, draw_faces(image, faces))
