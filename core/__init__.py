@@ -9,4 +9,4 @@ from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.images import read_image
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "Faces", "read_image", "__version__"]
+__all__ = ["Detector", "Faces", "__version__", "read_image"]

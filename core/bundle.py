@@ -156,6 +156,9 @@ def _check_manifest(manifest: Any, path: Path) -> None:
         raise ModelError(f"{path}: 'architecture' must describe {', '.join(NETS)}")
     if manifest["colour_order"] not in ("RGB", "BGR") or manifest["layout"] != "NCHW":
         raise ModelError(f"{path}: 'colour_order' must be RGB or BGR and 'layout' NCHW")
+    for key, count in (("thresholds", 3), ("nms", 4)):
+        if len(manifest[key]) != count or not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in manifest[key]):
+            raise ModelError(f"{path}: {key!r} must be {count} numbers from 0 to 1, got {manifest[key]!r}")
     for name in manifest["files"]:
         if Path(name).name != name:
             raise ModelError(f"{path}: file name {name!r} leaves the bundle's folder")

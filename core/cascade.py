@@ -4,13 +4,14 @@ Every function works on a batch of images at once and on plain arrays; the nets 
 """
 
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Literal, Sequence
 
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon import pyramid
 from mtcnn_gluon.boxes import BoxConvention
+from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.operators import crop_resize, grouped_nms, nms
@@ -91,7 +92,7 @@ def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) ->
 
 def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
     """Stage two: R-Net on every candidate. Returns the better ones, calibrated and squared."""
-    scores, offsets = _look_closer(images, candidates, 24, engine.rnet, settings)
+    scores, offsets = _look_closer(images, candidates, engine, "rnet", settings)
     passed = scores >= settings.thresholds[1]
     candidates = Candidates(candidates.image, candidates.boxes, scores).take(passed)
     keep = grouped_nms(candidates.boxes, candidates.scores, candidates.image, settings.nms[2])
@@ -103,7 +104,7 @@ def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
 
 def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:
     """Stage three: O-Net on every candidate. Returns each image's faces with their landmarks."""
-    scores, offsets, points = _look_closer(images, candidates, 48, engine.onet, settings)
+    scores, offsets, points = _look_closer(images, candidates, engine, "onet", settings)
     passed = scores >= settings.thresholds[2]
     crops = candidates.boxes[passed]
     boxes = box_ops.decode(crops, offsets[passed])
@@ -140,19 +141,20 @@ def _scan(
 
 
 def _look_closer(
-    images: Sequence[np.ndarray], candidates: Candidates, size: int, net: Any, settings: Settings
+    images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, net: Literal["rnet", "onet"], settings: Settings
 ) -> list[np.ndarray]:
-    """Outputs of `net` for the crops of all candidates, in their order; a bounded number of crops at a time."""
-    outputs = [[np.zeros(0, np.float32), np.zeros((0, 4), np.float32), np.zeros((0, 10), np.float32)]]
+    """Outputs of R- or O-Net for the crops of all candidates, in their order; a bounded number of crops at a time."""
+    run, size = getattr(engine, net), NETS[net].size
+    widths = (HEADS.box, HEADS.landmark) if NETS[net].landmarks else (HEADS.box,)
+    outputs = [[np.zeros(0, np.float32), *(np.zeros((0, width), np.float32) for width in widths)]]
     for start in range(0, len(candidates), CROP_BATCH):
         part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))
         crops = np.empty((len(part), 3, size, size), np.float32)
         for index in np.unique(part.image):
             rows = part.image == index
             crops[rows] = crop_resize(images[index], part.boxes[rows], size)
-        outputs.append(list(net(_normalise(crops, settings))))
-    count = len(outputs[-1])
-    return [np.concatenate([part[i] for part in outputs]) for i in range(count)]
+        outputs.append(run(_normalise(crops, settings)))
+    return [np.concatenate(parts) for parts in zip(*outputs)]
 
 
 def _normalise(pixels: np.ndarray, settings: Settings) -> np.ndarray:

@@ -9,6 +9,7 @@ import logging
 import platform
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
@@ -194,8 +195,8 @@ def info(options: argparse.Namespace) -> int:
             report["packages"][name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             report["packages"][name] = None
-    report["engines"] = {name: _state(lambda name=name: Detector(engine=name)) for name in ENGINES}
-    report["models"] = {name: _state(lambda name=name: find_bundle(name)) for name in ("default", "official")}
+    report["engines"] = {name: _state(partial(Detector, engine=name)) for name in ENGINES}
+    report["models"] = {name: _state(partial(find_bundle, name)) for name in ("default", "official")}
     if options.json:
         print(json.dumps(report, indent=2))
         return 0

@@ -1,6 +1,8 @@
 """`Detector`: the cascade with its options, on single images, batches and video."""
 
+import itertools
 import os
+import time as clock
 from dataclasses import dataclass
 from numbers import Real
 from typing import Iterator, Sequence
@@ -121,19 +123,19 @@ class Detector:
         Raises:
             ImageError: if the video or camera cannot be opened.
         """
+        is_camera = isinstance(source, int)
         capture = cv2.VideoCapture(source if isinstance(source, int) else os.fspath(source))
+        started = clock.monotonic()
         try:
             if not capture.isOpened():
-                raise ImageError(f"{source} cannot be opened as a {'camera' if isinstance(source, int) else 'video'}")
-            index = 0
-            while True:
-                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                raise ImageError(f"{source} cannot be opened as a {'camera' if is_camera else 'video'}")
+            for index in itertools.count():
                 is_frame, bgr = capture.read()
                 if not is_frame:
                     return
+                time = clock.monotonic() - started if is_camera else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), index, time)
                 yield frame, self.detect(frame.image)
-                index += 1
         finally:
             capture.release()
 
@@ -148,7 +150,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 1
 
 
 def _check(condition: bool, name: str, expected: str, value: object) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import os
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _CUDA_LIBRARIES = (
 
 
 @lru_cache(maxsize=1)
-def load_mxnet() -> ModuleType:
+def load_mxnet() -> Any:
     """The module `mxnet`.
 
     Raises:
@@ -33,7 +33,7 @@ def load_mxnet() -> ModuleType:
     if int(np.__version__.split(".")[0]) >= 2:
         raise ModelError(f"MXNet 1.9.1 needs numpy older than 2, but numpy {np.__version__} is installed")
     if "bool" not in vars(np):
-        np.bool = np.bool_  # type: ignore[attr-defined,misc]  # mxnet 1.9.1 reads the alias that numpy 1.24 removed
+        np.bool = np.bool_  # type: ignore[attr-defined]  # mxnet 1.9.1 reads the alias that numpy 1.24 removed
     _preload_cuda()
     try:
         return importlib.import_module("mxnet")

