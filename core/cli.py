@@ -24,10 +24,9 @@ from mtcnn_gluon.draw import draw_faces
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, ImageError, MtcnnError
 from mtcnn_gluon.faces import Faces
-from mtcnn_gluon.files import Found, UniqueNames, find_images, whole_file, write_picture
+from mtcnn_gluon.files import PICTURE_FORMATS, Found, UniqueNames, find_images, whole_file, write_picture
 from mtcnn_gluon.images import read_image
 
-WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 CSV_COLUMNS = [
     "image", "width", "height", "face", "x1", "y1", "x2", "y2", "score",
     *(f"{name}_{axis}" for name in LANDMARK_NAMES for axis in "xy"), "error",
@@ -163,7 +162,7 @@ def _csv_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _save_picture(names: UniqueNames, found: Found, image: np.ndarray | None, faces: Faces) -> None:
     if image is not None:
-        suffix = found.name.suffix if found.name.suffix.lower() in WRITABLE else ".png"
+        suffix = found.name.suffix if found.name.suffix.lower() in PICTURE_FORMATS else ".png"
         write_picture(names.path(found.name.with_suffix(suffix)), draw_faces(image, faces))
 
 

@@ -26,15 +26,15 @@ def draw_faces(image: np.ndarray, faces: Faces) -> np.ndarray:
 
 def _label(picture: np.ndarray, text: str, box: np.ndarray, line: int) -> None:
     """Write `text` on a filled strip above the box, or inside it where there is no room; not on faces too small for it."""
-    size = 0.4 * line
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, line)
+    size, stroke = 0.3 * line + 0.1, max(1, line // 2)
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, stroke)
     if width > 1.5 * (box[2] - box[0]):
         return
     left, top = int(box[0]), int(box[1])
     bottom = top if top > height + 4 * line else top + height + 4 * line
     cv2.rectangle(picture, (left, bottom - height - 4 * line), (left + width + 2 * line, bottom), BOX_COLOUR, cv2.FILLED)
     origin = (left + line, bottom - 2 * line)
-    cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), line, cv2.LINE_AA)
+    cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), stroke, cv2.LINE_AA)
 
 
 def _fixed(point: np.ndarray) -> tuple[int, int]:

@@ -112,19 +112,34 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     z, w = (points.astype(np.float64) @ np.array([1, 1j]) for points in (source, target))
     z0, w0 = z.mean(), w.mean()
     spread = np.sum(np.abs(z - z0) ** 2)
-    a = np.sum(np.conj(z - z0) * (w - w0)) / spread if spread > 0 else 1.0 + 0j
+    is_point = spread <= 1e-12 * np.sum(np.abs(z) ** 2)  # up to rounding
+    a = 1.0 + 0j if is_point else np.sum(np.conj(z - z0) * (w - w0)) / spread
     b = w0 - a * z0
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
 def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """The part of `image` that `matrix`, in continuous coordinates, takes to 0..size."""
-    while np.hypot(matrix[0, 0], matrix[1, 0]) < 0.5 and min(image.shape[:2]) >= 2:
-        half = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        matrix = matrix.copy()
-        matrix[:, 0] *= image.shape[1] / half.shape[1]
-        matrix[:, 1] *= image.shape[0] / half.shape[0]
-        image = half
+    part, matrix = _needed_part(image, matrix, size)
+    if 0 in part.shape:
+        return np.zeros((size, size, 3), np.uint8)
+    while np.hypot(matrix[0, 0], matrix[1, 0]) < 0.5 and min(part.shape[:2]) >= 2:
+        half = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        matrix = matrix * [part.shape[1] / half.shape[1], part.shape[0] / half.shape[0], 1]
+        part = half
     centres = matrix.copy()  # OpenCV counts from pixel centres, half a pixel in
     centres[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-    return cv2.warpAffine(image, centres, (size, size), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(part, centres, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def _needed_part(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rectangle of `image` that `_warp` samples, with a little more around it, and the matrix from there."""
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
+    source = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T  # (4, 2) x, y
+    margin = 2 + 4 / np.hypot(matrix[0, 0], matrix[1, 0])  # what halving and interpolation look at beyond it
+    limits = image.shape[1::-1]
+    left, top = np.clip(np.floor(source.min(0) - margin), 0, limits).astype(int)
+    right, bottom = np.clip(np.ceil(source.max(0) + margin), 0, limits).astype(int)
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ (left, top)
+    return image[top:bottom, left:right], moved

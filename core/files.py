@@ -14,6 +14,8 @@ import numpy as np
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.images import is_image_path
 
+PICTURE_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -33,14 +35,18 @@ def find_images(arguments: Iterable[str]) -> Iterator[Found]:
         if os.path.isdir(argument):
             yield from _below(Path(argument))
         elif glob.has_magic(argument) and not os.path.exists(argument):
-            matches = sorted(glob.glob(argument, recursive=True))
-            for match in map(Path, matches or [argument]):
-                if match.is_dir():
-                    yield from _below(match)
-                else:
-                    yield Found(match, Path(match.name))
+            yield from _matching(argument)
         else:
             yield Found(Path(argument), Path(Path(argument).name))
+
+
+def _matching(pattern: str) -> Iterator[Found]:
+    seen = set()  # `**` matches a folder and also what is in it
+    for match in map(Path, sorted(glob.glob(pattern, recursive=True)) or [pattern]):
+        for found in _below(match) if match.is_dir() else [Found(match, Path(match.name))]:
+            if found.path not in seen:
+                seen.add(found.path)
+                yield found
 
 
 def _below(folder: Path) -> Iterator[Found]:
@@ -60,22 +66,34 @@ def whole_file(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
         DataError: if the file cannot be written there.
     """
     target = Path(path)
-    try:
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    if "\0" in str(target):
+        raise DataError(f"{str(target)!r} cannot be written: the name holds a zero byte")
+    with _naming_target(target):
+        if target.exists() and not target.is_file():  # a pipe or a terminal cannot be replaced, and need not be
+            with open(target, mode, **text) as file:  # type: ignore[call-overload]
+                yield file
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=f".{target.name[:100]}-", dir=target.parent)
-    except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
+        handle, draft = tempfile.mkstemp(prefix=".mtcnn-gluon-", dir=target.parent)
+        try:
+            with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
+                yield file
+            os.chmod(draft, 0o666 & ~_umask())
+            os.replace(draft, target)
+        finally:
+            if os.path.exists(draft):
+                os.unlink(draft)
+
+
+@contextmanager
+def _naming_target(target: Path) -> Iterator[None]:
     try:
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
-            yield file
-        os.chmod(draft, 0o666 & ~_umask())
-        os.replace(draft, target)
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        if os.path.exists(draft):
-            os.unlink(draft)
 
 
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
@@ -84,9 +102,12 @@ def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
     Raises:
         DataError: if it cannot be written.
     """
-    is_encoded, data = cv2.imencode(Path(path).suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    suffix = Path(path).suffix.lower()
+    if suffix not in PICTURE_FORMATS:
+        raise DataError(f"{path} cannot be written: the ending must be one of {', '.join(PICTURE_FORMATS)}")
+    is_encoded, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not is_encoded:
-        raise DataError(f"{path} cannot be encoded")
+        raise DataError(f"{path} cannot be written: encoding an image of shape {image.shape} failed")
     with whole_file(path, "wb") as file:
         file.write(data.tobytes())
 

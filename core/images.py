@@ -3,8 +3,9 @@
 import io
 import os
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Iterator, Union
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -14,7 +15,7 @@ from mtcnn_gluon.errors import ImageError
 ImageSource = Union[str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, Image.Image]
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 400_000_000  # beyond it a file is taken for a decompression bomb: 1.2 GB decoded
+MAX_PIXELS = 178_956_970  # Pillow's own limit, beyond which it takes a file for a decompression bomb: 537 MB decoded
 
 
 def read_image(source: ImageSource) -> np.ndarray:
@@ -31,39 +32,47 @@ def read_image(source: ImageSource) -> np.ndarray:
 
     Raises:
         ImageError: if there is no such file, or it is not a whole image of a known format; if an array has another shape,
-            dtype or range, or NaN; if the image has more than 400 megapixels.
+            dtype or range, or NaN; if the image has more than 178 megapixels.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _from_pil(source, "the PIL image")
+        with _naming("the PIL image"):
+            return _from_pil(source, "the PIL image")
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(io.BytesIO(source), f"the {len(source)} bytes given")
+        data = bytes(source)
+        return _decode(data, f"the {len(data)} bytes given")
     if isinstance(source, (str, os.PathLike)):
         return _read_file(Path(source))
     raise ImageError(f"an image must be a path, bytes, a PIL image or a numpy array, not {type(source).__name__}")
 
 
 def _read_file(path: Path) -> np.ndarray:
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder, not an image")
     try:
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder, not an image")
         data = path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # no permission, a name that is too long or holds a zero byte
         raise ImageError(f"{path} cannot be read: {error}") from error
+    return _decode(data, str(path))
+
+
+def _decode(data: bytes, name: str) -> np.ndarray:
     if not data:
-        raise ImageError(f"{path} is empty")
-    return _decode(io.BytesIO(data), str(path))
+        raise ImageError(f"{name}: empty, not an image")
+    with _naming(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; what matters raises
+        with Image.open(io.BytesIO(data)) as image:
+            return _from_pil(image, name)
 
 
-def _decode(stream: io.BytesIO, name: str) -> np.ndarray:
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into an `ImageError` that names the image."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own size warning: the limit below is ours
-            with Image.open(stream) as image:
-                return _from_pil(image, name)
+        yield
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -75,12 +84,15 @@ def _decode(stream: io.BytesIO, name: str) -> np.ndarray:
 
 
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"{name}: {image.width} x {image.height} pixels are more than {MAX_PIXELS // 10**6} megapixels")
+    if not 0 < image.width * image.height <= MAX_PIXELS:
+        limit = f"expected 1 pixel to {MAX_PIXELS // 10**6} megapixels"
+        raise ImageError(f"{name}: {image.width} x {image.height} pixels; {limit}")
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I") or upright.mode == "F":
         return _from_array(_deep_grey(upright, name))
-    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
+    if upright.mode == "La":  # Pillow converts it to LA only
+        upright = upright.convert("LA")
+    if upright.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in upright.info:
         return _from_array(np.asarray(upright.convert("RGBA")))
     return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
 
@@ -88,6 +100,8 @@ def _from_pil(image: Image.Image, name: str) -> np.ndarray:
 def _deep_grey(image: Image.Image, name: str) -> np.ndarray:
     """A 16- or 32-bit grey image as uint16 or as float in 0..1."""
     values = np.asarray(image)
+    if (transparent := image.info.get("transparency")) is not None:
+        values = np.where(values == transparent, 65535, values)  # on white
     if image.mode != "F" and values.min() >= 0 and values.max() <= 65535:
         return values.astype(np.uint16)
     if image.mode == "F" and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1:
@@ -111,7 +125,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
 def _to_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
-    if array.dtype == np.uint16:
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # in either byte order
         return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # also false for NaN

@@ -13,8 +13,8 @@ from mtcnn_gluon.files import Found, UniqueNames, find_images, whole_file, write
 from mtcnn_gluon.images import read_image
 
 TREE = (
-    "b.jpg", "a.PNG", "notes.txt", "c.jpg.part", "é [1].png", "sub/x.tiff", "sub/a.webp", "sub/deep/er/z.gif", "sub/deep/n.md",
-    "[set]/x.bmp", "empty/", "name.jpg/inside.jpeg",
+    "b.jpg", "a.PNG", "notes.txt", "c.jpg.part", "é [1].png", "sub/x.tiff", "sub/a.webp", "sub/deep/er/z.gif",
+    "sub/deep/n.md", "[set]/x.bmp", "empty/", "name.jpg/inside.jpeg",
 )  # fmt: skip
 BELOW = [  # the images of TREE, a folder's own before those of its subfolders
     "a.PNG", "b.jpg", "é [1].png", "[set]/x.bmp", "name.jpg/inside.jpeg", "sub/a.webp", "sub/x.tiff", "sub/deep/er/z.gif",
@@ -271,7 +271,7 @@ def test_unique_names(given: list[str], expected: list[str]) -> None:
 
 def test_many_equal_names_stay_unique(tmp_path: Path) -> None:
     unique = UniqueNames(str(tmp_path))
-    assert len({unique.path(Path("a.png")) for _ in range(500)}) == 500
+    assert len({unique.path(Path("a.png")) for _ in range(100)}) == 100
     assert not list(tmp_path.iterdir())  # names only
 
 
@@ -284,8 +284,8 @@ PICTURE = np.repeat(PICTURE[:, None], 24, axis=1)  # (64, 24, 3): red, green, bl
 
 @pytest.mark.parametrize(
     "name, tolerance",
-    [("a.png", 0), ("a.PNG", 0), ("é 猫.png", 0), ("sub/a.b.png", 0), ("a.bmp", 0), ("a.tif", 0), ("a.tiff", 0), ("a.jpg", 8),
-     ("a.JPEG", 8), ("a.webp", 12)],
+    [("a.png", 0), ("a.PNG", 0), ("é 猫.png", 0), ("sub/a.b.png", 0), ("a.bmp", 0), ("a.tif", 0), ("a.tiff", 0),
+     ("a.jpg", 8), ("a.JPEG", 8), ("a.webp", 12)],
 )  # fmt: skip
 def test_write_picture_round_trip(tmp_path: Path, name: str, tolerance: int) -> None:
     original = PICTURE.copy()

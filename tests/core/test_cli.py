@@ -1,0 +1,611 @@
+"""The command line: what it reads, what it writes, what it reports and how it exits."""
+
+import csv
+import inspect
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterator, NoReturn
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mtcnn_gluon
+from mtcnn_gluon import Faces, cli, detector, read_image
+from mtcnn_gluon.errors import ImageError, ModelError
+
+BOXES = np.array([[8.25, 4.5, 40, 44], [50, 20.125, 70, 46]])
+SCORES = np.array([0.987654321, 0.7])
+POINTS = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)])
+LANDMARKS = BOXES[:, None, :2] + POINTS * (BOXES[:, None, 2:] - BOXES[:, None, :2])
+
+
+def faces_of(image: np.ndarray) -> Faces:
+    """What the fake detector finds: as many of the fixed faces as the red of the first pixel says."""
+    n = int(image[0, 0, 0])
+    return Faces(BOXES[:n], SCORES[:n], LANDMARKS[:n])
+
+
+class FakeDetector:
+    options: dict[str, Any]
+
+    def __init__(self, **options: Any) -> None:
+        FakeDetector.options = options
+
+    def detect(self, image: np.ndarray) -> Faces:
+        assert image.dtype == np.uint8 and image.shape[2] == 3
+        return faces_of(image)
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Outcome]
+
+
+def runner(capsys: pytest.CaptureFixture) -> Run:
+    def run(*arguments: Any) -> Outcome:
+        capsys.readouterr()
+        try:
+            status = cli.main([str(each) for each in arguments])
+        except SystemExit as stop:  # argparse
+            status = stop.code
+        printed = capsys.readouterr()
+        return Outcome(status, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def quiet_logging() -> Iterator[None]:
+    """`main` sets up logging on the standard error of its moment: undo it, for other tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Run:
+    """Runs the command in this process with the fake detector."""
+    monkeypatch.setattr(cli, "Detector", FakeDetector)
+    return runner(capsys)
+
+
+@pytest.fixture
+def run_real(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Run:
+    """Runs it with the real Detector, where no model can be had: an option must be refused before one is looked for."""
+
+    def no_model(model: str) -> NoReturn:
+        raise ModelError(f"{model}: this machine has none")
+
+    monkeypatch.setattr(detector, "find_bundle", no_model)
+    return runner(capsys)
+
+
+def make_photo(path: Path, faces: int = 1, seed: int = 0) -> Path:
+    """A picture of 80 x 50 noise in which the fake detector finds so many faces."""
+    array = np.random.default_rng(seed).integers(60, 200, (50, 80, 3), dtype=np.uint8)
+    array[0, 0] = faces
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with `in`: three photos, one of them in a subfolder, of 1, 2 and no faces, and a text."""
+    make_photo(tmp_path / "in/a.png", 1)
+    make_photo(tmp_path / "in/b é [1].webp", 2, seed=1)
+    make_photo(tmp_path / "in/sub/c.png", 0, seed=2)
+    (tmp_path / "in/notes.txt").write_text("not a photo")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+ALL = ["in/a.png", "in/b é [1].webp", "in/sub/c.png"]
+
+
+def expected_row(path: str) -> dict[str, Any]:
+    faces = []
+    for box, score, points in zip(BOXES, SCORES, LANDMARKS.round(2).tolist()):
+        names = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+        faces.append({"box": [round(v, 2) for v in box], "score": round(score, 6), "landmarks": dict(zip(names, points))})
+    count = {"a.png": 1, "b é [1].webp": 2, "c.png": 0}[Path(path).name]
+    return {"image": path, "width": 80, "height": 50, "faces": faces[:count]}
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+# ---- what is read, and JSON
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["in"], ALL),
+        (["in/"], ALL),
+        (["in/a.png"], ALL[:1]),
+        (["in/sub"], ALL[2:]),
+        (["in/*.png"], ALL[:1]),
+        (["in/**/*.png"], [ALL[0], ALL[2]]),
+        (["in/b é [1].webp"], ALL[1:2]),
+        (["in/sub/c.png", "in/a.png"], [ALL[2], ALL[0]]),
+        (["in/a.png", "in/a.png"], [ALL[0], ALL[0]]),
+        (["in/sub", "in/?.png"], [ALL[2], ALL[0]]),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_json(photos: Path, run: Run, arguments: list[str], expected: list[str]) -> None:
+    rows = [expected_row(path) for path in expected]
+    outcome = run("detect", *arguments, "--json", "-")
+    assert (outcome.status, outcome.err) == (0, "")  # no progress bar where there is no terminal
+    assert outcome.rows == rows
+    outcome = run("detect", *arguments, "--json", "out/é.jsonl")
+    assert (outcome.status, outcome.err) == (0, "")
+    text = (photos / "out/é.jsonl").read_bytes().decode("utf-8")
+    assert text.endswith("\n") and "\r" not in text
+    assert [json.loads(line) for line in text.splitlines()] == rows
+    assert [list(row) for row in map(json.loads, text.splitlines())] == [["image", "width", "height", "faces"]] * len(rows)
+
+
+def test_summary(photos: Path, run: Run) -> None:
+    for options in ([], ["--json", "out.jsonl"]):
+        outcome = run("detect", "in", *options)
+        lines = outcome.out.splitlines()
+        assert [lines[0], lines[2], lines[5]] == ["in/a.png: 1 face", "in/b é [1].webp: 2 faces", "in/sub/c.png: 0 faces"]
+        assert len(lines) == 6 and "0.9877" in lines[1] and "8.2 4.5 40.0 44.0" in lines[1]
+    assert not run("detect", "in", "--json", "-").out.startswith("in/")
+
+
+def test_portrait_where_no_path_is_given(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "portrait", lambda: photos / "in/a.png")
+    assert run("detect", "--json", "-").rows[0]["image"] == str(photos / "in/a.png")
+
+
+def test_portrait() -> None:
+    pytest.importorskip("skimage")
+    assert read_image(cli.portrait()).shape == (512, 512, 3)
+
+
+def test_portrait_without_scikit_image(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    outcome = run("detect")
+    assert outcome.status == 2 and outcome.out == "" and "mtcnn-gluon[demo]" in outcome.err
+
+
+@pytest.mark.parametrize("path", [".", "empty", "empty/"])
+def test_nothing_to_read(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    outcome = run("detect", path, "--json", "out.jsonl")
+    assert outcome.status == 2 and f"no image found in {path}" in outcome.err
+    assert files_below(tmp_path) == []
+
+
+# ---- tables
+
+
+CSV_HEAD = [
+    "image", "width", "height", "face", "x1", "y1", "x2", "y2", "score", "left_eye_x", "left_eye_y", "right_eye_x",
+    "right_eye_y", "nose_x", "nose_y", "left_mouth_x", "left_mouth_y", "right_mouth_x", "right_mouth_y", "error",
+]  # fmt: skip
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        assert reader.fieldnames == CSV_HEAD
+        return list(reader)
+
+
+def test_csv(photos: Path, run: Run) -> None:
+    make_photo(photos / 'in/sub/d, "e".png', 1)
+    outcome = run("detect", "in", "missing.jpg", "--csv", "out/table.csv")
+    assert outcome.status == 1
+    rows = read_table(photos / "out/table.csv")
+    images = ["in/a.png", *["in/b é [1].webp"] * 2, "in/sub/c.png", 'in/sub/d, "e".png', "missing.jpg"]
+    assert [row["image"] for row in rows] == images
+    assert [row["face"] for row in rows] == ["0", "0", "1", "", "0", ""]
+    assert [row["width"] for row in rows] == ["80"] * 5 + [""]
+    assert [row["error"] for row in rows] == [""] * 5 + ["missing.jpg does not exist"]
+    for index, row in zip((0, 0, 1, None, 0, None), rows):
+        numbers = [row[name] for name in CSV_HEAD[4:-1]]
+        if index is None:
+            assert numbers == [""] * 15
+        else:
+            expected = [*BOXES[index], SCORES[index], *LANDMARKS[index].ravel()]
+            assert np.abs(np.array(numbers, float) - expected).max() <= 0.0051
+    assert rows[0]["x1"] == "8.25" and rows[0]["score"] == "0.987654" and rows[2]["left_eye_x"] == "56.0"
+
+
+def test_all_outputs_at_once_agree(photos: Path, run: Run) -> None:
+    outcome = run("detect", "in", "--json", "o/j.jsonl", "--csv", "o/t.csv", "--save", "o/pictures", "--crops", "o/faces")
+    assert outcome.status == 0
+    rows = [json.loads(line) for line in (photos / "o/j.jsonl").read_text("utf-8").splitlines()]
+    table = read_table(photos / "o/t.csv")
+    assert sum(len(row["faces"]) for row in rows) == sum(row["face"] != "" for row in table) == 3
+    assert [float(table[1][name]) for name in ("x1", "y1", "x2", "y2")] == rows[1]["faces"][0]["box"]
+    assert len(files_below(photos / "o/faces")) == 3 and len(files_below(photos / "o/pictures")) == 3
+
+
+# ---- pictures
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["in"], ["a.png", "b é [1].webp", "sub/c.png"]),
+        (["in/sub/c.png"], ["c.png"]),
+        (["in/**/*.png"], ["a.png", "c.png"]),
+        (["in/sub", "in/sub"], ["c-2.png", "c.png"]),
+    ],
+    ids=" ".join,
+)
+def test_save(photos: Path, run: Run, arguments: list[str], expected: list[str]) -> None:
+    assert run("detect", *arguments, "--save", "out").status == 0
+    assert files_below(photos / "out") == expected
+    for name in expected:
+        source = {"a": "in/a.png", "b": "in/b é [1].webp", "c": "in/sub/c.png"}[Path(name).name[0]]
+        image, picture = read_image(source), read_image(photos / "out" / name)
+        assert picture.shape == image.shape
+        difference = np.abs(picture.astype(int) - image).mean()
+        is_lossy = name.endswith(".webp")
+        assert (difference == 0) if source.endswith("c.png") else (difference > (1 if is_lossy else 0.5))
+
+
+@pytest.mark.parametrize(
+    "name, saved",
+    [("p.png", "p.png"), ("p.JPG", "p.JPG"), ("p.jpeg", "p.jpeg"), ("p.bmp", "p.bmp"), ("p.tif", "p.tif"),
+     ("p.TIFF", "p.TIFF"), ("p.webp", "p.webp"), ("p.gif", "p.png"), ("p.ppm", "p.png"), ("p", "p.png"),
+     (".png", ".png.png")],
+)  # fmt: skip
+def test_save_keeps_the_format_where_it_can(tmp_path: Path, run: Run, name: str, saved: str) -> None:
+    Image.fromarray(np.zeros((50, 80, 3), np.uint8)).save(tmp_path / name, "PNG")
+    assert run("detect", tmp_path / name, "--save", tmp_path / "out").status == 0
+    assert files_below(tmp_path / "out") == [saved]
+    with Image.open(tmp_path / "out" / saved) as picture:
+        kinds = {".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
+        assert picture.format == kinds.get(Path(saved).suffix.lower(), "PNG")
+
+
+def test_crops(photos: Path, run: Run) -> None:
+    assert run("detect", "in", "--crops", "out").status == 0
+    assert files_below(photos / "out") == ["a-face0.png", "b é [1]-face0.png", "b é [1]-face1.png"]
+    for path, n in (("in/a.png", 1), ("in/b é [1].webp", 2)):
+        image = read_image(path)
+        for index, aligned in enumerate(faces_of(image).align(image)):
+            crop = read_image(photos / "out" / f"{Path(path).stem}-face{index}.png")
+            assert crop.shape == (112, 112, 3) and (crop == aligned).all()
+        assert index == n - 1
+
+
+def test_equal_names_do_not_overwrite_each_other(photos: Path, run: Run) -> None:
+    sources = [make_photo(photos / f"{folder}/x.png", 1, seed=9 + i) for i, folder in enumerate("pqr")]
+    run("detect", *sources, "--save", "saved", "--crops", "faces")
+    assert files_below(photos / "saved") == ["x-2.png", "x-3.png", "x.png"]
+    assert files_below(photos / "faces") == ["x-face0-2.png", "x-face0-3.png", "x-face0.png"]
+    for source, name in zip(sources, ("x-face0.png", "x-face0-2.png", "x-face0-3.png")):
+        image = read_image(source)
+        assert (read_image(photos / "faces" / name) == faces_of(image).align(image)[0]).all()
+
+
+def test_names_that_become_equal_by_their_endings(photos: Path, run: Run) -> None:
+    """A GIF cannot be written and becomes a PNG; crops are always PNG."""
+    (photos / "in2").mkdir()
+    for name in ("x.gif", "x.png", "x.bmp"):
+        Image.new("RGB", (80, 50), (1, 0, 0)).save(photos / "in2" / name)  # one face
+    assert run("detect", "in2", "--save", "saved", "--crops", "faces").status == 0
+    assert files_below(photos / "saved") == ["x-2.png", "x.bmp", "x.png"]
+    assert files_below(photos / "faces") == ["x-face0-2.png", "x-face0-3.png", "x-face0.png"]
+
+
+def test_pictures_and_crops_in_one_folder_do_not_overwrite_each_other(photos: Path, run: Run) -> None:
+    make_photo(photos / "in2/x.png", 1, seed=1)
+    make_photo(photos / "in2/x-face0.png", 1, seed=2)
+    assert run("detect", "in2/x.png", "in2/x-face0.png", "--save", "out", "--crops", "out").status == 0
+    assert len(files_below(photos / "out")) == 4
+
+
+def test_save_does_not_overwrite_the_photos(photos: Path, run: Run) -> None:
+    """`--save` into the folder that is read: another name or a refusal, but the photo stays."""
+    before = (photos / "in/a.png").read_bytes()
+    run("detect", "in", "--save", "in")
+    assert (photos / "in/a.png").read_bytes() == before
+
+
+def test_running_twice_replaces_the_results(photos: Path, run: Run) -> None:
+    for _ in range(2):
+        assert run("detect", "in", "--json", "j", "--csv", "t", "--save", "s", "--crops", "c").status == 0
+    assert len(files_below(photos / "s")) == 3 and len(files_below(photos / "c")) == 3
+    assert len((photos / "j").read_text("utf-8").splitlines()) == 3 and len(read_table(photos / "t")) == 4
+
+
+# ---- what cannot be read or written
+
+
+def test_unreadable_files_among_good_ones(photos: Path, run: Run) -> None:
+    (photos / "in/broken.jpg").write_bytes(b"not a photo")
+    (photos / "in/empty.png").touch()
+    (photos / "in/half.png").write_bytes((photos / "in/a.png").read_bytes()[:2000])
+    bad = ["in/broken.jpg", "in/empty.png", "in/half.png", "in/missing.jpg"]
+    arguments = ["detect", "in/missing.jpg", "in", "--csv", "t.csv", "--save", "saved", "--crops", "faces"]
+    outcome = run(*arguments, "--json", "-")
+    assert outcome.status == 1
+    rows = {row["image"]: row for row in outcome.rows}
+    assert sorted(rows) == sorted(ALL + bad) and len(outcome.rows) == 7
+    for path in ALL:
+        assert rows[path] == expected_row(path)
+    for path in bad:
+        assert list(rows[path]) == ["image", "width", "height", "faces", "error"]
+        assert (rows[path]["width"], rows[path]["height"], rows[path]["faces"]) == (None, None, [])
+        assert path in rows[path]["error"]
+    lines = outcome.err.splitlines()
+    assert len(lines) == 4 and all(line.startswith("mtcnn-gluon: ") for line in lines)
+    assert sorted(line.removeprefix("mtcnn-gluon: ") for line in lines) == sorted(rows[path]["error"] for path in bad)
+    assert {row["image"]: row["error"] for row in read_table(photos / "t.csv") if row["error"]} == {
+        path: rows[path]["error"] for path in bad
+    }
+    assert len(files_below(photos / "saved")) == 3 and len(files_below(photos / "faces")) == 3
+    outcome = run(*arguments)  # the summary does not mention what could not be read
+    assert outcome.status == 1 and not any(path in outcome.out for path in bad)
+
+
+@pytest.mark.parametrize("bad", ["missing.jpg", "in/notes.txt", "no/such/*.jpg", "", "in/*.txt", "x" * 300])
+def test_only_an_unreadable_file(photos: Path, run: Run, bad: str) -> None:
+    outcome = run("detect", bad, "--json", "-")
+    assert outcome.status == 1 and len(outcome.rows) == 1 and outcome.rows[0]["error"]
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_an_image_that_the_detector_refuses(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: FakeDetector, image: np.ndarray) -> Faces:
+        if len(faces_of(image)) == 1:
+            raise ImageError("too odd")
+        return faces_of(image)
+
+    monkeypatch.setattr(FakeDetector, "detect", refuse)
+    outcome = run("detect", "in", "--json", "-")
+    assert outcome.status == 1 and "too odd" in outcome.err
+    assert [row.get("error") for row in outcome.rows] == ["too odd", None, None]
+
+
+class Terminal(io.TextIOWrapper):
+    """A standard stream in a UTF-8 locale; `text` is what it was given."""
+
+    def __init__(self, errors: str) -> None:
+        super().__init__(io.BytesIO(), "utf-8", errors, newline="\n", write_through=True)
+
+    @property
+    def text(self) -> str:
+        return self.buffer.getvalue().decode("utf-8")  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+@pytest.mark.parametrize("output", ["--json -", "--json o", "--csv o", "--save s", "--crops s", ""])
+@pytest.mark.parametrize("is_good", [True, False])
+def test_names_that_are_not_unicode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, is_good: bool) -> None:
+    """Old archives hold Latin-1 names: they are read like any other, and what is written about them is UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "Detector", FakeDetector)
+    out, err = Terminal("strict"), Terminal("backslashreplace")  # as Python sets them up
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    make_photo(tmp_path / "in/good.png")
+    odd = tmp_path / "in" / os.fsdecode(b"caf\xe9.png")
+    odd.write_bytes((tmp_path / "in/good.png").read_bytes() if is_good else b"")
+    assert cli.main(["detect", "in", *output.split()]) == (0 if is_good else 1)
+    assert len(err.text.splitlines()) == (not is_good)
+    if "json" in output:
+        text = out.text if "-" in output.split() else (tmp_path / "o").read_bytes().decode("utf-8")
+        rows = [json.loads(line) for line in text.splitlines()]
+        assert ["error" in row for row in rows] == [not is_good, False]
+        assert [row["image"][:6] for row in rows] == ["in/caf", "in/goo"]
+    if "csv" in output:
+        assert [bool(row["error"]) for row in read_table(tmp_path / "o")] == [not is_good, False]
+    if output.endswith(" s"):
+        assert len(files_below(tmp_path / "s")) == 1 + is_good
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+@pytest.mark.parametrize("target", ["file/below.txt", "folder"])
+def test_unwritable_result(photos: Path, run: Run, option: str, target: str) -> None:
+    (photos / "file").write_text("old")
+    (photos / "folder").mkdir()
+    outcome = run("detect", "in", option, target)
+    assert outcome.status == 2 and f"mtcnn-gluon: {target} cannot be written" in outcome.err
+    assert (photos / "file").read_text() == "old" and files_below(photos / "folder") == []
+
+
+@pytest.mark.parametrize("option", ["--save", "--crops"])
+def test_unwritable_picture_folder(photos: Path, run: Run, option: str) -> None:
+    (photos / "file").write_text("old")
+    outcome = run("detect", "in", option, "file")
+    assert outcome.status == 2 and "mtcnn-gluon: file/a" in outcome.err and "cannot be written" in outcome.err
+
+
+def test_a_crash_keeps_the_old_results(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(self: FakeDetector, image: np.ndarray) -> NoReturn:
+        raise RuntimeError("out of memory")
+
+    (photos / "j").write_text("old")
+    monkeypatch.setattr(FakeDetector, "detect", crash)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run("detect", "in", "--json", "j")
+    assert (photos / "j").read_text() == "old" and files_below(photos) == sorted([*ALL, "in/notes.txt", "j"])
+
+
+def test_interrupt_keeps_what_is_done(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: FakeDetector, image: np.ndarray) -> Faces:
+        if len(faces_of(image)) == 2:
+            raise KeyboardInterrupt
+        return faces_of(image)
+
+    monkeypatch.setattr(FakeDetector, "detect", interrupt)
+    outcome = run("detect", "in", "--json", "j", "--csv", "t.csv")
+    assert outcome.status == 130 and "interrupted" in outcome.err
+    assert [json.loads(line) for line in (photos / "j").read_text("utf-8").splitlines()] == [expected_row("in/a.png")]
+    assert len(read_table(photos / "t.csv")) == 1
+
+
+@pytest.mark.parametrize("options", [["--json", "-"], [], ["--json", "-", "--csv", "t.csv"], ["--json", "j"]], ids=str)
+def test_a_reader_that_goes_away_is_no_error(
+    photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    class ClosedPipe(io.StringIO):
+        def write(self, text: str) -> NoReturn:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    class OpenErr(io.StringIO):
+        def close(self) -> None:
+            """Keep what was written."""
+
+    err = OpenErr()
+    monkeypatch.setattr(sys, "stdout", ClosedPipe())
+    monkeypatch.setattr(sys, "stderr", err)
+    assert cli.main(["detect", "in", *options]) == 0
+    assert err.getvalue() == ""
+
+
+# ---- options
+
+
+def test_options_reach_the_detector(photos: Path, run: Run) -> None:
+    assert run("detect", "in/a.png").status == 0
+    assert FakeDetector.options == {
+        "model": "default", "engine": "auto", "device": "cpu", "min_face": 20, "factor": 0.709, "thresholds": None,
+        "nms": None, "max_faces": None, "threads": None,
+    }  # fmt: skip
+    options = "--model m --engine mxnet --device gpu:1 --min-face 31.5 --factor 0.5 --max-faces 3 --threads 2"
+    options += " --thresholds 0.1 0.2 0.3 --nms 0.4 0.5 0.6 0.7"
+    run("detect", "in/a.png", *options.split())
+    assert FakeDetector.options == {
+        "model": "m", "engine": "mxnet", "device": "gpu:1", "min_face": 31.5, "factor": 0.5, "thresholds": [0.1, 0.2, 0.3],
+        "nms": [0.4, 0.5, 0.6, 0.7], "max_faces": 3, "threads": 2,
+    }  # fmt: skip
+
+
+def test_defaults_are_those_of_the_detector(photos: Path, run: Run) -> None:
+    run("detect", "in/a.png")
+    parameters = inspect.signature(detector.Detector).parameters
+    assert FakeDetector.options == {name: parameter.default for name, parameter in parameters.items()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--min-face 0", "--min-face -5", "--min-face 0.99", "--min-face nan", "--min-face inf", "--min-face big",
+        "--min-face", "--factor 0", "--factor 1", "--factor 1.5", "--factor -0.5", "--factor nan", "--factor x",
+        "--thresholds 0.6 0.7", "--thresholds 0.6 0.7 1.1", "--thresholds -0.1 0.7 0.7", "--thresholds 0.6 nan 0.7",
+        "--thresholds 0.6 0.7 x", "--nms 0.5 0.7 0.7", "--nms 0.5 0.7 0.7 1.1", "--nms 0.5 0.7 0.7 nan", "--nms -1 0 0 0",
+        "--max-faces 0", "--max-faces -1", "--max-faces 1.5", "--max-faces x", "--threads 0", "--threads -2", "--threads x",
+        "--engine tensorflow", "--engine ''", "--device tpu", "--device gpu:x", "--device gpu:-1",
+    ],
+)  # fmt: skip
+def test_option_errors(photos: Path, run_real: Run, arguments: str) -> None:
+    name, *values = arguments.replace("''", "").split(" ")
+    outcome = run_real("detect", "in/a.png", "--json", "out.jsonl", name, *values)
+    assert outcome.status == 2 and outcome.out == ""
+    assert name.strip("-").replace("-", "_") in outcome.err.splitlines()[-1].replace("-", "_")
+    assert not (photos / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "nonsense", "detect --nonsense", "detect in --json", "detect in --csv", "info extra", "--json -"]
+)
+def test_wrong_usage(run: Run, arguments: str) -> None:
+    outcome = run(*arguments.split())
+    assert outcome.status == 2 and outcome.out == "" and "usage: mtcnn-gluon" in outcome.err
+
+
+@pytest.mark.parametrize("model", ["no/such/folder", "in/a.png", "in", "nonsense"])
+def test_missing_model(photos: Path, capsys: pytest.CaptureFixture, model: str) -> None:
+    outcome = runner(capsys)("detect", "in/a.png", "--model", model)
+    assert outcome.status == 2 and outcome.out == ""
+    assert outcome.err.startswith("mtcnn-gluon: ") and model in outcome.err and "model" in outcome.err
+
+
+# ---- the other verbs
+
+
+def test_info(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(model: str) -> str:
+        if model == "official":
+            raise ModelError("not installed here")
+        return model
+
+    monkeypatch.setattr(cli, "find_bundle", find)
+    outcome = run("info", "--json")
+    report = json.loads(outcome.out)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert report["mtcnn-gluon"] == mtcnn_gluon.__version__ and report["python"].startswith(f"3.{sys.version_info.minor}.")
+    assert report["packages"]["numpy"] == np.__version__
+    assert report["models"] == {"default": "yes", "official": "no: not installed here"}
+    assert report["engines"]["mxnet"] == "yes" and FakeDetector.options == {"engine": "mxnet"}
+    outcome = run("info")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert f"mtcnn-gluon {mtcnn_gluon.__version__}" in outcome.out and "  official: no: not installed here" in outcome.out
+
+
+def test_info_where_nothing_works(run_real: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "find_bundle", detector.find_bundle)
+    outcome = run_real("info", "--json")
+    report = json.loads(outcome.out)
+    assert outcome.status == 0
+    states = [*report["engines"].values(), *report["models"].values()]
+    assert states and all(state.startswith("no: ") and "this machine has none" in state for state in states)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["detect", "--help"], ["info", "--help"]], ids=str)
+def test_help(run: Run, arguments: list[str]) -> None:
+    outcome = run(*arguments)
+    assert (outcome.status, outcome.err) == (0, "") and outcome.out.startswith("usage: mtcnn-gluon")
+
+
+def test_version(run: Run) -> None:
+    outcome = run("--version")
+    assert (outcome.status, outcome.out.strip(), outcome.err) == (0, mtcnn_gluon.__version__, "")
+
+
+def test_python_m(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mtcnn_gluon", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True, timeout=30)
+    assert (done.stdout.strip(), done.stderr) == (mtcnn_gluon.__version__, "")
+
+
+IMPORT = """
+import sys, time
+start = time.perf_counter()
+import mtcnn_gluon
+seconds = time.perf_counter() - start
+import json
+print(json.dumps([seconds, sorted({name.split(".")[0] for name in sys.modules})]))
+"""
+
+
+def test_import_is_quick_and_loads_no_framework(tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        command = [sys.executable, "-c", IMPORT]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True, timeout=30)
+        seconds, modules = json.loads(done.stdout)
+        assert "mtcnn_gluon" in modules and done.stderr == ""
+        assert not {"mxnet", "torch", "tensorflow", "onnxruntime", "openvino", "gluoncv", "onnx", "ray"} & set(modules)
+        times.append(seconds)
+    assert min(times) < 0.5
