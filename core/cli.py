@@ -11,7 +11,7 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -24,7 +24,7 @@ from mtcnn_gluon.draw import draw_faces
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, ImageError, MtcnnError
 from mtcnn_gluon.faces import Faces
-from mtcnn_gluon.files import PICTURE_FORMATS, Found, UniqueNames, find_images, whole_file, write_picture
+from mtcnn_gluon.files import PICTURE_FORMATS, Found, UniqueNames, find_images, printable, whole_file, write_picture
 from mtcnn_gluon.images import read_image
 
 CSV_COLUMNS = [
@@ -90,7 +90,7 @@ def detect(options: argparse.Namespace) -> int:
     detector = Detector(**{name: getattr(options, name) for name in names})
     failures = 0
     with ExitStack() as stack:
-        sinks = _open_sinks(options, stack)
+        sinks = _open_sinks(options, stack, (found.path for found in inputs))
         try:
             for found in tqdm(inputs, unit="photo", disable=None if len(inputs) > 1 else True):
                 failures += not _detect_one(found, detector, sinks)
@@ -105,21 +105,21 @@ Sink = Callable[[Found, dict[str, Any], np.ndarray | None, Faces], None]
 
 def _detect_one(found: Found, detector: Detector, sinks: Sequence[Sink]) -> bool:
     """Detect in one file and hand the result to all sinks; false if the file could not be read."""
-    row: dict[str, Any] = {"image": str(found.path)}
+    row: dict[str, Any] = {"image": printable(found.path)}
     image, faces = None, Faces.empty()
     try:
         image = read_image(found.path)
         faces = detector.detect(image)
         row.update(width=image.shape[1], height=image.shape[0], faces=faces.to_dicts())
     except ImageError as error:
-        tqdm.write(f"mtcnn-gluon: {error}", file=sys.stderr)
-        row.update(width=None, height=None, faces=[], error=str(error))
+        row.update(width=None, height=None, faces=[], error=printable(error))
+        tqdm.write(f"mtcnn-gluon: {row['error']}", file=sys.stderr)
     for sink in sinks:
         sink(found, row, image, faces)
     return "error" not in row
 
 
-def _open_sinks(options: argparse.Namespace, stack: ExitStack) -> list[Sink]:
+def _open_sinks(options: argparse.Namespace, stack: ExitStack, taken: Iterable[Path]) -> list[Sink]:
     sinks: list[Sink] = []
     if options.json == "-":
         sinks.append(lambda found, row, image, faces: tqdm.write(json.dumps(row, ensure_ascii=False)))
@@ -132,19 +132,18 @@ def _open_sinks(options: argparse.Namespace, stack: ExitStack) -> list[Sink]:
         table = csv.DictWriter(stack.enter_context(whole_file(options.csv)), CSV_COLUMNS)
         table.writeheader()
         sinks.append(lambda found, row, image, faces: table.writerows(_csv_rows(row)))
+    names = UniqueNames(taken)
     if options.save:
-        pictures = UniqueNames(options.save)
-        sinks.append(lambda found, row, image, faces: _save_picture(pictures, found, image, faces))
+        sinks.append(lambda found, row, image, faces: _save_picture(names, options.save, found, image, faces))
     if options.crops:
-        crops = UniqueNames(options.crops)
-        sinks.append(lambda found, row, image, faces: _save_crops(crops, found, image, faces))
+        sinks.append(lambda found, row, image, faces: _save_crops(names, options.crops, found, image, faces))
     return sinks
 
 
 def _print_summary(found: Found, row: dict[str, Any], image: np.ndarray | None, faces: Faces) -> None:
     if image is None:
         return
-    tqdm.write(f"{found.path}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
+    tqdm.write(f"{row['image']}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
     for box, score in zip(faces.boxes, faces.scores):
         tqdm.write("  score {:.4f}  box {:.1f} {:.1f} {:.1f} {:.1f}".format(score, *box))
 
@@ -160,16 +159,16 @@ def _csv_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
     return rows or [common]
 
 
-def _save_picture(names: UniqueNames, found: Found, image: np.ndarray | None, faces: Faces) -> None:
+def _save_picture(names: UniqueNames, folder: str, found: Found, image: np.ndarray | None, faces: Faces) -> None:
     if image is not None:
         suffix = found.name.suffix if found.name.suffix.lower() in PICTURE_FORMATS else ".png"
-        write_picture(names.path(found.name.with_suffix(suffix)), draw_faces(image, faces))
+        write_picture(names.path(folder, found.name.with_suffix(suffix)), draw_faces(image, faces))
 
 
-def _save_crops(names: UniqueNames, found: Found, image: np.ndarray | None, faces: Faces) -> None:
+def _save_crops(names: UniqueNames, folder: str, found: Found, image: np.ndarray | None, faces: Faces) -> None:
     if image is not None:
         for index, crop in enumerate(faces.align(image)):
-            write_picture(names.path(found.name.with_name(f"{found.name.stem}-face{index}.png")), crop)
+            write_picture(names.path(folder, found.name.with_name(f"{found.name.stem}-face{index}.png")), crop)
 
 
 def portrait() -> Path:

@@ -68,6 +68,7 @@ class Detector:
         _check_shares("nms", nms, 4)
         for name, count in (("max_faces", max_faces), ("threads", threads)):
             _check(count is None or _is_count(count), name, "a whole number, 1 or more", count)
+        engines.check(engine, device)
         self.bundle: Bundle = find_bundle(model)
         manifest = self.bundle.manifest
         self.settings = Settings(

@@ -113,20 +113,24 @@ def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 class UniqueNames:
-    """Gives out paths in a folder so that no two results of one run overwrite each other."""
+    """Gives out paths so that no result of a run overwrites another one, or one of the files in `taken`."""
 
-    def __init__(self, folder: str | os.PathLike) -> None:
-        self.folder = Path(folder)
-        self._taken: set[Path] = set()
+    def __init__(self, taken: Iterable[str | os.PathLike] = ()) -> None:
+        self._taken = {os.path.realpath(path) for path in taken}
 
-    def path(self, name: Path) -> Path:
-        """`folder / name`, or with `-2`, `-3` ... before the ending if that path was given out before."""
-        path, number = self.folder / name, 1
-        while path in self._taken:
+    def path(self, folder: str | os.PathLike, name: Path) -> Path:
+        """`folder / name`, or with `-2`, `-3` ... before the ending if that path is taken."""
+        path, number = Path(folder) / name, 1
+        while os.path.realpath(path) in self._taken:
             number += 1
-            path = self.folder / name.with_name(f"{name.stem}-{number}{name.suffix}")
-        self._taken.add(path)
+            path = Path(folder) / name.with_name(f"{name.stem}-{number}{name.suffix}")
+        self._taken.add(os.path.realpath(path))
         return path
+
+
+def printable(value: object) -> str:
+    """Text that any UTF-8 file or terminal takes: bytes of a file name that are no UTF-8 become replacement marks."""
+    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _umask() -> int:

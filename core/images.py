@@ -94,7 +94,7 @@ def _from_pil(image: Image.Image, name: str) -> np.ndarray:
         upright = upright.convert("LA")
     if upright.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in upright.info:
         return _from_array(np.asarray(upright.convert("RGBA")))
-    return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+    return np.array(upright.convert("RGB"))  # a copy: the array that Pillow lends is read-only
 
 
 def _deep_grey(image: Image.Image, name: str) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mtcnn_gluon.bundle import Bundle
-from mtcnn_gluon.errors import ConfigError, ModelError
+from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet, set_threads
 
 MAX_BATCH = 128  # crops at a time: MXNet keeps buffers for every batch size it meets, and memory must stay bounded
@@ -22,7 +22,7 @@ class MXNetEngine:
 
     Raises:
         ModelError: if MXNet cannot be imported, the bundle has no parameters for it, or the device cannot be used.
-        ConfigError: if `device` is not one of the above.
+        ConfigError: if MXNet already runs with another number of threads.
     """
 
     name = "mxnet"
@@ -79,8 +79,6 @@ class MXNetEngine:
 
     def _context(self, device: str) -> Any:
         kind, _, number = device.partition(":")
-        if kind not in ("cpu", "gpu") or (number and not number.isdigit()):
-            raise ConfigError(f"device must be cpu, gpu or gpu:N, not {device!r}")
         if kind == "cpu":
             return self._mx.cpu()
         if not self._mx.runtime.Features().is_enabled("CUDA"):

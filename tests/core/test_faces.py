@@ -293,6 +293,14 @@ def test_align_does_not_alias_large_faces() -> None:
         assert np.abs(aligned - 120).max() <= 12
 
 
+@pytest.mark.parametrize("scale", [0.1, 0.9, 1, 2.1, 7.7])
+@pytest.mark.parametrize("degrees", [0, 33, 90, -120])
+def test_align_is_filled_to_its_corners(scale: float, degrees: float) -> None:
+    white = np.full((1300, 1301, 3), 255, np.uint8)
+    points = apply(transform(scale, degrees, (650.3, 649.9)), ARCFACE_TEMPLATE - 56)
+    assert (face_at(points).align(white) == 255).all()
+
+
 @pytest.mark.parametrize("size", [1, 2, 112, 300])
 def test_align_outside_is_black(size: int) -> None:
     white = np.full((50, 60, 3), 255, np.uint8)

@@ -265,14 +265,23 @@ def test_two_writers_do_not_mix(tmp_path: Path) -> None:
     ],
 )
 def test_unique_names(given: list[str], expected: list[str]) -> None:
-    unique = UniqueNames("out")
-    assert [unique.path(Path(name)).as_posix() for name in given] == [f"out/{name}" for name in expected]
+    unique = UniqueNames()
+    assert [unique.path("out", Path(name)).as_posix() for name in given] == [f"out/{name}" for name in expected]
 
 
 def test_many_equal_names_stay_unique(tmp_path: Path) -> None:
-    unique = UniqueNames(str(tmp_path))
-    assert len({unique.path(Path("a.png")) for _ in range(100)}) == 100
+    unique = UniqueNames()
+    assert len({unique.path(tmp_path, Path("a.png")) for _ in range(100)}) == 100
     assert not list(tmp_path.iterdir())  # names only
+
+
+def test_names_that_are_taken_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    unique = UniqueNames(["in/a.png", tmp_path / "b.png"])
+    assert unique.path(tmp_path / "in", Path("a.png")) == tmp_path / "in/a-2.png"
+    assert unique.path("in/../in", Path("a.png")) == Path("in/../in/a-3.png")
+    assert unique.path(".", Path("b.png")) == Path("b-2.png")
+    assert unique.path("out", Path("a.png")) == Path("out/a.png")
 
 
 # ---- write_picture
