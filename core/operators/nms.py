@@ -4,9 +4,11 @@ from typing import Literal
 
 import numpy as np
 
-from mtcnn_gluon.boxes import area
+from mtcnn_gluon.boxes import area, intersection, iou
 
 OverlapMode = Literal["union", "min"]
+
+BLOCK = 256  # boxes that are compared with each other at a time
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: OverlapMode = "union") -> np.ndarray:
@@ -26,15 +28,24 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: OverlapMo
     """
     order = np.argsort(-scores, kind="stable")
     boxes = boxes[order]
-    areas = area(boxes)
-    alive = np.arange(len(boxes))
-    keep = []
-    while alive.size:
-        best, rest = alive[0], alive[1:]
-        keep.append(best)
-        overlap = _overlap(boxes[best], areas[best], boxes[rest], areas[rest], mode)
-        alive = rest[overlap <= threshold]
-    return order[np.array(keep, np.int64)]
+    kept = np.zeros(0, np.int64)
+    for start in range(0, len(boxes), BLOCK):
+        block = np.arange(start, min(start + BLOCK, len(boxes)))
+        is_free = (_overlap(boxes[kept], boxes[block], mode) <= threshold).all(axis=0)
+        kept = np.concatenate([kept, _greedy(boxes, block[is_free], threshold, mode)])
+    return order[kept]
+
+
+def _greedy(boxes: np.ndarray, block: np.ndarray, threshold: float, mode: OverlapMode) -> np.ndarray:
+    """The indices of `block`, best first, that no better one of it drops."""
+    drops = _overlap(boxes[block], boxes[block], mode) > threshold  # (B, B)
+    is_dropped = np.zeros(len(block), bool)
+    keep = np.zeros(len(block), bool)
+    for i in range(len(block)):
+        if not is_dropped[i]:
+            keep[i] = True
+            is_dropped |= drops[i]
+    return block[keep]
 
 
 def grouped_nms(
@@ -51,11 +62,10 @@ def _members(groups: np.ndarray) -> list[np.ndarray]:
     return np.split(order, starts) if len(order) else []
 
 
-def _overlap(
-    box: np.ndarray, box_area: np.ndarray, others: np.ndarray, other_areas: np.ndarray, mode: OverlapMode
-) -> np.ndarray:
-    width = np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0])
-    height = np.minimum(box[3], others[:, 3]) - np.maximum(box[1], others[:, 1])
-    shared = np.maximum(width, 0) * np.maximum(height, 0)  # (M,)
-    whole = np.minimum(box_area, other_areas) if mode == "min" else box_area + other_areas - shared
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+def _overlap(a: np.ndarray, b: np.ndarray, mode: OverlapMode) -> np.ndarray:
+    """Overlaps (N, M), in 0..1, of boxes `a` (N, 4) with boxes `b` (M, 4); an empty box overlaps nothing."""
+    if mode == "union":
+        return iou(a, b)
+    shared = intersection(a, b)
+    smaller = np.minimum(area(a)[:, None], area(b)[None, :])
+    return np.divide(shared, smaller, out=np.zeros_like(shared), where=smaller > 0)
