@@ -1,36 +1,27 @@
 """`Detector`: the cascade with its options, on single images, batches and video."""
 
-import itertools
 import os
-import time as clock
-from dataclasses import dataclass
 from numbers import Real
 from typing import Iterator, Sequence
 
-import cv2
 import numpy as np
 
 from mtcnn_gluon import cascade, engines
 from mtcnn_gluon.bundle import Bundle, find_bundle
 from mtcnn_gluon.cascade import Settings
-from mtcnn_gluon.errors import ConfigError, ImageError
+from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.images import ImageSource, read_image
+from mtcnn_gluon.video import Frame, Video
 
 BATCH_PIXELS = 8_000_000  # images that `detect_batch` holds at a time, unless told, have about so many pixels together
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One frame of a video: `image` (H, W, 3) uint8 RGB, `index` from 0, `time` in seconds from the start."""
-
-    image: np.ndarray
-    index: int
-    time: float
-
-
 class Detector:
     """Finds faces and five landmarks.
+
+    A detector may be used from several threads, made in every forked or spawned process, or made before a fork and used
+    after it. What is not supported, because MXNet cannot, is forking while another thread is detecting: it may hang.
 
     Args:
         model: `default`, `official` or the folder of a model bundle.
@@ -121,24 +112,15 @@ class Detector:
     def detect_video(self, source: str | os.PathLike | int) -> Iterator[tuple[Frame, Faces]]:
         """Faces in every frame of a video file, or of the camera with that number, as they come.
 
+        Yields:
+            the frame (`image` (H, W, 3) uint8 RGB, `index` from 0, `time` in seconds) and its faces.
+
         Raises:
-            ImageError: if the video or camera cannot be opened.
+            ImageError: if the video or camera cannot be opened, or ends long before its header says.
         """
-        is_camera = isinstance(source, int)
-        capture = cv2.VideoCapture(source if isinstance(source, int) else os.fspath(source))
-        started = clock.monotonic()
-        try:
-            if not capture.isOpened():
-                raise ImageError(f"{source} cannot be opened as a {'camera' if is_camera else 'video'}")
-            for index in itertools.count():
-                is_frame, bgr = capture.read()
-                if not is_frame:
-                    return
-                time = clock.monotonic() - started if is_camera else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), index, time)
+        with Video(source) as video:
+            for frame in video:
                 yield frame, self.detect(frame.image)
-        finally:
-            capture.release()
 
     def _detect(self, images: list[np.ndarray]) -> list[Faces]:
         if self._swap_colours:

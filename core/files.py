@@ -59,8 +59,11 @@ def _below(folder: Path) -> Iterator[Found]:
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
+def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = False) -> Iterator[IO]:
     """Open a file for writing under a temporary name; it takes its own name only when the block ends without an error.
+
+    With `keep_draft` the temporary name is that of `draft_of`, and stays if the block fails or the process is killed, so
+    that long work can be resumed from it.
 
     Raises:
         DataError: if the file cannot be written there.
@@ -75,15 +78,24 @@ def whole_file(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
                 yield file
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=".mtcnn-gluon-", dir=target.parent)
+        if keep_draft:
+            draft = str(draft_of(target))
+            handle = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        else:
+            handle, draft = tempfile.mkstemp(prefix=".mtcnn-gluon-", dir=target.parent)
         try:
             with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
                 yield file
             os.chmod(draft, 0o666 & ~_umask())
             os.replace(draft, target)
         finally:
-            if os.path.exists(draft):
+            if os.path.exists(draft) and not keep_draft:
                 os.unlink(draft)
+
+
+def draft_of(path: Path) -> Path:
+    """The name under which `whole_file(path, keep_draft=True)` writes."""
+    return path.with_name(path.name + ".part")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mtcnn_gluon import Detector, read_image
-from mtcnn_gluon.cli import portrait
+from mtcnn_gluon.cli_detect import portrait
 from plain_cascade import ReferenceNets
 
 

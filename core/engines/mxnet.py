@@ -54,8 +54,7 @@ class MXNetEngine:
         with self._lock:
             inputs = self._mx.nd.empty(images.shape, ctx=self._ctx)
             inputs[:] = images
-            outputs = self._nets[net](inputs)
-            return [output.asnumpy() for output in outputs]
+            return [output.asnumpy() for output in self._nets[net](inputs)]
 
     def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
         """Run crops in batches whose sizes are powers of two, largest first: few shapes, and no crop in vain."""

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import mtcnn_gluon
-from mtcnn_gluon import Faces, cli, detector, read_image
+from mtcnn_gluon import Faces, cli, cli_detect, detector, read_image
 from mtcnn_gluon.errors import ImageError, ModelError
 
 BOXES = np.array([[8.25, 4.5, 40, 44], [50, 20.125, 70, 46]])
@@ -82,7 +82,8 @@ def quiet_logging() -> Iterator[None]:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Run:
     """Runs the command in this process with the fake detector."""
-    monkeypatch.setattr(cli, "Detector", FakeDetector)
+    for module in (cli, cli_detect):
+        monkeypatch.setattr(module, "Detector", FakeDetector)
     return runner(capsys)
 
 
@@ -175,13 +176,13 @@ def test_summary(photos: Path, run: Run) -> None:
 
 
 def test_portrait_where_no_path_is_given(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "portrait", lambda: photos / "in/a.png")
+    monkeypatch.setattr(cli_detect, "portrait", lambda: photos / "in/a.png")
     assert run("detect", "--json", "-").rows[0]["image"] == str(photos / "in/a.png")
 
 
 def test_portrait() -> None:
     pytest.importorskip("skimage")
-    assert read_image(cli.portrait()).shape == (512, 512, 3)
+    assert read_image(cli_detect.portrait()).shape == (512, 512, 3)
 
 
 def test_portrait_without_scikit_image(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +204,8 @@ def test_nothing_to_read(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPat
 
 
 CSV_HEAD = [
-    "image", "width", "height", "face", "x1", "y1", "x2", "y2", "score", "left_eye_x", "left_eye_y", "right_eye_x",
+    "image", "frame", "time", "width", "height", "face", "x1", "y1", "x2", "y2", "score", "left_eye_x", "left_eye_y",
+    "right_eye_x",
     "right_eye_y", "nose_x", "nose_y", "left_mouth_x", "left_mouth_y", "right_mouth_x", "right_mouth_y", "error",
 ]  # fmt: skip
 
@@ -226,7 +228,7 @@ def test_csv(photos: Path, run: Run) -> None:
     assert [row["width"] for row in rows] == ["80"] * 5 + [""]
     assert [row["error"] for row in rows] == [""] * 5 + ["missing.jpg does not exist"]
     for index, row in zip((0, 0, 1, None, 0, None), rows):
-        numbers = [row[name] for name in CSV_HEAD[4:-1]]
+        numbers = [row[name] for name in CSV_HEAD[6:-1]]
         if index is None:
             assert numbers == [""] * 15
         else:
@@ -403,7 +405,7 @@ class Terminal(io.TextIOWrapper):
 def test_names_that_are_not_unicode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, is_good: bool) -> None:
     """Old archives hold Latin-1 names: they are read like any other, and what is written about them is UTF-8."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "Detector", FakeDetector)
+    monkeypatch.setattr(cli_detect, "Detector", FakeDetector)
     out, err = Terminal("strict"), Terminal("backslashreplace")  # as Python sets them up
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
@@ -440,7 +442,7 @@ def test_unwritable_picture_folder(photos: Path, run: Run, option: str) -> None:
     assert outcome.status == 2 and "mtcnn-gluon: file/a" in outcome.err and "cannot be written" in outcome.err
 
 
-def test_a_crash_keeps_the_old_results(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_keeps_the_old_results_and_what_is_done(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(self: FakeDetector, image: np.ndarray) -> NoReturn:
         raise RuntimeError("out of memory")
 
@@ -448,7 +450,7 @@ def test_a_crash_keeps_the_old_results(photos: Path, run: Run, monkeypatch: pyte
     monkeypatch.setattr(FakeDetector, "detect", crash)
     with pytest.raises(RuntimeError, match="out of memory"):
         run("detect", "in", "--json", "j")
-    assert (photos / "j").read_text() == "old" and files_below(photos) == sorted([*ALL, "in/notes.txt", "j"])
+    assert (photos / "j").read_text() == "old" and files_below(photos) == sorted([*ALL, "in/notes.txt", "j", "j.part"])
 
 
 def test_interrupt_keeps_what_is_done(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

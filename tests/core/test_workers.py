@@ -1,0 +1,62 @@
+"""One detector in several threads, and detectors in forked and spawned processes, answer as one alone does."""
+
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.context import BaseContext
+
+import numpy as np
+import pytest
+
+from mtcnn_gluon import Detector, Faces, read_image
+from mtcnn_gluon.cli_detect import portrait
+
+shared: Detector | None = None
+
+
+def crop_of(index: int) -> np.ndarray:
+    """Pictures of a few sizes, each with the portrait's face."""
+    return read_image(portrait())[: 300 + 20 * (index % 3), 20 * (index % 4) :]
+
+
+def with_own(index: int) -> Faces:
+    return Detector(engine="mxnet").detect(crop_of(index))
+
+
+def with_inherited(index: int) -> Faces:
+    assert shared is not None
+    return shared.detect(crop_of(index))
+
+
+def assert_same(found: list[Faces], detector: Detector) -> None:
+    for index, faces in enumerate(found):
+        alone = detector.detect(crop_of(index))
+        assert len(alone) == 1
+        np.testing.assert_allclose(faces.boxes, alone.boxes, atol=1e-3)
+        np.testing.assert_allclose(faces.scores, alone.scores, atol=1e-5)
+        np.testing.assert_allclose(faces.landmarks, alone.landmarks, atol=1e-3)
+
+
+def test_threads_share_a_detector(detector: Detector) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda index: detector.detect(crop_of(index)), range(16)))
+    assert_same(found, detector)
+
+
+def test_a_detector_in_every_thread(detector: Detector) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        assert_same(list(pool.map(with_own, range(3))), detector)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_with_their_own_detectors(detector: Detector, method: str) -> None:
+    context: BaseContext = multiprocessing.get_context(method)
+    detector.detect(crop_of(0))  # so that the parent's runtime is running
+    with context.Pool(2) as pool:
+        assert_same(pool.map_async(with_own, range(4)).get(timeout=120), detector)
+
+
+def test_forked_processes_inherit_a_detector(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.shared", detector)
+    detector.detect(crop_of(0))
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert_same(pool.map_async(with_inherited, range(4)).get(timeout=120), detector)
