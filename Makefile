@@ -10,7 +10,7 @@ MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
 export MTCNN_GLUON_DATA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint system clean
+.PHONY: demo test fuzz lint system clean
 
 demo: $(VENV)/installed
 	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
@@ -20,6 +20,10 @@ demo: $(VENV)/installed
 test: lint
 	@echo "== Running the tests"
 	@$(BIN)/python -m pytest
+
+fuzz: $(VENV)/installed-dev
+	@echo "== Fuzzing with many more inputs than make test does (up to ten minutes)"
+	@MTCNN_GLUON_FUZZ=2000 $(BIN)/python -m pytest tests/fuzz
 
 lint: $(VENV)/installed-dev
 	@echo "== Checking style and types"

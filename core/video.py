@@ -114,7 +114,7 @@ class VideoWriter:
         except OSError as error:
             raise DataError(f"{self._path} cannot be written: {error.strerror or error}") from error
         os.close(handle)
-        writer = cv2.VideoWriter(self._draft, cv2.VideoWriter_fourcc(*"mp4v"), self._rate, (width, height))
+        writer = cv2.VideoWriter(self._draft, cv2.VideoWriter.fourcc(*"mp4v"), self._rate, (width, height))
         if not writer.isOpened():
             raise DataError(f"{self._path} cannot be written: this OpenCV has no MPEG-4 encoder")
         return writer
