@@ -26,7 +26,7 @@ from typing import Any, Callable
 
 from mtcnn_gluon.boxes import check_convention
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, ModelError
+from mtcnn_gluon.errors import ConfigError, ModelError, shown
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -114,8 +114,8 @@ def find_bundle(model: str | os.PathLike) -> Bundle:
         from mtcnn_gluon.symbol.reference import official_bundle
 
         return official_bundle()
-    if not Path(model).is_dir():
-        raise ModelError(f"model {os.fspath(model)!r}: expected default, official or the folder of a model bundle")
+    if not os.path.isdir(model):
+        raise ModelError(f"model {shown(os.fspath(model))}: expected default, official or the folder of a model bundle")
     return read_bundle(model)
 
 

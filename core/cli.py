@@ -19,6 +19,7 @@ from mtcnn_gluon.errors import MtcnnError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 if an input could not be read, 2 for anything else wrong."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # an unreadable photo is reported once, by us
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)

@@ -4,6 +4,7 @@ import argparse
 import csv
 import importlib.util
 import json
+import re
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def detect(options: argparse.Namespace) -> int:
     """Find faces and five landmarks in photos and videos. Without a PATH: in scikit-image's public-domain portrait."""
-    if options.resume and options.json in (None, "-"):
+    if options.resume and options.json in (None, "", "-"):
         raise ConfigError("--resume needs --json FILE, which says what is done")
     inputs = list(find_images(options.paths or [str(portrait())]))
     if not inputs:
@@ -153,7 +154,7 @@ def portrait() -> Path:
 def _results(found: Found, detector: Detector) -> Iterator[Result]:
     """The results for one input: one of a photo, one a frame of a video, one with an error if it cannot be read."""
     row: dict[str, Any] = {"image": printable(found.path)}
-    is_camera = str(found.path).isdigit() and not found.path.exists()
+    is_camera = re.fullmatch("[0-9]{1,3}", str(found.path)) is not None and not found.path.exists()
     try:
         if is_camera or is_video_path(found.path):
             yield from _video_results(found, row, int(str(found.path)) if is_camera else found.path, detector)

@@ -9,11 +9,13 @@ import numpy as np
 from mtcnn_gluon import cascade, engines
 from mtcnn_gluon.bundle import Bundle, find_bundle
 from mtcnn_gluon.cascade import Settings
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.images import ImageSource, read_image
 from mtcnn_gluon.video import Frame, Video
 
+MAX_FACE = 1e9
+MAX_FACTOR = 0.99  # closer to 1 a pyramid would have thousands of levels
 BATCH_PIXELS = 8_000_000  # images that `detect_batch` holds at a time, unless told, have about so many pixels together
 
 
@@ -28,7 +30,8 @@ class Detector:
         engine: runtime of the nets: `auto` (the fastest installed) or `mxnet`.
         device: `cpu`, `gpu` or `gpu:N`.
         min_face: side in pixels of the smallest face to look for; larger is faster.
-        factor: scale between neighbouring levels of the image pyramid, in (0, 1); closer to 1 is slower and finds more.
+        factor: scale between neighbouring levels of the image pyramid, more than 0, at most 0.99; higher is slower and finds
+            more.
         thresholds: three face probabilities in 0..1, for P-, R- and O-Net.
         nms: four allowed overlaps in 0..1: P-Net within a level, P-Net across levels, R-Net, O-Net.
         max_faces: keep at most so many faces of an image, the best.
@@ -53,8 +56,9 @@ class Detector:
         max_faces: int | None = None,
         threads: int | None = None,
     ) -> None:
-        _check(_is_number(min_face) and 1 <= min_face < float("inf"), "min_face", "a number of pixels, 1 or more", min_face)
-        _check(_is_number(factor) and 0 < factor < 1, "factor", "between 0 and 1, both exclusive", factor)
+        _check(_is_number(min_face) and 1 <= min_face <= MAX_FACE, "min_face", "a number of pixels, 1 or more", min_face)
+        _check(_is_number(factor) and 0 < factor <= MAX_FACTOR, "factor", f"more than 0 and at most {MAX_FACTOR}", factor)
+        _check(isinstance(model, (str, os.PathLike)), "model", "a name or a folder", model)
         _check_shares("thresholds", thresholds, 3)
         _check_shares("nms", nms, 4)
         for name, count in (("max_faces", max_faces), ("threads", threads)):
@@ -129,21 +133,22 @@ class Detector:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, (bool, np.timedelta64))
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 1
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+    return is_integer and int(value) >= 1  # type: ignore[call-overload]
 
 
 def _check(condition: bool, name: str, expected: str, value: object) -> None:
     if not condition:
-        raise ConfigError(f"{name} must be {expected}, not {value!r}")
+        raise ConfigError(f"{name} must be {expected}, not {shown(value)}")
 
 
 def _check_shares(name: str, values: Sequence[float] | None, count: int) -> None:
     if values is None:
         return
-    is_list = not isinstance(values, (str, bytes)) and hasattr(values, "__len__") and len(values) == count
-    is_valid = is_list and all(_is_number(value) and 0 <= value <= 1 for value in values)
+    is_list = isinstance(values, (list, tuple)) or (isinstance(values, np.ndarray) and values.ndim == 1)
+    is_valid = is_list and len(values) == count and all(_is_number(value) and 0 <= value <= 1 for value in values)
     _check(is_valid, name, f"{count} numbers from 0 to 1", values)

@@ -19,3 +19,12 @@ class DataError(MtcnnError):
 
 class ConfigError(MtcnnError, ValueError):
     """An option is unknown or out of range. Also a `ValueError`."""
+
+
+def shown(value: object) -> str:
+    """A value as it appears in a message: its repr, cut to 100 characters, or its type if it has none."""
+    try:
+        text = repr(value)
+    except Exception:  # such as a whole number of thousands of digits
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -34,7 +34,7 @@ def find_images(arguments: Iterable[str]) -> Iterator[Found]:
     for argument in arguments:
         if os.path.isdir(argument):
             yield from _below(Path(argument))
-        elif glob.has_magic(argument) and not os.path.exists(argument):
+        elif glob.has_magic(argument) and "\0" not in argument and not os.path.exists(argument):
             yield from _matching(argument)
         else:
             yield Found(Path(argument), Path(Path(argument).name))
@@ -43,7 +43,7 @@ def find_images(arguments: Iterable[str]) -> Iterator[Found]:
 def _matching(pattern: str) -> Iterator[Found]:
     seen = set()  # `**` matches a folder and also what is in it
     for match in map(Path, sorted(glob.glob(pattern, recursive=True)) or [pattern]):
-        for found in _below(match) if match.is_dir() else [Found(match, Path(match.name))]:
+        for found in _below(match) if os.path.isdir(match) else [Found(match, Path(match.name))]:
             if found.path not in seen:
                 seen.add(found.path)
                 yield found
@@ -128,16 +128,23 @@ class UniqueNames:
     """Gives out paths so that no result of a run overwrites another one, or one of the files in `taken`."""
 
     def __init__(self, taken: Iterable[str | os.PathLike] = ()) -> None:
-        self._taken = {os.path.realpath(path) for path in taken}
+        self._taken = {_resolved(path) for path in taken}
 
     def path(self, folder: str | os.PathLike, name: Path) -> Path:
         """`folder / name`, or with `-2`, `-3` ... before the ending if that path is taken."""
         path, number = Path(folder) / name, 1
-        while os.path.realpath(path) in self._taken:
+        while _resolved(path) in self._taken:
             number += 1
             path = Path(folder) / name.with_name(f"{name.stem}-{number}{name.suffix}")
-        self._taken.add(os.path.realpath(path))
+        self._taken.add(_resolved(path))
         return path
+
+
+def _resolved(path: str | os.PathLike) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a zero byte: no such file can be
+        return os.fspath(path)
 
 
 def printable(value: object) -> str:

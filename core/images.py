@@ -1,9 +1,11 @@
 """Reading images into the one form the package works on."""
 
 import io
+import logging
 import os
 import warnings
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Iterator, Union
 
@@ -16,6 +18,9 @@ ImageSource = Union[str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, 
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 178_956_970  # Pillow's own limit, beyond which it takes a file for a decompression bomb: 537 MB decoded
+BLEND_ROWS = 256  # rows of a transparent image that are put on white at a time
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow logs about damaged files, we raise
 
 
 def read_image(source: ImageSource) -> np.ndarray:
@@ -35,7 +40,7 @@ def read_image(source: ImageSource) -> np.ndarray:
             dtype or range, or NaN; if the image has more than 178 megapixels.
     """
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return _from_array(np.asarray(source))  # of a matrix or another subclass, the plain array
     if isinstance(source, Image.Image):
         with _naming("the PIL image"):
             return _from_pil(source, "the PIL image")
@@ -64,8 +69,15 @@ def _decode(data: bytes, name: str) -> np.ndarray:
         raise ImageError(f"{name}: empty, not an image")
     with _naming(name), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; what matters raises
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
             return _from_pil(image, name)
+
+
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    """All formats that this Pillow reads by itself: PostScript it would hand to Ghostscript, to run as a program."""
+    Image.init()
+    return [name for name in Image.OPEN if name != "EPS"]
 
 
 @contextmanager
@@ -114,7 +126,8 @@ def _from_array(array: np.ndarray) -> np.ndarray:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise ImageError(f"an image array must have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {array.shape}")
-    pixels = _to_uint8(array)
+    with np.errstate(all="ignore"):  # signalling NaN in a message
+        pixels = _to_uint8(array)
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     elif pixels.shape[2] == 4:
@@ -140,8 +153,12 @@ def _on_white(rgba: np.ndarray) -> np.ndarray:
     alpha = rgba[:, :, 3:]
     if alpha.min() == 255:
         return rgba[:, :, :3]
-    share = alpha.astype(np.float32) / 255
-    return np.rint(rgba[:, :, :3] * share + 255 * (1 - share)).astype(np.uint8)
+    blended = np.empty((*rgba.shape[:2], 3), np.uint8)
+    for start in range(0, len(rgba), BLEND_ROWS):
+        rows = slice(start, start + BLEND_ROWS)
+        share = alpha[rows].astype(np.float32) / 255
+        blended[rows] = np.rint(rgba[rows, :, :3] * share + 255 * (1 - share))
+    return blended
 
 
 def is_image_path(path: Any) -> bool:

@@ -70,7 +70,7 @@ class Canvas:
     pieces: tuple[Piece, ...]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def plan_levels(height: int, width: int, min_face: float, factor: float) -> tuple[Level, ...]:
     """The levels of an image of `height` x `width` pixels, largest first; none if it is smaller than `min_face`."""
     levels = []
@@ -121,7 +121,7 @@ def halve(plane: np.ndarray) -> np.ndarray:
     return area_resize(plane[: 2 * h, : 2 * w], h, w)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def plan_canvases(sizes: tuple[tuple[int, int], ...]) -> tuple[Canvas, ...]:
     """Canvases that together hold levels of the given sizes (height, width)."""
     pieces = [piece for index, size in enumerate(sizes) for piece in _cut(index, *size)]

@@ -40,7 +40,7 @@ class Video:
     def __init__(self, source: str | os.PathLike | int) -> None:
         self._name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
         self._is_camera = isinstance(source, int)
-        if not self._is_camera and not Path(self._name).is_file():
+        if not self._is_camera and not os.path.isfile(self._name):
             raise ImageError(f"{self._name} does not exist or is not a file")
         self._capture = cv2.VideoCapture(source if isinstance(source, int) else self._name)
         if not self._capture.isOpened():

@@ -4,7 +4,7 @@ import re
 
 from mtcnn_gluon.bundle import Bundle
 from mtcnn_gluon.engines.base import Engine
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, shown
 
 ENGINES = ("mxnet",)  # fastest first
 
@@ -15,10 +15,10 @@ def check(engine: str, device: str) -> None:
     Raises:
         ConfigError: if there is no such engine, or the device is not of the form cpu, gpu or gpu:N.
     """
-    if engine not in ("auto", *ENGINES):
-        raise ConfigError(f"engine must be one of auto, {', '.join(ENGINES)}, not {engine!r}")
-    if not isinstance(device, str) or not re.fullmatch(r"cpu|gpu(:\d+)?", device):
-        raise ConfigError(f"device must be cpu, gpu or gpu:N, not {device!r}")
+    if not isinstance(engine, str) or engine not in ("auto", *ENGINES):
+        raise ConfigError(f"engine must be one of auto, {', '.join(ENGINES)}, not {shown(engine)}")
+    if not isinstance(device, str) or not re.fullmatch(r"cpu|gpu(:[0-9]{1,3})?", device):
+        raise ConfigError(f"device must be cpu, gpu or gpu:N, not {shown(device)}")
 
 
 def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> Engine:
