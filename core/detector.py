@@ -91,7 +91,7 @@ class Detector:
         return self._detect([read_image(image)])[0]
 
     def detect_batch(self, images: Sequence[ImageSource], batch_size: int | None = None) -> list[Faces]:
-        """Faces in each of several images of any sizes; the same as one by one, but faster.
+        """Faces in each of several images of any sizes, the same as one by one; they share the nets' batches.
 
         Args:
             images: anything `read_image` takes.
