@@ -2,11 +2,16 @@
 
 import re
 
+import numpy as np
+
 from mtcnn_gluon.bundle import Bundle
+from mtcnn_gluon.config import NETS
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.errors import ConfigError, shown
+from mtcnn_gluon.pyramid import CANVAS_SIZES
 
 ENGINES = ("mxnet",)  # fastest first
+WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
 def check(engine: str, device: str) -> None:
@@ -22,7 +27,7 @@ def check(engine: str, device: str) -> None:
 
 
 def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> Engine:
-    """The engine named `engine` (`auto`: the fastest one that is installed) with the nets of `bundle`.
+    """The engine named `engine` (`auto`: the fastest one that is installed) with the nets of `bundle`, warmed up.
 
     Raises:
         ConfigError: if there is no such engine or device.
@@ -31,4 +36,15 @@ def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None
     check(engine, device)
     from mtcnn_gluon.engines.mxnet import MXNetEngine
 
-    return MXNetEngine(bundle, device, threads)
+    created = MXNetEngine(bundle, device, threads)
+    _warm_up(created)
+    return created
+
+
+def _warm_up(engine: Engine) -> None:
+    """Show the nets the shapes they will meet, so that no photo pays for what a runtime does at its first sight of one."""
+    for height, width in CANVAS_SIZES:
+        engine.pnet(np.zeros((1, 3, height, width), np.float32))
+    for run, size in ((engine.rnet, NETS.rnet.size), (engine.onet, NETS.onet.size)):
+        for count in WARM_BATCHES:
+            run(np.zeros((count, 3, size, size), np.float32))
