@@ -56,7 +56,7 @@ $(VENV)/dependencies-dev: setup.py $(VENV)/dependencies
 $(VENV)/installed-dev: $(VENV)/dependencies-dev $(VENV)/installed
 	@touch $@
 
-# OpenCV and MXNet link two system libraries that their wheels do not hold.
+# OpenCV and MXNet link system libraries that their wheels do not hold.
 system:
 	@missing=""; \
 	/sbin/ldconfig -p | grep -q libGL.so.1 || missing="$$missing libgl1"; \

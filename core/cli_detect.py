@@ -4,12 +4,13 @@ import argparse
 import csv
 import importlib.util
 import json
+import os
 import re
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Protocol
+from typing import Any, Iterable, Iterator, Protocol, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -123,13 +124,13 @@ def read_done(path: Path) -> list[dict[str, Any]]:
     if not source.is_file():
         return []
     rows = []
-    lines = source.read_text("utf-8", errors="replace").splitlines(keepends=True)
-    for number, line in enumerate(lines, 1):
+    *lines, rest = source.read_text("utf-8", errors="replace").split("\n")  # not splitlines: names may hold other line ends
+    for number, line in enumerate([*lines, rest] if rest else lines, 1):
         try:
             row = json.loads(line)
             row["image"], row["width"], row["height"], row["faces"]
         except (ValueError, KeyError, TypeError):
-            if number == len(lines) and not line.endswith("\n"):
+            if number > len(lines):
                 break
             raise DataError(f"{source}, line {number}: expected one result of mtcnn-gluon detect, got {line[:80]!r}") from None
         if "error" not in row and "frame" not in row:
@@ -180,18 +181,15 @@ def _result(found: Found, row: dict[str, Any], image: np.ndarray, faces: Faces, 
 
 
 def _open_sinks(
-    options: argparse.Namespace, stack: ExitStack, inputs: Iterable[Found], earlier: Iterable[dict[str, Any]]
+    options: argparse.Namespace, stack: ExitStack, inputs: Iterable[Found], earlier: Sequence[dict[str, Any]]
 ) -> list[Sink]:
     """The sinks that the options ask for, with the rows of an earlier run already in the files."""
     names = UniqueNames(found.path for found in inputs)
     tables: list[Sink] = []
-    if options.json and options.json != "-":
-        tables.append(JsonLines(options.json, stack))
     if options.csv:
-        tables.append(CsvTable(options.csv, stack))
-    for row in earlier:
-        for table in tables:
-            table.add(Result(Found(Path(row["image"]), Path(row["image"])), row))
+        tables.append(CsvTable(options.csv, earlier, stack))
+    if options.json and options.json != "-":
+        tables.append(JsonLines(options.json, earlier, stack))
     others: list[Sink] = [JsonPrinter() if options.json == "-" else Summary()]
     if options.save:
         others.append(Pictures(options.save, names, stack))
@@ -231,13 +229,21 @@ class Summary:
 class JsonLines:
     """A JSON Lines file, written line by line so that `--resume` finds what is done even if the process is killed."""
 
-    def __init__(self, path: str, stack: ExitStack) -> None:
+    def __init__(self, path: str, earlier: Sequence[dict[str, Any]], stack: ExitStack) -> None:
+        draft = draft_of(Path(path))
+        if earlier or os.path.lexists(draft):
+            with whole_file(draft) as file:  # whole at any moment: it may be all that an earlier run left
+                file.writelines(self._line(row) for row in earlier)
         self._file = stack.enter_context(whole_file(path, keep_draft=True))
 
     def add(self, result: Result) -> None:
         """Write a line."""
-        self._file.write(json.dumps(result.row, ensure_ascii=False) + "\n")
+        self._file.write(self._line(result.row))
         self._file.flush()
+
+    @staticmethod
+    def _line(row: dict[str, Any]) -> str:
+        return json.dumps(row, ensure_ascii=False) + "\n"
 
     def close(self) -> None:
         """Nothing to finish: the file closes with the run."""
@@ -246,13 +252,17 @@ class JsonLines:
 class CsvTable:
     """A table with one row a face."""
 
-    def __init__(self, path: str, stack: ExitStack) -> None:
+    def __init__(self, path: str, earlier: Sequence[dict[str, Any]], stack: ExitStack) -> None:
         self._table = csv.DictWriter(stack.enter_context(whole_file(path)), CSV_COLUMNS)
         self._table.writeheader()
+        for row in earlier:
+            self._write(row)
 
     def add(self, result: Result) -> None:
         """Write its faces; an image without any gets one row with their columns empty, so that no image is missing."""
-        row = result.row
+        self._write(result.row)
+
+    def _write(self, row: dict[str, Any]) -> None:
         common = {key: row.get(key) for key in ("image", "frame", "time", "width", "height", "error")}
         for index, face in enumerate(row["faces"]):
             points = {f"{name}_{axis}": v for name, xy in face["landmarks"].items() for axis, v in zip("xy", xy)}

@@ -15,6 +15,7 @@ from mtcnn_gluon.images import ImageSource, read_image
 from mtcnn_gluon.video import Frame, Video
 
 MAX_FACE = 1e9
+MAX_THREADS = 1024
 MAX_FACTOR = 0.99  # closer to 1 a pyramid would have thousands of levels
 BATCH_PIXELS = 8_000_000  # images that `detect_batch` holds at a time, unless told, have about so many pixels together
 
@@ -61,9 +62,10 @@ class Detector:
         _check(isinstance(model, (str, os.PathLike)), "model", "a name or a folder", model)
         _check_shares("thresholds", thresholds, 3)
         _check_shares("nms", nms, 4)
-        for name, count in (("max_faces", max_faces), ("threads", threads)):
-            _check(count is None or _is_count(count), name, "a whole number, 1 or more", count)
-        engines.check(engine, device)
+        _check(max_faces is None or _is_count(max_faces), "max_faces", "a whole number, 1 or more", max_faces)
+        is_usable = threads is None or (_is_count(threads) and threads <= MAX_THREADS)
+        _check(is_usable, "threads", f"a whole number from 1 to {MAX_THREADS}", threads)
+        engines.prepare(engine, device, threads)
         self.bundle: Bundle = find_bundle(model)
         manifest = self.bundle.manifest
         self.settings = Settings(
@@ -76,7 +78,7 @@ class Detector:
             box_convention=manifest["box_convention"],
         )
         self.max_faces = max_faces
-        self.engine = engines.create(engine, self.bundle, device, threads)
+        self.engine = engines.create(engine, self.bundle, device)
         self._swap_colours = manifest["colour_order"] == "BGR"
 
     def detect(self, image: ImageSource) -> Faces:

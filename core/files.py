@@ -63,7 +63,7 @@ def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = Fals
     """Open a file for writing under a temporary name; it takes its own name only when the block ends without an error.
 
     With `keep_draft` the temporary name is that of `draft_of`, and stays if the block fails or the process is killed, so
-    that long work can be resumed from it.
+    that long work can be resumed from it; what a draft already holds is kept.
 
     Raises:
         DataError: if the file cannot be written there.
@@ -80,17 +80,22 @@ def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = Fals
         target.parent.mkdir(parents=True, exist_ok=True)
         if keep_draft:
             draft = str(draft_of(target))
-            handle = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+            handle = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         else:
             handle, draft = tempfile.mkstemp(prefix=".mtcnn-gluon-", dir=target.parent)
         try:
             with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
                 yield file
-            os.chmod(draft, 0o666 & ~_umask())
-            os.replace(draft, target)
+            take_name(draft, target)
         finally:
             if os.path.exists(draft) and not keep_draft:
                 os.unlink(draft)
+
+
+def take_name(draft: str, target: Path) -> None:
+    """Give a finished temporary file its own name, and the permissions that a new file has."""
+    os.chmod(draft, 0o666 & ~_umask())
+    os.replace(draft, target)
 
 
 def draft_of(path: Path) -> Path:

@@ -4,6 +4,7 @@ import ctypes
 import importlib
 import importlib.util
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def set_threads(threads: int) -> None:
     Raises:
         ConfigError: if MXNet is already running with another number.
     """
-    running = load_mxnet.cache_info().currsize > 0
+    running = "mxnet" in sys.modules
     if running and os.environ.get("OMP_NUM_THREADS") != str(threads):
         raise ConfigError(
             f"threads={threads} comes too late: MXNet is already running in this process with "

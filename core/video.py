@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mtcnn_gluon.errors import DataError, ImageError
+from mtcnn_gluon.files import take_name
 
 EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 
@@ -97,7 +98,7 @@ class VideoWriter:
         """Finish the file."""
         if self._writer is not None:
             self._writer.release()
-            os.replace(self._draft, self._path)
+            take_name(self._draft, self._path)
             self._writer = None
 
     def discard(self) -> None:
@@ -116,6 +117,7 @@ class VideoWriter:
         os.close(handle)
         writer = cv2.VideoWriter(self._draft, cv2.VideoWriter.fourcc(*"mp4v"), self._rate, (width, height))
         if not writer.isOpened():
+            os.unlink(self._draft)
             raise DataError(f"{self._path} cannot be written: this OpenCV has no MPEG-4 encoder")
         return writer
 

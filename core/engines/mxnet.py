@@ -7,7 +7,7 @@ import numpy as np
 
 from mtcnn_gluon.bundle import Bundle
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.mxnet_loader import load_mxnet, set_threads
+from mtcnn_gluon.mxnet_loader import load_mxnet
 
 MAX_BATCH = 128  # crops at a time: MXNet keeps buffers for every batch size it meets, and memory must stay bounded
 
@@ -18,18 +18,14 @@ class MXNetEngine:
     Args:
         bundle: a model bundle that holds `{p,r,o}net-0000.params`.
         device: `cpu`, `gpu` or `gpu:N`.
-        threads: CPU threads; None leaves it to MXNet.
 
     Raises:
         ModelError: if MXNet cannot be imported, the bundle has no parameters for it, or the device cannot be used.
-        ConfigError: if MXNet already runs with another number of threads.
     """
 
     name = "mxnet"
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
-        if threads is not None:
-            set_threads(threads)
+    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         self._mx = load_mxnet()
         self._ctx = self._context(device)
         self._lock = threading.Lock()  # Gluon blocks are not safe to call from two threads at once

@@ -106,6 +106,21 @@ def test_resume_from_something_else(photos: Path, capsys: pytest.CaptureFixture)
     assert "--resume needs --json FILE" in capsys.readouterr().err
 
 
+def test_resume_loses_nothing_if_it_fails_at_once(photos: Path, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["detect", "0.png", "--json", "out.jsonl"]) == 0
+    (photos / "out.jsonl").rename(photos / "out.jsonl.part")
+    before = (photos / "out.jsonl.part").read_text()
+    assert cli.main(["detect", ".", "--json", "out.jsonl", "--resume", "--csv", "0.png/table.csv"]) == 2
+    assert (photos / "out.jsonl.part").read_text() == before
+
+
+def test_resume_with_line_ends_in_names(photos: Path) -> None:
+    (photos / "0.png").rename(photos / "a\u2028b\x85.png")
+    assert cli.main(["detect", "a\u2028b\x85.png", "1.png", "--json", "out.jsonl"]) == 0
+    assert cli.main(["detect", "a\u2028b\x85.png", "1.png", "--json", "out.jsonl", "--resume"]) == 0
+    assert FakeDetector.asked == 0
+
+
 def test_a_killed_process_can_be_resumed(photos: Path) -> None:
     """A real process, killed by SIGKILL between two photos."""
     script = f"""
@@ -138,6 +153,7 @@ def test_video(photos: Path, clip: Path, capsys: pytest.CaptureFixture) -> None:
     with Video(photos / "drawn/clip.mp4") as drawn:
         frames = [frame.image for frame in drawn]
         assert len(frames) == 10 and frames[0].shape == (48, 64, 3) and drawn.rate == pytest.approx(8)
+    assert (photos / "drawn/clip.mp4").stat().st_mode == (photos / "drawn/0.png").stat().st_mode
     assert frames[0].max() > 100 > 60 > np.median(frames[2])  # a bright box on a dark frame
     assert len(list((photos / "crops").glob("clip-frame*-face0.png"))) == 10
     assert sorted(p.name for p in (photos / "drawn").iterdir()) == ["0.png", "clip.mp4"]

@@ -1,6 +1,9 @@
 """`Detector`: its options, its inputs, and its agreement with another port of the same weights."""
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,14 @@ def test_no_gpu_is_a_clear_error() -> None:
 def test_threads_come_too_late(detector: Detector) -> None:
     with pytest.raises(ConfigError, match="threads=63 comes too late"):
         Detector(threads=63)
+
+
+def test_threads_of_the_first_detector(tmp_path: Path) -> None:
+    """Also where the official weights are not converted yet, which loads MXNet."""
+    code = "import os; from mtcnn_gluon import Detector; Detector(threads=1); print(os.environ['OMP_NUM_THREADS'])"
+    environment = {**os.environ, "MTCNN_GLUON_CACHE": str(tmp_path), "OMP_NUM_THREADS": "2"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert result.stdout == "1\n", result.stderr
 
 
 def test_every_kind_of_input(detector: Detector, image: np.ndarray, tmp_path: Path) -> None:
