@@ -1,9 +1,11 @@
 """Maps the project's folders onto the one import name `mtcnn_gluon`, and states what each way of using it needs."""
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "core/__init__.py").read_text("utf-8")).group(1)
@@ -27,6 +29,27 @@ EXTRAS = {
 FOLDERS = {"mtcnn_gluon": "core", "mtcnn_gluon.symbol": "symbol", "mtcnn_gluon.prepare_data": "prepare_data",
            "mtcnn_gluon.model": "model"}  # fmt: skip
 
+SOURCES = "core/operators/src"
+
+
+def kernels() -> Extension:
+    """The compiled kernels. `optional`: without a C++ compiler the package installs all the same, and runs on numpy."""
+    spec = importlib.util.spec_from_file_location("native", ROOT / "core/operators/native.py")
+    native = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(native)
+    openmp = [] if sys.platform == "darwin" else ["-fopenmp"]  # Apple's compiler has none
+    return Extension(
+        "mtcnn_gluon.operators._kernels",
+        sources=[f"{SOURCES}/{name}.cc" for name in ("boxes", "instruction_set", "mining", "nets")],
+        depends=[str(path.relative_to(ROOT)) for path in (ROOT / SOURCES).glob("*.h")],
+        define_macros=[("SOURCE_DIGEST", f'"{native.source_digest()}"')],
+        extra_compile_args=["-std=c++17", "-O3", "-g0", "-Wall", "-Wextra", "-Wno-psabi", *openmp],
+        extra_link_args=openmp,
+        language="c++",
+        optional=True,
+    )
+
+
 setup(
     name="mtcnn-gluon",
     version=VERSION,
@@ -37,7 +60,8 @@ setup(
     python_requires=">=3.10",
     packages=[*FOLDERS, *(f"mtcnn_gluon.{name}" for name in find_packages(str(ROOT / "core")))],
     package_dir=FOLDERS,
-    package_data={"mtcnn_gluon": ["py.typed"]},
+    package_data={"mtcnn_gluon": ["py.typed", "operators/src/*"]},
+    ext_modules=[kernels()],
     install_requires=["numpy>=1.23.5", "opencv-python", "easydict", "tqdm", "pillow>=9.4"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["mtcnn-gluon=mtcnn_gluon.cli:main"]},

@@ -152,8 +152,8 @@ def _look_closer(
         crops = np.empty((len(part), 3, size, size), np.float32)
         for index in np.unique(part.image):
             rows = part.image == index
-            crops[rows] = crop_resize(images[index], part.boxes[rows], size)
-        outputs.append(run(_normalise(crops, settings)))
+            crops[rows] = crop_resize(images[index], part.boxes[rows], size, settings.mean, settings.scale)
+        outputs.append(run(crops))
     return [np.concatenate(parts) for parts in zip(*outputs)]
 
 

@@ -1,7 +1,7 @@
 """The output network."""
 
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.symbol.blocks import CascadeNet
+from mtcnn_gluon.symbol.blocks import CascadeNet, Form
 
 
 class ONet(CascadeNet):
@@ -9,7 +9,8 @@ class ONet(CascadeNet):
 
     Args:
         landmarks: whether the net has a landmark head; the default is the paper's published model.
+        prefix, form: see `CascadeNet`.
     """
 
-    def __init__(self, landmarks: bool = NETS.onet.landmarks, prefix: str = "onet_") -> None:
-        super().__init__(NETS.onet.layers, landmarks, prefix)
+    def __init__(self, landmarks: bool = NETS.onet.landmarks, prefix: str = "onet_", form: Form = "auto") -> None:
+        super().__init__(NETS.onet.layers, landmarks, prefix, form)

@@ -1,7 +1,7 @@
 """The proposal network."""
 
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.symbol.blocks import CascadeNet
+from mtcnn_gluon.symbol.blocks import CascadeNet, Form
 
 
 class PNet(CascadeNet):
@@ -9,7 +9,8 @@ class PNet(CascadeNet):
 
     Args:
         landmarks: whether the net has a landmark head; the default is the paper's published model.
+        prefix, form: see `CascadeNet`.
     """
 
-    def __init__(self, landmarks: bool = NETS.pnet.landmarks, prefix: str = "pnet_") -> None:
-        super().__init__(NETS.pnet.layers, landmarks, prefix)
+    def __init__(self, landmarks: bool = NETS.pnet.landmarks, prefix: str = "pnet_", form: Form = "auto") -> None:
+        super().__init__(NETS.pnet.layers, landmarks, prefix, form)

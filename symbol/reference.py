@@ -136,7 +136,7 @@ def _write_nets(folder: Path) -> None:
 
     mx = load_mxnet()
     for name, table in NETS.items():
-        net = CascadeNet(table.layers, table.landmarks, prefix=f"{name}_")
+        net = CascadeNet(table.layers, table.landmarks, prefix=f"{name}_", form="export")
         set_parameters(net, official_parameters(name))
         block = FaceProbability(net)
         block.hybridize()

@@ -1,7 +1,7 @@
 """The refinement network."""
 
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.symbol.blocks import CascadeNet
+from mtcnn_gluon.symbol.blocks import CascadeNet, Form
 
 
 class RNet(CascadeNet):
@@ -9,7 +9,8 @@ class RNet(CascadeNet):
 
     Args:
         landmarks: whether the net has a landmark head; the default is the paper's published model.
+        prefix, form: see `CascadeNet`.
     """
 
-    def __init__(self, landmarks: bool = NETS.rnet.landmarks, prefix: str = "rnet_") -> None:
-        super().__init__(NETS.rnet.layers, landmarks, prefix)
+    def __init__(self, landmarks: bool = NETS.rnet.landmarks, prefix: str = "rnet_", form: Form = "auto") -> None:
+        super().__init__(NETS.rnet.layers, landmarks, prefix, form)

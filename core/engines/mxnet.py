@@ -62,10 +62,12 @@ class MXNetEngine:
         return [np.concatenate(parts) for parts in zip(*outputs)]
 
     def _build(self, bundle: Bundle, name: str) -> Any:
-        from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
+        from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, Form, set_parameters, why_not_native
 
         table = bundle.manifest["architecture"][name]
-        net = CascadeNet(table["layers"], table["landmarks"], prefix=f"{name}_")
+        is_native = self._ctx.device_type == "cpu" and why_not_native(table["layers"]) is None
+        form: Form = "native" if is_native else "export"
+        net = CascadeNet(table["layers"], table["landmarks"], prefix=f"{name}_", form=form)
         stored = self._mx.nd.load(str(bundle.file(f"{name}-0000.params")))
         set_parameters(net, {key.removeprefix("arg:"): value for key, value in stored.items()}, self._ctx)
         block = FaceProbability(net)

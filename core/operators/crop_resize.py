@@ -8,21 +8,36 @@ small matrix of weights an axis, which is how it is computed here.
 
 import numpy as np
 
+from mtcnn_gluon.operators.native import kernels
 
-def crop_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
+
+def crop_resize(image: np.ndarray, boxes: np.ndarray, size: int, mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
     """Crops of one image.
 
     Args:
         image: (H, W, 3) uint8.
         boxes: (N, 4) finite x1, y1, x2, y2 with positive sides, in pixels; they may reach beyond the image.
-        size: side S of the crops in pixels.
+        size: side S of the crops in pixels, positive.
+        mean, scale: what nets see is (pixel - mean) * scale.
 
     Returns:
-        (N, 3, S, S) float32, 0..255, not rounded.
+        (N, 3, S, S) float32: 0..255, not rounded, if `mean` and `scale` are left alone.
     """
+    boxes = np.ascontiguousarray(boxes, np.float64)
+    library = kernels()
+    if library is None:
+        return (_crop_resize(image, boxes, size) - np.float32(mean)) * np.float32(scale)
+    image = np.ascontiguousarray(image)
+    crops = np.empty((len(boxes), 3, size, size), np.float32)
+    arguments = (*image.shape[:2], boxes.ctypes.data, len(boxes), size, mean, scale, crops.ctypes.data)
+    library.mtcnn_crop_resize(image.ctypes.data, *arguments)
+    return crops
+
+
+def _crop_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
     height, width = image.shape[:2]
     crops = np.zeros((len(boxes), 3, size, size), np.float32)
-    for crop, (x1, y1, x2, y2) in zip(crops, boxes.astype(np.float64)):
+    for crop, (x1, y1, x2, y2) in zip(crops, boxes):
         top, rows = _axis_weights(y1, y2, size, height)  # (S, h)
         left, columns = _axis_weights(x1, x2, size, width)  # (S, w)
         h, w = rows.shape[1], columns.shape[1]

@@ -4,41 +4,54 @@ from typing import Literal
 
 import numpy as np
 
-from mtcnn_gluon.boxes import area, intersection, iou
+from mtcnn_gluon.operators.native import kernels
 
 OverlapMode = Literal["union", "min"]
 
-BLOCK = 256  # boxes that are compared with each other at a time
+BLOCK = 256  # boxes that numpy compares with each other at a time
 
 
-def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: OverlapMode = "union") -> np.ndarray:
+def nms(
+    boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: OverlapMode = "union", plus_one: bool = False
+) -> np.ndarray:
     """Indices of the boxes to keep, best score first.
 
     The best box is kept, every box that overlaps it by more than `threshold` is dropped, and so on with what remains: a
-    dropped box drops nothing.
+    dropped box drops nothing. An empty box overlaps none.
 
     Args:
-        boxes: (N, 4) x1, y1, x2, y2.
+        boxes: (N, 4) x1, y1, x2, y2, taken as float32.
         scores: (N,); of equal scores the lower index comes first.
         threshold: overlap in 0..1 that is still allowed.
         mode: overlap is intersection over the `union`, or over the smaller box (`min`).
+        plus_one: sides are x2 - x1 + 1, as in code whose boxes hold the last pixel.
 
     Returns:
         (K,) int64.
     """
     order = np.argsort(-scores, kind="stable")
-    boxes = boxes[order]
+    boxes = np.ascontiguousarray(boxes[order], np.float32)
+    library = kernels()
+    if library is None:
+        return order[_nms(boxes.astype(np.float64), threshold, mode, float(plus_one))]
+    kept = np.empty(len(boxes), np.int64)
+    count = library.mtcnn_nms(boxes.ctypes.data, len(boxes), threshold, mode == "min", float(plus_one), kept.ctypes.data)
+    return order[kept[:count]]
+
+
+def _nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
+    """`nms` of boxes that come best first, block by block: against all that were kept before, then within the block."""
     kept = np.zeros(0, np.int64)
     for start in range(0, len(boxes), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(boxes)))
-        is_free = (_overlap(boxes[kept], boxes[block], mode) <= threshold).all(axis=0)
-        kept = np.concatenate([kept, _greedy(boxes, block[is_free], threshold, mode)])
-    return order[kept]
+        is_free = ~_overlaps(boxes[kept], boxes[block], threshold, mode, extra).any(axis=0)
+        kept = np.concatenate([kept, _greedy(boxes, block[is_free], threshold, mode, extra)])
+    return kept
 
 
-def _greedy(boxes: np.ndarray, block: np.ndarray, threshold: float, mode: OverlapMode) -> np.ndarray:
+def _greedy(boxes: np.ndarray, block: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
     """The indices of `block`, best first, that no better one of it drops."""
-    drops = _overlap(boxes[block], boxes[block], mode) > threshold  # (B, B)
+    drops = _overlaps(boxes[block], boxes[block], threshold, mode, extra)  # (B, B)
     is_dropped = np.zeros(len(block), bool)
     keep = np.zeros(len(block), bool)
     for i in range(len(block)):
@@ -62,10 +75,11 @@ def _members(groups: np.ndarray) -> list[np.ndarray]:
     return np.split(order, starts) if len(order) else []
 
 
-def _overlap(a: np.ndarray, b: np.ndarray, mode: OverlapMode) -> np.ndarray:
-    """Overlaps (N, M), in 0..1, of boxes `a` (N, 4) with boxes `b` (M, 4); an empty box overlaps nothing."""
-    if mode == "union":
-        return iou(a, b)
-    shared = intersection(a, b)
-    smaller = np.minimum(area(a)[:, None], area(b)[None, :])
-    return np.divide(shared, smaller, out=np.zeros_like(shared), where=smaller > 0)
+def _overlaps(a: np.ndarray, b: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
+    """Whether (N, M) boxes `a` (N, 4) overlap boxes `b` (M, 4) by more than the threshold; float64, like the compiled kernel."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.maximum(high - low + extra, 0).prod(axis=2)  # (N, M)
+    areas_a, areas_b = (np.maximum(boxes[:, 2:] - boxes[:, :2] + extra, 0).prod(axis=1) for boxes in (a, b))
+    if mode == "min":
+        return shared > threshold * np.minimum(areas_a[:, None], areas_b[None, :])
+    return shared > threshold * (areas_a[:, None] + areas_b[None, :] - shared)

@@ -1,0 +1,186 @@
+"""The operators in MXNet: `mx.nd.prelu`, `mx.sym.prelu` and so on, and as `F.prelu` in blocks.
+
+    prelu(data (N, C, ...), alpha (C,)) -> like data
+    max_pool(data (N, C, H, W), kernel=2 or 3) -> (N, C, ceil((H - kernel) / 2) + 1, ceil((W - kernel) / 2) + 1)
+    negativemining(logits (N, 2), label (N,), keep_ratio=0.7) -> mask (N,)
+    prelu_pool_conv(data (N, H, W, C), weight (O, C, k, k), bias (O,), alpha=None, pool=0 or 2 or 3) -> (N, H', W', O)
+
+All are float32; another type is an error. Where the compiled kernels can be used (on the CPU), the first three run on them, else
+on MXNet's own operators; the last exists only with the kernels. It convolves the pooled PReLU of channels-last data, or, without
+`alpha`, plain images (N, C, H, W), of which it gives no gradient: that is NaN.
+
+MXNet is told of the kernels by an adapter that has to be compiled against the installed MXNet. That happens when the operators
+are first used and takes seconds; the result is kept in the cache folder.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mtcnn_gluon.bundle import cache_folder
+from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.operators.native import SOURCES, Unavailable, load_kernels
+
+NAMES = ("negativemining", "prelu", "max_pool", "prelu_pool_conv")
+
+
+@lru_cache(maxsize=1)
+def register() -> str | None:
+    """Put the operators into `mx.nd` and `mx.sym`; returns None if they are native, else the sentence that says why not.
+
+    Raises:
+        ModelError: if MXNet cannot be loaded.
+    """
+    mx, reason = load_mxnet(), None
+    try:
+        load_kernels()
+        mx.library.load(str(_adapter(Path(mx.__file__).parent, mx.__version__)), verbose=False)
+    except (Unavailable, mx.base.MXNetError) as error:
+        reason = str(error).strip().splitlines()[0]
+    _register_portable_mining(mx)
+    for F in (mx.nd, mx.sym):
+        for name, function in _operators(F, is_native=reason is None).items():
+            function.__name__ = name
+            setattr(F, name, function)
+    return reason
+
+
+def _adapter(mxnet: Path, version: str) -> Path:
+    """The compiled adapter for the MXNet in this folder."""
+    sources = [SOURCES / "mxnet_adapter.cc", mxnet / "src/lib_api.cc"]
+    headers = [SOURCES / "kernels.h", mxnet / "include/mxnet/lib_api.h"]
+    digest = hashlib.sha256(version.encode())
+    for path in (*sources, *headers):
+        if not path.is_file():
+            raise Unavailable(f"this MXNet lacks {path.name}, which its operators are compiled with")
+        digest.update(path.read_bytes())
+    target = cache_folder() / f"mxnet-adapter-{digest.hexdigest()[:16]}.so"
+    if not target.is_file():
+        _compile(sources, mxnet / "include", target)
+    return target
+
+
+def _compile(sources: list[Path], include: Path, target: Path) -> None:
+    compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", "c++"), "c++", "g++", "clang++"))), None)
+    if compiler is None:
+        raise Unavailable("there is no C++ compiler (on Debian and Ubuntu: apt-get install g++)")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            draft = Path(folder) / target.name
+            options = ["-std=c++17", "-O2", "-fPIC", "-shared", f"-I{include}", f"-I{include / 'mxnet'}"]
+            subprocess.run([compiler, *options, "-o", draft, *sources], check=True, capture_output=True, text=True)
+            draft.replace(target)
+    except OSError as error:
+        raise Unavailable(f"the adapter to MXNet cannot be written: {error}") from error
+    except subprocess.CalledProcessError as error:
+        last = [line for line in error.stderr.splitlines() if "error" in line][:1] or ["no message"]
+        raise Unavailable(f"{compiler} cannot compile the adapter to MXNet: {last[0]}") from error
+
+
+def _operators(F: Any, is_native: bool) -> dict[str, Any]:
+    """The public operators for `F`, which is `mx.nd` or `mx.sym`.
+
+    MXNet does not tell a native operator whether to write its gradients or to add them. Behind an identity it always writes.
+    """
+
+    def prelu(data: Any, alpha: Any) -> Any:
+        if not is_native or _is_on_gpu(data):
+            return portable_prelu(F, data, alpha)
+        return F.mtcnn_prelu(F.identity(data), F.identity(alpha))
+
+    def max_pool(data: Any, kernel: int = 2) -> Any:
+        if not is_native or _is_on_gpu(data):
+            return F.Pooling(data, kernel=(kernel, kernel), stride=(2, 2), pool_type="max", pooling_convention="full")
+        return F.mtcnn_max_pool(F.identity(data), kernel=kernel)
+
+    def negativemining(logits: Any, label: Any, keep_ratio: float = 0.7) -> Any:
+        if not is_native or _is_on_gpu(logits):
+            return F.Custom(logits, label, keep_ratio=keep_ratio, op_type="negativemining")
+        return F.mtcnn_negativemining(F.BlockGrad(logits), F.BlockGrad(label), keep_ratio=keep_ratio)
+
+    def prelu_pool_conv(data: Any, weight: Any, bias: Any, alpha: Any = None, pool: int = 0) -> Any:
+        if alpha is None:
+            return F.mtcnn_prelu_pool_conv(data, F.identity(weight), F.identity(bias), first=1)
+        inputs = (F.identity(each) for each in (data, alpha, weight, bias))
+        return F.mtcnn_prelu_pool_conv(*inputs, pool=pool)
+
+    operators = {"prelu": prelu, "max_pool": max_pool, "negativemining": negativemining}
+    return {**operators, "prelu_pool_conv": prelu_pool_conv} if is_native else operators
+
+
+def portable_prelu(F: Any, data: Any, alpha: Any) -> Any:
+    """PReLU of data (N, C, ...) with alpha (C,) from MXNet's operators, without the one whose gradient it computes wrongly."""
+    flat = F.reshape(data, (0, 0, -1))  # (N, C, rest)
+    negative = F.broadcast_mul(F.reshape(alpha, (1, -1, 1)), F.relu(-flat))
+    return F.reshape_like(F.relu(flat) - negative, data)
+
+
+def _is_on_gpu(data: Any) -> bool:
+    return getattr(data, "context", None) is not None and data.context.device_type == "gpu"
+
+
+def _register_portable_mining(mx: Any) -> None:
+    """The Python operator `negativemining`, of MXNet operations only, so that on a GPU nothing leaves the device."""
+
+    class NegativeMining(mx.operator.CustomOp):
+        def __init__(self, keep_ratio: float) -> None:
+            super().__init__()
+            self.keep_ratio = keep_ratio
+
+        def forward(self, is_train: bool, req: list, in_data: list, out_data: list, aux: list) -> None:
+            self.assign(out_data[0], req[0], _mined(mx.nd, *in_data, self.keep_ratio))
+
+        def backward(self, req: list, out_grad: list, in_data: list, out_data: list, in_grad: list, aux: list) -> None:
+            for gradient, each in zip(in_grad, req):
+                self.assign(gradient, each, mx.nd.zeros_like(gradient))
+
+    @mx.operator.register("negativemining")
+    class NegativeMiningProp(mx.operator.CustomOpProp):  # noqa: F841
+        def __init__(self, keep_ratio: str = "0.7") -> None:
+            super().__init__(need_top_grad=False)
+            self.keep_ratio = float(keep_ratio)
+            if not 0 < self.keep_ratio <= 1:
+                raise ValueError(f"negativemining: keep_ratio must be above 0 and at most 1, not {keep_ratio}")
+
+        def list_arguments(self) -> list[str]:
+            return ["logits", "label"]
+
+        def list_outputs(self) -> list[str]:
+            return ["mask"]
+
+        def infer_shape(self, in_shape: list) -> tuple:
+            count = in_shape[0][0]
+            return [[count, 2], [count]], [[count]], []
+
+        def create_operator(self, ctx: Any, shapes: Any, dtypes: Any) -> Any:
+            return NegativeMining(self.keep_ratio)
+
+
+def _mined(nd: Any, logits: Any, label: Any, keep_ratio: float) -> Any:
+    """The mask (N,) as every sample's rank among all, hardest first; N x N comparisons, but no sort and no copy to the host."""
+    is_face, is_background = label == 1, label == 0
+    valid = is_face + is_background  # (N,)
+    margin = (logits[:, 0] - logits[:, 1]) * (is_face - is_background)  # the cross-entropy is log(1 + exp(margin))
+    is_nan = margin != margin
+    margin = nd.where(is_nan, nd.zeros_like(margin), margin)
+    index = nd.arange(margin.shape[0], ctx=margin.context)
+
+    def above(values: Any) -> tuple[Any, Any]:  # [i, j]: value of j above, or equal to, that of i
+        rows, columns = values.reshape((-1, 1)), values.reshape((1, -1))
+        return nd.broadcast_greater(columns, rows), nd.broadcast_equal(columns, rows)
+
+    nan_above, nan_equal = above(is_nan)
+    margin_above, margin_equal = above(margin)
+    is_earlier = nd.broadcast_lesser(index.reshape((1, -1)), index.reshape((-1, 1)))
+    is_harder = nan_above + nan_equal * (margin_above + margin_equal * is_earlier)  # (N, N)
+    rank = nd.dot(is_harder, valid.reshape((-1, 1))).reshape((-1,))  # valid samples that are harder
+    count = valid.astype("float64").sum()
+    kept = nd.floor(count * keep_ratio + 1e-6)
+    kept = nd.where(kept < 1, nd.ones_like(kept), kept)
+    return nd.broadcast_lesser(rank.astype("float64"), kept).astype("float32") * valid

@@ -1,0 +1,69 @@
+#include <cmath>
+
+#include "shared.h"
+
+namespace {
+
+// Boxes that were kept so far, an array a coordinate.
+struct Kept {
+  static constexpr int64_t BLOCK = 32;
+  explicit Kept(int64_t most) : data(size_t(5 * padded(most))) {
+    const int64_t n = padded(most);
+    x1 = data.data(), y1 = x1 + n, x2 = y1 + n, y2 = x2 + n, area = y2 + n;
+    std::fill(x1, x1 + 2 * n, 1e300);  // no box: it ends where it begins, far away
+    std::fill(x2, x2 + 2 * n, -1e300);
+  }
+  void add(const double* box, double size) {
+    x1[count] = box[0], y1[count] = box[1], x2[count] = box[2], y2[count] = box[3], area[count] = size;
+    ++count;
+  }
+  static int64_t padded(int64_t count) { return (count + BLOCK - 1) / BLOCK * BLOCK; }
+  std::vector<double> data;
+  double *x1, *y1, *x2, *y2, *area;
+  int64_t count = 0;
+};
+
+// What a crop mixes along one axis: output i takes the pixels first + from[i] .. first + to[i], exclusive, whose shares of it
+// begin at weights[at[i]].
+struct Axis {
+  Axis(double start, double stop, int64_t size, int64_t length) {
+    const double step = (stop - start) / double(size);
+    const auto pixel = [length](double x) { return int64_t(std::clamp(x, 0., double(length))); };
+    first = pixel(std::floor(start));
+    count = std::max<int64_t>(pixel(std::ceil(stop)) - first, 0);
+    for (int64_t i = 0; i < size; ++i) {
+      const double low = start + step * double(i), high = start + step * double(i + 1);
+      from.push_back(std::clamp<int64_t>(pixel(std::floor(low)) - first, 0, count));
+      to.push_back(std::clamp<int64_t>(pixel(std::ceil(high)) - first, from.back(), count));
+      at.push_back(int64_t(weights.size()));
+      for (int64_t k = from.back(); k < to.back(); ++k) {
+        const double x = double(first + k);
+        weights.push_back(float(std::max(std::min(high, x + 1) - std::max(low, x), 0.) / step));
+      }
+    }
+  }
+  int64_t first, count;
+  std::vector<int64_t> from, to, at;
+  std::vector<float> weights;
+};
+
+}  // namespace
+
+#define BODY "boxes_body.h"
+#include "each_isa.h"
+
+int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_mode, float extra, int64_t* keep) {
+  Kept kept(count);
+  return DISPATCH(nms, kept, boxes, count, threshold, min_mode != 0, extra, keep);
+}
+
+void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
+                       float shift, float scale, float* out) {
+#pragma omp parallel for schedule(dynamic) if (count > 1)
+  for (int64_t i = 0; i < count; ++i) {
+    const double* box = boxes + 4 * i;
+    const Axis rows(box[1], box[3], size, height), columns(box[0], box[2], size, width);
+    std::vector<float> row(size_t(3 * columns.count));
+    DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
+  }
+}

@@ -1,0 +1,55 @@
+// Suppression and cropping, for one instruction set.
+
+// Whether any of `count` boxes overlaps this one by more than the threshold. Doubles hold the areas of float boxes exactly.
+static bool is_covered(const Kept& kept, const double* box, double area, double threshold, bool min_mode, double extra) {
+  for (int64_t from = 0; from < kept.count; from += Kept::BLOCK) {
+    const double *x1 = kept.x1 + from, *y1 = kept.y1 + from, *x2 = kept.x2 + from, *y2 = kept.y2 + from;
+    const double* areas = kept.area + from;
+    int64_t covers = 0;
+    for (int64_t k = 0; k < Kept::BLOCK; ++k) {  // beyond the last box lie empty ones, which overlap nothing
+      const double width = (x2[k] < box[2] ? x2[k] : box[2]) - (x1[k] > box[0] ? x1[k] : box[0]) + extra;
+      const double height = (y2[k] < box[3] ? y2[k] : box[3]) - (y1[k] > box[1] ? y1[k] : box[1]) + extra;
+      const double shared = (width > 0 ? width : 0) * (height > 0 ? height : 0);
+      const double smaller = areas[k] < area ? areas[k] : area, both = areas[k] + area - shared;
+      covers |= shared > threshold * (min_mode ? smaller : both);
+    }
+    if (covers) return true;
+  }
+  return false;
+}
+
+static int64_t nms(Kept& kept, const float* boxes, int64_t count, double threshold, bool min_mode, double extra, int64_t* keep) {
+  for (int64_t i = 0; i < count; ++i) {
+    const double box[4] = {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]};
+    const double width = box[2] - box[0] + extra, height = box[3] - box[1] + extra;
+    const double area = (width > 0 ? width : 0) * (height > 0 ? height : 0);
+    if (is_covered(kept, box, area, threshold, min_mode, extra)) continue;
+    keep[kept.count] = i;
+    kept.add(box, area);
+  }
+  return kept.count;
+}
+
+// sum[i] += weight * pixels[i]
+static void add_pixels(float* sum, const uint8_t* pixels, float weight, int64_t length) {
+  for (int64_t i = 0; i < length; ++i) sum[i] += weight * float(pixels[i]);
+}
+
+// One box of an image -> (3, size, size). row: 3 * width floats.
+static void crop_one(const uint8_t* image, int64_t width, const Axis& rows, const Axis& columns, int64_t size, float shift,
+                     float scale, float* row, float* out) {
+  const int64_t plane = size * size, length = 3 * columns.count;
+  for (int64_t y = 0; y < size; ++y) {
+    std::fill(row, row + length, 0.f);
+    const float* weights = rows.weights.data() + rows.at[y];
+    for (int64_t i = rows.from[y]; i < rows.to[y]; ++i)
+      add_pixels(row, image + ((rows.first + i) * width + columns.first) * 3, *weights++, length);
+    for (int64_t x = 0; x < size; ++x) {
+      float sum[3] = {};
+      weights = columns.weights.data() + columns.at[x];
+      for (int64_t i = columns.from[x]; i < columns.to[x]; ++i, ++weights)
+        for (int64_t c = 0; c < 3; ++c) sum[c] += *weights * row[3 * i + c];
+      for (int64_t c = 0; c < 3; ++c) out[c * plane + y * size + x] = (sum[c] - shift) * scale;
+    }
+  }
+}

@@ -1,0 +1,20 @@
+// What this processor can do, and how to compile a part of a file for a processor that can do more than the rest of it asks.
+#pragma once
+
+#if defined(__x86_64__)
+#define MTCNN_X86 1
+#else
+#define MTCNN_X86 0
+#endif
+
+#define MTCNN_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define MTCNN_TARGET(features) MTCNN_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define MTCNN_TARGET_END _Pragma("clang attribute pop")
+#else
+#define MTCNN_TARGET(features) _Pragma("GCC push_options") MTCNN_PRAGMA(GCC target(features))
+#define MTCNN_TARGET_END _Pragma("GCC pop_options")
+#endif
+
+enum class InstructionSet { baseline, avx2, avx512 };
+InstructionSet instruction_set();

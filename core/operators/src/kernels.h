@@ -1,0 +1,58 @@
+// The C interface of the package's kernels. They know nothing of MXNet or Python.
+//
+// All arrays are dense and row-major. Sizes must be positive unless said otherwise; who calls checks them. Results do not
+// depend on the number of threads (OpenMP's), nor on which thread calls.
+#pragma once
+#include <cstdint>
+
+extern "C" {
+
+// The instruction set in use: "avx512", "avx2" or "baseline".
+const char* mtcnn_instruction_set();
+// The digest of the sources that the library was built from.
+const char* mtcnn_source_digest();
+
+// y = x where x > 0, else alpha[c] * x, for x (outer, channels, inner).
+void mtcnn_prelu_forward(const float* x, const float* alpha, float* y, int64_t outer, int64_t channels, int64_t inner);
+// dx and dalpha (channels) from dy; both are overwritten.
+void mtcnn_prelu_backward(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha, int64_t outer,
+                          int64_t channels, int64_t inner);
+
+// Maximum over windows of kernel x kernel, every `stride`, for x (planes, height, width). A window may reach beyond the
+// right and lower border (Caffe's "ceil mode"); what lies there does not count. kernel >= stride.
+int64_t mtcnn_pooled(int64_t length, int64_t kernel, int64_t stride);  // length of the output along one axis
+void mtcnn_max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel,
+                            int64_t stride);
+// The gradient goes to the first of the largest values of each window; dx is overwritten.
+void mtcnn_max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
+                             int64_t kernel, int64_t stride);
+
+// out = conv(pool(prelu(in))) + bias with square kernels, stride 1 and no padding, channels last.
+struct MtcnnLayer {
+  int64_t images, height, width, channels;  // of `in`: (images, height, width, channels)
+  int64_t pool;                             // 0: none; else the side of windows of stride 2, as in mtcnn_max_pool_forward
+  int64_t kernel, filters;                  // weight (filters, channels, kernel, kernel), bias (filters)
+  int64_t channels_first;                   // 1: `in` is (images, channels, height, width), and there is no pooling
+};
+// The size of out, (images, out_height, out_width, filters); false if no output is left.
+bool mtcnn_layer_output(const MtcnnLayer* layer, int64_t* out_height, int64_t* out_width);
+// alpha (channels), or null for no PReLU.
+bool mtcnn_layer_forward(const MtcnnLayer* layer, const float* in, const float* alpha, const float* weight, const float* bias,
+                         float* out);
+// All gradients are overwritten. din may be null, then it is not computed, nor dalpha; dalpha is null if alpha is.
+bool mtcnn_layer_backward(const MtcnnLayer* layer, const float* dout, const float* in, const float* alpha, const float* weight,
+                          float* din, float* dalpha, float* dweight, float* dbias);
+
+// mask[i] = 1 for the floor(keep_ratio * n + 1e-6) hardest, at least one, of the n samples whose label is 0 or 1, by the
+// cross-entropy of logits (count, 2); else 0. NaN is hardest; of equals the lower index comes first. count may be 0.
+void mtcnn_negative_mining(const float* logits, const float* label, float* mask, int64_t count, double keep_ratio);
+
+// Greedy suppression of boxes (count, 4) that come best first; keep gets the indices of those kept, and their number is
+// returned. min_mode: overlap is intersection over the smaller box instead of the union. extra is added to sides (0 or 1).
+int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_mode, float extra, int64_t* keep);
+
+// Area means of boxes (count, 4) of one image (height, width, 3) with zeros around it -> out (count, 3, size, size), each
+// value (mean - shift) * scale. Boxes are finite with positive sides.
+void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
+                       float shift, float scale, float* out);
+}

@@ -1,0 +1,53 @@
+#include "shared.h"
+#define BODY "nets_body.h"
+#include "each_isa.h"
+
+int64_t mtcnn_pooled(int64_t length, int64_t kernel, int64_t stride) {
+  return length <= kernel ? 1 : (length - kernel + stride - 1) / stride + 1;
+}
+
+static LayerSizes sizes_of(const MtcnnLayer& layer) {
+  LayerSizes s;
+  static_cast<MtcnnLayer&>(s) = layer;
+  s.pooled_height = s.pool ? mtcnn_pooled(s.height, s.pool, 2) : s.height;
+  s.pooled_width = s.pool ? mtcnn_pooled(s.width, s.pool, 2) : s.width;
+  s.out_height = s.pooled_height - s.kernel + 1;
+  s.out_width = s.pooled_width - s.kernel + 1;
+  return s;
+}
+
+bool mtcnn_layer_output(const MtcnnLayer* layer, int64_t* out_height, int64_t* out_width) {
+  const LayerSizes s = sizes_of(*layer);
+  *out_height = s.out_height;
+  *out_width = s.out_width;
+  return s.out_height > 0 && s.out_width > 0;
+}
+
+bool mtcnn_layer_forward(const MtcnnLayer* layer, const float* in, const float* alpha, const float* weight, const float* bias,
+                         float* out) {
+  return DISPATCH(layer_forward, sizes_of(*layer), in, alpha, weight, bias, out);
+}
+
+bool mtcnn_layer_backward(const MtcnnLayer* layer, const float* dout, const float* in, const float* alpha, const float* weight,
+                          float* din, float* dalpha, float* dweight, float* dbias) {
+  return DISPATCH(layer_backward, sizes_of(*layer), dout, in, alpha, weight, din, dalpha, dweight, dbias);
+}
+
+void mtcnn_prelu_forward(const float* x, const float* alpha, float* y, int64_t outer, int64_t channels, int64_t inner) {
+  DISPATCH(prelu_forward, x, alpha, y, outer, channels, inner);
+}
+
+void mtcnn_prelu_backward(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha, int64_t outer,
+                          int64_t channels, int64_t inner) {
+  DISPATCH(prelu_backward, dy, x, alpha, dx, dalpha, outer, channels, inner);
+}
+
+void mtcnn_max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel,
+                            int64_t stride) {
+  DISPATCH(max_pool_forward, x, y, planes, height, width, kernel, stride);
+}
+
+void mtcnn_max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
+                             int64_t kernel, int64_t stride) {
+  DISPATCH(max_pool_backward, dy, x, dx, planes, height, width, kernel, stride);
+}
