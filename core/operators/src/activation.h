@@ -1,14 +1,17 @@
 // PReLU and max pooling, alone and as parts of a layer. A body for each_isa.h. The loops are plain: the compiler turns them
-// into vectors. NaN wins every maximum, so that a diverging net is seen.
+// into vectors, best in functions of their own. NaN wins every maximum, so that a diverging net is seen.
 
 static inline float prelu(float x, float alpha) { return x > 0 ? x : alpha * x; }
 
 // y = prelu(x) for `length` values; alpha[i] belongs to x[i].
-static void prelu_row(const float* x, const float* alpha, float* y, int64_t length) {
+static NOINLINE void prelu_row(const float* x, const float* alpha, float* y, int64_t length) {
+  INDEPENDENT
   for (int64_t i = 0; i < length; ++i) y[i] = prelu(x[i], alpha[i]);
 }
 // dx from dy, which may be the same array, and the sum of alpha's gradient, value by value.
-static void prelu_row_gradient(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha, int64_t length) {
+static NOINLINE void prelu_row_gradient(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha,
+                                        int64_t length) {
+  INDEPENDENT
   for (int64_t i = 0; i < length; ++i) {
     const float d = dy[i];
     dalpha[i] += x[i] > 0 ? 0.f : d * x[i];
@@ -41,40 +44,33 @@ static float prelu_plane_gradient(const float* dy, const float* x, float alpha, 
 
 static inline bool beats(float x, float y) { return (x > y) | (x != x); }
 
-static void max_rows(float* y, const float* x, int64_t length) {  // y = max(x, y)
+static NOINLINE void max_rows(float* y, const float* x, int64_t length) {  // y = max(x, y)
+  INDEPENDENT
   for (int64_t i = 0; i < length; ++i) y[i] = beats(x[i], y[i]) ? x[i] : y[i];
-}
-
-// One output row of a pooling: rows of `width` pixels of C values -> pixels of C values. tall (width * C) is overwritten.
-static void pool_across(const float* tall, float* y, int64_t width, int64_t channels, int64_t pooled, int64_t kernel,
-                        int64_t stride) {
-  for (int64_t x = 0; x < pooled; ++x, y += channels) {
-    const int64_t first = x * stride, last = std::min(first + kernel, width);
-    const float* p = tall + first * channels;
-    for (int64_t c = 0; c < channels; ++c) y[c] = p[c];
-    for (int64_t i = first + 1; i < last; ++i) max_rows(y, tall + i * channels, channels);
-  }
 }
 
 static void max_pool_plane(const float* x, float* y, int64_t height, int64_t width, int64_t kernel, int64_t stride,
                            float* tall) {
   const int64_t rows = mtcnn_pooled(height, kernel, stride), columns = mtcnn_pooled(width, kernel, stride);
   const int64_t whole = width < kernel ? 0 : (width - kernel) / stride + 1;  // windows that do not reach beyond the border
+  const bool is_fast = stride == 2 && (kernel == 2 || kernel == 3);
   for (int64_t r = 0; r < rows; ++r, y += columns) {
     const int64_t first = r * stride, last = std::min(first + kernel, height);
     std::copy(x + first * width, x + (first + 1) * width, tall);
     for (int64_t i = first + 1; i < last; ++i) max_rows(tall, x + i * width, width);
-    if (stride == 2 && kernel == 2) {
+    if (is_fast && kernel == 2) {
       for (int64_t c = 0; c < whole; ++c) y[c] = beats(tall[2 * c + 1], tall[2 * c]) ? tall[2 * c + 1] : tall[2 * c];
-    } else if (stride == 2 && kernel == 3) {
+    } else if (is_fast) {
       for (int64_t c = 0; c < whole; ++c) {
         const float pair = beats(tall[2 * c + 1], tall[2 * c]) ? tall[2 * c + 1] : tall[2 * c];
         y[c] = beats(tall[2 * c + 2], pair) ? tall[2 * c + 2] : pair;
       }
-    } else {
-      pool_across(tall, y, width, 1, whole, kernel, stride);
     }
-    if (columns > whole) pool_across(tall + whole * stride, y + whole, width - whole * stride, 1, columns - whole, kernel, stride);
+    for (int64_t c = is_fast ? whole : 0; c < columns; ++c) {
+      y[c] = tall[c * stride];
+      for (int64_t i = c * stride + 1; i < std::min(c * stride + kernel, width); ++i)
+        y[c] = beats(tall[i], y[c]) ? tall[i] : y[c];
+    }
   }
 }
 

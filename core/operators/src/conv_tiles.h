@@ -16,6 +16,15 @@ static inline void store_first(float* p, vec v, int count) {
   for (int i = 0; i < count; ++i) p[i] = v[i];
 }
 
+typedef int32_t mask __attribute__((vector_size(VECTOR_BYTES)));  // -1 for true
+
+static inline mask beats(vec x, vec y) { return (x > y) | (x != x); }
+static inline vec first_lanes(vec v, int64_t count) {  // the others are zero
+  mask lane;
+  for (int i = 0; i < LANES; ++i) lane[i] = i;
+  return lane < int32_t(std::min<int64_t>(count, LANES)) ? v : vec{};
+}
+
 // Returns its argument in a register: the compiler must neither load it again for each use nor see through it.
 static inline vec keep(vec v) {
 #if MTCNN_X86

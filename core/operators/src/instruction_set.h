@@ -16,5 +16,12 @@
 #define MTCNN_TARGET_END _Pragma("GCC pop_options")
 #endif
 
+#define NOINLINE __attribute__((noinline))
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 enum class InstructionSet { baseline, avx2, avx512 };
 InstructionSet instruction_set();

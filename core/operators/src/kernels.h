@@ -39,7 +39,7 @@ bool mtcnn_layer_output(const MtcnnLayer* layer, int64_t* out_height, int64_t* o
 // alpha (channels), or null for no PReLU.
 bool mtcnn_layer_forward(const MtcnnLayer* layer, const float* in, const float* alpha, const float* weight, const float* bias,
                          float* out);
-// All gradients are overwritten. din may be null, then it is not computed, nor dalpha; dalpha is null if alpha is.
+// All gradients are overwritten. Of equal largest values in a window, one gets the gradient. din may be null, then it is not computed, nor dalpha; dalpha is null if alpha is.
 bool mtcnn_layer_backward(const MtcnnLayer* layer, const float* dout, const float* in, const float* alpha, const float* weight,
                           float* din, float* dalpha, float* dweight, float* dbias);
 

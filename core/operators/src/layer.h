@@ -1,6 +1,9 @@
 // prelu_pool_conv: out = conv(pool(prelu(in))) + bias, the layer of these nets cut between convolution and activation. Cut
 // there, only the layers' outputs need be kept for the backward pass: activation and pooling are done again, image by image,
 // in the cache. A body for each_isa.h, after conv_tiles.h and activation.h.
+//
+// Working memory is laid out so that loops over channels may read and write a vector's length beyond the last channel: there
+// lies what is written later, or nothing.
 
 // Splits channels into blocks of at most MAX_V vectors, of nearly equal width.
 struct Blocks {
@@ -40,7 +43,7 @@ static void convolve(const Conv& c, int64_t images, const float* a, const float*
   const Blocks blocks(c.out);
   for (int64_t b = 0; b < blocks.count; ++b) {
     const int64_t V = blocks.lanes(b) / LANES, first = blocks.first(b), most = max_m(V);
-    const bool is_narrow = c.columns < most && images > 1;  // then a tile holds one pixel of several images
+    const bool is_narrow = c.columns < most && c.columns < images;  // then a tile holds one pixel of several images
     const int64_t length = is_narrow ? images : c.columns, step = is_narrow ? c.in_image : c.in;
     const int64_t out_step = is_narrow ? c.out_image : c.out;
     const int64_t others = is_narrow ? c.columns : images, other = is_narrow ? c.in : c.in_image;
@@ -70,14 +73,32 @@ static void weight_gradient(const Conv& c, int64_t images, const float* a, const
         float* g = grad + (r * run + from) * blocks.lanes(b);
         const float *x = a + r * c.in_row + from, *d = dy + first;
         const PixelTile tile = pixel_tile_of(V, count);
-        if (images == 1) {
-          tile(x, c.in, c.in_row, d, c.out, dy_row, c.rows, c.columns, g);
-          continue;
+        // The longer the sums in registers the better: over an image, or over one row of all images.
+        if (c.rows >= images) {
+          for (int64_t i = 0; i < images; ++i)
+            tile(x + i * c.in_image, c.in, c.in_row, d + i * dy_image, c.out, dy_row, c.rows, c.columns, g);
+        } else {
+          for (int64_t y = 0; y < c.rows; ++y)
+            tile(x + y * c.in_row, c.in, c.in_image, d + y * dy_row, c.out, dy_image, images, c.columns, g);
         }
-        for (int64_t y = 0; y < c.rows; ++y)  // one row of all images at a time: a longer sum in registers
-          tile(x + y * c.in_row, c.in, c.in_image, d + y * dy_row, c.out, dy_image, images, c.columns, g);
       }
     grad += blocks.lanes(b) * run * c.kernel;
+  }
+}
+
+// One output row of a pooling: `tall`, a row of pixels, is already the maximum of rows.
+static void pool_across(const LayerSizes& s, const float* tall, float* y) {
+  const int64_t C = s.channels;
+  for (int64_t x = 0; x < s.pooled_width; ++x, y += C, tall += 2 * C) {
+    const int64_t columns = std::min(s.pool, s.width - 2 * x);
+    for (int64_t c = 0; c < C; c += LANES) {
+      vec best = load(tall + c);
+      for (int64_t i = 1; i < columns; ++i) {
+        const vec v = load(tall + i * C + c);
+        best = beats(v, best) ? v : best;
+      }
+      store(y + c, best);
+    }
   }
 }
 
@@ -101,51 +122,81 @@ static void activate(const LayerSizes& s, const float* image, const float* alpha
         alpha ? prelu_row(x, alpha, row, length) : void(std::copy(x, x + length, row));
         if (row != tall) max_rows(tall, row, length);
       }
-      pool_across(tall, a, s.width, s.channels, s.pooled_width, s.pool, 2);
+      pool_across(s, tall, a);
     }
   }
 }
 
-// Takes the gradient of every pooled value to the first of the largest values of its window.
-static void pool_gradient(const LayerSizes& s, const float* image, const float* alpha, const float* da, float* din) {
-  constexpr int64_t BLOCK = 64;
+// The pooling of one output row, seen from below: tall[i] is the largest of up to three values above each other, from[i] the row
+// it is in.
+static NOINLINE void tallest(const LayerSizes& s, const float* rows, const float* alpha, int64_t count, float* tall,
+                             float* from) {
   const int64_t length = s.width * s.channels;
-  for (int64_t r = 0; r < s.pooled_height; ++r)
-    for (int64_t c = 0; c < s.pooled_width; ++c)
-      for (int64_t from = 0; from < s.channels; from += BLOCK) {
-        const int64_t count = std::min(BLOCK, s.channels - from), corner = 2 * r * length + 2 * c * s.channels + from;
-        const int64_t rows = std::min(s.pool, s.height - 2 * r), columns = std::min(s.pool, s.width - 2 * c);
-        float best[BLOCK];
-        int32_t where[BLOCK];
-        for (int64_t k = 0; k < count; ++k) {
-          const float v = image[corner + k];
-          best[k] = alpha ? prelu(v, alpha[from + k]) : v;
-          where[k] = 0;
-        }
-        for (int64_t i = 0; i < rows; ++i)
-          for (int64_t j = i == 0; j < columns; ++j) {
-            const float* p = image + corner + i * length + j * s.channels;
-            const int32_t place = int32_t(i * columns + j);
-            for (int64_t k = 0; k < count; ++k) {
-              const float v = alpha ? prelu(p[k], alpha[from + k]) : p[k];
-              const bool is_better = beats(v, best[k]);
-              best[k] = is_better ? v : best[k];
-              where[k] = is_better ? place : where[k];
-            }
-          }
-        const float* d = da + (r * s.pooled_width + c) * s.channels + from;
-        for (int64_t i = 0; i < rows; ++i)
-          for (int64_t j = 0; j < columns; ++j) {
-            float* p = din + corner + i * length + j * s.channels;
-            const int32_t place = int32_t(i * columns + j);
-            for (int64_t k = 0; k < count; ++k) p[k] += where[k] == place ? d[k] : 0.f;
-          }
+  for (int64_t r = 0; r < count; ++r, rows += length) {
+    const float place = float(r);
+    if (r == 0) {
+      alpha ? prelu_row(rows, alpha, tall, length) : void(std::copy(rows, rows + length, tall));
+      std::fill(from, from + length, 0.f);
+      continue;
+    }
+    INDEPENDENT
+    for (int64_t i = 0; i < length; ++i) {
+      const float v = alpha ? prelu(rows[i], alpha[i]) : rows[i];
+      const bool is_taller = beats(v, tall[i]);
+      from[i] = is_taller ? place : from[i];
+      tall[i] = is_taller ? v : tall[i];
+    }
+  }
+}
+
+// Adds the gradients of one output row to the columns that each window's largest value is in.
+static void widen_gradient(const LayerSizes& s, const float* tall, const float* da, float* dtall) {
+  const int64_t C = s.channels;
+  for (int64_t x = 0; x < s.pooled_width; ++x, da += C, tall += 2 * C, dtall += 2 * C) {
+    const int64_t columns = std::min(s.pool, s.width - 2 * x);
+    for (int64_t c = 0; c < C; c += LANES) {
+      const vec gradient = first_lanes(load(da + c), C - c), zero = {};
+      float* d = dtall + c;
+      vec best = load(tall + c);
+      mask second = {}, third = {};
+      if (columns > 1) {
+        const vec v = load(tall + C + c);
+        second = beats(v, best);
+        best = second ? v : best;
       }
+      if (columns > 2) {
+        third = beats(load(tall + 2 * C + c), best);
+        second &= ~third;
+      }
+      store(d, load(d) + (second | third ? zero : gradient));
+      if (columns > 1) store(d + C, load(d + C) + (second ? gradient : zero));
+      if (columns > 2) store(d + 2 * C, load(d + 2 * C) + (third ? gradient : zero));
+    }
+  }
+}
+
+// Adds the gradient of every pooled value to that of the largest value of its window. work: three rows.
+static NOINLINE void pool_gradient(const LayerSizes& s, const float* image, const float* alpha, const float* da, float* din,
+                                   float* work) {
+  const int64_t length = s.width * s.channels;
+  float *tall = work, *from = tall + length, *dtall = from + length;
+  for (int64_t y = 0; y < s.pooled_height; ++y, da += s.pooled_width * s.channels) {
+    const int64_t count = std::min(s.pool, s.height - 2 * y);
+    tallest(s, image + 2 * y * length, alpha, count, tall, from);
+    std::fill(dtall, dtall + length, 0.f);
+    widen_gradient(s, tall, da, dtall);
+    for (int64_t r = 0; r < count; ++r) {
+      float* d = din + (2 * y + r) * length;
+      const float place = float(r);
+      INDEPENDENT
+      for (int64_t i = 0; i < length; ++i) d[i] += from[i] == place ? dtall[i] : 0.f;
+    }
+  }
 }
 
 // The gradient of `in` (one image, channels last or first as it is) from that of pool(prelu(in)), and alpha's, added to a row.
 static void activate_gradient(const LayerSizes& s, const float* image, const float* alpha, const float* da, float* din,
-                              float* dalpha) {
+                              float* dalpha, float* work) {
   const int64_t length = s.width * s.channels, plane = s.height * s.width;
   if (s.channels_first) {
     for (int64_t y = 0; y < s.height; ++y)
@@ -164,7 +215,7 @@ static void activate_gradient(const LayerSizes& s, const float* image, const flo
     return;
   }
   std::fill(din, din + s.height * length, 0.f);
-  pool_gradient(s, image, alpha, da, din);
+  pool_gradient(s, image, alpha, da, din, work);
   for (int64_t y = 0; alpha && y < s.height; ++y, image += length, din += length)
     prelu_row_gradient(din, image, alpha, din, dalpha, length);
 }
@@ -232,7 +283,7 @@ static bool layer_backward(const LayerSizes& s, const float* dout, const float* 
   const int64_t row = s.width * s.channels, image = s.height * row, threads = omp_get_max_threads();
   const int64_t floats = 2 * c.in_image + back.in_image;  // of an image: activated input, its gradient, bordered dout
   const int64_t group = std::max<int64_t>(1, std::min(CACHED / floats, MAX_GROUP)), groups = (s.images + group - 1) / group;
-  const int64_t parts = parts_of(groups), size = group * floats + 2 * row + MAX_LANES;
+  const int64_t parts = parts_of(groups), size = group * floats + 3 * row + 2 * MAX_LANES;
   const int64_t weights = packed_size(s.channels, s.filters, s.kernel), sums = weights + s.filters + row;
   Memory memory;
   float* packed = memory.zeros(packed_size(s.filters, s.channels, s.kernel));
@@ -259,7 +310,7 @@ static bool layer_backward(const LayerSizes& s, const float* dout, const float* 
       convolve(back, count, dy, packed, no_bias, da);
       for (int64_t i = 0; i < count; ++i)
         activate_gradient(s, in + (from + i) * image, alpha ? alphas : nullptr, da + i * c.in_image, din + (from + i) * image,
-                          sum + weights + s.filters);
+                          sum + weights + s.filters, tall);
     }
   }
   for (int64_t part = 1; part < parts; ++part)
