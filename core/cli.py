@@ -13,7 +13,8 @@ from mtcnn_gluon import __version__, cli_detect
 from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
-from mtcnn_gluon.errors import MtcnnError
+from mtcnn_gluon.errors import ModelError, MtcnnError
+from mtcnn_gluon.operators.native import Unavailable, load_kernels
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,13 +48,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def info(options: argparse.Namespace) -> int:
-    """Say which runtimes and models can be used, or why not."""
+    """Say which runtimes, native operators and models can be used, or why not."""
     report: dict[str, Any] = {"mtcnn-gluon": __version__, "python": platform.python_version(), "packages": {}}
     for name in ("numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "mtcnn"):
         try:
             report["packages"][name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             report["packages"][name] = None
+    report["native operators"] = {"kernels": _kernels(), "mxnet": _state(_require_native_mxnet)}
     report["engines"] = {name: _state(partial(Detector, engine=name)) for name in ENGINES}
     report["models"] = {name: _state(partial(find_bundle, name)) for name in ("default", "official")}
     if options.json:
@@ -67,6 +69,20 @@ def info(options: argparse.Namespace) -> int:
         for name, state in value.items():
             print(f"  {name}: {state or 'not installed'}")
     return 0
+
+
+def _kernels() -> str:
+    try:
+        return f"yes, for {load_kernels().mtcnn_instruction_set().decode()}"
+    except Unavailable as error:
+        return f"no: {error}"
+
+
+def _require_native_mxnet() -> None:
+    from mtcnn_gluon.operators.mxnet_operators import register
+
+    if reason := register():
+        raise ModelError(reason)
 
 
 def _state(attempt: Callable[[], Any]) -> str:

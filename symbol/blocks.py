@@ -82,6 +82,14 @@ class CascadeNet(nn.HybridBlock):
             self.body.add(prelu(in_channels=channels, prefix=f"prelu{counts['conv'] + counts['dense']}_"))
         return channels
 
+    def summary(self, *inputs: Any) -> None:
+        """Print the layers with their output shapes and numbers of parameters, as Gluon does."""
+        form, self._form = self._form, "portable"  # Gluon learns of a layer when it is called
+        try:
+            super().summary(*inputs)
+        finally:
+            self._form = form
+
     def hybrid_forward(self, F: Any, x: Any) -> tuple:
         """The heads' raw outputs."""
         if self._form == "native":

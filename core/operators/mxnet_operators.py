@@ -44,7 +44,7 @@ def register() -> str | None:
         reason = str(error).strip().splitlines()[0]
     _register_portable_mining(mx)
     for F in (mx.nd, mx.sym):
-        for name, function in _operators(F, is_native=reason is None).items():
+        for name, function in _operators(mx, F, is_native=reason is None).items():
             function.__name__ = name
             setattr(F, name, function)
     return reason
@@ -83,21 +83,26 @@ def _compile(sources: list[Path], include: Path, target: Path) -> None:
         raise Unavailable(f"{compiler} cannot compile the adapter to MXNet: {last[0]}") from error
 
 
-def _operators(F: Any, is_native: bool) -> dict[str, Any]:
+def _operators(mx: Any, F: Any, is_native: bool) -> dict[str, Any]:
     """The public operators for `F`, which is `mx.nd` or `mx.sym`.
 
-    MXNet does not tell a native operator whether to write its gradients or to add them. Behind an identity it always writes.
+    MXNet does not tell a native operator whether to write its gradients or to add them. Behind an identity it always writes;
+    of arrays, only those with a gradient of their own need one, and in a graph MXNet lets it share its input's memory.
     """
+
+    def safe(data: Any) -> Any:
+        needs_none = F is mx.nd and (data.grad is None or not mx.autograd.is_recording())
+        return data if needs_none else F.identity(data)
 
     def prelu(data: Any, alpha: Any) -> Any:
         if not is_native or _is_on_gpu(data):
             return portable_prelu(F, data, alpha)
-        return F.mtcnn_prelu(F.identity(data), F.identity(alpha))
+        return F.mtcnn_prelu(safe(data), safe(alpha))
 
     def max_pool(data: Any, kernel: int = 2) -> Any:
         if not is_native or _is_on_gpu(data):
             return F.Pooling(data, kernel=(kernel, kernel), stride=(2, 2), pool_type="max", pooling_convention="full")
-        return F.mtcnn_max_pool(F.identity(data), kernel=kernel)
+        return F.mtcnn_max_pool(safe(data), kernel=kernel)
 
     def negativemining(logits: Any, label: Any, keep_ratio: float = 0.7) -> Any:
         if not is_native or _is_on_gpu(logits):
@@ -106,8 +111,8 @@ def _operators(F: Any, is_native: bool) -> dict[str, Any]:
 
     def prelu_pool_conv(data: Any, weight: Any, bias: Any, alpha: Any = None, pool: int = 0) -> Any:
         if alpha is None:
-            return F.mtcnn_prelu_pool_conv(data, F.identity(weight), F.identity(bias), first=1)
-        inputs = (F.identity(each) for each in (data, alpha, weight, bias))
+            return F.mtcnn_prelu_pool_conv(safe(data), safe(weight), safe(bias), first=1)
+        inputs = (safe(each) for each in (data, alpha, weight, bias))
         return F.mtcnn_prelu_pool_conv(*inputs, pool=pool)
 
     operators = {"prelu": prelu, "max_pool": max_pool, "negativemining": negativemining}

@@ -49,54 +49,92 @@ static NOINLINE void max_rows(float* y, const float* x, int64_t length) {  // y 
   for (int64_t i = 0; i < length; ++i) y[i] = beats(x[i], y[i]) ? x[i] : y[i];
 }
 
-static void max_pool_plane(const float* x, float* y, int64_t height, int64_t width, int64_t kernel, int64_t stride,
-                           float* tall) {
-  const int64_t rows = mtcnn_pooled(height, kernel, stride), columns = mtcnn_pooled(width, kernel, stride);
-  const int64_t whole = width < kernel ? 0 : (width - kernel) / stride + 1;  // windows that do not reach beyond the border
-  const bool is_fast = stride == 2 && (kernel == 2 || kernel == 3);
-  for (int64_t r = 0; r < rows; ++r, y += columns) {
-    const int64_t first = r * stride, last = std::min(first + kernel, height);
-    std::copy(x + first * width, x + (first + 1) * width, tall);
-    for (int64_t i = first + 1; i < last; ++i) max_rows(tall, x + i * width, width);
-    if (is_fast && kernel == 2) {
-      for (int64_t c = 0; c < whole; ++c) y[c] = beats(tall[2 * c + 1], tall[2 * c]) ? tall[2 * c + 1] : tall[2 * c];
-    } else if (is_fast) {
-      for (int64_t c = 0; c < whole; ++c) {
-        const float pair = beats(tall[2 * c + 1], tall[2 * c]) ? tall[2 * c + 1] : tall[2 * c];
-        y[c] = beats(tall[2 * c + 2], pair) ? tall[2 * c + 2] : pair;
+// A plane under a pooling, with rows of whole vectors: beyond the last column is -inf, which is never the largest. A gradient
+// is gathered in `dx`, with the same rows.
+struct PooledPlane {
+  int64_t height, width, kernel, rows, columns, stride;
+  float *x, *dx, *y;
+  static int64_t row(int64_t columns) { return (columns + LANES - 1) / LANES * 2 * LANES + LANES; }
+  static int64_t floats(int64_t height, int64_t width, int64_t kernel) {
+    const int64_t columns = mtcnn_pooled(width, kernel);
+    return (2 * height + 1) * row(columns) + 2 * LANES;
+  }
+  PooledPlane(int64_t height_, int64_t width_, int64_t kernel_, float* work)
+      : height(height_), width(width_), kernel(kernel_), rows(mtcnn_pooled(height, kernel)), columns(mtcnn_pooled(width, kernel)),
+        stride(row(columns)), x(work), dx(x + height * stride), y(dx + height * stride) {
+    std::fill(x, dx, -std::numeric_limits<float>::infinity());
+  }
+  void take(const float* plane) const {
+    for (int64_t i = 0; i < height; ++i) std::copy(plane + i * width, plane + (i + 1) * width, x + i * stride);
+  }
+};
+
+static inline vec larger(vec x, vec y) { return beats(x, y) ? x : y; }
+
+// The values of LANES windows, whose first one begins at x, that lie in one of their columns.
+static inline vec column_of(const float* x, int64_t column) {
+  const float* p = x + (column == 2 ? 2 : 0);
+  return column == 1 ? odds(load(p), load(p + LANES)) : evens(load(p), load(p + LANES));
+}
+
+template <int KERNEL>
+static inline vec largest(const float* x, int64_t stride, int64_t count) {
+  vec best = column_of(x, 0);
+  for (int64_t i = 0; i < count; ++i, x += stride)
+    for (int64_t j = i == 0; j < KERNEL; ++j) best = larger(column_of(x, j), best);
+  return best;
+}
+
+template <int KERNEL>
+static NOINLINE void pool_plane(const PooledPlane& p, float* y) {
+  for (int64_t r = 0; r < p.rows; ++r, y += p.columns) {
+    for (int64_t c = 0; c < p.columns; c += LANES)
+      store(p.y + c, largest<KERNEL>(p.x + 2 * r * p.stride + 2 * c, p.stride, std::min(p.kernel, p.height - 2 * r)));
+    std::copy(p.y, p.y + p.columns, y);
+  }
+}
+
+// Gathers the gradient of a pooling: each window's goes to the first of its largest values, or of its NaNs.
+template <int KERNEL>
+static NOINLINE void pool_plane_gradient(const PooledPlane& p, const float* dy) {
+  std::fill(p.dx, p.dx + p.height * p.stride, 0.f);
+  for (int64_t r = 0; r < p.rows; ++r, dy += p.columns) {
+    std::copy(dy, dy + p.columns, p.y);
+    std::fill(p.y + p.columns, p.y + p.stride, 0.f);
+    const int64_t count = std::min(p.kernel, p.height - 2 * r);
+    for (int64_t c = 0; c < p.columns; c += LANES) {
+      const int64_t corner = 2 * r * p.stride + 2 * c;
+      const vec best = largest<KERNEL>(p.x + corner, p.stride, count), zero = {};
+      vec gradient = load(p.y + c);
+      for (int64_t i = 0; i < count; ++i) {
+        const float* x = p.x + corner + i * p.stride;
+        float* dx = p.dx + corner + i * p.stride;
+        vec part[KERNEL];
+        for (int64_t j = 0; j < KERNEL; ++j) {
+          const vec v = column_of(x, j);
+          const mask is_it = (v == best) | (v != v);
+          part[j] = is_it ? gradient : zero;
+          gradient = is_it ? zero : gradient;
+        }
+        store(dx, load(dx) + first_half(part[0], part[1]));
+        store(dx + LANES, load(dx + LANES) + second_half(part[0], part[1]));
+        if (KERNEL < 3) continue;
+        store(dx + 2, load(dx + 2) + first_half(part[KERNEL - 1], zero));
+        store(dx + LANES + 2, load(dx + LANES + 2) + second_half(part[KERNEL - 1], zero));
       }
-    }
-    for (int64_t c = is_fast ? whole : 0; c < columns; ++c) {
-      y[c] = tall[c * stride];
-      for (int64_t i = c * stride + 1; i < std::min(c * stride + kernel, width); ++i)
-        y[c] = beats(tall[i], y[c]) ? tall[i] : y[c];
     }
   }
 }
 
-// Adds the gradient of a pooling to dx: to the first of the largest values of each window.
-static void max_pool_plane_gradient(const float* dy, const float* x, float* dx, int64_t height, int64_t width, int64_t kernel,
-                                    int64_t stride) {
-  const int64_t rows = mtcnn_pooled(height, kernel, stride), columns = mtcnn_pooled(width, kernel, stride);
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < columns; ++c) {
-      int64_t best = r * stride * width + c * stride;
-      for (int64_t i = r * stride; i < std::min(r * stride + kernel, height); ++i)
-        for (int64_t j = c * stride; j < std::min(c * stride + kernel, width); ++j)
-          if (beats(x[i * width + j], x[best])) best = i * width + j;
-      dx[best] += *dy++;
-    }
-}
-
 static void prelu_forward(const float* x, const float* alpha, float* y, int64_t outer, int64_t channels, int64_t inner) {
   if (inner >= SHORT_PLANE) {
-#pragma omp parallel for schedule(static) if (outer * channels * inner > SMALL_WORK)
+#pragma omp parallel for schedule(static) num_threads(threads_for(outer * channels * inner / SMALL_WORK))
     for (int64_t i = 0; i < outer * channels; ++i) prelu_plane(x + i * inner, alpha[i % channels], y + i * inner, inner);
     return;
   }
   const std::vector<float> spread = spread_alpha(alpha, channels, inner);
   const int64_t row = channels * inner;
-#pragma omp parallel for schedule(static) if (outer * row > SMALL_WORK)
+#pragma omp parallel for schedule(static) num_threads(threads_for(outer * row / SMALL_WORK))
   for (int64_t i = 0; i < outer; ++i) prelu_row(x + i * row, spread.data(), y + i * row, row);
 }
 
@@ -107,7 +145,7 @@ static void prelu_backward(const float* dy, const float* x, const float* alpha, 
   const std::vector<float> spread = is_long ? std::vector<float>() : spread_alpha(alpha, channels, inner);
   const int64_t width = is_long ? channels : row;  // of a part's sums
   std::vector<float> sums(parts * width);
-#pragma omp parallel for schedule(dynamic) if (outer * row > SMALL_WORK)
+#pragma omp parallel for schedule(dynamic) num_threads(threads_for(outer * row / SMALL_WORK))
   for (int64_t part = 0; part < parts; ++part) {
     float* sum = sums.data() + part * width;
     for (int64_t i = outer * part / parts; i < outer * (part + 1) / parts; ++i) {
@@ -128,23 +166,43 @@ static void prelu_backward(const float* dy, const float* x, const float* alpha, 
   }
 }
 
-static void max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel,
-                             int64_t stride) {
-  const int64_t size = height * width, pooled = mtcnn_pooled(height, kernel, stride) * mtcnn_pooled(width, kernel, stride);
-#pragma omp parallel if (planes * size > SMALL_WORK)
+static bool max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel) {
+  const int64_t size = height * width, pooled = mtcnn_pooled(height, kernel) * mtcnn_pooled(width, kernel);
+  const int64_t floats = PooledPlane::floats(height, width, kernel);
+  const int threads = threads_for(planes * size / SMALL_WORK);
+  Memory memory;
+  float* work = memory.take(threads * floats);
+  if (!memory.is_enough()) return false;
+#pragma omp parallel num_threads(threads)
   {
-    std::vector<float> tall(width);
+    const PooledPlane plane(height, width, kernel, work + omp_get_thread_num() * floats);
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < planes; ++i) max_pool_plane(x + i * size, y + i * pooled, height, width, kernel, stride, tall.data());
+    for (int64_t i = 0; i < planes; ++i) {
+      plane.take(x + i * size);
+      kernel == 2 ? pool_plane<2>(plane, y + i * pooled) : pool_plane<3>(plane, y + i * pooled);
+    }
   }
+  return true;
 }
 
-static void max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
-                              int64_t kernel, int64_t stride) {
-  const int64_t size = height * width, pooled = mtcnn_pooled(height, kernel, stride) * mtcnn_pooled(width, kernel, stride);
-#pragma omp parallel for schedule(static) if (planes * size > SMALL_WORK)
-  for (int64_t i = 0; i < planes; ++i) {
-    std::fill(dx + i * size, dx + (i + 1) * size, 0.f);
-    max_pool_plane_gradient(dy + i * pooled, x + i * size, dx + i * size, height, width, kernel, stride);
+static bool max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
+                              int64_t kernel) {
+  const int64_t size = height * width, pooled = mtcnn_pooled(height, kernel) * mtcnn_pooled(width, kernel);
+  const int64_t floats = PooledPlane::floats(height, width, kernel);
+  const int threads = threads_for(planes * size / SMALL_WORK);
+  Memory memory;
+  float* work = memory.take(threads * floats);
+  if (!memory.is_enough()) return false;
+#pragma omp parallel num_threads(threads)
+  {
+    const PooledPlane plane(height, width, kernel, work + omp_get_thread_num() * floats);
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < planes; ++i) {
+      plane.take(x + i * size);
+      kernel == 2 ? pool_plane_gradient<2>(plane, dy + i * pooled) : pool_plane_gradient<3>(plane, dy + i * pooled);
+      for (int64_t r = 0; r < height; ++r)
+        std::copy(plane.dx + r * plane.stride, plane.dx + r * plane.stride + width, dx + i * size + r * width);
+    }
   }
+  return true;
 }

@@ -59,7 +59,7 @@ int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_m
 
 void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
                        float shift, float scale, float* out) {
-#pragma omp parallel for schedule(dynamic) if (count > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(threads_for(count / 2))
   for (int64_t i = 0; i < count; ++i) {
     const double* box = boxes + 4 * i;
     const Axis rows(box[1], box[3], size, height), columns(box[0], box[2], size, width);

@@ -19,15 +19,16 @@ static bool is_covered(const Kept& kept, const double* box, double area, double 
 }
 
 static int64_t nms(Kept& kept, const float* boxes, int64_t count, double threshold, bool min_mode, double extra, int64_t* keep) {
+  int64_t found = 0;
   for (int64_t i = 0; i < count; ++i) {
     const double box[4] = {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]};
     const double width = box[2] - box[0] + extra, height = box[3] - box[1] + extra;
-    const double area = (width > 0 ? width : 0) * (height > 0 ? height : 0);
-    if (is_covered(kept, box, area, threshold, min_mode, extra)) continue;
-    keep[kept.count] = i;
-    kept.add(box, area);
+    const bool is_box = width > 0 && height > 0;  // else it is empty, or holds NaN, and overlaps nothing
+    if (is_box && is_covered(kept, box, width * height, threshold, min_mode, extra)) continue;
+    if (is_box) kept.add(box, width * height);
+    keep[found++] = i;
   }
-  return kept.count;
+  return found;
 }
 
 // sum[i] += weight * pixels[i]

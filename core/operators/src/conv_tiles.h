@@ -5,38 +5,6 @@
 // vectors of consecutive output channels, summed along the runs (outputs, and gradients of inputs) or along the pixels
 // (gradients of weights). Weights are packed in blocks of V vectors, and in a block as [place in the runs][channel].
 
-constexpr int LANES = VECTOR_BYTES / 4;
-typedef float vec __attribute__((vector_size(VECTOR_BYTES)));
-typedef float unaligned_vec __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
-
-static inline vec load(const float* p) { return *reinterpret_cast<const unaligned_vec*>(p); }
-static inline void store(float* p, vec v) { *reinterpret_cast<unaligned_vec*>(p) = v; }
-static inline void store_first(float* p, vec v, int count) {
-  if (count >= LANES) return store(p, v);
-  for (int i = 0; i < count; ++i) p[i] = v[i];
-}
-
-typedef int32_t mask __attribute__((vector_size(VECTOR_BYTES)));  // -1 for true
-
-static inline mask beats(vec x, vec y) { return (x > y) | (x != x); }
-static inline vec first_lanes(vec v, int64_t count) {  // the others are zero
-  mask lane;
-  for (int i = 0; i < LANES; ++i) lane[i] = i;
-  return lane < int32_t(std::min<int64_t>(count, LANES)) ? v : vec{};
-}
-
-// Returns its argument in a register: the compiler must neither load it again for each use nor see through it.
-static inline vec keep(vec v) {
-#if MTCNN_X86
-  __asm__("" : "+v"(v));
-#endif
-  return v;
-}
-static inline const float* keep(const float* p) {
-  __asm__("" : "+r"(p));
-  return p;
-}
-
 // The most vectors of a block, and the most broadcast values beside V of them, for which all sums fit the registers.
 constexpr int MAX_V = LANES == 16 ? 4 : 2;
 constexpr int MAX_M = 12;

@@ -1,7 +1,7 @@
 // The C interface of the package's kernels. They know nothing of MXNet or Python.
 //
 // All arrays are dense and row-major. Sizes must be positive unless said otherwise; who calls checks them. Results do not
-// depend on the number of threads (OpenMP's), nor on which thread calls.
+// depend on the number of threads (OpenMP's; one in a forked process), nor on which thread calls.
 #pragma once
 #include <cstdint>
 
@@ -18,14 +18,14 @@ void mtcnn_prelu_forward(const float* x, const float* alpha, float* y, int64_t o
 void mtcnn_prelu_backward(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha, int64_t outer,
                           int64_t channels, int64_t inner);
 
-// Maximum over windows of kernel x kernel, every `stride`, for x (planes, height, width). A window may reach beyond the
-// right and lower border (Caffe's "ceil mode"); what lies there does not count. kernel >= stride.
-int64_t mtcnn_pooled(int64_t length, int64_t kernel, int64_t stride);  // length of the output along one axis
-void mtcnn_max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel,
-                            int64_t stride);
-// The gradient goes to the first of the largest values of each window; dx is overwritten.
-void mtcnn_max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
-                             int64_t kernel, int64_t stride);
+// Maximum over windows of kernel x kernel, kernel being 2 or 3, every 2 pixels, for x (planes, height, width). A window may
+// reach beyond the right and lower border (Caffe's "ceil mode"); what lies there does not count.
+// These and the functions of layers return false if there is not enough memory.
+int64_t mtcnn_pooled(int64_t length, int64_t kernel);  // length of the output along one axis
+bool mtcnn_max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel);
+// The gradient goes to one of the largest values of each window; dx is overwritten.
+bool mtcnn_max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
+                             int64_t kernel);
 
 // out = conv(pool(prelu(in))) + bias with square kernels, stride 1 and no padding, channels last.
 struct MtcnnLayer {
@@ -39,7 +39,7 @@ bool mtcnn_layer_output(const MtcnnLayer* layer, int64_t* out_height, int64_t* o
 // alpha (channels), or null for no PReLU.
 bool mtcnn_layer_forward(const MtcnnLayer* layer, const float* in, const float* alpha, const float* weight, const float* bias,
                          float* out);
-// All gradients are overwritten. Of equal largest values in a window, one gets the gradient. din may be null, then it is not computed, nor dalpha; dalpha is null if alpha is.
+// All gradients are overwritten. din may be null, then it is not computed, nor dalpha; dalpha is null if alpha is.
 bool mtcnn_layer_backward(const MtcnnLayer* layer, const float* dout, const float* in, const float* alpha, const float* weight,
                           float* din, float* dalpha, float* dweight, float* dbias);
 

@@ -3,7 +3,7 @@
 // in the cache. A body for each_isa.h, after conv_tiles.h and activation.h.
 //
 // Working memory is laid out so that loops over channels may read and write a vector's length beyond the last channel: there
-// lies what is written later, or nothing.
+// lies what is written later, or MAX_LANES floats that nothing is kept in.
 
 // Splits channels into blocks of at most MAX_V vectors, of nearly equal width.
 struct Blocks {
@@ -246,24 +246,24 @@ static void copy_bordered(const LayerSizes& s, const float* dout, float* dy, int
 static bool layer_forward(const LayerSizes& s, const float* in, const float* alpha, const float* weight, const float* bias,
                           float* out) {
   Conv c = forward_conv(s);
-  const int64_t halo = s.kernel - 1, threads = omp_get_max_threads();
+  const int64_t halo = s.kernel - 1, threads = usable_threads();
   const int64_t strip = std::min(s.out_height, std::max<int64_t>(4, CACHED / c.in_row - halo));
   const int64_t strips = (s.out_height + strip - 1) / strip;
   const int64_t group = strips > 1 ? 1 : std::max<int64_t>(1, std::min({CACHED / c.in_image, MAX_GROUP, s.images / (2 * threads)}));
   const int64_t groups = (s.images + group - 1) / group, size = group * (strip + halo) * c.in_row;
-  const int64_t row = s.width * s.channels;
+  const int64_t row = s.width * s.channels, room = size + 2 * row + 2 * MAX_LANES;  // of a thread
   Memory memory;
   float* packed = memory.zeros(packed_size(s.channels, s.filters, s.kernel));
   float* biases = memory.zeros(Blocks(s.filters).padded());
   float* alphas = memory.zeros(row);
-  float* work = memory.take(threads * (size + 2 * row));
+  float* work = memory.take(threads * room);
   if (!memory.is_enough()) return false;
   each_weight(s.channels, s.filters, s.kernel, false, [&](int64_t at, int64_t from) { packed[at] = weight[from]; });
   std::copy(bias, bias + s.filters, biases);
   for (int64_t i = 0; alpha && i < row; ++i) alphas[i] = alpha[i % s.channels];
-#pragma omp parallel for schedule(dynamic) num_threads(threads_for(groups * strips, threads))
+#pragma omp parallel for schedule(dynamic) num_threads(threads_for(groups * strips))
   for (int64_t task = 0; task < groups * strips; ++task) {
-    float *a = work + omp_get_thread_num() * (size + 2 * row), *tall = a + size;
+    float *a = work + omp_get_thread_num() * room, *tall = a + size + MAX_LANES;
     const int64_t from = task / strips * group, count = std::min(group, s.images - from);
     const int64_t top = task % strips * strip, rows = std::min(strip, s.out_height - top);
     Conv part = c;
@@ -280,7 +280,7 @@ static bool layer_forward(const LayerSizes& s, const float* in, const float* alp
 static bool layer_backward(const LayerSizes& s, const float* dout, const float* in, const float* alpha, const float* weight,
                            float* din, float* dalpha, float* dweight, float* dbias) {
   const Conv c = forward_conv(s), back = backward_conv(s);
-  const int64_t row = s.width * s.channels, image = s.height * row, threads = omp_get_max_threads();
+  const int64_t row = s.width * s.channels, image = s.height * row, threads = usable_threads();
   const int64_t floats = 2 * c.in_image + back.in_image;  // of an image: activated input, its gradient, bordered dout
   const int64_t group = std::max<int64_t>(1, std::min(CACHED / floats, MAX_GROUP)), groups = (s.images + group - 1) / group;
   const int64_t parts = parts_of(groups), size = group * floats + 3 * row + 2 * MAX_LANES;
@@ -294,7 +294,7 @@ static bool layer_backward(const LayerSizes& s, const float* dout, const float* 
   if (!memory.is_enough()) return false;
   each_weight(s.channels, s.filters, s.kernel, true, [&](int64_t at, int64_t from) { packed[at] = weight[from]; });
   for (int64_t i = 0; alpha && i < row; ++i) alphas[i] = alpha[i % s.channels];
-#pragma omp parallel for schedule(dynamic) num_threads(threads_for(parts, threads))
+#pragma omp parallel for schedule(dynamic) num_threads(threads_for(parts))
   for (int64_t part = 0; part < parts; ++part) {
     float *a = work + omp_get_thread_num() * size, *da = a + group * c.in_image, *dy = da + group * c.in_image;
     float *tall = dy + group * back.in_image + MAX_LANES, *sum = total + part * sums;

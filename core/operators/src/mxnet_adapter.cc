@@ -143,21 +143,23 @@ MXReturnValue pool_shape(const Attributes& attributes, Shapes* in, Shapes* out) 
   if (is_unknown(data)) return MX_SUCCESS;
   if (data.size() != 4) return Failure("max_pool") << "data must be (N, C, H, W), not " << shown(data);
   const int64_t kernel = pool_kernel(attributes);
-  (*out)[0] = {data[0], data[1], unsigned(mtcnn_pooled(data[2], kernel, 2)), unsigned(mtcnn_pooled(data[3], kernel, 2))};
+  (*out)[0] = {data[0], data[1], unsigned(mtcnn_pooled(data[2], kernel)), unsigned(mtcnn_pooled(data[3], kernel))};
   return MX_SUCCESS;
 }
 
 MXReturnValue pool_run_forward(const Attributes& attributes, Tensors* in, Tensors* out, const OpResource&) {
   MXTensor& data = (*in)[0];
-  mtcnn_max_pool_forward(floats(data), floats((*out)[0]), data.shape[0] * data.shape[1], data.shape[2], data.shape[3],
-                         pool_kernel(attributes), 2);
+  if (!mtcnn_max_pool_forward(floats(data), floats((*out)[0]), data.shape[0] * data.shape[1], data.shape[2], data.shape[3],
+                              pool_kernel(attributes)))
+    return Failure("max_pool") << "out of memory";
   return MX_SUCCESS;
 }
 
 MXReturnValue pool_run_backward(const Attributes& attributes, Tensors* in, Tensors* out, const OpResource&) {
   MXTensor& data = (*in)[1];
-  mtcnn_max_pool_backward(floats((*in)[0]), floats(data), floats((*out)[0]), data.shape[0] * data.shape[1], data.shape[2],
-                          data.shape[3], pool_kernel(attributes), 2);
+  if (!mtcnn_max_pool_backward(floats((*in)[0]), floats(data), floats((*out)[0]), data.shape[0] * data.shape[1], data.shape[2],
+                               data.shape[3], pool_kernel(attributes)))
+    return Failure("max_pool") << "out of memory";
   return MX_SUCCESS;
 }
 

@@ -2,15 +2,13 @@
 #define BODY "nets_body.h"
 #include "each_isa.h"
 
-int64_t mtcnn_pooled(int64_t length, int64_t kernel, int64_t stride) {
-  return length <= kernel ? 1 : (length - kernel + stride - 1) / stride + 1;
-}
+int64_t mtcnn_pooled(int64_t length, int64_t kernel) { return length <= kernel ? 1 : (length - kernel + 1) / 2 + 1; }
 
 static LayerSizes sizes_of(const MtcnnLayer& layer) {
   LayerSizes s;
   static_cast<MtcnnLayer&>(s) = layer;
-  s.pooled_height = s.pool ? mtcnn_pooled(s.height, s.pool, 2) : s.height;
-  s.pooled_width = s.pool ? mtcnn_pooled(s.width, s.pool, 2) : s.width;
+  s.pooled_height = s.pool ? mtcnn_pooled(s.height, s.pool) : s.height;
+  s.pooled_width = s.pool ? mtcnn_pooled(s.width, s.pool) : s.width;
   s.out_height = s.pooled_height - s.kernel + 1;
   s.out_width = s.pooled_width - s.kernel + 1;
   return s;
@@ -42,12 +40,11 @@ void mtcnn_prelu_backward(const float* dy, const float* x, const float* alpha, f
   DISPATCH(prelu_backward, dy, x, alpha, dx, dalpha, outer, channels, inner);
 }
 
-void mtcnn_max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel,
-                            int64_t stride) {
-  DISPATCH(max_pool_forward, x, y, planes, height, width, kernel, stride);
+bool mtcnn_max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel) {
+  return DISPATCH(max_pool_forward, x, y, planes, height, width, kernel);
 }
 
-void mtcnn_max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
-                             int64_t kernel, int64_t stride) {
-  DISPATCH(max_pool_backward, dy, x, dx, planes, height, width, kernel, stride);
+bool mtcnn_max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
+                             int64_t kernel) {
+  return DISPATCH(max_pool_backward, dy, x, dx, planes, height, width, kernel);
 }

@@ -4,13 +4,13 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <utility>
 #include <vector>
 
 #if defined(_OPENMP)
 #include <omp.h>
 #else
-inline int omp_get_max_threads() { return 1; }
 inline int omp_get_thread_num() { return 0; }
 #endif
 
@@ -24,7 +24,8 @@ constexpr int64_t MAX_LANES = 16;
 
 // Sums over a batch are made over this many parts: a number that depends on the batch alone, so that results do too.
 inline int64_t parts_of(int64_t count) { return std::min<int64_t>(count, 32); }
-inline int threads_for(int64_t tasks, int64_t threads) { return int(std::min(tasks, threads)); }
+int usable_threads();  // OpenMP's number; 1 in a forked process, where OpenMP would wait for threads that are not there
+inline int threads_for(int64_t tasks) { return int(std::clamp<int64_t>(tasks, 1, usable_threads())); }
 
 struct LayerSizes : MtcnnLayer {
   int64_t pooled_height, pooled_width, out_height, out_width;
