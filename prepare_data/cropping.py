@@ -1,0 +1,107 @@
+"""From crops of a photo to training samples: pixels, box offsets and landmarks."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from mtcnn_gluon import boxes as box_ops
+from mtcnn_gluon.operators import crop_resize
+from mtcnn_gluon.prepare_data.annotations import Photo
+from mtcnn_gluon.prepare_data.sampling import Crops, Options, jittered, learnable
+from mtcnn_gluon.samples import NO_FACE, Kind, Samples
+
+MIRRORED = [1, 0, 2, 4, 3]  # where each landmark is found in a mirrored face
+
+
+def cut(image: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
+    """Crops (N, S, S, 3) uint8 of an image (H, W, 3) uint8, sampled as detection samples them, then rounded."""
+    return np.rint(crop_resize(image, squares, size)).astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, size: int) -> Samples:
+    """Samples of crops of one photo. Positive ones carry the landmarks of their face, if they are known and inside the crop.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        crops: what to cut out.
+        photo: the faces of the image.
+        number: index of the photo in its list.
+        size: side S of the samples in pixels.
+    """
+    count, has_box = len(crops), crops.faces != NO_FACE
+    offsets, landmarks = np.zeros((count, 4)), np.full((count, 5, 2), np.nan)
+    squares, faces = crops.boxes[has_box], crops.faces[has_box]
+    offsets[has_box] = box_ops.encode(squares, photo.boxes[faces].astype(np.float64))
+    landmarks[has_box] = box_ops.encode_landmarks(squares, photo.landmarks[faces]).reshape(-1, 5, 2)
+    has_landmarks = (crops.kinds == Kind.POSITIVE) & _are_inside(landmarks)
+    return Samples(
+        crops=cut(image, crops.boxes, size), kinds=crops.kinds, offsets=offsets, landmarks=np.nan_to_num(landmarks),
+        iou=crops.iou, has_box=has_box, has_landmarks=has_landmarks, photos=np.full(count, number), faces=crops.faces,
+    )  # fmt: skip
+
+
+def cut_landmark_samples(
+    image: np.ndarray, photo: Photo, number: int, size: int, options: Options, generator: np.random.Generator
+) -> Samples:
+    """Samples of kind landmark of one photo: crops near its faces, every second one turned, and all of them mirrored as well.
+
+    A crop that a landmark lies outside of is dropped. For the arguments see `cut_samples` and `sampling.draw`.
+    """
+    known = np.flatnonzero(learnable(photo, options) & photo.has_landmarks)
+    squares = jittered(photo.boxes[known].astype(np.float64), options.landmark_jitters, options, generator)  # (N, 4)
+    faces = np.repeat(known, options.landmark_jitters)  # (N,)
+    angles = generator.uniform(-options.rotation, options.rotation, len(faces))
+    angles[::2] = 0
+    iou = box_ops.iou(squares, photo.boxes.astype(np.float64))[np.arange(len(faces)), faces]
+    turned = _turn(photo.landmarks[faces].astype(np.float64), squares, angles)
+    landmarks = box_ops.encode_landmarks(squares, turned).reshape(-1, 5, 2)
+    rows = np.flatnonzero((iou >= options.positive) & _are_inside(landmarks))
+    samples = Samples(
+        crops=_cut_turned(image, squares[rows], angles[rows], size), kinds=np.full(len(rows), int(Kind.LANDMARK)),
+        offsets=np.zeros((len(rows), 4)), landmarks=landmarks[rows], iou=iou[rows],
+        has_box=np.zeros(len(rows), bool), has_landmarks=np.ones(len(rows), bool),
+        photos=np.full(len(rows), number), faces=faces[rows],
+    )  # fmt: skip
+    return Samples.concatenate([samples, mirrored(samples)]) if options.mirror else samples
+
+
+def mirrored(samples: Samples) -> Samples:
+    """The samples as a mirror shows them, offsets and landmarks too; left becomes right. Doing it twice undoes it."""
+    offsets = samples.offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
+    landmarks = samples.landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+    return replace(samples, crops=samples.crops[:, :, ::-1], offsets=offsets, landmarks=landmarks)
+
+
+def _are_inside(landmarks: np.ndarray) -> np.ndarray:
+    """(N,) bool, whether all landmarks (N, 5, 2) are in 0..1, and not NaN."""
+    with np.errstate(invalid="ignore"):
+        return ((landmarks >= 0) & (landmarks <= 1)).all(axis=(1, 2))
+
+
+def _turn(points: np.ndarray, squares: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Points (N, 5, 2) turned by angles (N,) in degrees, as OpenCV counts them, about the centres of squares (N, 4)."""
+    centres = ((squares[:, :2] + squares[:, 2:]) / 2)[:, None]  # (N, 1, 2)
+    cosine, sine = np.cos(np.radians(angles)), np.sin(np.radians(angles))
+    matrices = np.array([[cosine, sine], [-sine, cosine]]).transpose(2, 0, 1)  # (N, 2, 2)
+    return (points - centres) @ matrices.transpose(0, 2, 1) + centres
+
+
+def _cut_turned(image: np.ndarray, squares: np.ndarray, angles: np.ndarray, size: int) -> np.ndarray:
+    """Crops (N, S, S, 3) uint8 of an image turned by angles (N,) in degrees about the centres of squares (N, 4)."""
+    crops = np.empty((len(squares), size, size, 3), np.uint8)
+    is_straight = angles == 0
+    crops[is_straight] = cut(image, squares[is_straight], size)
+    for row in np.flatnonzero(~is_straight):
+        crops[row] = _cut_one_turned(image, squares[row], angles[row], size)
+    return crops
+
+
+def _cut_one_turned(image: np.ndarray, square: np.ndarray, angle: float, size: int) -> np.ndarray:
+    """Turns the surroundings of a square (4,) at the photo's own resolution, then cuts."""
+    corner, side = square[:2], square[2] - square[0]
+    pixels = int(np.ceil(side))
+    matrix = cv2.getRotationMatrix2D(tuple(corner + side / 2 - 0.5), angle, 1)  # OpenCV's pixels have whole centres
+    matrix[:, 2] -= corner
+    upright = cv2.warpAffine(image, matrix, (pixels, pixels), flags=cv2.INTER_LINEAR)
+    return cut(upright, np.array([[0, 0, side, side]]), size)[0]

@@ -1,0 +1,259 @@
+"""From annotated photos to samples on disk: the same machinery whatever the samples are of.
+
+The photos are worked on in shards, by several processes if wanted. A shard's samples are one file, written whole, in a folder
+`.parts`; when all are there they become one record for each kind (`positive.rec` and so on) and a `report.json`. So work that was
+killed goes on where it was, and since every photo has its own random numbers the result is the same, byte for byte.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, fields
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Protocol, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from mtcnn_gluon.errors import ConfigError, DataError, ImageError
+from mtcnn_gluon.files import whole_file
+from mtcnn_gluon.images import read_image
+from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
+from mtcnn_gluon.record_info import KIND_NAMES
+from mtcnn_gluon.records import RecordWriter
+from mtcnn_gluon.samples import Kind, Samples
+
+SCHEMA = 1  # of what is kept between two runs
+SHARD = 32  # photos
+PARTS, REPORT = ".parts", "report.json"
+UNREADABLE = "photos that cannot be read"
+
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """What samples are made of a photo. It is sent to other processes, so it holds only what can be pickled."""
+
+    net: str
+    images: str
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that the samples depend on, beside the photos and their annotations."""
+        ...
+
+    def prepare(self) -> None:
+        """Load what is needed, once in every process."""
+        ...
+
+    def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
+        """The samples of photo `number`, whose pixels are `image` (H, W, 3) uint8, and figures to add up over all photos."""
+        ...
+
+
+def generate(source: Source, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
+    """Make the samples of all photos; returns what `out/report.json` then holds. If it is all there already, nothing is done.
+
+    Args:
+        source: what samples are.
+        annotations: the photos and their faces.
+        out: folder for the records.
+        workers: number of processes, 1 or more.
+
+    Raises:
+        ConfigError: if `out` holds samples of something else, or `workers` is not positive.
+        DataError: if something cannot be written, or there is no sample at all.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers must be 1 or more, not {workers}")
+    folder = Path(out)
+    identity = {"schema": SCHEMA, "digest": _digest(source, annotations), "made from": source.describe()}
+    if (finished := _finished(folder, identity)) is not None:
+        return finished
+    parts = _open_parts(folder, identity)
+    shards = [range(start, min(start + SHARD, len(annotations.photos))) for start in range(0, len(annotations.photos), SHARD)]
+    missing = [shard for shard in shards if not (parts / _name(shard)).is_file()]
+    with tqdm(total=len(annotations.photos), unit="photo", desc=source.net, disable=None, smoothing=0.02) as bar:
+        bar.update(len(annotations.photos) - sum(map(len, missing)))
+        for count in _work(source, annotations.photos, missing, parts, workers):
+            bar.update(count)
+    report = _finish(source, shards, parts, folder, identity, annotations)
+    shutil.rmtree(parts)
+    return report
+
+
+def _work(source: Source, photos: Sequence[Photo], shards: Sequence[range], parts: Path, workers: int) -> Iterator[int]:
+    """Make shards; yields the number of photos of each that is done."""
+    workers = min(workers, len(shards))
+    if workers <= 1:
+        if shards:
+            source.prepare()
+        for shard in shards:
+            yield _make(source, photos[shard.start : shard.stop], shard, parts)
+        return
+    with _one_thread_each(), ProcessPoolExecutor(workers, get_context("spawn"), _start, (source,)) as pool:
+        futures = [pool.submit(_make_in_worker, photos[shard.start : shard.stop], shard, parts) for shard in shards]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a worker process died, perhaps for lack of memory: run the same command again to go on, with fewer workers"
+            ) from error
+        finally:
+            _cancel(futures)
+
+
+def _cancel(futures: Sequence[Future]) -> None:
+    for future in futures:
+        future.cancel()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """New processes use one thread: there are as many of them as are wanted."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+_source: Source  # of a worker process
+
+
+def _start(source: Source) -> None:
+    global _source
+    source.prepare()
+    _source = source
+
+
+def _make_in_worker(photos: Sequence[Photo], shard: range, parts: Path) -> int:
+    return _make(_source, photos, shard, parts)
+
+
+def _make(source: Source, photos: Sequence[Photo], shard: range, parts: Path) -> int:
+    """Write one shard; returns its number of photos."""
+    samples, unreadable, figures = [], [], dict[str, float]()
+    for photo, number in zip(photos, shard):
+        try:
+            image = read_image(Path(source.images) / photo.path)
+        except ImageError as error:
+            unreadable.append(str(error))
+            continue
+        found, added = source.samples(image, photo, number)
+        samples.append(found)
+        for name, value in added.items():
+            figures[name] = figures.get(name, 0) + value
+    about = json.dumps({"unreadable": unreadable, "figures": figures, "photos": len(samples)})
+    arrays = _as_arrays(Samples.concatenate(samples)) if samples else {}
+    with whole_file(parts / _name(shard), "wb") as file:
+        np.savez(file, about=np.array(about), **arrays)
+    return len(shard)
+
+
+def _as_arrays(samples: Samples) -> dict[str, np.ndarray]:
+    return {field.name: getattr(samples, field.name) for field in fields(Samples)}
+
+
+def _finish(
+    source: Source, shards: Sequence[range], parts: Path, folder: Path, identity: Mapping[str, Any], annotations: Annotations
+) -> dict[str, Any]:
+    """Put the shards together."""
+    counts, figures, unreadable, photos = dict.fromkeys(KIND_NAMES, 0), dict[str, float](), [], 0
+    with ExitStack() as stack:
+        writers: dict[str, RecordWriter] = {}
+        for shard in shards:
+            with np.load(parts / _name(shard)) as stored:
+                about = json.loads(str(stored["about"]))
+                arrays = {name: stored[name] for name in stored.files if name != "about"}
+            photos += about["photos"]
+            unreadable += about["unreadable"]
+            for name, value in about["figures"].items():
+                figures[name] = figures.get(name, 0) + value
+            for kind, samples in _by_kind(arrays).items():
+                if kind not in writers:
+                    digest = str(identity["digest"])
+                    writers[kind] = stack.enter_context(RecordWriter(folder / kind, source.net, source=digest))
+                writers[kind].write(samples)
+                counts[kind] += len(samples)
+        if not sum(counts.values()):
+            raise DataError(f"{folder}: no sample came of {photos} photos ({len(unreadable)} more could not be read)")
+    problems = {**annotations.problems.found, **({UNREADABLE: unreadable} if unreadable else {})}
+    report = {**identity, "photos": photos, "counts": counts, "figures": figures, "problems": problems}
+    with whole_file(folder / REPORT) as file:
+        json.dump(report, file, indent=1)
+    return report
+
+
+def _by_kind(arrays: Mapping[str, np.ndarray]) -> dict[str, Samples]:
+    if not arrays:
+        return {}
+    samples = Samples(**arrays)
+    kinds = {kind.name.lower(): samples.kinds == kind for kind in Kind}
+    return {name: samples[is_it] for name, is_it in kinds.items() if is_it.any()}
+
+
+def _name(shard: range) -> str:
+    return f"{shard.start:08d}.npz"
+
+
+def _digest(source: Source, annotations: Annotations) -> str:
+    """Changes with everything that the samples depend on, but for the pixels of the photos."""
+    digest = hashlib.sha256(json.dumps([SCHEMA, source.describe()], sort_keys=True).encode())
+    for photo in annotations.photos:
+        digest.update(photo.path.encode("utf-8", "surrogateescape"))
+        for value in asdict(photo).values():
+            if isinstance(value, np.ndarray):
+                digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _finished(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The report of work that is done already."""
+    report = read_report(folder)
+    if report is None:
+        return None
+    if report.get("digest") != identity["digest"]:
+        raise ConfigError(f"{folder} holds samples of other photos or options: remove it, or name another folder")
+    return report
+
+
+def read_report(folder: str | os.PathLike) -> dict[str, Any] | None:
+    """The `report.json` of a folder of samples, or None if there is none.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    path = Path(folder) / REPORT
+    if not path.exists():
+        return None
+    try:
+        report = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if not isinstance(report, dict):
+        raise DataError(f"{path}: expected an object, got {type(report).__name__}")
+    return report
+
+
+def _open_parts(folder: Path, identity: Mapping[str, Any]) -> Path:
+    """The folder of shards, which may hold some already."""
+    parts = folder / PARTS
+    about = parts / "about.json"
+    if about.exists() and json.loads(about.read_text("utf-8")).get("digest") == identity["digest"]:
+        logger.info("%s: going on with work that was not finished", folder)
+        return parts
+    shutil.rmtree(parts, ignore_errors=True)
+    with whole_file(about) as file:
+        json.dump(dict(identity), file)
+    return parts

@@ -1,0 +1,158 @@
+"""From folders of samples to the records that a net is trained on.
+
+P-Net trains on one record in which the kinds are mixed in a fixed ratio; R- and O-Net on one record for each kind, from which the
+sampler takes fixed numbers for every batch. Either way the order is random.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.files import whole_file
+from mtcnn_gluon.prepare_data.generate import REPORT, read_report
+from mtcnn_gluon.record_info import KIND_NAMES, Encoding
+from mtcnn_gluon.records import Reader, RecordWriter
+from mtcnn_gluon.samples import Samples
+
+RATIO = {"negative": 3.0, "positive": 1.0, "part": 1.0, "landmark": 1.0}  # the paper's has twice the landmarks
+BLOCK_BYTES = 64 << 20  # of crops that are held in memory at a time
+STARVED = 1.0  # negatives for every positive, below which a net learns to say face too often
+
+logger = logging.getLogger(__name__)
+
+
+def make_records(
+    folders: Sequence[str | os.PathLike], net: str, out: str | os.PathLike, ratio: Mapping[str, float] = RATIO, seed: int = 0,
+    encoding: Encoding = "raw", quality: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Put the samples of several folders together for training; returns what `out/report.json` then holds.
+
+    For P-Net `out/pnet.rec` holds as many samples as the ratio allows with what there is; a kind of which there is none is left
+    out. For the others `out/positive.rec` and so on hold everything.
+
+    Args:
+        folders: made by `generate`.
+        net: pnet, rnet or onet.
+        out: folder for the records.
+        ratio: for P-Net, shares by name of kind, 0 or more.
+        seed: of the order, and of the choice.
+        encoding, quality: how crops are stored, see `records`.
+
+    Raises:
+        ConfigError: if an option is out of range.
+        DataError: if a folder holds no samples of this net, or a record is damaged.
+    """
+    _check_ratio(ratio)
+    readers = {kind: _open(folders, kind, net) for kind in KIND_NAMES}
+    counts = {kind: sum(map(len, each)) for kind, each in readers.items()}
+    if not sum(counts.values()):
+        raise DataError(f"there are no samples in {', '.join(map(str, folders))}: mtcnn-gluon prepare wider makes some")
+    _warn(counts)
+    generator = np.random.default_rng(seed)
+    wanted = mixture(counts, ratio) if net == "pnet" else counts
+    chosen = {kind: generator.permutation(counts[kind])[: wanted[kind]] for kind in KIND_NAMES}
+    options = dict(net=net, encoding=encoding, quality=quality, seed=seed)
+    out = Path(out)
+    if net == "pnet":
+        kinds = np.repeat(np.arange(len(KIND_NAMES)), [len(chosen[kind]) for kind in KIND_NAMES])
+        rows = np.concatenate([chosen[kind] for kind in KIND_NAMES])
+        order = generator.permutation(len(rows))
+        _write(out / net, options, [readers[kind] for kind in KIND_NAMES], kinds[order], rows[order])
+    for kind, rows in chosen.items():
+        if net != "pnet" and len(rows):
+            _write(out / kind, options, [readers[kind]], np.zeros(len(rows), np.int64), rows)
+    report = _report(folders, wanted, options)
+    with whole_file(out / REPORT) as file:
+        json.dump(report, file, indent=1)
+    return report
+
+
+def mixture(counts: Mapping[str, int], ratio: Mapping[str, float]) -> dict[str, int]:
+    """How many samples of each kind keep the ratio, as many as there are of the scarcest."""
+    there = [kind for kind in counts if counts[kind] and ratio.get(kind, 0) > 0]
+    unit = min((counts[kind] / ratio[kind] for kind in there), default=0)
+    return {kind: int(unit * ratio[kind] + 1e-6) if kind in there else 0 for kind in counts}
+
+
+def _check_ratio(ratio: Mapping[str, float]) -> None:
+    if set(ratio) - set(KIND_NAMES) or not all(np.isfinite(share) and share >= 0 for share in ratio.values()) or not any(ratio.values()):
+        raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")
+
+
+def _open(folders: Sequence[str | os.PathLike], kind: str, net: str) -> list[Reader]:
+    readers = []
+    for folder in folders:
+        if read_report(folder) is None:
+            raise DataError(f"{folder} holds no samples: it has no {REPORT}; mtcnn-gluon prepare wider, landmarks or mine makes it")
+        if (Path(folder) / f"{kind}.json").exists():
+            readers.append(Reader(Path(folder) / kind))
+            if readers[-1].info.net != net:
+                raise DataError(f"{readers[-1].files.rec} holds samples for {readers[-1].info.net}, not for {net}")
+    return readers
+
+
+def _warn(counts: Mapping[str, int]) -> None:
+    if counts["negative"] < STARVED * counts["positive"]:
+        logger.warning(
+            "only %d negative samples for %d positive ones: mine with lower thresholds, such as --thresholds 0.5 0.5, "
+            "or add near-face negatives with --top-up 5", counts["negative"], counts["positive"],
+        )  # fmt: skip
+    for kind in ("positive", "part", "negative"):
+        if not counts[kind]:
+            logger.warning("there are no samples of kind %s", kind)
+
+
+def _write(path: Path, options: Mapping[str, Any], sources: Sequence[Sequence[Reader]], kinds: np.ndarray, rows: np.ndarray) -> None:
+    """Write the samples `rows` (N,) of `sources[kinds]`, each of which counts through its readers."""
+    with RecordWriter(path, **options) as writer:
+        size = next(reader.info.size for each in sources for reader in each)
+        step = max(1, BLOCK_BYTES // (3 * size**2))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            writer.write(_gather(sources, kinds[part], rows[part], size))
+
+
+def _gather(sources: Sequence[Sequence[Reader]], kinds: np.ndarray, rows: np.ndarray, size: int) -> Samples:
+    parts, places = [Samples.empty(size)], []
+    for kind, readers in enumerate(sources):
+        first = 0
+        for reader in readers:
+            is_here = np.flatnonzero((kinds == kind) & (rows >= first) & (rows < first + len(reader)))
+            in_file = is_here[np.argsort(rows[is_here], kind="stable")]
+            parts.append(reader[rows[in_file] - first])
+            places.append(in_file)
+            first += len(reader)
+    order = np.empty(len(rows), np.int64)
+    order[np.concatenate(places)] = np.arange(len(rows))
+    return Samples.concatenate(parts)[order]
+
+
+def _report(folders: Sequence[str | os.PathLike], counts: Mapping[str, int], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the records are made of; figures of all folders added up."""
+    figures: dict[str, float] = {}
+    digests = []
+    for folder in folders:
+        report = read_report(folder) or {}
+        digests.append(report.get("digest"))
+        for name, value in report.get("figures", {}).items():
+            figures[name] = figures.get(name, 0) + value
+    return {"made from": {"samples": "records", "digests": digests, **options}, "counts": dict(counts), "figures": figures}
+
+
+def kinds_of(folder: str | os.PathLike) -> dict[str, Reader]:
+    """The records in a folder, by name.
+
+    Raises:
+        DataError: if there are none.
+    """
+    names = [name for name in ("pnet", *KIND_NAMES) if (Path(folder) / f"{name}.json").exists()]
+    if not names:
+        raise DataError(f"{folder} holds no records: mtcnn-gluon prepare makes them")
+    return {name: Reader(Path(folder) / name) for name in names}
+
+

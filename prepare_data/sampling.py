@@ -1,0 +1,194 @@
+"""Which crops of a photo become training samples: the recipe of Zhang et al. (2016), section II-D, as functions on arrays.
+
+A crop is a square, and what it is depends on its intersection over union with the nearest face: positive from 0.65 on, part of
+a face from 0.4 to 0.65, negative below 0.3. What lies between 0.3 and 0.4 is nothing. Faces that are too small, or that the
+annotators gave up on, are no sample's face; but what overlaps them is no negative either.
+"""
+
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from mtcnn_gluon import boxes as box_ops
+from mtcnn_gluon.errors import ConfigError, shown
+from mtcnn_gluon.prepare_data.annotations import Photo
+from mtcnn_gluon.samples import NO_FACE, Kind
+
+ATTEMPTS = 8  # how many times as many crops are drawn as wanted, before a crowded photo gives fewer
+
+
+@dataclass(frozen=True)
+class Options:
+    """How samples are drawn.
+
+    Attributes:
+        positive, part, negative: intersection over union, 0..1, from which on a crop is positive or part, and below which it is
+            negative; in descending order.
+        min_face: short side in pixels of the smallest face to learn from, at least 1.
+        jitters: crops near every face, of which most are positive or part.
+        scale_low, scale_high: a jittered crop's side is drawn from scale_low * the face's short side to scale_high * its long
+            side.
+        shift: a jittered crop's centre is moved by up to this share of the face's width and height.
+        negatives: negative crops anywhere in a photo.
+        negatives_near: negative crops that touch a face, for every face.
+        negatives_mined: negative crops that a net took for faces, most certain first, for every photo.
+        landmark_jitters: crops for every face with landmarks, with an overlap of at least `positive`.
+        rotation: degrees by which half of those are turned, at most, 0..90; 0 for none.
+        mirror: whether each of those is mirrored as well.
+    """
+
+    positive: float = 0.65
+    part: float = 0.4
+    negative: float = 0.3
+    min_face: float = 20
+    jitters: int = 20
+    scale_low: float = 0.8
+    scale_high: float = 1.25
+    shift: float = 0.2
+    negatives: int = 50
+    negatives_near: int = 5
+    negatives_mined: int = 100
+    landmark_jitters: int = 10
+    rotation: float = 15
+    mirror: bool = True
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            is_number = isinstance(value, bool) if field.type is bool else isinstance(value, Real) and not isinstance(value, bool)
+            if field.type is int:
+                is_number = is_number and int(value) == value
+            if not is_number or not 0 <= value < 1e6:
+                raise ConfigError(f"{field.name} must be {_NAMES[field.type]}, not {shown(value)}")
+        if not 0 < self.negative <= self.part <= self.positive < 1:
+            raise ConfigError(f"negative, part and positive must ascend within 0..1, not {self.negative}, {self.part}, {self.positive}")
+        if self.min_face < 1 or not 0 < self.scale_low <= self.scale_high or self.rotation > 90:
+            raise ConfigError(
+                "min_face must be at least 1, scale_low above 0 and at most scale_high, rotation at most 90; not "
+                f"{self.min_face}, {self.scale_low}, {self.scale_high}, {self.rotation}"
+            )
+
+
+_NAMES: dict[Any, str] = {float: "a number, 0 or more", int: "a whole number, 0 or more", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of one photo with what they teach; row i of every array belongs to the same one.
+
+    Attributes:
+        boxes: (N, 4) float64 squares in pixels.
+        kinds: (N,) int64, values of `Kind`.
+        faces: (N,) int64, index of the nearest face that may be learned, or `NO_FACE`.
+        iou: (N,) float64 in 0..1 with the nearest face of all.
+    """
+
+    boxes: np.ndarray
+    kinds: np.ndarray
+    faces: np.ndarray
+    iou: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def take(self, rows: np.ndarray) -> "Crops":
+        """The crops that indices or a mask pick."""
+        return Crops(self.boxes[rows], self.kinds[rows], self.faces[rows], self.iou[rows])
+
+
+def concatenate(parts: list[Crops]) -> Crops:
+    """All crops of at least one part, in order."""
+    names = [field.name for field in fields(Crops)]
+    return Crops(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def learnable(photo: Photo, options: Options) -> np.ndarray:
+    """(N,) bool, which faces of a photo samples may be drawn from."""
+    sides = photo.boxes[:, 2:] - photo.boxes[:, :2]  # (N, 2)
+    return ~photo.ignore & (sides.min(axis=1, initial=np.inf) >= options.min_face)
+
+
+def label(squares: np.ndarray, photo: Photo, options: Options) -> Crops:
+    """Those of `squares` (M, 4) that are positive, part or negative, in order."""
+    squares = np.asarray(squares, np.float64)
+    if len(photo.boxes) == 0:
+        zeros = np.zeros(len(squares))
+        return Crops(squares, zeros.astype(np.int64), np.full(len(squares), NO_FACE), zeros)
+    overlaps = box_ops.iou(squares, photo.boxes.astype(np.float64))  # (M, N)
+    faces, iou = overlaps.argmax(axis=1), overlaps.max(axis=1)
+    kinds = np.select([iou >= options.positive, iou >= options.part], [int(Kind.POSITIVE), int(Kind.PART)], int(Kind.NEGATIVE))
+    is_negative = iou < options.negative
+    is_kept = is_negative | ((iou >= options.part) & learnable(photo, options)[faces])
+    return Crops(squares, kinds, np.where(is_negative, NO_FACE, faces), iou).take(is_kept)
+
+
+def draw(photo: Photo, height: int, width: int, smallest: int, options: Options, generator: np.random.Generator) -> Crops:
+    """Crops for the classes and boxes: jittered ones of every face, and negatives near faces and anywhere.
+
+    Args:
+        photo: its faces.
+        height, width: of the photo in pixels; all crops lie inside it.
+        smallest: smallest side of a crop in pixels.
+        options: how to draw.
+        generator: the source of chance.
+    """
+    faces = photo.boxes[learnable(photo, options)].astype(np.float64)
+    near = jittered(faces, options.jitters, options, generator)
+    parts = [label(_inside(near, height, width, smallest), photo, options)]
+    parts[0] = parts[0].take(parts[0].kinds != Kind.NEGATIVE)
+    largest = min(height, width) / 2
+    if largest >= smallest:
+        for face in faces:
+            squares = _touching(face, ATTEMPTS * options.negatives_near, smallest, largest, generator)
+            parts.append(_negatives(squares, photo, height, width, smallest, options, options.negatives_near))
+        squares = _anywhere(ATTEMPTS * options.negatives, height, width, smallest, largest, generator)
+        parts.append(_negatives(squares, photo, height, width, smallest, options, options.negatives))
+    return concatenate(parts)
+
+
+def jittered(faces: np.ndarray, count: int, options: Options, generator: np.random.Generator) -> np.ndarray:
+    """Squares (N * count, 4) near faces (N, 4), in their order."""
+    faces = np.repeat(faces, count, axis=0)
+    sizes = faces[:, 2:] - faces[:, :2]  # (M, 2)
+    low, high = options.scale_low * sizes.min(axis=1), options.scale_high * sizes.max(axis=1)
+    sides = generator.uniform(size=len(faces)) * (high - low) + low
+    shifts = generator.uniform(-options.shift, options.shift, (len(faces), 2)) * sizes
+    return _squares((faces[:, :2] + faces[:, 2:]) / 2 + shifts, sides)
+
+
+def _touching(face: np.ndarray, count: int, smallest: float, largest: float, generator: np.random.Generator) -> np.ndarray:
+    """Squares (count, 4) that share some of a face (4,), from half to twice its size."""
+    size = face[2:] - face[:2]
+    sides = np.clip(size.max() * np.exp2(generator.uniform(-1, 1, count)), smallest, largest)
+    reach = (sides[:, None] + size) / 2  # (count, 2) distance of the centres at which they only just touch
+    return _squares((face[:2] + face[2:]) / 2 + generator.uniform(-1, 1, (count, 2)) * reach, sides)
+
+
+def _anywhere(
+    count: int, height: int, width: int, smallest: float, largest: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Squares (count, 4) inside a photo, of sides from `smallest` to `largest`."""
+    sides = generator.uniform(smallest, largest, count)
+    corners = generator.uniform(size=(count, 2)) * (np.array([width, height]) - sides[:, None])
+    return np.hstack([corners, corners + sides[:, None]])
+
+
+def _negatives(
+    squares: np.ndarray, photo: Photo, height: int, width: int, smallest: float, options: Options, count: int
+) -> Crops:
+    """The first `count` negatives among squares (M, 4)."""
+    found = label(_inside(squares, height, width, smallest), photo, options)
+    return found.take(np.flatnonzero(found.kinds == Kind.NEGATIVE)[:count])
+
+
+def _inside(squares: np.ndarray, height: int, width: int, smallest: float) -> np.ndarray:
+    """Those of squares (M, 4) that lie inside a photo and are not too small."""
+    is_inside = (squares[:, :2] >= 0).all(1) & (squares[:, 2:] <= [width, height]).all(1)
+    return squares[is_inside & (squares[:, 2] - squares[:, 0] >= smallest)]
+
+
+def _squares(centres: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    half = sides[:, None] / 2
+    return np.hstack([centres - half, centres + half])

@@ -1,0 +1,170 @@
+"""The three sources of samples: faces and background, landmarks, and what an earlier net gets wrong."""
+
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from mtcnn_gluon import boxes as box_ops
+from mtcnn_gluon import cascade
+from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ConfigError, shown
+from mtcnn_gluon.prepare_data import sampling
+from mtcnn_gluon.prepare_data.annotations import Photo
+from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
+from mtcnn_gluon.prepare_data.sampling import Crops, Options
+from mtcnn_gluon.samples import Kind, Samples
+
+Stage = Literal["pnet", "rnet"]
+NEXT_NET = {"pnet": "rnet", "rnet": "onet"}
+RECALL_OVERLAP = 0.5  # intersection over union at which a proposal has found a face
+SIDES = 2.0 ** np.arange(3, 12)  # borders in pixels of the histogram of crops' sides
+
+
+@dataclass
+class FaceSource:
+    """Samples for classes and boxes from annotated faces.
+
+    Args:
+        images: folder of the photos.
+        net: the net that they are for.
+        options: how samples are drawn.
+        seed: of all random numbers.
+    """
+
+    images: str
+    net: str
+    options: Options = field(default_factory=Options)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_source(self)
+
+    def describe(self) -> dict[str, Any]:
+        """See `generate.Source`."""
+        return {"samples": "faces", "net": self.net, "seed": self.seed, **asdict(self.options)}
+
+    def prepare(self) -> None:
+        """See `generate.Source`."""
+
+    def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
+        """See `generate.Source`."""
+        size = NETS[self.net].size
+        generator = np.random.default_rng([self.seed, number])
+        crops = sampling.draw(photo, *image.shape[:2], max(size, 12), self.options, generator)
+        return cut_samples(image, crops, photo, number, size), _figures(crops, photo, self.options)
+
+
+@dataclass
+class LandmarkSource(FaceSource):
+    """Samples of landmarks from annotated faces; for the arguments see `FaceSource`."""
+
+    def describe(self) -> dict[str, Any]:
+        """See `generate.Source`."""
+        return {**super().describe(), "samples": "landmarks"}
+
+    def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
+        """See `generate.Source`."""
+        generator = np.random.default_rng([self.seed, number])
+        samples = cut_landmark_samples(image, photo, number, NETS[self.net].size, self.options, generator)
+        return samples, {"faces": float(sampling.learnable(photo, self.options).sum())}
+
+
+@dataclass
+class MinedSource:
+    """Samples for the next net from what the nets before it let through.
+
+    Args:
+        images: folder of the photos.
+        model: bundle whose nets propose: a name or a folder.
+        stage: the last net that proposes; samples are for the net after it.
+        thresholds: face probability in 0..1 that P- and R-Net must give; None: the bundle's own.
+        min_face: smallest face in pixels to look for.
+        top_up: near-face negatives to draw for every face in addition, for want of mined ones.
+        options, seed: as of `FaceSource`.
+    """
+
+    images: str
+    model: str
+    stage: Stage
+    thresholds: tuple[float, float] | None = None
+    min_face: float = 20
+    top_up: int = 0
+    options: Options = field(default_factory=Options)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.stage not in NEXT_NET:
+            raise ConfigError(f"stage must be one of {', '.join(NEXT_NET)}, not {shown(self.stage)}")
+        if self.top_up < 0:
+            raise ConfigError(f"top_up must be 0 or more, not {shown(self.top_up)}")
+        self.net = NEXT_NET[self.stage]
+        _check_source(self)
+
+    def describe(self) -> dict[str, Any]:
+        """See `generate.Source`."""
+        files = find_bundle(self.model).manifest["files"]
+        mine = {"files": files, "stage": self.stage, "thresholds": self.thresholds, "min_face": self.min_face, "top_up": self.top_up}
+        return {"samples": "mined", "seed": self.seed, **mine, **asdict(self.options)}
+
+    def prepare(self) -> None:
+        """See `generate.Source`."""
+        from mtcnn_gluon.detector import Detector
+
+        thresholds = None if self.thresholds is None else (*self.thresholds, 1.0)
+        self._detector = Detector(self.model, min_face=self.min_face, thresholds=thresholds)
+
+    def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
+        """See `generate.Source`."""
+        proposals = self._propose(image)
+        crops = sampling.label(proposals, photo, self.options)
+        negatives = np.flatnonzero(crops.kinds == Kind.NEGATIVE)  # most certain first, as they come
+        is_kept = crops.kinds != Kind.NEGATIVE
+        is_kept[negatives[: self.options.negatives_mined]] = True
+        crops = crops.take(is_kept)
+        if self.top_up:
+            crops = sampling.concatenate([crops, self._near_negatives(image, photo, number)])
+        figures = {"proposals": float(len(proposals)), **_recall(proposals, photo, self.options)}
+        return cut_samples(image, crops, photo, number, NETS[self.net].size), {**_figures(crops, photo, self.options), **figures}
+
+    def _propose(self, image: np.ndarray) -> np.ndarray:
+        """Squares (N, 4) that reach the next net, most certain first."""
+        detector = self._detector
+        candidates = cascade.propose([image], detector.engine, detector.settings)
+        if self.stage == "rnet":
+            candidates = cascade.refine([image], candidates, detector.engine, detector.settings)
+        return candidates.boxes[np.argsort(-candidates.scores, kind="stable")]
+
+    def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:
+        options = Options(**{**asdict(self.options), "jitters": 0, "negatives": 0, "negatives_near": self.top_up})
+        generator = np.random.default_rng([self.seed, number])
+        return sampling.draw(photo, *image.shape[:2], int(self.min_face), options, generator)
+
+
+def _check_source(source: Any) -> None:
+    if source.net not in NETS:
+        raise ConfigError(f"net must be one of {', '.join(NETS)}, not {shown(source.net)}")
+    if not os.path.isdir(source.images):
+        raise ConfigError(f"images must be a folder, not {shown(source.images)}")
+    if isinstance(source.seed, bool) or not isinstance(source.seed, int) or source.seed < 0:
+        raise ConfigError(f"seed must be a whole number, 0 or more, not {shown(source.seed)}")
+
+
+def _figures(crops: Crops, photo: Photo, options: Options) -> dict[str, float]:
+    """Faces learned from, and how many crops of each kind are how large."""
+    figures = {"faces": float(sampling.learnable(photo, options).sum())}
+    sides = crops.boxes[:, 2] - crops.boxes[:, 0]
+    for kind in np.unique(crops.kinds):
+        for edge, count in zip(SIDES, np.histogram(sides[crops.kinds == kind], [*SIDES, np.inf])[0]):
+            if count:
+                figures[f"{Kind(kind).name.lower()}, side from {edge:.0f} px"] = float(count)
+    return figures
+
+
+def _recall(proposals: np.ndarray, photo: Photo, options: Options) -> dict[str, float]:
+    """Faces that any proposal has found."""
+    faces = photo.boxes[sampling.learnable(photo, options)]
+    best = box_ops.iou(proposals, faces).max(axis=0, initial=0)  # (N,)
+    return {"faces found": float((best >= RECALL_OVERLAP).sum())}
