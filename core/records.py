@@ -203,6 +203,15 @@ class Reader:
         """All samples, in the order of writing."""
         return self[:]
 
+    def crops(self) -> np.ndarray:
+        """All crops (N, S, S, 3) uint8. Of a raw record they stay in the file, and are read when they are looked at."""
+        shape = (self.info.size, self.info.size, 3)
+        steps = np.diff(self._positions, append=len(self._data))
+        if self.info.encoding != "raw" or not len(self) or (steps != steps[0]).any():  # encoded, or some record is split
+            return self.read_all().crops
+        strides = (int(steps[0]), *np.empty(shape, np.uint8).strides)
+        return np.ndarray((len(self), *shape), np.uint8, self._data, _HEAD.itemsize, strides)
+
     def labels(self) -> np.ndarray:
         """The label vectors (N, 18) float32 of all samples; their crops are not read."""
         labels = np.empty((len(self), LABEL_LENGTH), np.float32)

@@ -10,8 +10,7 @@ from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.sampling import Crops, Options, jittered, learnable
 from mtcnn_gluon.samples import NO_FACE, Kind, Samples
-
-MIRRORED = [1, 0, 2, 4, 3]  # where each landmark is found in a mirrored face
+from mtcnn_gluon.training.augment import mirror_targets
 
 
 def cut(image: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
@@ -68,8 +67,7 @@ def cut_landmark_samples(
 
 def mirrored(samples: Samples) -> Samples:
     """The samples as a mirror shows them, offsets and landmarks too; left becomes right. Doing it twice undoes it."""
-    offsets = samples.offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
-    landmarks = samples.landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+    offsets, landmarks = mirror_targets(samples.offsets, samples.landmarks)
     return replace(samples, crops=samples.crops[:, :, ::-1], offsets=offsets, landmarks=landmarks)
 
 

@@ -67,3 +67,16 @@ void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, cons
     DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
   }
 }
+
+void mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows, const uint8_t* mirror, const float* mix,
+                      int64_t count, int64_t size, float shift, float scale, float* out) {
+  const int64_t floats = 3 * size * size;
+#pragma omp parallel num_threads(threads_for(count * floats / (4 * SMALL_WORK)))
+  {
+    std::vector<float> planes(static_cast<size_t>(floats));
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < count; ++i)
+      DISPATCH(batch_one, crops + rows[i] * stride, mirror[i] != 0, mix ? mix + 12 * i : nullptr, size, shift, scale, planes.data(),
+               out + i * floats);
+  }
+}

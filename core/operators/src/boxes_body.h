@@ -1,4 +1,4 @@
-// Suppression and cropping, for one instruction set.
+// Suppression, cropping and batches, for one instruction set.
 
 // Whether any of `count` boxes overlaps this one by more than the threshold. Doubles hold the areas of float boxes exactly.
 static bool is_covered(const Kept& kept, const double* box, double area, double threshold, bool min_mode, double extra) {
@@ -52,5 +52,42 @@ static void crop_one(const uint8_t* image, int64_t width, const Axis& rows, cons
         for (int64_t c = 0; c < 3; ++c) sum[c] += *weights * row[3 * i + c];
       for (int64_t c = 0; c < 3; ++c) out[c * plane + y * size + x] = (sum[c] - shift) * scale;
     }
+  }
+}
+
+// `count` pixels of three interleaved colours -> three rows.
+static NOINLINE void separate(const uint8_t* pixels, int64_t count, float* r, float* g, float* b) {
+  INDEPENDENT
+  for (int64_t i = 0; i < count; ++i) {
+    r[i] = float(pixels[3 * i]);
+    g[i] = float(pixels[3 * i + 1]);
+    b[i] = float(pixels[3 * i + 2]);
+  }
+}
+
+static NOINLINE void mix_colours(const float* r, const float* g, const float* b, const float* mix, float shift, float scale,
+                                 float* out, int64_t count) {
+  const float mr = mix[0], mg = mix[1], mb = mix[2], more = mix[3];
+  INDEPENDENT
+  for (int64_t i = 0; i < count; ++i) {
+    const float v = mr * r[i] + mg * g[i] + mb * b[i] + more, low = v > 0 ? v : 0.f;
+    out[i] = ((low < 255 ? low : 255.f) - shift) * scale;
+  }
+}
+
+static NOINLINE void normalise(const float* x, float shift, float scale, float* out, int64_t count) {
+  INDEPENDENT
+  for (int64_t i = 0; i < count; ++i) out[i] = (x[i] - shift) * scale;
+}
+
+// One crop of a batch -> (3, size, size). planes: 3 * size * size floats.
+static void batch_one(const uint8_t* crop, bool is_mirrored, const float* mix, int64_t size, float shift, float scale, float* planes,
+                      float* out) {
+  const int64_t plane = size * size;
+  float *r = planes, *g = r + plane, *b = g + plane;
+  separate(crop, plane, r, g, b);
+  for (int64_t c = 0; c < 3; ++c, out += plane) {
+    mix ? mix_colours(r, g, b, mix + 4 * c, shift, scale, out, plane) : normalise(planes + c * plane, shift, scale, out, plane);
+    for (int64_t y = 0; is_mirrored && y < size; ++y) std::reverse(out + y * size, out + (y + 1) * size);
   }
 }

@@ -51,6 +51,12 @@ void mtcnn_negative_mining(const float* logits, const float* label, float* mask,
 // returned. min_mode: overlap is intersection over the smaller box instead of the union. extra is added to sides (0 or 1).
 int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_mode, float extra, int64_t* keep);
 
+// A training batch: out (count, 3, size, size) from crops (rows[i], size, size, 3), `stride` bytes apart. Colours are mixed,
+// c' = sum of mix[i][c][k] * c[k] + mix[i][c][3], cut to 0..255, and become (c' - shift) * scale; mix (count, 3, 4), null for none.
+// Crops with mirror[i] != 0 are turned left to right.
+void mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows, const uint8_t* mirror, const float* mix,
+                      int64_t count, int64_t size, float shift, float scale, float* out);
+
 // Area means of boxes (count, 4) of one image (height, width, 3) with zeros around it -> out (count, 3, size, size), each
 // value (mean - shift) * scale. Boxes are finite with positive sides.
 void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,

@@ -1,0 +1,1 @@
+"""Training of the three nets: batches, losses, the loop."""

@@ -1,0 +1,53 @@
+"""Chance in training: what is done to a batch's images, and to its targets with them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtcnn_gluon.errors import ConfigError
+
+MIRRORED = [1, 0, 2, 4, 3]  # where each landmark is found in a mirrored face
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How images are changed at random.
+
+    Attributes:
+        mirror: share of the samples that are mirrored, 0..1.
+        brightness: by how much of the whole range colours are shifted at most, up or down, 0..1.
+        contrast, saturation: by which share they are raised or lowered at most, 0..1.
+
+    Raises:
+        ConfigError: if one of them is out of range.
+    """
+
+    mirror: float = 0.5
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise ConfigError(f"{name} must be a number from 0 to 1, not {value!r}")
+
+    def draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+        """Which of `count` samples to mirror (count,) bool, and the colour mixes (count, 3, 4) of `make_batch`, if any."""
+        mirror = generator.random(count) < self.mirror
+        if not (self.brightness or self.contrast or self.saturation):
+            return mirror, None
+        limits = [self.brightness, self.contrast, self.saturation]
+        brightness, contrast, saturation = generator.uniform(-1, 1, (count, 3)).T * np.array(limits)[:, None]
+        mix = np.empty((count, 3, 4))
+        grey = np.broadcast_to(LUMINANCE, (3, 3))
+        mix[:, :, :3] = (1 + contrast)[:, None, None] * (grey + (1 + saturation)[:, None, None] * (np.eye(3) - grey))
+        mix[:, :, 3] = (255 * brightness - 127.5 * contrast)[:, None]
+        return mirror, mix.astype(np.float32)
+
+
+def mirror_targets(offsets: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Box offsets (N, 4) and landmarks (N, 5, 2) of mirrored crops: left becomes right. Doing it twice undoes it."""
+    flipped = landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+    return offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32), flipped

@@ -1,0 +1,204 @@
+"""Batches of training samples with exact numbers of each kind.
+
+A batch depends on the records, the seed and its number alone: not on batches drawn before, nor on how many threads draw them. So
+training is resumed exactly by going on with the next number.
+"""
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterator, Literal, Mapping
+
+import numpy as np
+
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.operators import make_batch
+from mtcnn_gluon.record_info import KIND_NAMES
+from mtcnn_gluon.records import Reader
+from mtcnn_gluon.samples import Kind, unpack_labels
+from mtcnn_gluon.training.augment import Augmentation, mirror_targets
+
+Sampling = Literal["mixed", "alternate"]
+
+MIX = {"positive": 64, "part": 64, "landmark": 64, "negative": 192}  # of a batch of 384
+TASKS: dict[str, dict[str, int]] = {  # what each task's batches are made of; a task at a time, as in mtcnn-caffe
+    "cls": {"positive": 1, "negative": 3},
+    "box": {"positive": 1, "part": 1},
+    "landmark": {"landmark": 1},
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training samples as a net takes them.
+
+    Attributes:
+        number: of the batch in the run, from 0.
+        task: cls, box or landmark if the batch is for one task only, else None.
+        images: (N, 3, S, S) float32, normalised.
+        kinds: (N,) float32, values of `samples.Kind`.
+        offsets: (N, 4) float32; landmarks: (N, 10) float32, x and y interleaved in 0..1 of the crop.
+        has_box, has_landmarks: (N,) float32, 1 where those are known, else 0.
+    """
+
+    number: int
+    task: str | None
+    images: np.ndarray
+    kinds: np.ndarray
+    offsets: np.ndarray
+    landmarks: np.ndarray
+    has_box: np.ndarray
+    has_landmarks: np.ndarray
+
+
+class Pool:
+    """The samples of one kind, in an endless random order: every sample once, then every sample once again, and so on."""
+
+    def __init__(self, crops: np.ndarray, labels: np.ndarray, rows: np.ndarray, key: list[int]) -> None:
+        self.crops, self.labels, self._rows, self._key = crops, labels, rows, key
+        self._orders: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def pick(self, start: int, count: int) -> np.ndarray:
+        """Rows (count,) of `crops` and `labels` at places start, start + 1 ... of the endless order."""
+        places = np.arange(start, start + count)
+        rounds, within = np.divmod(places, len(self))
+        return np.concatenate([self._order(each)[within[rounds == each]] for each in np.unique(rounds).tolist()])
+
+    def _order(self, number: int) -> np.ndarray:
+        if number not in self._orders:
+            recent = {each: order for each, order in self._orders.items() if each >= number - 2}  # another thread may want them
+            generator = np.random.default_rng([*self._key, number])
+            self._orders = {**recent, number: generator.permutation(self._rows)}
+        return self._orders[number]
+
+
+class Sampler:
+    """Draws batches from the records of one net.
+
+    Args:
+        records: a folder that `prepare records` has made.
+        net: pnet, rnet or onet.
+        batch: samples a batch. Kinds get fixed shares of it, those of `MIX`; kinds of which there is none, nothing.
+        sampling: `mixed` has all kinds in every batch; `alternate` has the samples of one task, chosen at random.
+        seed: of all chance.
+        augmentation: what is done to the images.
+        tasks: which tasks are trained; kinds that serve none of them are left out.
+
+    Raises:
+        ConfigError: if an option is out of range.
+        DataError: if there are no records, or not of this net, or they are damaged.
+    """
+
+    def __init__(
+        self, records: str | os.PathLike, net: str, batch: int = 384, sampling: Sampling = "mixed", seed: int = 0,
+        augmentation: Augmentation | None = None, tasks: tuple[str, ...] = tuple(TASKS),
+    ) -> None:  # fmt: skip
+        if sampling not in ("mixed", "alternate"):
+            raise ConfigError(f"sampling must be mixed or alternate, not {sampling!r}")
+        if not tasks or set(tasks) - set(TASKS):
+            raise ConfigError(f"tasks must be some of {', '.join(TASKS)}, not {tasks!r}")
+        if batch < 4:
+            raise ConfigError(f"batch must be 4 or more, not {batch}")
+        self.seed, self.batch, self.augmentation = seed, batch, augmentation or Augmentation()
+        self.size = NETS[net].size
+        self.pools = _pools(Path(records), net, seed)
+        self.tasks = tuple(task for task in tasks if set(TASKS[task]) & set(self.pools))
+        if not self.tasks:
+            raise DataError(f"{records}: there are no samples for {', '.join(tasks)}")
+        wanted = {kind: MIX[kind] for kind in MIX if any(kind in TASKS[task] for task in self.tasks)}
+        recipes: dict[str | None, Mapping[str, int]] = {None: wanted}
+        if sampling == "alternate":
+            recipes = {task: TASKS[task] for task in self.tasks}
+        self._quotas = {task: shares(recipe, self.pools, batch) for task, recipe in recipes.items()}
+
+    def __len__(self) -> int:
+        """Batches of an epoch: as many as hold as many samples as there are."""
+        return max(1, round(sum(map(len, self.pools.values())) / self.batch))
+
+    def draw(self, number: int) -> Batch:
+        """Batch `number` of the run, from 0 to any number."""
+        generator = np.random.default_rng([self.seed, 1, number])
+        task = list(self._quotas)[generator.integers(len(self._quotas))]
+        quotas = self._quotas[task]
+        mirror, mix = self.augmentation.draw(self.batch, generator)
+        labels, first = [], 0
+        images = np.empty((self.batch, 3, self.size, self.size), np.float32)
+        for kind, count in quotas.items():
+            pool, part = self.pools[kind], slice(first, first + count)
+            rows = pool.pick(number * count, count)
+            make_batch(pool.crops, rows, mirror[part], None if mix is None else mix[part], out=images[part])
+            labels.append(pool.labels[rows])
+            first += count
+        return _batch(number, task, images, np.concatenate(labels), mirror)
+
+    def batches(self, start: int = 0, stop: int | None = None, ahead: int = 2, threads: int = 1) -> Iterator[Batch]:
+        """Batches start, start + 1 ... up to before `stop` (None: without end), some of them drawn ahead by `threads` threads."""
+        if threads == 0:
+            number = start
+            while stop is None or number < stop:
+                yield self.draw(number)
+                number += 1
+            return
+        yield from _ahead(self.draw, start, stop, max(ahead, threads), threads)
+
+
+def shares(recipe: Mapping[str, int], pools: Mapping[str, Pool], batch: int) -> dict[str, int]:
+    """Whole numbers of samples of each kind that there is, as near to the recipe's shares as `batch` samples allow."""
+    there = {kind: share for kind, share in recipe.items() if kind in pools}
+    ends = np.rint(np.cumsum(list(there.values())) / sum(there.values()) * batch).astype(int)
+    return dict(zip(there, np.diff(ends, prepend=0).tolist()))
+
+
+def _ahead(
+    draw: Callable[[int], Batch], start: int, stop: int | None, ahead: int, threads: int
+) -> Iterator[Batch]:
+    waiting: deque[Future] = deque()
+    number = start
+    with ThreadPoolExecutor(threads, "batches") as pool:
+        try:
+            while stop is None or number < stop or waiting:
+                while len(waiting) < ahead and (stop is None or number < stop):
+                    waiting.append(pool.submit(draw, number))
+                    number += 1
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _batch(number: int, task: str | None, images: np.ndarray, labels: np.ndarray, mirror: np.ndarray) -> Batch:
+    values = unpack_labels(labels)
+    offsets, landmarks = values["offsets"], values["landmarks"]
+    flipped_offsets, flipped_landmarks = mirror_targets(offsets, landmarks)
+    offsets = np.where(mirror[:, None], flipped_offsets, offsets)
+    landmarks = np.where(mirror[:, None, None], flipped_landmarks, landmarks).reshape(-1, 10)
+    masks = (np.ascontiguousarray(values[name]) for name in ("has_box", "has_landmarks"))
+    return Batch(number, task, images, np.ascontiguousarray(values["kinds"]), offsets, landmarks, *masks)
+
+
+def _pools(folder: Path, net: str, seed: int) -> dict[str, Pool]:
+    """The samples of each kind, from one merged record or from one record a kind."""
+    names = [net] if (folder / f"{net}.json").exists() else [kind for kind in KIND_NAMES if (folder / f"{kind}.json").exists()]
+    if not names:
+        raise DataError(f"{folder} holds no records: mtcnn-gluon prepare records makes them")
+    pools: dict[str, Pool] = {}
+    for name in names:
+        reader = Reader(folder / name)
+        if reader.info.net != net:
+            raise DataError(f"{reader.files.rec} holds samples for {reader.info.net}, not for {net}")
+        crops, labels = reader.crops(), reader.labels()
+        for place, (kind, kind_name) in enumerate(zip(Kind, KIND_NAMES)):
+            rows = np.flatnonzero(labels[:, 0] == kind)
+            if len(rows):
+                pools[kind_name] = Pool(crops, labels, rows, [seed, 0, place])
+    if not pools:
+        raise DataError(f"{folder}: its records are empty")
+    return pools
