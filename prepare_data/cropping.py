@@ -99,7 +99,7 @@ def _cut_one_turned(image: np.ndarray, square: np.ndarray, angle: float, size: i
     """Turns the surroundings of a square (4,) at the photo's own resolution, then cuts."""
     corner, side = square[:2], square[2] - square[0]
     pixels = int(np.ceil(side))
-    matrix = cv2.getRotationMatrix2D(tuple(corner + side / 2 - 0.5), angle, 1)  # OpenCV's pixels have whole centres
-    matrix[:, 2] -= corner
+    matrix = np.asarray(cv2.getRotationMatrix2D(tuple(corner + side / 2 - 0.5), angle, 1))  # OpenCV's pixels have whole centres
+    matrix[:, 2] = matrix[:, 2] - corner
     upright = cv2.warpAffine(image, matrix, (pixels, pixels), flags=cv2.INTER_LINEAR)
     return cut(upright, np.array([[0, 0, side, side]]), size)[0]

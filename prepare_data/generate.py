@@ -1,8 +1,8 @@
 """From annotated photos to samples on disk: the same machinery whatever the samples are of.
 
 The photos are worked on in shards, by several processes if wanted. A shard's samples are one file, written whole, in a folder
-`.parts`; when all are there they become one record for each kind (`positive.rec` and so on) and a `report.json`. So work that was
-killed goes on where it was, and since every photo has its own random numbers the result is the same, byte for byte.
+`.parts`; when all are there they become one record for each kind (`positive.rec` and so on) and a `report.json`. So work that
+was killed goes on where it was, and since every photo has its own random numbers the result is the same, byte for byte.
 """
 
 import hashlib

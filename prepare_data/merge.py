@@ -1,7 +1,7 @@
 """From folders of samples to the records that a net is trained on.
 
-P-Net trains on one record in which the kinds are mixed in a fixed ratio; R- and O-Net on one record for each kind, from which the
-sampler takes fixed numbers for every batch. Either way the order is random.
+P-Net trains on one record in which the kinds are mixed in a fixed ratio; R- and O-Net on one record for each kind, from which
+the sampler takes fixed numbers for every batch. Either way the order is random.
 """
 
 import json
@@ -52,7 +52,7 @@ def make_records(
     counts = {kind: sum(map(len, each)) for kind, each in readers.items()}
     if not sum(counts.values()):
         raise DataError(f"there are no samples in {', '.join(map(str, folders))}: mtcnn-gluon prepare wider makes some")
-    _warn(counts)
+    warn_if_starved(counts)
     generator = np.random.default_rng(seed)
     wanted = mixture(counts, ratio) if net == "pnet" else counts
     chosen = {kind: generator.permutation(counts[kind])[: wanted[kind]] for kind in KIND_NAMES}
@@ -80,7 +80,8 @@ def mixture(counts: Mapping[str, int], ratio: Mapping[str, float]) -> dict[str, 
 
 
 def _check_ratio(ratio: Mapping[str, float]) -> None:
-    if set(ratio) - set(KIND_NAMES) or not all(np.isfinite(share) and share >= 0 for share in ratio.values()) or not any(ratio.values()):
+    are_shares = all(np.isfinite(share) and share >= 0 for share in ratio.values()) and any(ratio.values())
+    if set(ratio) - set(KIND_NAMES) or not are_shares:
         raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")
 
 
@@ -88,7 +89,9 @@ def _open(folders: Sequence[str | os.PathLike], kind: str, net: str) -> list[Rea
     readers = []
     for folder in folders:
         if read_report(folder) is None:
-            raise DataError(f"{folder} holds no samples: it has no {REPORT}; mtcnn-gluon prepare wider, landmarks or mine makes it")
+            raise DataError(
+                f"{folder} holds no samples: it has no {REPORT}; mtcnn-gluon prepare wider, landmarks or mine makes it"
+            )
         if (Path(folder) / f"{kind}.json").exists():
             readers.append(Reader(Path(folder) / kind))
             if readers[-1].info.net != net:
@@ -96,7 +99,8 @@ def _open(folders: Sequence[str | os.PathLike], kind: str, net: str) -> list[Rea
     return readers
 
 
-def _warn(counts: Mapping[str, int]) -> None:
+def warn_if_starved(counts: Mapping[str, int]) -> None:
+    """Say which kind there is too little of, and what helps."""
     if counts["negative"] < STARVED * counts["positive"]:
         logger.warning(
             "only %d negative samples for %d positive ones: mine with lower thresholds, such as --thresholds 0.5 0.5, "
@@ -107,7 +111,9 @@ def _warn(counts: Mapping[str, int]) -> None:
             logger.warning("there are no samples of kind %s", kind)
 
 
-def _write(path: Path, options: Mapping[str, Any], sources: Sequence[Sequence[Reader]], kinds: np.ndarray, rows: np.ndarray) -> None:
+def _write(
+    path: Path, options: Mapping[str, Any], sources: Sequence[Sequence[Reader]], kinds: np.ndarray, rows: np.ndarray
+) -> None:
     """Write the samples `rows` (N,) of `sources[kinds]`, each of which counts through its readers."""
     with RecordWriter(path, **options) as writer:
         size = next(reader.info.size for each in sources for reader in each)
@@ -154,5 +160,3 @@ def kinds_of(folder: str | os.PathLike) -> dict[str, Reader]:
     if not names:
         raise DataError(f"{folder} holds no records: mtcnn-gluon prepare makes them")
     return {name: Reader(Path(folder) / name) for name in names}
-
-

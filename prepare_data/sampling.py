@@ -6,8 +6,7 @@ annotators gave up on, are no sample's face; but what overlaps them is no negati
 """
 
 from dataclasses import dataclass, fields
-from numbers import Real
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -57,13 +56,12 @@ class Options:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            is_number = isinstance(value, bool) if field.type is bool else isinstance(value, Real) and not isinstance(value, bool)
-            if field.type is int:
-                is_number = is_number and int(value) == value
-            if not is_number or not 0 <= value < 1e6:
+            is_number = isinstance(value, (bool, int, float)) and isinstance(value, bool) == (field.type is bool)
+            if not is_number or not 0 <= value < 1e6 or (field.type is int and value != int(value)):
                 raise ConfigError(f"{field.name} must be {_NAMES[field.type]}, not {shown(value)}")
+        overlaps = self.negative, self.part, self.positive
         if not 0 < self.negative <= self.part <= self.positive < 1:
-            raise ConfigError(f"negative, part and positive must ascend within 0..1, not {self.negative}, {self.part}, {self.positive}")
+            raise ConfigError(f"negative, part and positive must ascend within 0..1, not {overlaps}")
         if self.min_face < 1 or not 0 < self.scale_low <= self.scale_high or self.rotation > 90:
             raise ConfigError(
                 "min_face must be at least 1, scale_low above 0 and at most scale_high, rotation at most 90; not "
@@ -124,16 +122,17 @@ def label(squares: np.ndarray, photo: Photo, options: Options) -> Crops:
     return Crops(squares, kinds, np.where(is_negative, NO_FACE, faces), iou).take(is_kept)
 
 
-def draw(photo: Photo, height: int, width: int, smallest: int, options: Options, generator: np.random.Generator) -> Crops:
+def draw(photo: Photo, shape: Sequence[int], smallest: int, options: Options, generator: np.random.Generator) -> Crops:
     """Crops for the classes and boxes: jittered ones of every face, and negatives near faces and anywhere.
 
     Args:
         photo: its faces.
-        height, width: of the photo in pixels; all crops lie inside it.
+        shape: height and width of the photo in pixels; all crops lie inside it.
         smallest: smallest side of a crop in pixels.
         options: how to draw.
         generator: the source of chance.
     """
+    height, width = shape[:2]
     faces = photo.boxes[learnable(photo, options)].astype(np.float64)
     near = jittered(faces, options.jitters, options, generator)
     parts = [label(_inside(near, height, width, smallest), photo, options)]

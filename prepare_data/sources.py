@@ -53,7 +53,7 @@ class FaceSource:
         """See `generate.Source`."""
         size = NETS[self.net].size
         generator = np.random.default_rng([self.seed, number])
-        crops = sampling.draw(photo, *image.shape[:2], max(size, 12), self.options, generator)
+        crops = sampling.draw(photo, image.shape[:2], size, self.options, generator)
         return cut_samples(image, crops, photo, number, size), _figures(crops, photo, self.options)
 
 
@@ -106,7 +106,8 @@ class MinedSource:
     def describe(self) -> dict[str, Any]:
         """See `generate.Source`."""
         files = find_bundle(self.model).manifest["files"]
-        mine = {"files": files, "stage": self.stage, "thresholds": self.thresholds, "min_face": self.min_face, "top_up": self.top_up}
+        names = ("stage", "thresholds", "min_face", "top_up")
+        mine = {"files": files, **{name: getattr(self, name) for name in names}}
         return {"samples": "mined", "seed": self.seed, **mine, **asdict(self.options)}
 
     def prepare(self) -> None:
@@ -126,8 +127,8 @@ class MinedSource:
         crops = crops.take(is_kept)
         if self.top_up:
             crops = sampling.concatenate([crops, self._near_negatives(image, photo, number)])
-        figures = {"proposals": float(len(proposals)), **_recall(proposals, photo, self.options)}
-        return cut_samples(image, crops, photo, number, NETS[self.net].size), {**_figures(crops, photo, self.options), **figures}
+        figures = {**_figures(crops, photo, self.options), **_recall(proposals, photo, self.options)}
+        return cut_samples(image, crops, photo, number, NETS[self.net].size), figures
 
     def _propose(self, image: np.ndarray) -> np.ndarray:
         """Squares (N, 4) that reach the next net, most certain first."""
@@ -140,7 +141,7 @@ class MinedSource:
     def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:
         options = Options(**{**asdict(self.options), "jitters": 0, "negatives": 0, "negatives_near": self.top_up})
         generator = np.random.default_rng([self.seed, number])
-        return sampling.draw(photo, *image.shape[:2], int(self.min_face), options, generator)
+        return sampling.draw(photo, image.shape[:2], int(self.min_face), options, generator)
 
 
 def _check_source(source: Any) -> None:
@@ -164,7 +165,7 @@ def _figures(crops: Crops, photo: Photo, options: Options) -> dict[str, float]:
 
 
 def _recall(proposals: np.ndarray, photo: Photo, options: Options) -> dict[str, float]:
-    """Faces that any proposal has found."""
+    """Proposals, and faces that any of them has found."""
     faces = photo.boxes[sampling.learnable(photo, options)]
     best = box_ops.iou(proposals, faces).max(axis=0, initial=0)  # (N,)
-    return {"faces found": float((best >= RECALL_OVERLAP).sum())}
+    return {"proposals": float(len(proposals)), "faces found": float((best >= RECALL_OVERLAP).sum())}

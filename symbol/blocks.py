@@ -115,7 +115,8 @@ class NativePass(nn.HybridBlock):
 
     def __init__(self, net: CascadeNet, layers: Sequence[Sequence[Any]]) -> None:
         super().__init__(prefix="")
-        self._head_names, self._steps, self._units, pool = net.head_names, [], 0, 0
+        self._head_names, self._units, pool = net.head_names, 0, 0
+        self._steps: list[tuple[str, int]] = []  # convolutions, and the pooling before each
         for (kind, *arguments), block, activation in _with_activations(layers, net.body):
             if kind == "pool":
                 pool = arguments[0]
@@ -147,7 +148,8 @@ class NativePass(nn.HybridBlock):
             x = self._linear(F, x, self._dense, self._units, parameters)
             x = F.prelu(x, parameters[f"{self._dense}_alpha"])
             return tuple(self._linear(F, x, name, HEADS[name], parameters) for name in self._head_names)
-        weight, bias = (F.concat(*[parameters[f"{name}_{part}"] for name in self._head_names], dim=0) for part in ("weight", "bias"))
+        weight = F.concat(*[parameters[f"{name}_weight"] for name in self._head_names], dim=0)
+        bias = F.concat(*[parameters[f"{name}_bias"] for name in self._head_names], dim=0)
         x = F.transpose(F.prelu_pool_conv(x, weight, bias, alpha), (0, 3, 1, 2))  # (N, 6, h, w) or (N, 16, h, w)
         ends = np.cumsum([HEADS[name] for name in self._head_names]).tolist()
         return tuple(F.slice_axis(x, axis=1, begin=begin, end=end) for begin, end in zip([0, *ends], ends))

@@ -26,7 +26,7 @@ def make_batch(
         IndexError: if a row is out of range.
     """
     rows = np.ascontiguousarray(rows, np.int64)
-    if len(rows) and not (0 <= rows.min() and rows.max() < len(crops)):
+    if len(rows) and not (rows.min() >= 0 and rows.max() < len(crops)):
         raise IndexError(f"rows must be from 0 to {len(crops) - 1}, got {rows.min()} to {rows.max()}")
     if out is None:
         out = np.empty((len(rows), 3, *crops.shape[1:3]), np.float32)

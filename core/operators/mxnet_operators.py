@@ -5,9 +5,9 @@
     negativemining(logits (N, 2), label (N,), keep_ratio=0.7) -> mask (N,)
     prelu_pool_conv(data (N, H, W, C), weight (O, C, k, k), bias (O,), alpha=None, pool=0 or 2 or 3) -> (N, H', W', O)
 
-All are float32; another type is an error. Where the compiled kernels can be used (on the CPU), the first three run on them, else
-on MXNet's own operators; the last exists only with the kernels. It convolves the pooled PReLU of channels-last data, or, without
-`alpha`, plain images (N, C, H, W), of which it gives no gradient: that is NaN.
+All are float32; another type is an error. Where the compiled kernels can be used (on the CPU), the first three run on them,
+else on MXNet's own operators; the last exists only with the kernels. It convolves the pooled PReLU of channels-last data, or,
+without `alpha`, plain images (N, C, H, W), of which it gives no gradient: that is NaN.
 
 MXNet is told of the kernels by an adapter that has to be compiled against the installed MXNet. That happens when the operators
 are first used and takes seconds; the result is kept in the cache folder.
@@ -139,14 +139,14 @@ def _register_portable_mining(mx: Any) -> None:
             self.keep_ratio = keep_ratio
 
         def forward(self, is_train: bool, req: list, in_data: list, out_data: list, aux: list) -> None:
-            self.assign(out_data[0], req[0], _mined(mx.nd, *in_data, self.keep_ratio))
+            self.assign(out_data[0], req[0], _mined(mx.nd, in_data[0], in_data[1], self.keep_ratio))
 
         def backward(self, req: list, out_grad: list, in_data: list, out_data: list, in_grad: list, aux: list) -> None:
             for gradient, each in zip(in_grad, req):
                 self.assign(gradient, each, mx.nd.zeros_like(gradient))
 
     @mx.operator.register("negativemining")
-    class NegativeMiningProp(mx.operator.CustomOpProp):  # noqa: F841
+    class NegativeMiningProp(mx.operator.CustomOpProp):
         def __init__(self, keep_ratio: str = "0.7") -> None:
             super().__init__(need_top_grad=False)
             self.keep_ratio = float(keep_ratio)

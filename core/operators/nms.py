@@ -76,7 +76,7 @@ def _members(groups: np.ndarray) -> list[np.ndarray]:
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
-    """Whether (N, M) boxes `a` (N, 4) overlap boxes `b` (M, 4) by more than the threshold; float64, like the compiled kernel."""
+    """Whether (N, M) boxes `a` (N, 4) overlap boxes `b` (M, 4) by more than the threshold, as the compiled kernel does."""
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.maximum(high - low + extra, 0).prod(axis=2)  # (N, M)
     areas_a, areas_b = (np.maximum(boxes[:, 2:] - boxes[:, :2] + extra, 0).prod(axis=1) for boxes in (a, b))

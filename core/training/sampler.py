@@ -1,7 +1,7 @@
 """Batches of training samples with exact numbers of each kind.
 
-A batch depends on the records, the seed and its number alone: not on batches drawn before, nor on how many threads draw them. So
-training is resumed exactly by going on with the next number.
+A batch depends on the records, the seed and its number alone: not on batches drawn before, nor on how many threads draw them.
+So training is resumed exactly by going on with the next number.
 """
 
 import os
@@ -138,7 +138,7 @@ class Sampler:
         return _batch(number, task, images, np.concatenate(labels), mirror)
 
     def batches(self, start: int = 0, stop: int | None = None, ahead: int = 2, threads: int = 1) -> Iterator[Batch]:
-        """Batches start, start + 1 ... up to before `stop` (None: without end), some of them drawn ahead by `threads` threads."""
+        """Batches start, start + 1 ... up to before `stop` (None: without end), some drawn ahead by `threads` threads."""
         if threads == 0:
             number = start
             while stop is None or number < stop:
@@ -155,9 +155,7 @@ def shares(recipe: Mapping[str, int], pools: Mapping[str, Pool], batch: int) -> 
     return dict(zip(there, np.diff(ends, prepend=0).tolist()))
 
 
-def _ahead(
-    draw: Callable[[int], Batch], start: int, stop: int | None, ahead: int, threads: int
-) -> Iterator[Batch]:
+def _ahead(draw: Callable[[int], Batch], start: int, stop: int | None, ahead: int, threads: int) -> Iterator[Batch]:
     waiting: deque[Future] = deque()
     number = start
     with ThreadPoolExecutor(threads, "batches") as pool:

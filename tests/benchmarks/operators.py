@@ -21,6 +21,7 @@ from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability
 
 mx = load_mxnet()
+Operator = Callable[[Any, Any], Any]  # from F and the input
 BATCH = 384
 SHAPES = {"pnet": (BATCH, 10, 10, 10), "rnet": (BATCH, 28, 22, 22), "onet": (BATCH, 32, 46, 46)}  # after the first convolution
 
@@ -30,26 +31,34 @@ def main() -> None:
     if reason := register():
         raise SystemExit(f"there are no native operators to measure: {reason}")
     for name, shape in SHAPES.items():
-        kernel = NETS[name].layers[1][1]
-        slope = dict(shape=(shape[1],), val=0.25)
-        compare_mxnet(
-            f"prelu, {name}", shape,
-            lambda F, x: F.prelu(x, F.full(**slope)), lambda F, x: F.LeakyReLU(x, F.full(**slope), act_type="prelu"),
-        )
-        options = dict(kernel=(kernel, kernel), stride=(2, 2), pool_type="max", pooling_convention="full")
-        compare_mxnet(
-            f"max_pool, {name}", shape, lambda F, x: F.max_pool(x, kernel), lambda F, x: F.Pooling(x, **options)
-        )
+        compare_prelu(name, shape)
+        compare_pooling(name, shape, NETS[name].layers[1][1])
     compare_mining()
     compare_nms()
     compare_crops()
     compare_pyramid()
 
 
+def compare_prelu(name: str, shape: tuple[int, ...]) -> None:
+    """PReLU after the first convolution of a net."""
+    slope = dict(shape=(shape[1],), val=0.25)
+
+    def stock(F: Any, x: Any) -> Any:
+        return F.LeakyReLU(x, F.full(**slope), act_type="prelu")
+
+    compare(f"prelu, {name}", shape, lambda F, x: F.prelu(x, F.full(**slope)), stock)
+
+
+def compare_pooling(name: str, shape: tuple[int, ...], kernel: int) -> None:
+    """Pooling after the first convolution of a net."""
+    options = dict(kernel=(kernel, kernel), stride=(2, 2), pool_type="max", pooling_convention="full")
+    compare(f"max_pool, {name}", shape, lambda F, x: F.max_pool(x, kernel), lambda F, x: F.Pooling(x, **options))
+
+
 class Alone(mx.gluon.HybridBlock):
     """An operator behind a copy of its input, which stands for the layer before it in a net."""
 
-    def __init__(self, operator: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, operator: Operator) -> None:
         super().__init__()
         self._operator = operator
         self.hybridize(static_alloc=True, static_shape=True)
@@ -59,7 +68,7 @@ class Alone(mx.gluon.HybridBlock):
         return self._operator(F, F.identity(x))
 
 
-def compare_mxnet(label: str, shape: tuple[int, ...], ours: Callable[[Any, Any], Any], stock: Callable[[Any, Any], Any]) -> None:
+def compare(label: str, shape: tuple[int, ...], ours: Operator, stock: Operator) -> None:
     """An operator against its stock counterpart in hybridized blocks, forward and with the backward pass."""
     x = mx.nd.random.normal(shape=shape)
     blocks = {"ours": Alone(ours), "MXNet": Alone(stock)}

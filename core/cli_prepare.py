@@ -1,0 +1,195 @@
+"""The verb `mtcnn-gluon prepare`: training data from annotated photos."""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Callable
+
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.files import write_picture
+from mtcnn_gluon.prepare_data import merge
+from mtcnn_gluon.prepare_data.generate import UNREADABLE, Source, generate, read_report
+from mtcnn_gluon.prepare_data.readers import read_annotations
+from mtcnn_gluon.prepare_data.sampling import Options
+from mtcnn_gluon.prepare_data.sources import NEXT_NET, FaceSource, LandmarkSource, MinedSource
+from mtcnn_gluon.record_info import KIND_NAMES
+from mtcnn_gluon.records import check
+
+EXAMPLES = 3  # problems of each kind that are printed
+
+
+def add_verbs(parser: argparse.ArgumentParser) -> None:
+    """Declare the verbs of `prepare` and their options."""
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add(verbs, wider, "crops for classes and boxes from annotated faces", _faces_options)
+    _add(verbs, landmarks, "crops with landmarks", _landmark_options)
+    _add(verbs, mine, "what a net lets through, as samples for the next one", _mine_options)
+    _add(verbs, records, "put samples together for training", _records_options)
+    _add(verbs, show, "draw samples and statistics", _show_options)
+    _add(verbs, check_records, "read every record and verify it", lambda parser: None, name="check")
+
+
+def _add(verbs: Any, run: Callable[[argparse.Namespace], int], text: str, options: Callable, name: str | None = None) -> None:
+    parser = verbs.add_parser(name or run.__name__, help=text, description=run.__doc__)
+    parser.set_defaults(run=run)
+    options(parser)
+    if name == "check":
+        parser.add_argument("folder", metavar="DIR", help="folder of samples or records")
+
+
+def _common_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the samples")
+    parser.add_argument("--seed", type=int, default=0, help="of all random numbers (0)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (1)")
+    drawing = parser.add_argument_group("how samples are drawn")
+    for option in fields(Options):
+        flag = "--" + option.name.replace("_", "-")
+        if option.type is bool:
+            drawing.add_argument(flag, action=argparse.BooleanOptionalAction, default=option.default)
+        else:
+            drawing.add_argument(flag, type=option.type, default=option.default, metavar="N", help=f"({option.default})")
+
+
+def _annotation_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of the photos")
+    parser.add_argument("--annotations", required=True, metavar="FILE", help="list of faces: WIDER FACE, CelebA or csv")
+    parser.add_argument("--landmarks", metavar="FILE", help="list of the landmarks of those faces, if there is one")
+    parser.add_argument("--min-score", type=float, default=0.0, metavar="S", help="of landmarks that a program found (0)")
+
+
+def _faces_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--net", required=True, help=", ".join(NETS))
+    _annotation_options(parser)
+    _common_options(parser)
+
+
+def _landmark_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--net", required=True, help=", ".join(NETS))
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the photos")
+    parser.add_argument(
+        "--list", required=True, metavar="FILE", help="list of faces with landmarks: CNN_FacePoint, CelebA, csv"
+    )
+    parser.add_argument("--landmarks", metavar="FILE", help="list of the landmarks, if it is another file")
+    parser.add_argument("--min-score", type=float, default=0.0, metavar="S", help="of landmarks that a program found (0)")
+    _common_options(parser)
+
+
+def _mine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="default, official or a bundle folder")
+    parser.add_argument("--stage", required=True, help=f"last net that proposes: {', '.join(NEXT_NET)}")
+    parser.add_argument("--thresholds", type=float, nargs=2, metavar=("P", "R"), help="face probabilities in 0..1")
+    parser.add_argument("--top-up", type=int, default=0, metavar="N", help="near-face negatives to add for every face (0)")
+    parser.add_argument("--find-from", type=float, default=20, metavar="N", help="smallest face in pixels to look for (20)")
+    _annotation_options(parser)
+    _common_options(parser)
+
+
+def _records_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--net", required=True, help=", ".join(NETS))
+    parser.add_argument("--in", required=True, nargs="+", dest="folders", metavar="DIR", help="folders of samples")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the records")
+    ratio = ":".join(f"{merge.RATIO[kind]:g}" for kind in ("negative", "positive", "part", "landmark"))
+    parser.add_argument("--ratio", default=ratio, metavar="N:P:P:L", help=f"negative:positive:part:landmark of P-Net ({ratio})")
+    parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
+    parser.add_argument("--encoding", default="raw", help="raw, png, jpeg or webp (raw)")
+    parser.add_argument("--quality", type=int, metavar="N", help="of jpeg and webp, 1..100 (95)")
+
+
+def _show_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="folder of samples or records")
+    parser.add_argument("--out", required=True, metavar="PNG", help="the summary; sheets of each kind get its name added")
+    parser.add_argument("--count", type=int, default=160, metavar="N", help="samples of each kind (160)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice (0)")
+
+
+def wider(options: argparse.Namespace) -> int:
+    """Cut crops for classes and boxes out of photos with annotated faces; `--net` says for which net."""
+    annotations = read_annotations(options.annotations, landmarks=options.landmarks, min_score=options.min_score)
+    source = FaceSource(options.images, options.net, _drawing(options), options.seed)
+    return _generate(source, annotations, options)
+
+
+def landmarks(options: argparse.Namespace) -> int:
+    """Cut crops with landmarks out of photos, turned and mirrored as well."""
+    annotations = read_annotations(options.list, landmarks=options.landmarks, min_score=options.min_score)
+    source = LandmarkSource(options.root, options.net, _drawing(options), options.seed)
+    return _generate(source, annotations, options)
+
+
+def mine(options: argparse.Namespace) -> int:
+    """Run the nets trained so far over photos, and cut out what they take for faces: samples for the next net."""
+    annotations = read_annotations(options.annotations, landmarks=options.landmarks, min_score=options.min_score)
+    thresholds = None if options.thresholds is None else tuple(options.thresholds)
+    where = (options.images, options.model, options.stage)
+    source = MinedSource(*where, thresholds, options.find_from, options.top_up, _drawing(options), options.seed)
+    return _generate(source, annotations, options)
+
+
+def _drawing(options: argparse.Namespace) -> Options:
+    return Options(**{option.name: getattr(options, option.name) for option in fields(Options)})
+
+
+def _generate(source: Source, annotations: Any, options: argparse.Namespace) -> int:
+    report = generate(source, annotations, options.out, options.workers)
+    _print_report(report)
+    return 1 if UNREADABLE in report["problems"] else 0
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    figures, counts = report["figures"], report["counts"]
+    print(f"{report['photos']} photos, {figures.get('faces', 0):.0f} faces learned from")
+    print("samples: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count))
+    if "proposals" in figures:
+        faces = figures["faces"]
+        recall = f"{100 * figures['faces found'] / faces:.1f} %" if faces else "none there"
+        print(f"proposals a photo: {figures['proposals'] / max(1, report['photos']):.1f}; faces found by one: {recall}")
+        merge.warn_if_starved(counts)
+    for kind, lines in report["problems"].items():
+        print(f"{len(lines)} {kind}:")
+        for line in lines[:EXAMPLES]:
+            print(f"  {line}")
+    print("the whole report is in report.json")
+
+
+def records(options: argparse.Namespace) -> int:
+    """Put samples together for training: for P-Net one record with the kinds in a ratio, else one record a kind."""
+    kinds = ("negative", "positive", "part", "landmark")
+    try:
+        shares = [float(share) for share in options.ratio.split(":")]
+    except ValueError:
+        shares = []
+    if len(shares) != len(kinds):
+        raise ConfigError(f"ratio must be four numbers {':'.join(kinds)}, not {options.ratio!r}")
+    report = merge.make_records(
+        options.folders, options.net, options.out, dict(zip(kinds, shares)), options.seed, options.encoding, options.quality
+    )
+    print("records of " + ", ".join(f"{count} {kind}" for kind, count in report["counts"].items() if count))
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Draw samples with their targets, a sheet for each kind, and a page of counts and histograms."""
+    from mtcnn_gluon.prepare_data.show import sheets, summary
+
+    if options.count < 1:
+        raise ConfigError(f"count must be 1 or more, not {options.count}")
+    readers, page = merge.kinds_of(options.folder), Path(options.out)
+    pictures = {page: summary(readers, read_report(options.folder))}
+    for kind, picture in sheets(readers, options.count, options.seed).items():
+        pictures[page.with_name(f"{page.stem}-{kind}{page.suffix}")] = picture
+    for path, picture in pictures.items():
+        write_picture(path, picture)
+        print(path)
+    return 0
+
+
+def check_records(options: argparse.Namespace) -> int:
+    """Read every record of a folder, and compare it with its counts, ranges and digests."""
+    for name in merge.kinds_of(options.folder):
+        report = check(Path(options.folder) / name)
+        counts = ", ".join(f"{report.info.counts[kind]} {kind}" for kind in KIND_NAMES if report.info.counts[kind])
+        print(
+            f"{name}: {counts}; {report.with_box} with a box, {report.with_landmarks} with landmarks, of {report.photos} photos"
+        )
+    return 0

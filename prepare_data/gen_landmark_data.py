@@ -1,0 +1,13 @@
+"""Crops with landmarks for NET, one of pnet, rnet and onet.
+
+python prepare_data/gen_landmark_data.py NET --root PHOTOS --list trainImageList.txt --out NET/landmarks
+
+The same as `mtcnn-gluon prepare landmarks --net NET`; --help shows all options.
+"""
+
+import sys
+
+from mtcnn_gluon.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["prepare", "landmarks", "--net", *sys.argv[1:]]))

@@ -1,0 +1,13 @@
+"""Training records for NET, one of pnet, rnet and onet, from folders of samples.
+
+python prepare_data/gen_records.py NET --in NET/faces NET/landmarks --out NET/records
+
+The same as `mtcnn-gluon prepare records --net NET`; --help shows all options.
+"""
+
+import sys
+
+from mtcnn_gluon.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["prepare", "records", "--net", *sys.argv[1:]]))
