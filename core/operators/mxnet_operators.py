@@ -2,7 +2,7 @@
 
     prelu(data (N, C, ...), alpha (C,)) -> like data
     max_pool(data (N, C, H, W), kernel=2 or 3) -> (N, C, ceil((H - kernel) / 2) + 1, ceil((W - kernel) / 2) + 1)
-    negativemining(logits (N, 2), label (N,), keep_ratio=0.7) -> mask (N,)
+    negativemining(logits (N, 2), label (N,), keep_ratio=0.7) -> mask (N,); in a symbol for a GPU it needs portable=True
     prelu_pool_conv(data (N, H, W, C), weight (O, C, k, k), bias (O,), alpha=None, pool=0 or 2 or 3) -> (N, H', W', O)
 
 All are float32; another type is an error. Where the compiled kernels can be used (on the CPU), the first three run on them,
@@ -104,8 +104,8 @@ def _operators(mx: Any, F: Any, is_native: bool) -> dict[str, Any]:
             return F.Pooling(data, kernel=(kernel, kernel), stride=(2, 2), pool_type="max", pooling_convention="full")
         return F.mtcnn_max_pool(safe(data), kernel=kernel)
 
-    def negativemining(logits: Any, label: Any, keep_ratio: float = 0.7) -> Any:
-        if not is_native or _is_on_gpu(logits):
+    def negativemining(logits: Any, label: Any, keep_ratio: float = 0.7, portable: bool = False) -> Any:
+        if portable or not is_native or _is_on_gpu(logits):
             return F.Custom(logits, label, keep_ratio=keep_ratio, op_type="negativemining")
         return F.mtcnn_negativemining(F.BlockGrad(logits), F.BlockGrad(label), keep_ratio=keep_ratio)
 

@@ -58,11 +58,11 @@ class Pool:
     """The samples of one kind, in an endless random order: every sample once, then every sample once again, and so on."""
 
     def __init__(self, crops: np.ndarray, labels: np.ndarray, rows: np.ndarray, key: list[int]) -> None:
-        self.crops, self.labels, self._rows, self._key = crops, labels, rows, key
+        self.crops, self.labels, self.rows, self._key = crops, labels, rows, key
         self._orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def pick(self, start: int, count: int) -> np.ndarray:
         """Rows (count,) of `crops` and `labels` at places start, start + 1 ... of the endless order."""
@@ -74,7 +74,7 @@ class Pool:
         if number not in self._orders:
             recent = {each: order for each, order in self._orders.items() if each >= number - 2}  # another thread may want them
             generator = np.random.default_rng([*self._key, number])
-            self._orders = {**recent, number: generator.permutation(self._rows)}
+            self._orders = {**recent, number: generator.permutation(self.rows)}
         return self._orders[number]
 
 
@@ -136,6 +136,14 @@ class Sampler:
             labels.append(pool.labels[rows])
             first += count
         return _batch(number, task, images, np.concatenate(labels), mirror)
+
+    def everything(self) -> Iterator[Batch]:
+        """Every sample once, kind by kind and as it is, in batches of at most `batch`."""
+        for pool in self.pools.values():
+            for start in range(0, len(pool), self.batch):
+                rows = pool.rows[start : start + self.batch]
+                untouched = np.zeros(len(rows), bool)
+                yield _batch(0, None, make_batch(pool.crops, rows, untouched), pool.labels[rows], untouched)
 
     def batches(self, start: int = 0, stop: int | None = None, ahead: int = 2, threads: int = 1) -> Iterator[Batch]:
         """Batches start, start + 1 ... up to before `stop` (None: without end), some drawn ahead by `threads` threads."""

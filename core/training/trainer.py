@@ -1,0 +1,356 @@
+"""The training loop, the same for the three nets."""
+
+import csv
+import json
+import logging
+import os
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Iterable, Mapping, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
+from mtcnn_gluon.files import whole_file
+from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.samples import Kind
+from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
+from mtcnn_gluon.training.augment import Augmentation
+from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
+from mtcnn_gluon.training.metrics import Tally
+from mtcnn_gluon.training.sampler import TASKS, Batch, Sampler, Sampling
+from mtcnn_gluon.training.schedules import schedule
+
+mx = load_mxnet()
+
+logger = logging.getLogger(__name__)
+
+LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
+VALIDATION_BATCH = 512
+
+
+class TrainingError(MtcnnError):
+    """Training cannot go on: a loss is not finite."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a net is trained.
+
+    Attributes:
+        net: pnet, rnet or onet.
+        epochs: how often all samples are seen, on average; 1 or more.
+        batch: samples a step.
+        optimiser: sgd (with momentum 0.9) or adam.
+        rate: highest learning rate.
+        schedule: step or cosine, see `schedules`.
+        warm_up: steps of rising learning rate.
+        decay: weight decay, 0 or more.
+        keep_ratio: share of the hardest samples that the classes are learned from.
+        average: decay of the running average of the weights, which is then what is evaluated and kept; 0 for none, below 1.
+        sampling: mixed or alternate, see `sampler`.
+        tasks: some of cls, box and landmark.
+        landmarks: whether the net gets a landmark head; None: as in `config.NETS`.
+        seed: of all chance.
+        augmentation: of the images.
+    """
+
+    net: str
+    epochs: int = 20
+    batch: int = 384
+    optimiser: str = "adam"
+    rate: float = 0.002
+    schedule: str = "cosine"
+    warm_up: int = 200
+    decay: float = 0.0
+    keep_ratio: float = 0.7
+    average: float = 0.0
+    sampling: Sampling = "mixed"
+    tasks: tuple[str, ...] = tuple(TASKS)
+    landmarks: bool | None = None
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        _check(self.net in NETS, "net", f"one of {', '.join(NETS)}", self.net)
+        _check(self.epochs >= 1, "epochs", "1 or more", self.epochs)
+        _check(self.optimiser in ("sgd", "adam"), "optimiser", "sgd or adam", self.optimiser)
+        _check(0 <= self.decay < 1, "decay", "from 0 to 1", self.decay)
+        _check(0 < self.keep_ratio <= 1, "keep_ratio", "above 0 and at most 1", self.keep_ratio)
+        _check(0 <= self.average < 1, "average", "from 0 to below 1", self.average)
+
+
+def _check(condition: bool, name: str, expected: str, value: object) -> None:
+    if not condition:
+        raise ConfigError(f"{name} must be {expected}, not {value!r}")
+
+
+class Run:
+    """A training run: what is trained, on what, and how far it is.
+
+    Args:
+        options: how to train.
+        records: folder of the training records.
+        folder: where checkpoints, log and curves go.
+        validation: folder of records to measure the net on after every epoch; None: the training batches' figures only.
+        devices: MXNet's contexts; batches are split among them.
+        initial: parameters by full name to begin with, instead of random ones; heads that it lacks stay random.
+        resume: whether to go on from `folder/last.npz`.
+
+    Raises:
+        ConfigError: if an option is out of range, or `resume` is asked for with other options.
+        DataError: if records or the checkpoint are missing, damaged or of another net; or if the folder holds a run already.
+    """
+
+    def __init__(
+        self, options: Options, records: str | os.PathLike, folder: str | os.PathLike,
+        validation: str | os.PathLike | None = None, devices: Sequence[Any] | None = None,
+        initial: Mapping[str, np.ndarray] | None = None, resume: bool = False,
+    ) -> None:  # fmt: skip
+        self.options, self.folder = options, Path(folder)
+        self.devices = list(devices or [mx.cpu()])
+        self.sampler = Sampler(
+            records, options.net, options.batch, options.sampling, options.seed, options.augmentation, options.tasks
+        )
+        self.validation = None if validation is None else Sampler(
+            validation, options.net, VALIDATION_BATCH, augmentation=Augmentation(mirror=0), tasks=options.tasks
+        )  # fmt: skip
+        if len(options.net) and options.batch % len(self.devices):
+            raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
+        self.steps_an_epoch = len(self.sampler)
+        self.schedule = schedule(
+            options.schedule, options.rate, options.epochs * self.steps_an_epoch, options.warm_up  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.net = self._make_net(initial)
+        self.graph = self._make_graph()
+        settings = {"wd": options.decay, **({"momentum": 0.9} if options.optimiser == "sgd" else {})}
+        self.trainer = mx.gluon.Trainer(self.net.collect_params(), options.optimiser, settings, update_on_kvstore=False)
+        self.averages = {name: value.copy() for name, value in self.parameters().items()} if options.average else {}
+        self.epoch, self.rows, self.best = 0, list[dict[str, Any]](), -np.inf
+        if resume:
+            self._restore(read_checkpoint(self.folder / LAST))
+        elif (self.folder / LAST).exists():
+            raise DataError(f"{self.folder} holds a training run: go on with --resume, or name another folder")
+
+    def _make_net(self, initial: Mapping[str, np.ndarray] | None) -> CascadeNet:
+        options, table = self.options, NETS[self.options.net]
+        landmarks = table.landmarks if options.landmarks is None else options.landmarks
+        form: Any = "auto" if self._is_cpu() else "portable"
+        net = CascadeNet(table.layers, landmarks, f"{options.net}_", form)
+        mx.random.seed(options.seed)
+        net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), self.devices)
+        net(mx.nd.zeros((1, 3, table.size, table.size), ctx=self.devices[0]))  # the dense layer learns its size
+        if initial is not None:
+            values = {name: value.data(self.devices[0]).asnumpy() for name, value in net.collect_params().items()}
+            unknown = set(initial) - set(values)
+            if unknown:
+                raise DataError(f"the initial parameters do not fit {options.net}: {', '.join(sorted(unknown))} is unknown")
+            set_parameters(net, {**values, **initial}, self.devices)
+        return net
+
+    def _make_graph(self) -> TrainingNet:
+        graph = TrainingNet(self.net, self.loss_weights(), self.options.keep_ratio, portable=not self._is_cpu())
+        graph.hybridize(static_alloc=True, static_shape=True)
+        return graph
+
+    def loss_weights(self) -> dict[str, float]:
+        """Of each term; 0 of those that are not trained."""
+        return {term: WEIGHTS[self.options.net][term] * (term in self.options.tasks) for term in TERMS}
+
+    def _is_cpu(self) -> bool:
+        return all(device.device_type == "cpu" for device in self.devices)
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The net's parameters as arrays, by full name."""
+        return {name: value.data(self.devices[0]).asnumpy() for name, value in self.net.collect_params().items()}
+
+    def fit(self) -> dict[str, Any]:
+        """Train to the end; returns the last row of the log.
+
+        Raises:
+            TrainingError: if a loss is not finite; what was reached before is kept.
+        """
+        while self.epoch < self.options.epochs:
+            start = time.perf_counter()
+            figures = train_one_epoch(self)
+            seconds = time.perf_counter() - start
+            self.epoch += 1
+            rate = self.steps_an_epoch * self.options.batch / seconds
+            row = {"epoch": self.epoch, "samples_per_second": round(rate), **figures}
+            if self.validation is not None:
+                row |= {f"val_{name}": value for name, value in self.evaluate().items()}
+            self.rows.append(row)
+            self._keep(row)
+        return self.rows[-1]
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures on the validation records, of the averaged weights if there are any; see `metrics.Tally.figures`."""
+        assert self.validation is not None
+        current = self.parameters()
+        if self.averages:
+            set_parameters(self.net, self.averages, self.devices)
+        figures = evaluate(self.graph, self.validation, self.devices[0])
+        if self.averages:
+            set_parameters(self.net, current, self.devices)
+        return figures
+
+    def _keep(self, row: Mapping[str, Any]) -> None:
+        """Write log, curves and checkpoints."""
+        from mtcnn_gluon.training.curves import draw_curves
+
+        checkpoint = self._checkpoint()
+        score = row.get("val_recall", row["recall"])
+        if np.isnan(score):
+            score = -row["loss"]
+        if score >= self.best:
+            self.best = float(score)
+            write_checkpoint(self.folder / BEST, checkpoint)
+        checkpoint.about["best"] = self.best
+        write_checkpoint(self.folder / LAST, checkpoint)
+        with whole_file(self.folder / LOG) as file:
+            writer = csv.DictWriter(file, list(self.rows[-1]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        draw_curves(self.rows, self.folder / "curves.png")
+        logger.info("%s", " ".join(f"{name} {value:.4g}" for name, value in row.items()))
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same when a run is resumed."""
+        sizes = {kind: len(pool) for kind, pool in self.sampler.pools.items()}
+        return json.loads(json.dumps({"options": asdict(self.options), "samples": sizes, "devices": len(self.devices)}))
+
+    def _checkpoint(self) -> Checkpoint:
+        updater = self.trainer._updaters[0]
+        names = [parameter.name for parameter in self.trainer._params]
+        arrays = {}
+        for index, state in updater.states.items():
+            for place, array in enumerate(state if isinstance(state, (list, tuple)) else [state]):
+                arrays[f"{names[index]}/{place}"] = array.asnumpy()
+        about = {**self._identity(), "epoch": self.epoch, "rows": self.rows, "best": self.best}
+        averages = {name: value.copy() for name, value in self.averages.items()}
+        return Checkpoint(about, self.parameters(), arrays, averages)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        found = {key: checkpoint.about.get(key) for key in self._identity()}
+        if found != self._identity():
+            changed = [key for key, value in self._identity().items() if found[key] != value]
+            raise ConfigError(f"{self.folder / LAST} is of a run with other {', '.join(changed)}: {_difference(found, self._identity())}")
+        set_parameters(self.net, checkpoint.parameters, self.devices)
+        self.epoch, self.rows, self.best = (checkpoint.about[key] for key in ("epoch", "rows", "best"))
+        self.averages = checkpoint.averages
+        steps = self.epoch * self.steps_an_epoch
+        for device, updater in zip(self.devices, self.trainer._updaters):
+            for index, parameter in enumerate(self.trainer._params):
+                updater.states[index] = self._state(checkpoint, parameter.name, device)
+                updater.states_synced[index] = True
+        optimiser = self.trainer._optimizer
+        optimiser.num_update = optimiser.begin_num_update = steps
+        for counts in optimiser._all_index_update_counts.values():
+            counts.update(dict.fromkeys(range(len(self.trainer._params)), steps))
+
+    def _state(self, checkpoint: Checkpoint, name: str, device: Any) -> Any:
+        arrays = []
+        while (key := f"{name}/{len(arrays)}") in checkpoint.optimiser:
+            arrays.append(mx.nd.array(checkpoint.optimiser[key], ctx=device, dtype="float32"))
+        return tuple(arrays) if self.options.optimiser == "adam" else arrays[0]
+
+
+def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    changes = []
+    for key, value in expected.items():
+        for name, each in value.items() if isinstance(value, dict) else {key: value}.items():
+            old = (found[key] or {}).get(name) if isinstance(value, dict) else found[key]
+            if old != each:
+                changes.append(f"{name} was {old}, is {each}")
+    return "; ".join(changes)
+
+
+def train_one_epoch(run: Run) -> dict[str, float]:
+    """Train over `run.steps_an_epoch` batches; returns mean losses by term and the figures of the batches."""
+    first = run.epoch * run.steps_an_epoch
+    sums, tally, pending = np.zeros(1 + len(TERMS)), Tally(), deque[tuple[Batch, list]]()
+    batches = run.sampler.batches(first, first + run.steps_an_epoch)
+    with tqdm(batches, f"{run.options.net} epoch {run.epoch + 1}", run.steps_an_epoch, disable=None, leave=False) as bar:
+        for batch in bar:
+            run.trainer.set_learning_rate(run.schedule(batch.number))
+            pending.append((batch, step(run, batch)))
+            if run.averages:
+                average(run, batch.number)
+            if len(pending) > 1:  # one step behind, so that the device never waits for us
+                sums += settle(run, *pending.popleft(), tally)
+    while pending:
+        sums += settle(run, *pending.popleft(), tally)
+    means = sums / run.steps_an_epoch
+    return {"loss": float(means[0]), **dict(zip(TERMS, means[1:].tolist())), **tally.figures()}
+
+
+def step(run: Run, batch: Batch) -> list[list[Any]]:
+    """One update; returns the outputs of the graph for each device's share, not yet waited for."""
+    arrays = (batch.images, batch.kinds, batch.offsets, batch.landmarks, batch.has_box, batch.has_landmarks)
+    outputs = []
+    with mx.autograd.record():
+        for share in split(arrays, run.devices):
+            outputs.append(run.graph(*share))
+    mx.autograd.backward([each[0] for each in outputs])
+    run.trainer.step(len(run.devices))
+    return outputs
+
+
+def split(arrays: Sequence[np.ndarray], devices: Sequence[Any]) -> Iterable[list[Any]]:
+    """Equal shares of arrays (N, ...), one for each device, on it."""
+    size = len(arrays[0]) // len(devices)
+    for i, device in enumerate(devices):
+        yield [mx.nd.array(array[i * size : (i + 1) * size], ctx=device, dtype="float32") for array in arrays]
+
+
+def settle(run: Run, batch: Batch, outputs: list[list[Any]], tally: Tally) -> np.ndarray:
+    """Wait for a step; returns its loss and terms (4,), the mean over devices.
+
+    Raises:
+        TrainingError: if one of them is not finite.
+    """
+    values = []
+    size = len(batch.kinds) // len(outputs)
+    for i, (loss, terms, costs, *net_outputs) in enumerate(outputs):
+        part = slice(i * size, (i + 1) * size)
+        values.append(np.concatenate([loss.asnumpy(), terms.asnumpy()]))
+        if not np.isfinite(values[-1]).all():
+            raise TrainingError(_explain(run, batch, part, values[-1], costs.asnumpy()))
+        arrays = [output.asnumpy() for output in net_outputs]
+        targets = [batch.offsets[part], batch.landmarks[part]]
+        tally.add(arrays, batch.kinds[part], targets, [batch.has_box[part], batch.has_landmarks[part]])
+    return np.mean(values, axis=0)
+
+
+def _explain(run: Run, batch: Batch, part: slice, values: np.ndarray, costs: np.ndarray) -> str:
+    terms = [name for name, value in zip(("loss", *TERMS), values) if not np.isfinite(value)]
+    rows = np.flatnonzero(~np.isfinite(costs).all(axis=1))
+    kinds = [f"{row + part.start} ({Kind(int(batch.kinds[part][row])).name.lower()})" for row in rows[:5]]
+    return (
+        f"training of {run.options.net} stopped at step {batch.number}, epoch {run.epoch + 1}: {', '.join(terms)} not finite, in "
+        f"{len(rows)} of {len(costs)} samples: {', '.join(kinds)}; a lower --rate or a longer --warm-up may help. "
+        f"{run.folder} keeps what was reached before this epoch"
+    )
+
+
+def average(run: Run, number: int) -> None:
+    """Move the averaged weights towards the current ones; in the beginning, when they are young, faster."""
+    keep = min(run.options.average, (1 + number) / (10 + number))
+    for name, value in run.parameters().items():
+        run.averages[name] += (1 - keep) * (value - run.averages[name])
+
+
+def evaluate(graph: TrainingNet, sampler: Sampler, device: Any) -> dict[str, float]:
+    """Figures of a net on all samples of a sampler; see `metrics.Tally.figures`."""
+    tally = Tally()
+    for batch in sampler.everything():
+        arrays = (batch.images, batch.kinds, batch.offsets, batch.landmarks, batch.has_box, batch.has_landmarks)
+        outputs = graph.net(mx.nd.array(arrays[0], ctx=device))
+        logits = [output.reshape((len(batch.kinds), -1)).asnumpy() for output in outputs]
+        tally.add(logits, batch.kinds, [batch.offsets, batch.landmarks], [batch.has_box, batch.has_landmarks])
+    return tally.figures()
