@@ -147,7 +147,9 @@ class NativePass(nn.HybridBlock):
             x = self._linear(F, x, self._dense, self._units, parameters)
             x = F.prelu(x, parameters[f"{self._dense}_alpha"])
             return tuple(self._linear(F, x, name, HEADS[name], parameters) for name in self._head_names)
-        weight, bias = (F.concat(*[parameters[f"{name}_{part}"] for name in self._head_names], dim=0) for part in ("weight", "bias"))
+        weight, bias = (
+            F.concat(*[parameters[f"{name}_{part}"] for name in self._head_names], dim=0) for part in ("weight", "bias")
+        )
         x = F.transpose(F.prelu_pool_conv(x, weight, bias, alpha), (0, 3, 1, 2))  # (N, 6, h, w) or (N, 16, h, w)
         ends = np.cumsum([HEADS[name] for name in self._head_names]).tolist()
         return tuple(F.slice_axis(x, axis=1, begin=begin, end=end) for begin, end in zip([0, *ends], ends))

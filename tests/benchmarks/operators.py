@@ -33,13 +33,13 @@ def main() -> None:
         kernel = NETS[name].layers[1][1]
         slope = dict(shape=(shape[1],), val=0.25)
         compare_mxnet(
-            f"prelu, {name}", shape,
-            lambda F, x: F.prelu(x, F.full(**slope)), lambda F, x: F.LeakyReLU(x, F.full(**slope), act_type="prelu"),
+            f"prelu, {name}",
+            shape,
+            lambda F, x: F.prelu(x, F.full(**slope)),
+            lambda F, x: F.LeakyReLU(x, F.full(**slope), act_type="prelu"),
         )
         options = dict(kernel=(kernel, kernel), stride=(2, 2), pool_type="max", pooling_convention="full")
-        compare_mxnet(
-            f"max_pool, {name}", shape, lambda F, x: F.max_pool(x, kernel), lambda F, x: F.Pooling(x, **options)
-        )
+        compare_mxnet(f"max_pool, {name}", shape, lambda F, x: F.max_pool(x, kernel), lambda F, x: F.Pooling(x, **options))
     compare_mining()
     compare_nms()
     compare_crops()
@@ -59,7 +59,9 @@ class Alone(mx.gluon.HybridBlock):
         return self._operator(F, F.identity(x))
 
 
-def compare_mxnet(label: str, shape: tuple[int, ...], ours: Callable[[Any, Any], Any], stock: Callable[[Any, Any], Any]) -> None:
+def compare_mxnet(
+    label: str, shape: tuple[int, ...], ours: Callable[[Any, Any], Any], stock: Callable[[Any, Any], Any]
+) -> None:
     """An operator against its stock counterpart in hybridized blocks, forward and with the backward pass."""
     x = mx.nd.random.normal(shape=shape)
     blocks = {"ours": Alone(ours), "MXNet": Alone(stock)}

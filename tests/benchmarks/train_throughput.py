@@ -40,7 +40,9 @@ def main() -> None:
     for net in NETS:
         rates = race(net, names, options)
         ours = rates["ours"]
-        cells = [f"{name} {rate:,.0f}/s" + (f" (x {ours / rate:.2f})" if name != "ours" else "") for name, rate in rates.items()]
+        cells = [
+            f"{name} {rate:,.0f}/s" + (f" (x {ours / rate:.2f})" if name != "ours" else "") for name, rate in rates.items()
+        ]
         print(f"{net}, batch {options.batch}:  " + "   ".join(cells))
 
 
