@@ -10,7 +10,7 @@ MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
 export MTCNN_GLUON_DATA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test fuzz lint system clean
+.PHONY: demo test fuzz sanitize lint system clean
 
 demo: $(VENV)/installed
 	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
@@ -24,6 +24,18 @@ test: lint
 fuzz: $(VENV)/installed-dev
 	@echo "== Fuzzing with many more inputs than make test does (up to ten minutes)"
 	@MTCNN_GLUON_FUZZ=2000 $(BIN)/python -m pytest tests/fuzz
+
+# The kernels under AddressSanitizer and UndefinedBehaviorSanitizer, compared with plain loops, with every instruction set.
+SANITIZED := -std=c++17 -g -O1 -Wall -Wextra -Wno-psabi -fopenmp \
+	-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+KERNELS := $(filter-out %/mxnet_adapter.cc,$(wildcard core/operators/src/*.cc))
+
+sanitize:
+	@echo "== Checking the compiled kernels with sanitizers"
+	@mkdir -p build
+	@$(CXX) $(SANITIZED) -DSOURCE_DIGEST='"sanitized"' -Icore/operators/src -o build/check_kernels tests/native/check_kernels.cc $(KERNELS)
+	@for isa in baseline avx2 ""; do \
+		OMP_NUM_THREADS=3 MTCNN_GLUON_ISA=$$isa build/check_kernels || exit 1; done
 
 lint: $(VENV)/installed-dev
 	@echo "== Checking style and types"

@@ -22,7 +22,12 @@ def crop_resize(image: np.ndarray, boxes: np.ndarray, size: int, mean: float = 0
 
     Returns:
         (N, 3, S, S) float32: 0..255, not rounded, if `mean` and `scale` are left alone.
+
+    Raises:
+        ValueError: if `image` is something else.
     """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
     boxes = np.ascontiguousarray(boxes, np.float64)
     library = kernels()
     if library is None:

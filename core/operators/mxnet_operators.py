@@ -14,6 +14,7 @@ are first used and takes seconds; the result is kept in the cache folder.
 """
 
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -39,15 +40,24 @@ def register() -> str | None:
     mx, reason = load_mxnet(), None
     try:
         load_kernels()
-        mx.library.load(str(_adapter(Path(mx.__file__).parent, mx.__version__)), verbose=False)
+        _load_adapter(mx)
     except (Unavailable, mx.base.MXNetError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[-1]
     _register_portable_mining(mx)
     for F in (mx.nd, mx.sym):
         for name, function in _operators(mx, F, is_native=reason is None).items():
             function.__name__ = name
             setattr(F, name, function)
     return reason
+
+
+def _load_adapter(mx: Any) -> None:
+    folder = Path(mx.__file__).parent
+    try:
+        mx.library.load(str(_adapter(folder, mx.__version__)), verbose=False)
+    except mx.base.MXNetError:  # damaged, or compiled on another machine: compile it again, once
+        _adapter(folder, mx.__version__).unlink()
+        mx.library.load(str(_adapter(folder, mx.__version__)), verbose=False)
 
 
 def _adapter(mxnet: Path, version: str) -> Path:
@@ -90,9 +100,14 @@ def _operators(mx: Any, F: Any, is_native: bool) -> dict[str, Any]:
     of arrays, only those with a gradient of their own need one, and in a graph MXNet lets it share its input's memory.
     """
 
+    copies = itertools.count()
+
     def safe(data: Any) -> Any:
         needs_none = F is mx.nd and (data.grad is None or not mx.autograd.is_recording())
-        return data if needs_none else F.identity(data)
+        if needs_none:
+            return data
+        # MXNet would merge equal identities, and then want gradients added behind them.
+        return F.identity(data) if F is mx.nd else F.identity(data, attr={"__copy__": str(next(copies))})
 
     def prelu(data: Any, alpha: Any) -> Any:
         if not is_native or _is_on_gpu(data):
@@ -111,6 +126,8 @@ def _operators(mx: Any, F: Any, is_native: bool) -> dict[str, Any]:
 
     def prelu_pool_conv(data: Any, weight: Any, bias: Any, alpha: Any = None, pool: int = 0) -> Any:
         if alpha is None:
+            if pool:
+                raise ValueError("prelu_pool_conv: pool must be 0 without alpha")
             return F.mtcnn_prelu_pool_conv(safe(data), safe(weight), safe(bias), first=1)
         inputs = (safe(each) for each in (data, alpha, weight, bias))
         return F.mtcnn_prelu_pool_conv(*inputs, pool=pool)
@@ -149,9 +166,7 @@ def _register_portable_mining(mx: Any) -> None:
     class NegativeMiningProp(mx.operator.CustomOpProp):
         def __init__(self, keep_ratio: str = "0.7") -> None:
             super().__init__(need_top_grad=False)
-            self.keep_ratio = float(keep_ratio)
-            if not 0 < self.keep_ratio <= 1:
-                raise ValueError(f"negativemining: keep_ratio must be above 0 and at most 1, not {keep_ratio}")
+            self.keep_ratio = keep_ratio
 
         def list_arguments(self) -> list[str]:
             return ["logits", "label"]
@@ -160,11 +175,17 @@ def _register_portable_mining(mx: Any) -> None:
             return ["mask"]
 
         def infer_shape(self, in_shape: list) -> tuple:
+            try:
+                is_right = 0 < float(self.keep_ratio) <= 1
+            except ValueError:
+                is_right = False
+            if not is_right:  # not in __init__, whose exceptions crash MXNet 1.9.1
+                raise ValueError(f"negativemining: keep_ratio must be above 0 and at most 1, not {self.keep_ratio}")
             count = in_shape[0][0]
             return [[count, 2], [count]], [[count]], []
 
         def create_operator(self, ctx: Any, shapes: Any, dtypes: Any) -> Any:
-            return NegativeMining(self.keep_ratio)
+            return NegativeMining(float(self.keep_ratio))
 
 
 def _mined(nd: Any, logits: Any, label: Any, keep_ratio: float) -> Any:

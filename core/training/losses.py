@@ -36,9 +36,7 @@ class TrainingNet(mx.gluon.HybridBlock):
         portable: whether it must run on a GPU as well.
     """
 
-    def __init__(
-        self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False
-    ) -> None:
+    def __init__(self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False) -> None:
         super().__init__(prefix="")
         register()
         self._portable = portable

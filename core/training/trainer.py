@@ -239,7 +239,9 @@ class Run:
         found = {key: checkpoint.about.get(key) for key in self._identity()}
         if found != self._identity():
             changed = [key for key, value in self._identity().items() if found[key] != value]
-            raise ConfigError(f"{self.folder / LAST} is of a run with other {', '.join(changed)}: {_difference(found, self._identity())}")
+            raise ConfigError(
+                f"{self.folder / LAST} is of a run with other {', '.join(changed)}: {_difference(found, self._identity())}"
+            )
         set_parameters(self.net, checkpoint.parameters, self.devices)
         self.epoch, self.rows, self.best = (checkpoint.about[key] for key in ("epoch", "rows", "best"))
         self.averages = checkpoint.averages

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <unordered_map>
@@ -29,7 +30,10 @@ class Failure {
     return *this;
   }
   operator MXReturnValue() const {
-    MX_ERROR_MSG << text_.str() << std::endl;
+    static std::mutex mutex;
+    const std::lock_guard<std::mutex> lock(mutex);
+    static std::stringstream& message = MX_ERROR_MSG;  // MXNet shows all there ever were: there is only one
+    message.str(text_.str());
     return MX_FAIL;
   }
 
