@@ -19,13 +19,13 @@ WEIGHTS = {  # of each term, by net
 class TrainingNet(mx.gluon.HybridBlock):
     """A net with its loss, so that both are one graph.
 
-    The forward pass takes images (N, 3, S, S), kinds (N,), offsets (N, 4), landmarks (N, 10), has_box (N,) and has_landmarks (N,),
-    all float32, as a `sampler.Batch` has them, and returns
+    The forward pass takes images (N, 3, S, S), kinds (N,), offsets (N, 4), landmarks (N, 10), has_box (N,) and has_landmarks
+    (N,), all float32, as a `sampler.Batch` has them, and returns
 
         the loss (1,): the weighted sum of the terms
         the terms (3,): cross-entropy of the samples that `negativemining` keeps of those of kind positive and negative; squared
-            error of the offsets, summed over the four, of those of kind positive and part; squared error of the landmarks, summed
-            over the ten, of all that have some. Each is the mean over its own samples, and 0 if there is none.
+            error of the offsets, summed over the four, of those of kind positive and part; squared error of the landmarks,
+            summed over the ten, of all that have some. Each is the mean over its own samples, and 0 if there is none.
         the terms of every sample (N, 3), 0 where a term does not count it
         logits (N, 2), offsets (N, 4) and, if the net has them, landmarks (N, 10): the net's outputs
 

@@ -334,8 +334,8 @@ def _explain(run: Run, batch: Batch, part: slice, values: np.ndarray, costs: np.
     rows = np.flatnonzero(~np.isfinite(costs).all(axis=1))
     kinds = [f"{row + part.start} ({Kind(int(batch.kinds[part][row])).name.lower()})" for row in rows[:5]]
     return (
-        f"training of {run.options.net} stopped at step {batch.number}, epoch {run.epoch + 1}: {', '.join(terms)} not finite, in "
-        f"{len(rows)} of {len(costs)} samples: {', '.join(kinds)}; a lower --rate or a longer --warm-up may help. "
+        f"training of {run.options.net} stopped at step {batch.number}, epoch {run.epoch + 1}: {', '.join(terms)} not finite, "
+        f"in {len(rows)} of {len(costs)} samples: {', '.join(kinds)}; a lower --rate or a longer --warm-up may help. "
         f"{run.folder} keeps what was reached before this epoch"
     )
 
