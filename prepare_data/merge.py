@@ -32,8 +32,8 @@ def make_records(
 ) -> dict[str, Any]:  # fmt: skip
     """Put the samples of several folders together for training; returns what `out/report.json` then holds.
 
-    For P-Net `out/pnet.rec` holds as many samples as the ratio allows with what there is; a kind of which there is none is left
-    out. For the others `out/positive.rec` and so on hold everything.
+    For P-Net `out/pnet.rec` holds as many samples as the ratio allows with what there is, see `mixture`; a kind of which there
+    is none is left out. For the others `out/positive.rec` and so on hold everything.
 
     Args:
         folders: made by `generate`.
@@ -73,10 +73,14 @@ def make_records(
 
 
 def mixture(counts: Mapping[str, int], ratio: Mapping[str, float]) -> dict[str, int]:
-    """How many samples of each kind keep the ratio, as many as there are of the scarcest."""
+    """How many samples of each kind keep the ratio, as many as there are of the scarcest.
+
+    Landmarks, which come from other photos, are taken as far as they go: too few of them do not cost samples of other kinds.
+    """
     there = [kind for kind in counts if counts[kind] and ratio.get(kind, 0) > 0]
-    unit = min((counts[kind] / ratio[kind] for kind in there), default=0)
-    return {kind: int(unit * ratio[kind] + 1e-6) if kind in there else 0 for kind in counts}
+    limits = [counts[kind] / ratio[kind] for kind in there if kind != "landmark"] or [float(counts["landmark"])]
+    unit = min(limits)
+    return {kind: min(counts[kind], int(unit * ratio[kind] + 1e-6)) if kind in there else 0 for kind in counts}
 
 
 def _check_ratio(ratio: Mapping[str, float]) -> None:

@@ -7,6 +7,7 @@ from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.symbol.blocks import CascadeNet
 
 mx = load_mxnet()
+HybridBlock: Any = mx.gluon.HybridBlock
 
 TERMS = ("cls", "box", "landmark")
 WEIGHTS = {  # of each term, by net
@@ -16,7 +17,7 @@ WEIGHTS = {  # of each term, by net
 }
 
 
-class TrainingNet(mx.gluon.HybridBlock):
+class TrainingNet(HybridBlock):
     """A net with its loss, so that both are one graph.
 
     The forward pass takes images (N, 3, S, S), kinds (N,), offsets (N, 4), landmarks (N, 10), has_box (N,) and has_landmarks

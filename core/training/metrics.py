@@ -32,7 +32,8 @@ class Tally:
         self._kinds.append(kinds[is_class])
         for name, output, target, mask in zip(self._sums, others, targets, known):
             rows = mask > 0
-            points = (output - target)[rows].reshape(rows.sum(), -1, 2 if name == "landmark" else 1)
+            axes = 2 if name == "landmark" else 1
+            points = (output - target)[rows].reshape(rows.sum(), output.shape[1] // axes, axes)
             distances = np.sqrt(np.square(points).sum(axis=2)).mean(axis=1)  # (K,)
             self._sums[name] += distances.sum(), len(distances)
 

@@ -120,7 +120,7 @@ class Run:
         self.validation = None if validation is None else Sampler(
             validation, options.net, VALIDATION_BATCH, augmentation=Augmentation(mirror=0), tasks=options.tasks
         )  # fmt: skip
-        if len(options.net) and options.batch % len(self.devices):
+        if options.batch % len(self.devices):
             raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
         self.steps_an_epoch = len(self.sampler)
         self.schedule = schedule(
@@ -227,7 +227,7 @@ class Run:
     def _checkpoint(self) -> Checkpoint:
         updater = self.trainer._updaters[0]
         names = [parameter.name for parameter in self.trainer._params]
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for index, state in updater.states.items():
             for place, array in enumerate(state if isinstance(state, (list, tuple)) else [state]):
                 arrays[f"{names[index]}/{place}"] = array.asnumpy()
@@ -256,7 +256,7 @@ class Run:
             counts.update(dict.fromkeys(range(len(self.trainer._params)), steps))
 
     def _state(self, checkpoint: Checkpoint, name: str, device: Any) -> Any:
-        arrays = []
+        arrays: list[Any] = []
         while (key := f"{name}/{len(arrays)}") in checkpoint.optimiser:
             arrays.append(mx.nd.array(checkpoint.optimiser[key], ctx=device, dtype="float32"))
         return tuple(arrays) if self.options.optimiser == "adam" else arrays[0]
