@@ -9,6 +9,10 @@ All are float32; another type is an error. Where the compiled kernels can be use
 else on MXNet's own operators; the last exists only with the kernels. It convolves the pooled PReLU of channels-last data, or,
 without `alpha`, plain images (N, C, H, W), of which it gives no gradient: that is NaN.
 
+In a symbol the shapes of all arrays that go into these operators must be known before any shape is inferred, parameters'
+too: declare them, as in `mx.sym.var("alpha", shape=(10,))`. Gluon's blocks do, but where a shape is missing MXNet 1.9.1 writes
+beyond a buffer of its own on the way to such an operator.
+
 MXNet is told of the kernels by an adapter that has to be compiled against the installed MXNet. That happens when the operators
 are first used and takes seconds; the result is kept in the cache folder.
 """
