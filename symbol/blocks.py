@@ -190,7 +190,7 @@ class FaceProbability(nn.HybridBlock):
 
 
 def set_parameters(net: CascadeNet, values: Mapping[str, Any], ctx: Any = None) -> None:
-    """Give a net its parameters, from arrays by full parameter name (`pnet_conv1_weight`), and put it on `ctx`.
+    """Give a net its parameters, from arrays by full parameter name (`pnet_conv1_weight`), on `ctx` if it is nowhere yet.
 
     Raises:
         ModelError: if a parameter is missing, superfluous or of another shape.
@@ -203,6 +203,7 @@ def set_parameters(net: CascadeNet, values: Mapping[str, Any], ctx: Any = None) 
         expected = tuple(parameter.shape or value.shape)
         if len(expected) != value.ndim or any(e not in (0, -1, v) for e, v in zip(expected, value.shape)):
             raise ModelError(f"parameter {name}: expected shape {expected}, got {value.shape}")
-        parameter.shape = value.shape
-        parameter.initialize(ctx=ctx, force_reinit=True)
+        if parameter._data is None:  # else it stays where it is: trainers and compiled graphs hold on to its arrays
+            parameter.shape = value.shape
+            parameter.initialize(ctx=ctx, force_reinit=True)
         parameter.set_data(value)
