@@ -16,6 +16,7 @@ import numpy as np
 from mtcnn_gluon.bundle import Bundle, cache_folder, read_bundle, write_bundle
 from mtcnn_gluon.config import CASCADE, HEADS, NETS
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.export import write_symbols
 
 DIGESTS = {  # sha256 of the files in mtcnn 1.0.0
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
@@ -130,18 +131,7 @@ def _wheel_file(net: str) -> Path:
 
 
 def _write_nets(folder: Path) -> None:
-    """Write `{p,r,o}net-symbol.json` and `-0000.params`, in the form that `HybridBlock.export` gives them."""
-    from mtcnn_gluon.mxnet_loader import load_mxnet
-    from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
-
-    mx = load_mxnet()
-    for name, table in NETS.items():
-        net = CascadeNet(table.layers, table.landmarks, prefix=f"{name}_", form="export")
-        set_parameters(net, official_parameters(name))
-        block = FaceProbability(net)
-        block.hybridize()
-        block(mx.nd.zeros((1, 3, table.size, table.size)))
-        block.export(str(folder / name), epoch=0)
+    write_symbols(folder, NETS, {net: official_parameters(net) for net in NETS})
 
 
 def _conversion_digest() -> str:

@@ -130,7 +130,7 @@ class Run:
         self.graph = self._make_graph()
         settings = {"wd": options.decay, **({"momentum": 0.9} if options.optimiser == "sgd" else {})}
         self.trainer = mx.gluon.Trainer(self.net.collect_params(), options.optimiser, settings, update_on_kvstore=False)
-        self.averages = {name: value.copy() for name, value in self.parameters().items()} if options.average else {}
+        self.averages = {p.name: p.data(self.devices[0]).copy() for p in self.trainer._params} if options.average else {}
         self.epoch, self.rows, self.best = 0, list[dict[str, Any]](), -np.inf
         if resume:
             self._restore(read_checkpoint(self.folder / LAST))
@@ -192,12 +192,14 @@ class Run:
         """Figures on the validation records, of the averaged weights if there are any; see `metrics.Tally.figures`."""
         assert self.validation is not None
         current = self.parameters()
-        if self.averages:
-            set_parameters(self.net, self.averages, self.devices)
+        set_parameters(self.net, self.best_parameters(), self.devices)
         figures = evaluate(self.graph, self.validation, self.devices[0])
-        if self.averages:
-            set_parameters(self.net, current, self.devices)
+        set_parameters(self.net, current, self.devices)
         return figures
+
+    def best_parameters(self) -> dict[str, np.ndarray]:
+        """The averaged parameters if there are any, else the current ones."""
+        return {name: value.asnumpy() for name, value in self.averages.items()} or self.parameters()
 
     def _keep(self, row: Mapping[str, Any]) -> None:
         """Write log, curves and checkpoints."""
@@ -232,7 +234,7 @@ class Run:
             for place, array in enumerate(state if isinstance(state, (list, tuple)) else [state]):
                 arrays[f"{names[index]}/{place}"] = array.asnumpy()
         about = {**self._identity(), "epoch": self.epoch, "rows": self.rows, "best": self.best}
-        averages = {name: value.copy() for name, value in self.averages.items()}
+        averages = {name: value.asnumpy() for name, value in self.averages.items()}
         return Checkpoint(about, self.parameters(), arrays, averages)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -244,7 +246,7 @@ class Run:
             )
         set_parameters(self.net, checkpoint.parameters, self.devices)
         self.epoch, self.rows, self.best = (checkpoint.about[key] for key in ("epoch", "rows", "best"))
-        self.averages = checkpoint.averages
+        self.averages = {name: mx.nd.array(value, ctx=self.devices[0]) for name, value in checkpoint.averages.items()}
         steps = self.epoch * self.steps_an_epoch
         for device, updater in zip(self.devices, self.trainer._updaters):
             for index, parameter in enumerate(self.trainer._params):
@@ -343,8 +345,9 @@ def _explain(run: Run, batch: Batch, part: slice, values: np.ndarray, costs: np.
 def average(run: Run, number: int) -> None:
     """Move the averaged weights towards the current ones; in the beginning, when they are young, faster."""
     keep = min(run.options.average, (1 + number) / (10 + number))
-    for name, value in run.parameters().items():
-        run.averages[name] += (1 - keep) * (value - run.averages[name])
+    for parameter in run.trainer._params:
+        averaged = run.averages[parameter.name]
+        averaged += (1 - keep) * (parameter.data(run.devices[0]) - averaged)
 
 
 def evaluate(graph: TrainingNet, sampler: Sampler, device: Any) -> dict[str, float]:

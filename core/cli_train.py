@@ -1,0 +1,108 @@
+"""The verb `mtcnn-gluon train`."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ConfigError, DataError, ModelError
+from mtcnn_gluon.training.augment import Augmentation
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `train`."""
+    parser.set_defaults(run=train)
+    parser.add_argument("--net", required=True, help=", ".join(NETS))
+    parser.add_argument("--records", required=True, metavar="DIR", help="training records, from prepare records")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run: checkpoints, log.csv, curves.png")
+    parser.add_argument("--validation", metavar="DIR", help="records to measure the net on after every epoch")
+    parser.add_argument("--epochs", type=int, default=20, help="(20)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument("--init", metavar="FROM", help="parameters to begin with: a checkpoint, a .params file or a bundle")
+    parser.add_argument("--device", default="cpu", help="cpu, gpu or several, such as gpu:0,1")
+    parser.add_argument("--tasks", nargs="+", default=["cls", "box", "landmark"], help="some of cls, box and landmark (all)")
+    parser.add_argument("--sampling", default="mixed", help="mixed: all kinds in a batch; alternate: one task a batch (mixed)")
+    parser.add_argument("--landmarks", action=argparse.BooleanOptionalAction, help="whether the net has a landmark head")
+    learning = parser.add_argument_group("learning")
+    learning.add_argument("--batch", type=int, default=384, help="samples a step (384)")
+    learning.add_argument("--optimiser", default="adam", help="adam or sgd (adam)")
+    learning.add_argument("--rate", type=float, default=0.002, help="highest learning rate (0.002)")
+    learning.add_argument("--schedule", default="cosine", help="cosine or step (cosine)")
+    learning.add_argument("--warm-up", type=int, default=200, metavar="STEPS", help="steps of rising rate (200)")
+    learning.add_argument("--decay", type=float, default=0.0, help="weight decay (0)")
+    learning.add_argument("--keep-ratio", type=float, default=0.7, help="share of hard samples to learn classes from (0.7)")
+    learning.add_argument("--average", type=float, default=0.999, help="decay of the averaged weights, 0: none (0.999)")
+    learning.add_argument("--seed", type=int, default=0, help="of all chance (0)")
+    chance = parser.add_argument_group("augmentation")
+    for name, value in vars(Augmentation()).items():
+        chance.add_argument(f"--{name}", type=float, default=value, metavar="SHARE", help=f"0..1 ({value})")
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train one net on records. The best and the last state are kept in checkpoints, from which --resume goes on exactly."""
+    from mtcnn_gluon.training.trainer import BEST, Options, Run
+
+    logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
+    names = (
+        "net", "epochs", "batch", "optimiser", "rate", "schedule", "warm_up", "decay", "keep_ratio", "average", "sampling",
+        "landmarks", "seed",
+    )  # fmt: skip
+    augmentation = Augmentation(**{name: getattr(options, name) for name in vars(Augmentation())})
+    values: dict[str, Any] = {name: getattr(options, name) for name in names}
+    settings = Options(**values, tasks=tuple(options.tasks), augmentation=augmentation)
+    initial = None if options.init is None else read_parameters(options.init, settings.net)
+    run = Run(settings, options.records, options.out, options.validation, devices(options.device), initial, options.resume)
+    try:
+        run.fit()
+    except KeyboardInterrupt:
+        print(f"mtcnn-gluon: interrupted; --resume goes on after epoch {run.epoch}", file=sys.stderr)
+        return 130
+    print(f"done: {Path(options.out) / BEST} is the best of {run.epoch} epochs")
+    return 0
+
+
+def devices(text: str) -> list[Any]:
+    """MXNet's contexts from a text such as `cpu`, `gpu` or `gpu:0,1`.
+
+    Raises:
+        ConfigError: if it is something else.
+    """
+    from mtcnn_gluon.mxnet_loader import load_mxnet
+
+    mx = load_mxnet()
+    kind, _, numbers = text.partition(":")
+    if kind not in ("cpu", "gpu") or (numbers and not numbers.replace(",", "").isdigit()):
+        raise ConfigError(f"device must be cpu, gpu or gpu:N,N..., not {text!r}")
+    chosen = [int(number) for number in numbers.split(",") if number] or [0]
+    if kind == "gpu" and max(chosen) >= mx.context.num_gpus():
+        raise ConfigError(f"device {text!r}: MXNet sees {mx.context.num_gpus()} GPU(s)")
+    return [getattr(mx, kind)(number) for number in chosen]
+
+
+def read_parameters(source: str, net: str) -> dict[str, np.ndarray]:
+    """Parameters of one net by full name, from a checkpoint, a .params file or a bundle.
+
+    Raises:
+        DataError, ModelError: if there are none for this net.
+    """
+    from mtcnn_gluon.bundle import find_bundle
+    from mtcnn_gluon.mxnet_loader import load_mxnet
+    from mtcnn_gluon.training.checkpoints import read_checkpoint
+
+    mx, path = load_mxnet(), Path(source)
+    if path.suffix == ".npz":
+        checkpoint = read_checkpoint(path)
+        values = checkpoint.averages or checkpoint.parameters
+    else:
+        file = path if path.suffix == ".params" else find_bundle(source).file(f"{net}-0000.params")
+        try:
+            values = {name.removeprefix("arg:"): value.asnumpy() for name, value in mx.nd.load(str(file)).items()}
+        except mx.base.MXNetError as error:
+            raise ModelError(f"{file} cannot be read: {str(error).splitlines()[-1]}") from error
+    if not values or not all(name.startswith(f"{net}_") for name in values):
+        raise DataError(f"{source} holds no parameters of {net}: {', '.join(sorted(values)[:3])} ...")
+    return values

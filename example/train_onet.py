@@ -1,0 +1,13 @@
+"""Train O-Net on records that `mtcnn-gluon prepare` has made.
+
+python example/train_onet.py --records onet/records --validation onet/validation --out runs/onet --epochs 20
+
+The same as `mtcnn-gluon train --net onet`; --help shows all options, --resume goes on after an interruption.
+"""
+
+import sys
+
+from mtcnn_gluon.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", "--net", "onet", *sys.argv[1:]]))

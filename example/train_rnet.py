@@ -1,0 +1,13 @@
+"""Train R-Net on records that `mtcnn-gluon prepare` has made.
+
+python example/train_rnet.py --records rnet/records --validation rnet/validation --out runs/rnet --epochs 20
+
+The same as `mtcnn-gluon train --net rnet`; --help shows all options, --resume goes on after an interruption.
+"""
+
+import sys
+
+from mtcnn_gluon.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", "--net", "rnet", *sys.argv[1:]]))
