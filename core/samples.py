@@ -1,0 +1,167 @@
+"""Training samples as arrays, and the label vector that a record holds of each.
+
+A label is 18 float32:
+
+    0       kind: 1 positive, 0 negative, -1 part of a face, -2 landmarks only
+    1..4    box offsets of the nearest face, as in `boxes`
+    5..14   landmarks, x and y interleaved, in 0..1 of the crop, in the order of `config.LANDMARK_NAMES`
+    15      intersection over union of the crop with the nearest face, 0..1
+    16, 17  1 or 0: whether the offsets, and whether the landmarks, are known; unknown ones hold any finite number
+
+Offsets must be known of positive and part samples, landmarks of landmark samples; a negative sample has neither.
+"""
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.errors import DataError, shown
+
+LABEL_LENGTH = 18
+NO_FACE = -1  # the face index of a sample that belongs to no face
+_ROUNDING = 1e-5  # by how much a computed overlap may exceed 1
+
+
+class Kind(IntEnum):
+    """What a sample teaches."""
+
+    POSITIVE = 1
+    NEGATIVE = 0
+    PART = -1
+    LANDMARK = -2
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Training samples.
+
+    Attributes:
+        crops: (N, S, S, 3) uint8 RGB.
+        kinds: (N,) int8, values of `Kind`.
+        offsets: (N, 4) float32, finite.
+        landmarks: (N, 5, 2) float32, finite.
+        iou: (N,) float32 in 0..1.
+        has_box, has_landmarks: (N,) bool, whether `offsets` and `landmarks` are known.
+        photos: (N,) int64, index of the source photo, at least 0.
+        faces: (N,) int64, index of the face in that photo, or `NO_FACE`.
+
+    Raises:
+        ValueError: if the arrays do not fit together, or crops are not uint8.
+        DataError: if a value is out of its range; the message names the sample.
+    """
+
+    crops: np.ndarray
+    kinds: np.ndarray
+    offsets: np.ndarray
+    landmarks: np.ndarray
+    iou: np.ndarray
+    has_box: np.ndarray
+    has_landmarks: np.ndarray
+    photos: np.ndarray
+    faces: np.ndarray
+
+    def __post_init__(self) -> None:
+        crops = np.ascontiguousarray(self.crops)
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (crops.shape[1], crops.shape[1], 3):
+            raise ValueError(f"crops must be (N, S, S, 3) uint8, got {crops.shape} {crops.dtype}")
+        object.__setattr__(self, "crops", crops)
+        n = len(crops)
+        for name, dtype, shape in (
+            ("kinds", np.int8, (n,)), ("offsets", np.float32, (n, 4)), ("landmarks", np.float32, (n, 5, 2)),
+            ("iou", np.float32, (n,)), ("has_box", np.bool_, (n,)), ("has_landmarks", np.bool_, (n,)),
+            ("photos", np.int64, (n,)), ("faces", np.int64, (n,)),
+        ):  # fmt: skip
+            array = np.asarray(getattr(self, name))
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+            object.__setattr__(self, name, _exactly(name, array, np.dtype(dtype)))
+        self._check_values()
+
+    def _check_values(self) -> None:
+        kinds = self.kinds
+        _refuse("kinds", kinds, ~np.isin(kinds, list(Kind)), "one of 1, 0, -1, -2")
+        _refuse("offsets", self.offsets, ~np.isfinite(self.offsets).all(1), "finite")
+        _refuse("landmarks", self.landmarks, ~np.isfinite(self.landmarks).all((1, 2)), "finite")
+        _refuse("iou", self.iou, ~((self.iou >= 0) & (self.iou <= 1 + _ROUNDING)), "in 0..1")
+        needs_box = (kinds == Kind.POSITIVE) | (kinds == Kind.PART)
+        _refuse("has_box", self.has_box, needs_box & ~self.has_box, "true of positive and part samples")
+        _refuse("has_landmarks", self.has_landmarks, (kinds == Kind.LANDMARK) & ~self.has_landmarks, "true of landmark samples")
+        for name, known in (("has_box", self.has_box), ("has_landmarks", self.has_landmarks)):
+            _refuse(name, known, (kinds == Kind.NEGATIVE) & known, "false of negative samples")
+        _refuse("photos", self.photos, self.photos < 0, "at least 0")
+        _refuse("faces", self.faces, self.faces < NO_FACE, f"at least 0, or {NO_FACE} for none")
+
+    @property
+    def size(self) -> int:
+        """Side S of the crops in pixels."""
+        return self.crops.shape[1]
+
+    @classmethod
+    def empty(cls, size: int) -> "Samples":
+        """No samples, with crops of shape (0, size, size, 3)."""
+        return cls(np.zeros((0, size, size, 3), np.uint8), photos=np.zeros(0), faces=np.zeros(0),
+                   **unpack_labels(np.zeros((0, LABEL_LENGTH))))  # fmt: skip
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Samples"]) -> "Samples":
+        """All samples of at least one part, in order.
+
+        Raises:
+            ValueError: if there is no part, or the parts' crops differ in size.
+        """
+        return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: Any) -> "Samples":
+        """The samples that a slice, a mask (N,) or an array of indices picks; an integer gives one, still as `Samples`."""
+        if isinstance(index, (int, np.integer)):
+            index = [range(len(self))[index]]
+        picked = object.__new__(Samples)  # what is picked from valid samples needs no checking
+        for f in fields(self):
+            object.__setattr__(picked, f.name, getattr(self, f.name)[index])
+        return picked
+
+
+def pack_labels(samples: Samples) -> np.ndarray:
+    """Label vectors (N, 18) float32 of samples. `unpack_labels` undoes it."""
+    labels = np.empty((len(samples), LABEL_LENGTH), np.float32)
+    labels[:, 0] = samples.kinds
+    labels[:, 1:5] = samples.offsets
+    labels[:, 5:15] = samples.landmarks.reshape(-1, 10)
+    labels[:, 15] = samples.iou
+    labels[:, 16] = samples.has_box
+    labels[:, 17] = samples.has_landmarks
+    return labels
+
+
+def unpack_labels(labels: np.ndarray) -> dict[str, np.ndarray]:
+    """The attributes of `Samples` that label vectors (N, 18) hold, unchecked. `pack_labels` undoes it."""
+    return {
+        "kinds": labels[:, 0],
+        "offsets": labels[:, 1:5],
+        "landmarks": labels[:, 5:15].reshape(-1, 5, 2),
+        "iou": labels[:, 15],
+        "has_box": labels[:, 16],
+        "has_landmarks": labels[:, 17],
+    }
+
+
+def _exactly(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """`array` as `dtype`; whole numbers and truth values must not change by it."""
+    if array.dtype == dtype:
+        return np.ascontiguousarray(array)
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and huge numbers are refused below
+        cast = array.astype(dtype)
+    if dtype.kind != "f":
+        _refuse(name, array, cast != array, "0 or 1" if dtype.kind == "b" else "a whole number")
+    return cast
+
+
+def _refuse(name: str, array: np.ndarray, is_wrong: np.ndarray, expected: str) -> None:
+    if is_wrong.any():
+        first = int(np.argmax(is_wrong))
+        raise DataError(f"{name} of sample {first} must be {expected}, got {shown(array[first].tolist())}")
