@@ -1,0 +1,71 @@
+"""Crops as small image files, and back."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable, Sequence, TypeVar
+
+import cv2
+import numpy as np
+
+_FEW = 64  # crops that are not worth starting threads for
+_T = TypeVar("_T")
+
+
+def encode_crops(crops: np.ndarray, file_format: str, quality: int = 95, threads: int | None = None) -> list[bytes]:
+    """Image files of RGB crops (N, S, S, 3) uint8. `decode_crops` undoes it, exactly so for png.
+
+    Args:
+        crops: (N, S, S, 3) uint8 RGB.
+        file_format: png, jpeg with colours at full size (4:4:4), or webp.
+        quality: 1..100, of jpeg and webp.
+        threads: how many to use; None for one a processor.
+    """
+    flags: list[int] = {
+        "png": [],
+        "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
+        "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
+    }[file_format]
+    images = _swap_colours(crops)
+    return _in_threads(lambda i: cv2.imencode(f".{file_format}", images[i], flags)[1].tobytes(), len(crops), threads)
+
+
+def decode_crops(files: Sequence[np.ndarray], size: int, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """RGB crops (N, S, S, 3) uint8 from image files.
+
+    Args:
+        files: the bytes of N files, (n,) uint8 each.
+        size: side S in pixels that each should have.
+        threads: how many to use; None for one a processor.
+
+    Returns:
+        The crops, and the height and width (N, 2) that was found, 0 of what is no image. Crops of another size are undefined.
+    """
+    images = np.zeros((len(files), size, size, 3), np.uint8)
+    found = np.zeros((len(files), 2), np.int64)
+
+    def decode(i: int) -> None:
+        image = cv2.imdecode(files[i], cv2.IMREAD_COLOR) if len(files[i]) else None
+        if image is not None:
+            found[i] = image.shape[:2]
+            if image.shape == images.shape[1:]:
+                images[i] = image
+
+    _in_threads(decode, len(files), threads)
+    return _swap_colours(images), found
+
+
+def _swap_colours(crops: np.ndarray) -> np.ndarray:
+    """Crops (N, S, S, 3) from RGB to BGR, or back."""
+    if len(crops) == 0:
+        return crops
+    return cv2.cvtColor(crops.reshape(-1, crops.shape[1], 3), cv2.COLOR_RGB2BGR).reshape(crops.shape)
+
+
+def _in_threads(function: Callable[[int], _T], count: int, threads: int | None) -> list[_T]:
+    """What `function` returns for 0 .. count - 1. Threads pay because OpenCV releases Python's lock."""
+    threads = threads or os.cpu_count() or 1
+    if count < _FEW or threads == 1:
+        return [function(i) for i in range(count)]
+    with ThreadPoolExecutor(threads) as pool:
+        shares = pool.map(lambda share: [function(i) for i in share], np.array_split(np.arange(count), threads))
+        return [result for share in shares for result in share]
