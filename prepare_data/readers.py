@@ -1,0 +1,313 @@
+"""Readers of annotation files: every format becomes the same `Annotations`.
+
+    wider       WIDER FACE's `wider_face_*_bbx_gt.txt`: a photo, the number of its faces, and a line a face of `x y w h` or of
+                `x y w h blur expression illumination invalid occlusion pose`; with a csv of landmarks, if there is one
+    points      CNN_FacePoint's `trainImageList.txt`: a line a face of `photo x1 x2 y1 y2` and five x y
+    celeba      CelebA's `list_bbox_celeba.txt`, with its `list_landmarks_celeba.txt`
+    csv         anybody's own photos: columns `file,x1,y1,x2,y2` and, if wanted, `left_eye_x,left_eye_y,right_eye_x` ... (all of
+                `config.LANDMARK_NAMES`, left being the viewer's). A photo without a face has a row with empty cells, a face
+                without landmarks empty cells for them
+
+The landmarks of a wider list are a csv of `file,face,score,iou,lex,ley,rex,rey,nx,ny,lmx,lmy,rmx,rmy`, where face is the index
+of a box of that photo. Text is UTF-8; bytes that are not (old file names) are kept as the file system has them.
+"""
+
+import csv
+import io
+import math
+import os
+from typing import Iterator, Literal, NamedTuple, Sequence, get_args
+
+from mtcnn_gluon.config import LANDMARK_NAMES
+from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.files import printable
+from mtcnn_gluon.prepare_data.annotations import UNLISTED, Annotations, Photo, Place, Problems, Table
+
+__all__ = ["Annotations", "Photo", "Problems", "read_annotations", "read_celeba", "read_csv", "read_points", "read_wider"]
+
+Format = Literal["auto", "wider", "points", "celeba", "csv"]
+PathLike = str | os.PathLike
+
+_BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+_POINT_COLUMNS = tuple(f"{name}_{axis}" for name in LANDMARK_NAMES for axis in "xy")
+_FOUND_COLUMNS = ("lex", "ley", "rex", "rey", "nx", "ny", "lmx", "lmy", "rmx", "rmy")  # of landmarks that a program found
+_CELEBA_BOX = ("x_1", "y_1", "width", "height")
+_CELEBA_POINTS = tuple(f"{name}_{axis}" for name in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy")
+_WIDER_INVALID = 3  # place among a face's attributes of the one by which the annotators gave up on it
+
+
+class _Line(NamedTuple):
+    """A line of a file, for its content and for messages about it."""
+
+    file: PathLike
+    number: int
+    text: str
+
+    @property
+    def place(self) -> Place:
+        return Place(self.file, self.number)
+
+    def error(self, expected: str, got: object) -> DataError:
+        return DataError(printable(f"{self.file}:{self.number}: expected {expected}, got {shown(got)}"))
+
+    def numbers(self, texts: Sequence[str], expected: str) -> list[float]:
+        try:
+            return [float(text) for text in texts]
+        except ValueError:
+            raise self.error(expected, self.text) from None
+
+    def count(self, expected: str) -> int:
+        if not (self.text.isascii() and self.text.isdigit() and len(self.text) < 10):
+            raise self.error(expected, self.text)
+        return int(self.text)
+
+
+def read_annotations(
+    path: PathLike, format: Format = "auto", landmarks: PathLike | None = None, min_score: float = 0.0
+) -> Annotations:
+    """Read the faces marked in many photos.
+
+    A box without an area is kept, to be ignored; landmarks far outside their box, or not finite, become unknown. Both are
+    listed in `problems`.
+
+    Args:
+        path: the list.
+        format: one of those above, or `auto` to tell from the first lines.
+        landmarks: for `wider` and `celeba`, the list of landmarks.
+        min_score: for `wider`, the score in 0..1 that landmarks must have; others stay unknown.
+
+    Raises:
+        ConfigError: if the options do not go together, or with the list.
+        DataError: if a file cannot be read or is not of that format; the message names the file, the line, what was expected
+            and what came.
+    """
+    if format not in get_args(Format):
+        raise ConfigError(f"format must be one of {', '.join(get_args(Format))}, not {shown(format)}")
+    if not 0 <= min_score <= 1:
+        raise ConfigError(f"min_score must be from 0 to 1, not {shown(min_score)}")
+    known = _recognise(path) if format == "auto" else format
+    if landmarks is not None and known not in ("wider", "celeba"):
+        raise ConfigError(f"landmarks is for lists of format wider and celeba, but {path} is of format {known}")
+    if min_score and (known != "wider" or landmarks is None):
+        raise ConfigError("min_score is for the landmarks of a list of format wider; there are none")
+    if known == "wider":
+        return read_wider(path, landmarks, min_score)
+    if known == "celeba":
+        return read_celeba(path, landmarks)
+    return read_points(path) if known == "points" else read_csv(path)
+
+
+def _recognise(path: PathLike) -> Format:
+    first, *more = _lines(path)[:2]
+    second = more[0].text if more else ""
+    cells = [cell.strip(' "') for cell in first.text.split(",")]
+    if {"file", "face"} <= set(cells) or _CELEBA_POINTS[0] in second:
+        raise ConfigError(f"{path} is a list of landmarks: give it as landmarks, beside its list of boxes")
+    if "file" in cells:
+        return "csv"
+    if _CELEBA_BOX[0] in second:
+        return "celeba"
+    if second.isdigit():
+        return "wider"
+    if len(words := first.text.split()) >= 15 and all(map(_is_number, words[-14:])):
+        return "points"
+    raise first.error("a list of format wider, points, celeba or csv", first.text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+# ---- formats
+
+
+def read_wider(path: PathLike, landmarks: PathLike | None = None, min_score: float = 0.0) -> Annotations:
+    """Read a WIDER FACE list, see `read_annotations`. Faces that it calls invalid are to be ignored.
+
+    A photo without a face is followed by one line of zeros, as published, or by nothing.
+    """
+    table = Table()
+    lines = _lines(path)
+    at = 0
+    while at < len(lines):
+        photo = lines[at]
+        name = _new_photo(table, photo, photo.text)
+        if at + 1 == len(lines):
+            raise photo.error("the number of its faces on the line after this photo", "the end of the file")
+        count = lines[at + 1].count(f"the number of faces of {name}")
+        faces = lines[at + 2 : at + 2 + count]
+        if len(faces) < count:
+            raise lines[at + 1].error(f"a line for each of {count} faces of {name}", f"{len(faces)} until the end of the file")
+        for face in faces:
+            x, y, w, h, *attributes = _wider_face(face)
+            is_invalid = bool(attributes) and attributes[_WIDER_INVALID] != 0
+            table.add_face(name, (x, y, x + w, y + h), is_invalid, face.place)
+        at += 2 + count
+        if count == 0 and at < len(lines) and _is_zeros(lines[at].text.split()):
+            at += 1
+    if landmarks is not None:
+        _add_found_landmarks(table, landmarks, min_score)
+    return table.finish()
+
+
+def _wider_face(line: _Line) -> list[float]:
+    words = line.text.split()
+    expected = "4 or 10 numbers x y w h [blur expression illumination invalid occlusion pose]"
+    if len(words) not in (4, 10):
+        raise line.error(expected, line.text)
+    return line.numbers(words, expected)
+
+
+def _is_zeros(words: Sequence[str]) -> bool:
+    return len(words) >= 4 and set(words) == {"0"}
+
+
+def _add_found_landmarks(table: Table, path: PathLike, min_score: float) -> None:
+    for line, row in _csv_rows(path, ("file", "face", "score", *_FOUND_COLUMNS), ("iou",)):
+        name = _slashed(row["file"])
+        if name not in table:
+            table.problems.add(UNLISTED, line.place, name)
+            continue
+        face = line._replace(text=row["face"]).count("the index of a face")
+        if face >= table.count(name):
+            raise line.error(f"the index of one of {table.count(name)} faces of {name}", face)
+        if table.has_landmarks(name, face):
+            raise line.error("each face once", f"face {face} of {name} again")
+        score, *points = line.numbers([row["score"], *(row[column] for column in _FOUND_COLUMNS)], "numbers")
+        if not 0 <= score <= 1:
+            raise line.error("a score from 0 to 1", score)
+        if score >= min_score:
+            table.add_landmarks(name, face, points, score, line.place)
+
+
+def read_points(path: PathLike) -> Annotations:
+    """Read a CNN_FacePoint list, see `read_annotations`."""
+    table = Table()
+    expected = "a photo and 14 numbers x1 x2 y1 y2 and five x y"
+    for line in _lines(path):
+        name, *words = line.text.rsplit(None, 14)
+        if len(words) != 14:
+            raise line.error(expected, line.text)
+        x1, x2, y1, y2, *points = line.numbers(words, expected)
+        name = _slashed(name)
+        face = table.add_face(name, (x1, y1, x2, y2), False, line.place)
+        table.add_landmarks(name, face, points, math.nan, line.place)
+    return table.finish()
+
+
+def read_celeba(path: PathLike, landmarks: PathLike | None = None) -> Annotations:
+    """Read CelebA's list of boxes, and of landmarks, in the photos as they were found (not the aligned ones)."""
+    table = Table()
+    for line, name, (x, y, w, h) in _celeba_rows(path, _CELEBA_BOX):
+        table.add_face(_new_photo(table, line, name), (x, y, x + w, y + h), False, line.place)
+    for line, name, points in _celeba_rows(landmarks, _CELEBA_POINTS) if landmarks is not None else ():
+        if name not in table:
+            table.problems.add(UNLISTED, line.place, name)
+        elif table.has_landmarks(name, 0):
+            raise line.error("each photo once", name)
+        else:
+            table.add_landmarks(name, 0, points, math.nan, line.place)
+    return table.finish()
+
+
+def _celeba_rows(path: PathLike, columns: Sequence[str]) -> Iterator[tuple[_Line, str, list[float]]]:
+    first, *rest = _lines(path)
+    count = first.count("the number of photos")
+    if not rest or tuple(rest[0].text.split())[-len(columns) :] != tuple(columns):
+        raise (rest[0] if rest else first).error(f"the column names {' '.join(columns)}", rest[0].text if rest else "the end")
+    if len(rest) - 1 != count:
+        raise first.error(f"{count} lines after the column names", len(rest) - 1)
+    expected = f"a photo and {len(columns)} numbers {' '.join(columns)}"
+    for line in rest[1:]:
+        name, *words = line.text.rsplit(None, len(columns))
+        if len(words) != len(columns):
+            raise line.error(expected, line.text)
+        yield line, _slashed(name), line.numbers(words, expected)
+
+
+def read_csv(path: PathLike) -> Annotations:
+    """Read a csv of one's own photos, see `read_annotations`."""
+    table = Table()
+    for line, row in _csv_rows(path, ("file", *_BOX_COLUMNS), _POINT_COLUMNS):
+        name = _slashed(row["file"])
+        if not name:
+            raise line.error("a file", line.text)
+        table.add_photo(name)
+        box = _cells(line, row, _BOX_COLUMNS)
+        points = _cells(line, row, _POINT_COLUMNS) if _POINT_COLUMNS[0] in row else None
+        if box is None and points is not None:
+            raise line.error("a box where there are landmarks", line.text)
+        if box is not None:
+            face = table.add_face(name, box, False, line.place)
+            if points is not None:
+                table.add_landmarks(name, face, points, math.nan, line.place)
+    return table.finish()
+
+
+def _cells(line: _Line, row: dict[str, str], columns: Sequence[str]) -> list[float] | None:
+    """The numbers in some cells of a row, or None if all of them are empty."""
+    texts = [row[column] for column in columns]
+    return line.numbers(texts, f"numbers, or nothing, for {', '.join(columns)}") if any(texts) else None
+
+
+# ---- text
+
+
+def _new_photo(table: Table, line: _Line, name: str) -> str:
+    name = _slashed(name)
+    if name in table:
+        raise line.error("each photo once", name)
+    table.add_photo(name)
+    return name
+
+
+def _slashed(name: str) -> str:
+    """A path as Windows wrote it, or anybody, with forward slashes."""
+    return name.replace("\\", "/")
+
+
+def _read_text(path: PathLike) -> str:
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            text = file.read()
+    except FileNotFoundError:
+        raise DataError(printable(f"{path} does not exist")) from None
+    except (OSError, ValueError) as error:
+        raise DataError(printable(f"{path} cannot be read: {error}")) from error
+    if "\0" in text:
+        raise DataError(printable(f"{path}: expected text in UTF-8, got bytes of something else"))
+    if not text.strip():
+        raise DataError(printable(f"{path}: expected a list, got an empty file"))
+    return text
+
+
+def _lines(path: PathLike) -> list[_Line]:
+    """The lines of a file that are not blank, at least one."""
+    texts = _read_text(path).split("\n")  # splitlines would also split at characters that names may hold
+    return [_Line(path, number, text.strip()) for number, text in enumerate(texts, 1) if text.strip()]
+
+
+def _csv_rows(path: PathLike, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[_Line, dict[str, str]]]:
+    """The rows of a csv with a header: all columns that are `needed`, and all or none of the `optional` ones, in any order."""
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""))
+    header: list[str] = []
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            line = _Line(path, reader.line_num, ",".join(cells))
+            if not any(cells):
+                continue
+            if not header:
+                header = cells
+                if sorted(header) not in (sorted(needed), sorted([*needed, *optional])):
+                    raise line.error(f"the columns {','.join(needed)} [{','.join(optional)}]", line.text)
+            elif len(cells) != len(header):
+                raise line.error(f"{len(header)} cells", line.text)
+            else:
+                yield line, dict(zip(header, cells))
+    except csv.Error as error:
+        raise DataError(printable(f"{path}:{reader.line_num}: expected csv: {error}")) from error
