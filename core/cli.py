@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from typing import Any, Callable, Sequence
 
-from mtcnn_gluon import __version__, cli_detect
+from mtcnn_gluon import __version__, cli_detect, cli_evaluate
 from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
@@ -40,6 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     detect = verbs.add_parser("detect", help="find faces in photos and videos", description=cli_detect.detect.__doc__)
     cli_detect.add_options(detect)
+    evaluate = verbs.add_parser("evaluate", help="measure detectors on annotated photos", description=cli_evaluate.__doc__)
+    cli_evaluate.add_options(evaluate)
     info_parser = verbs.add_parser("info", help="say what is installed and usable", description=info.__doc__)
     info_parser.add_argument("--json", action="store_true", help="print JSON")
     info_parser.set_defaults(run=info)
