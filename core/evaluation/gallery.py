@@ -25,7 +25,7 @@ class Example:
 
     Attributes:
         photo: name of the photo.
-        box: (4,) x1, y1, x2, y2 in pixels, what it is about; drawn in red.
+        box: (4,) x1, y1, x2, y2 in pixels, what it is about; drawn in red, unless there are points.
         context: (K, 4) boxes to draw beside it, in green.
         caption: a few words.
         points: (L, 2) to draw in red, and `truth` (L, 2) in green.
@@ -76,7 +76,8 @@ def draw_example(image: np.ndarray, example: Example) -> np.ndarray:
         x, y = np.clip((np.asarray(point, np.float64) - corner) * (TILE / side), -1e4, 1e4)
         return int(x), int(y)
 
-    for box, colour in [*((each, CONTEXT) for each in example.context), (example.box, SUBJECT)]:
+    subject = [] if example.points is not None else [(example.box, SUBJECT)]  # would hide the points
+    for box, colour in [*((each, CONTEXT) for each in example.context), *subject]:
         cv2.rectangle(picture, place(box[:2]), place(box[2:]), colour, 1, cv2.LINE_AA)
     for points, colour in ((example.truth, CONTEXT), (example.points, SUBJECT)):
         for point in points if points is not None else ():
