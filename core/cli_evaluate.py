@@ -145,7 +145,7 @@ def evaluate_wider(options: argparse.Namespace) -> int:
     results = _found(options, truth.names)
     coverage, outcomes = wider.evaluate(truth, results, options.missing, options.resamples)
     if options.write_text:
-        _write_text(options.write_text, results, "wider", truth.names)
+        write_results(options.write_text, results[0], "wider", truth.names)
     return _finish(summaries.of_wider(truth, coverage, outcomes, results, problems), options)
 
 
@@ -162,7 +162,7 @@ def evaluate_fddb(options: argparse.Namespace) -> int:
 
     coverage, outcomes = fddb.evaluate(folds, results, options.regions, sizes, options.missing, options.resamples)
     if options.write_text:
-        _write_text(options.write_text, results, "fddb", folds.names)
+        write_results(options.write_text, results[0], "fddb", folds.names)
     return _finish(summaries.of_fddb(folds, coverage, outcomes, results, options.regions), options)
 
 
@@ -229,6 +229,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError("--resume needs --detections DIR, which says what is done")
     if getattr(options, "resamples", 0) < 0:
         raise ConfigError(f"--resamples must be 0 or more, not {options.resamples}")
+    if getattr(options, "write_text", None) and len(options.results) + len(options.model) > 1:
+        raise ConfigError("--write-text is for one detector")
     names = Counter(name for name, _ in _named([*options.results, *options.model]))
     twice = [name for name, count in names.items() if count > 1]
     if twice:
@@ -315,12 +317,6 @@ def _time(options: argparse.Namespace, model: str, names: Sequence[str]) -> np.n
     chosen = spread(names, options.timed)
     images = (read_image(photo_path(options.images, name)) for name in chosen)
     return np.concatenate([stages.time_stages(detector, [image]) for image in images])
-
-
-def _write_text(path: str, results: Sequence[Results], format: Any, names: Sequence[str]) -> None:
-    if len(results) > 1:
-        raise ConfigError("--write-text is for one detector")
-    write_results(path, results[0], format, names)
 
 
 # ---- output

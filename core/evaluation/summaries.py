@@ -195,7 +195,8 @@ def _wider_notes(truth: Truth, used: Sequence[TruthPhoto], results: Sequence[Res
     empty = {photo.name for photo in used if not len(photo.boxes)}
     if empty:
         found = sum(len(each.photos[name]) for each in results for name in empty if name in each.photos)
-        yield f"{len(empty):,} photos without any annotated face do not count, nor do {found:,} detections there, as published."
+        whole = f"Photos without any annotated face ({len(empty):,}), with what was found there ({found:,})"
+        yield f"{whole}, do not count, as published."
     yield from how(results)
 
 

@@ -172,6 +172,8 @@ def test_rates_at_false_positives(folds: fddb.Folds) -> None:
     found = {"img_1": [*first, *wrong, (*SMALL, 0.5)], "img_2": []}
     _, (outcome,) = fddb.evaluate(folds, [results_of(found)])
     assert outcome.rates["discrete"] == pytest.approx([1 / 3, 2 / 3, 2 / 3, 2 / 3, 2 / 3])
+    _, (outcome,) = fddb.evaluate(folds, [results_of({"img_1": [*first, *wrong[:50], (*SMALL, 0.5)], "img_2": []})])
+    assert outcome.rates["discrete"] == pytest.approx([2 / 3] * 5)  # exactly 50
     _, (outcome,) = fddb.evaluate(folds, [results_of({"img_1": [(*GOOD, 0.9), *wrong], "img_2": []})])
     assert outcome.rates["discrete"] == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 1 / 3])
 

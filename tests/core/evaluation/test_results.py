@@ -259,6 +259,36 @@ def test_sizes_that_are_none(tmp_path: Path, size: tuple[Any, Any]) -> None:
     assert read_results(path, NAMES).photos["0--Parade/a.jpg"].size is None
 
 
+words = st.sampled_from(
+    ["0--Parade/a", "1", "2", "1 2 3 4 0.5", "1 2 3 4 5 6", "x", "", "-1", "nan nan nan nan nan", "{}", "\ud800"]
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.sampled_from(["0--Parade/a.jpg", "x"]),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(["image", "faces", "box", "score"]), inner),
+    max_leaves=12,
+)
+face_like = st.fixed_dictionaries({"box": st.lists(values, max_size=5), "score": values}, optional={"landmarks": values})
+row_like = st.fixed_dictionaries({"image": st.just("0--Parade/a.jpg"), "faces": st.lists(face_like | values, max_size=3)})
+
+
+@given(st.lists(words, max_size=12) | st.lists((row_like | values).map(json.dumps), max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
+    """Whatever is read is finite and not negative; whatever cannot be read is a `DataError`."""
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "wider/0--Parade").mkdir(parents=True)
+    text = "\n".join(lines).encode("utf-8", "surrogatepass")
+    for path, format in (("wider/0--Parade/a.txt", "wider"), ("a.txt", "fddb"), ("a.jsonl", "jsonl")):
+        (folder / path).write_bytes(text)
+        try:
+            results = read_results(folder / ("wider" if format == "wider" else path), NAMES, format)  # type: ignore[arg-type]
+        except DataError:
+            continue
+        for found in results.photos.values():
+            assert np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()
+            assert (found.boxes[:, 2:] >= found.boxes[:, :2]).all()
+
+
 # ---- telling formats, and files that are none
 
 

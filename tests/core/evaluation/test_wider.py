@@ -17,6 +17,7 @@ from mtcnn_gluon.evaluation.bootstrap import resample
 from mtcnn_gluon.evaluation.results import MISSING, Detections, Results
 from mtcnn_gluon.evaluation.wider_truth import Truth, TruthPhoto, from_annotations, read_mat
 from mtcnn_gluon.prepare_data.readers import read_annotations
+from wider_mat import cell, write_mat
 
 FACE = (10, 20, 19, 29)  # x, y, width, height: 20 x 30 pixels, both corners included
 OTHER = (100, 20, 19, 29)
@@ -116,6 +117,12 @@ def test_scores_are_scaled_over_the_whole_set() -> None:
     assert outcome.ap == pytest.approx(0.5 + 0.5 * 2 / 3)
     assert [outcome.recall[t] for t in (0, 498, 499, 999)] == [0.5, 0.5, 1, 1]  # thresholds 0.999, 0.501, 0.5, 0
     assert outcome.precision[[0, 399, 499, 999]] == pytest.approx([1, 1 / 2, 2 / 3, 2 / 4])
+
+
+def test_scores_that_are_all_negative() -> None:
+    """The search for the highest starts just above 0, so that -1 of -2 .. -1 becomes one half."""
+    outcome = wider.evaluate(truth_of([([FACE], [1])]), [results_of([[(*FACE, -1.0), (*NOWHERE, -2.0)]])])[1][0].sets["set0"]
+    assert [outcome.recall[t] for t in (0, 498, 499)] == [0, 0, 1]  # thresholds 0.999, 0.501, 0.5
 
 
 def test_thresholds() -> None:
@@ -263,29 +270,6 @@ def test_a_resample_is_the_measure_of_its_photos() -> None:
 # ---- ground truth
 
 
-def cell(values: Sequence[Any]) -> np.ndarray:
-    """A MATLAB cell column."""
-    column = np.empty((len(values), 1), object)
-    for row, value in zip(column, values):
-        row[0] = value
-    return column
-
-
-def write_mat(folder: Path, events: dict[str, dict[str, tuple[Any, dict[str, Any]]]], **changed: Any) -> None:
-    """The four files, for events of photos with their boxes and the indices of each set."""
-    savemat = pytest.importorskip("scipy.io").savemat
-    photos = list(events.values())
-    base = {
-        "event_list": cell(list(events)),
-        "file_list": cell([cell(list(event)) for event in photos]),
-        "face_bbx_list": cell([cell([boxes for boxes, _ in event.values()]) for event in photos]),
-    }
-    savemat(folder / "wider_face_val.mat", {**base, **changed})
-    for name in ("easy", "medium", "hard"):
-        lists = cell([cell([sets[name] for _, sets in event.values()]) for event in photos])
-        savemat(folder / f"wider_{name}_val.mat", {"gt_list": lists, **base})
-
-
 NONE = np.zeros((0, 0))
 EVENTS = {
     "0--Parade": {
@@ -299,6 +283,7 @@ EVENTS = {
 
 
 def test_published_structure(tmp_path: Path) -> None:
+    pytest.importorskip("scipy.io")
     write_mat(tmp_path, EVENTS)
     truth = read_mat(tmp_path)
     assert truth.names == ("0--Parade/0_Parade_a_1", "0--Parade/0_Parade_b_2", "9--Press/9_Press_c_3")
