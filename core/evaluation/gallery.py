@@ -1,0 +1,91 @@
+"""Pictures of what a detector got wrong: faces that it missed, and what it took for faces."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mtcnn_gluon.errors import ImageError
+from mtcnn_gluon.evaluation.run import photo_path
+from mtcnn_gluon.images import read_image
+from mtcnn_gluon.operators import crop_resize
+
+EXAMPLES = 24  # of a gallery
+COLUMNS = 6
+TILE = 180  # pixels, side of a picture
+CAPTION = 22  # pixels, height of the line below it
+AROUND = 2.5  # how much of the photo is shown, in sides of the box
+SUBJECT, CONTEXT = (255, 60, 60), (0, 200, 80)  # what it is about, and what is around it
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One thing to show.
+
+    Attributes:
+        photo: name of the photo.
+        box: (4,) x1, y1, x2, y2 in pixels, what it is about; drawn in red, unless there are points.
+        context: (K, 4) boxes to draw beside it, in green.
+        caption: a few words.
+        points: (L, 2) to draw in red, and `truth` (L, 2) in green.
+    """
+
+    photo: str
+    box: np.ndarray
+    context: np.ndarray
+    caption: str
+    points: np.ndarray | None = None
+    truth: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Examples under one title; `name` is that of the file, without ending."""
+
+    name: str
+    title: str
+    examples: tuple[Example, ...]
+
+
+def contact_sheet(gallery: Gallery, photos: str | Path) -> np.ndarray | None:
+    """All examples in one picture (H, W, 3) uint8, numbered; None if none of the photos below `photos` can be read."""
+    tiles = []
+    for index, example in enumerate(gallery.examples, 1):
+        try:
+            image = read_image(photo_path(photos, example.photo))
+        except ImageError:
+            continue
+        tiles.append(_with_caption(draw_example(image, example), f"{index}. {example.caption}"))
+    if not tiles:
+        return None
+    blank = np.full_like(tiles[0], 255)
+    tiles += [blank] * (-len(tiles) % COLUMNS)
+    return np.vstack([np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)])
+
+
+def draw_example(image: np.ndarray, example: Example) -> np.ndarray:
+    """The part of a photo (H, W, 3) uint8 around the example's box, (TILE, TILE, 3) uint8, with boxes and points."""
+    x1, y1, x2, y2 = (float(v) for v in example.box)
+    side = AROUND * max(x2 - x1, y2 - y1, 4)
+    corner = np.array([x1 + x2 - side, y1 + y2 - side]) / 2
+    crop = crop_resize(image, np.array([[*corner, *(corner + side)]]), TILE)[0]  # (3, TILE, TILE)
+    picture = np.ascontiguousarray(np.rint(crop).astype(np.uint8).transpose(1, 2, 0))
+
+    def place(point: np.ndarray) -> tuple[int, int]:
+        x, y = np.clip((np.asarray(point, np.float64) - corner) * (TILE / side), -1e4, 1e4)
+        return int(x), int(y)
+
+    subject = [] if example.points is not None else [(example.box, SUBJECT)]  # would hide the points
+    for box, colour in [*((each, CONTEXT) for each in example.context), *subject]:
+        cv2.rectangle(picture, place(box[:2]), place(box[2:]), colour, 1, cv2.LINE_AA)
+    for points, colour in ((example.truth, CONTEXT), (example.points, SUBJECT)):
+        for point in points if points is not None else ():
+            cv2.circle(picture, place(point), 2, colour, cv2.FILLED, cv2.LINE_AA)
+    return picture
+
+
+def _with_caption(picture: np.ndarray, text: str) -> np.ndarray:
+    strip = np.full((CAPTION, TILE, 3), 255, np.uint8)
+    cv2.putText(strip, text, (4, CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.pad(np.vstack([picture, strip]), ((2, 2), (2, 2), (0, 0)), constant_values=255)

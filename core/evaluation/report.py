@@ -1,0 +1,215 @@
+"""One report of an evaluation: a page of Markdown, JSON, curves as PNG, and pictures of what went wrong."""
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.evaluation.coverage import Coverage
+from mtcnn_gluon.evaluation.extras import need
+from mtcnn_gluon.evaluation.gallery import Gallery, contact_sheet
+from mtcnn_gluon.evaluation.results import UNKNOWN
+from mtcnn_gluon.files import printable, whole_file, write_picture
+from mtcnn_gluon.prepare_data.annotations import Problems
+
+EXAMPLES_OF_PROBLEMS = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: title, column heads, and rows of as many cells."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One curve: its label, x (N,) and y (N,)."""
+
+    label: str
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """Curves in one picture.
+
+    Attributes:
+        name: of the file, without ending.
+        title, x_label, y_label: what is written on it.
+        lines: the curves.
+        x_range, y_range: what the axes show; None: all of the curves.
+        logarithmic: whether the x axis is.
+    """
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = (0, 1.01)
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything there is to say about an evaluation.
+
+    Attributes:
+        headline: one sentence: what was measured, on how many of how many photos.
+        is_complete: whether it stands on the whole set.
+        tables, plots, galleries: what is shown.
+        notes: sentences that say how figures came about.
+        problems: of each source, what was wrong with it.
+        summary: figures for JSON.
+        curves: more of them, that only the report's JSON holds.
+    """
+
+    headline: str
+    is_complete: bool
+    tables: tuple[Table, ...]
+    plots: tuple[Plot, ...]
+    galleries: tuple[Gallery, ...]
+    notes: tuple[str, ...]
+    problems: dict[str, Problems]
+    summary: dict[str, Any]
+    curves: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether anything was left out that should not have been: more than results for photos of no interest."""
+        return any(set(problems.counts) - {UNKNOWN} for problems in self.problems.values())
+
+    def to_json(self, curves: bool = False) -> dict[str, Any]:
+        """All figures, with the headline, the notes and the problems."""
+        problems = {name: {"counts": each.counts, "lines": dict(each.found)} for name, each in self.problems.items() if each}
+        whole = {"headline": self.headline, "complete": self.is_complete, **self.summary}
+        return {**whole, "notes": list(self.notes), "problems": problems, **({"curves": self.curves} if curves else {})}
+
+    def to_text(self) -> str:
+        """Headline, tables and notes as Markdown."""
+        parts = [f"**{self.headline}**", *map(_table, self.tables), "\n".join(f"- {note}" for note in self.notes)]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def headline(title: str, what: str, coverage: Coverage, faces: int, problems: Sequence[Problems]) -> str:
+    """Such as `WIDER FACE validation: average precision on all 3,226 photos, 39,708 annotated faces`.
+
+    An evaluation on part of a set begins with PARTIAL; problems are counted.
+    """
+    count = sum(map(len, problems))
+    more = f"; {count:,} problem{'' if count == 1 else 's'} with the inputs, see below" if count else ""
+    stand = f"{coverage.sentence()}, {faces:,} annotated face{'' if faces == 1 else 's'}"
+    return f"{'' if coverage.is_complete else 'PARTIAL: '}{title}: {what} on {stand}{more}"
+
+
+def number(value: float | None, interval: tuple[float, float] | None = None, digits: int = 3, sign: bool = False) -> str:
+    """Such as `0.848 [0.840, 0.856]`; a dash for None or NaN."""
+    if value is None or np.isnan(value):
+        return "-"
+    plus = "+" if sign else ""
+    text = f"{value:{plus}.{digits}f}"
+    if interval is None:
+        return text
+    return f"{text} [{interval[0]:{plus}.{digits}f}, {interval[1]:{plus}.{digits}f}]"
+
+
+def percent(value: float | None, interval: tuple[float, float] | None = None) -> str:
+    """Such as `4.2 % [4.0, 4.4]`."""
+    if value is None or np.isnan(value):
+        return "-"
+    return f"{100 * value:.1f} %" + ("" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]")
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """JSON that any reader takes: NaN becomes null."""
+    return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_report(report: Report, folder: str | Path, photos: str | Path | None) -> None:
+    """Write `report.md`, `report.json`, the curves and, if the folder of the photos is known, the pictures.
+
+    Raises:
+        ConfigError: if Matplotlib is not installed.
+        DataError: if a file cannot be written.
+    """
+    root = Path(folder)
+    for plot in report.plots:
+        with whole_file(root / f"{plot.name}.png", "wb") as file:
+            file.write(draw_plot(plot))
+    pictures = []
+    for gallery in report.galleries:
+        sheet = contact_sheet(gallery, photos) if gallery.examples and photos is not None else None
+        if sheet is not None:
+            write_picture(root / f"{gallery.name}.png", sheet)
+            pictures.append(gallery.name)
+    with whole_file(root / "report.json") as file:
+        file.write(json_text(report.to_json(curves=True)))
+    with whole_file(root / "report.md") as file:
+        file.write(_page(report, pictures))
+
+
+def _page(report: Report, pictures: Sequence[str]) -> str:
+    parts = ["# Evaluation", report.to_text().rstrip()]
+    parts += [f"![{plot.title}]({plot.name}.png)" for plot in report.plots]
+    for gallery in report.galleries:
+        parts.append(f"## {gallery.title}")
+        if gallery.name in pictures:
+            parts.append(f"![{gallery.title}]({gallery.name}.png)")
+        lines = [f"{index}. {printable(each.photo)}: {each.caption}" for index, each in enumerate(gallery.examples, 1)]
+        parts.append("\n".join(lines) or "None.")
+    for name, problems in report.problems.items():
+        if problems:
+            parts += [f"## Problems with {name}", "```\n" + problems.summary(EXAMPLES_OF_PROBLEMS) + "\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    rows = [table.head, ("---",) * len(table.head), *table.rows]
+    cells = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([f"{table.title}:", "", *cells])
+
+
+def draw_plot(plot: Plot) -> bytes:
+    """A plot as PNG.
+
+    Raises:
+        ConfigError: if Matplotlib is not installed.
+    """
+    figure = need("matplotlib.figure", "drawing curves").Figure(figsize=(7, 5), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    for line in plot.lines:
+        axes.plot(line.x, line.y, label=printable(line.label).replace("$", r"\$"), linewidth=1.5)
+    if plot.logarithmic:
+        axes.set_xscale("log")
+    if plot.x_range:
+        axes.set_xlim(*plot.x_range)
+    if plot.y_range:
+        axes.set_ylim(*plot.y_range)
+    axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
+    axes.grid(alpha=0.3)
+    if plot.lines:
+        axes.legend(fontsize="small")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types: arrays as lists, NaN as None, numbers with six decimals where they are many."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(np.round(value.astype(np.float64), 6).tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, (bool, int, str)) or value is None:
+        return printable(value) if isinstance(value, str) else value
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,121 @@
+"""Running a model over photos: in several processes, resumed, and with photos that cannot be read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mtcnn_gluon import Detector, read_image
+from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
+from mtcnn_gluon.evaluation import run
+from mtcnn_gluon.evaluation.results import read_results
+from mtcnn_gluon.evaluation.run import Job, find_faces, photo_path, photo_size, run_model
+
+limit = 10**9
+seen: list[str] = []
+
+
+def count_photos(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
+    """Finds nothing; stops like Ctrl-C after some photos."""
+    if len(seen) >= limit:
+        raise KeyboardInterrupt
+    seen.append(job.name)
+    return {"faces": []}
+
+
+def die(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
+    """Ends the process, as the system does for want of memory."""
+    import os
+
+    os._exit(9)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[Job]:
+    seen.clear()
+    image = read_image(portrait())
+    for index in range(16):
+        Image.fromarray(image[: 200 + 4 * index, 100 : 340 - 3 * index]).save(tmp_path / f"{index}.png")
+    (tmp_path / "5.png").write_bytes(b"not an image")
+    return [Job(f"{index}.png", str(tmp_path / f"{index}.png")) for index in range(16)]
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_processes_find_what_one_finds(jobs: list[Job], tmp_path: Path) -> None:
+    options = {"engine": "mxnet", "min_face": 40}
+    about = run_model(jobs, find_faces, options, tmp_path / "one.jsonl", workers=1)
+    assert run_model(jobs, find_faces, options, tmp_path / "two.jsonl", workers=2) == about
+    one, two = rows_of(tmp_path / "one.jsonl"), rows_of(tmp_path / "two.jsonl")
+    assert [row["image"] for row in one] == [row["image"] for row in two] == [job.name for job in jobs]
+    for a, b in zip(one, two):
+        assert len(a["faces"]) == len(b["faces"]) == (0 if "error" in a else 1) and (a["image"] == "5.png") == ("error" in a)
+        for x, y in zip(a["faces"], b["faces"]):
+            np.testing.assert_allclose(x["box"], y["box"], atol=1e-3)
+    assert about["thresholds"] == [0.6, 0.7, 0.7] and about["min_face"] == 40 and about["work"] == "find_faces"
+    results = read_results(tmp_path / "one.jsonl", [job.name for job in jobs])
+    assert results.unusable == {"5.png"} and results.photos["0.png"].size == (240, 200)
+    alone = Detector(engine="mxnet", min_face=40).detect(tmp_path / "0.png")
+    np.testing.assert_allclose(results.photos["0.png"].boxes, alone.boxes, rtol=1e-6)
+    np.testing.assert_array_equal(results.photos["0.png"].scores.astype(np.float32), alone.scores)
+
+
+def test_resuming(jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, options = tmp_path / "found.jsonl", {"engine": "mxnet"}
+    monkeypatch.setitem(globals(), "limit", 7)
+    with pytest.raises(KeyboardInterrupt):
+        run_model(jobs, count_photos, options, path, workers=1)
+    assert not path.exists() and (tmp_path / "found.jsonl.part").exists()
+    monkeypatch.setitem(globals(), "limit", 10**9)
+    run_model(jobs, count_photos, options, path, resume=True, workers=1)
+    assert seen == [job.name for job in jobs if job.name != "5.png"]  # each once
+    assert sorted(row["image"] for row in rows_of(path)) == sorted(job.name for job in jobs)
+    seen.clear()
+    run_model(jobs, count_photos, options, path, resume=True, workers=1)
+    assert seen == [] and len(rows_of(path)) == 16  # the damaged photo was tried again
+    run_model(jobs, count_photos, options, path, workers=1)
+    assert len(seen) == 15
+
+
+def test_resuming_with_other_options_is_refused(jobs: list[Job], tmp_path: Path) -> None:
+    path = tmp_path / "found.jsonl"
+    run_model(jobs[:2], count_photos, {"engine": "mxnet"}, path)
+    with pytest.raises(ConfigError, match=r"found.jsonl cannot be resumed: it was made with min_face 20.0, not 30.0"):
+        run_model(jobs, count_photos, {"engine": "mxnet", "min_face": 30}, path, resume=True)
+    with pytest.raises(ConfigError, match="made with work count_photos, not find_faces"):
+        run_model(jobs, find_faces, {"engine": "mxnet"}, path, resume=True)
+    (tmp_path / "found.jsonl.about.json").unlink()
+    with pytest.raises(DataError, match="which says how .* was made, cannot be read: not resumed"):
+        run_model(jobs, count_photos, {"engine": "mxnet"}, path, resume=True)
+
+
+def test_a_process_that_dies(jobs: list[Job], tmp_path: Path) -> None:
+    with pytest.raises(MtcnnError, match="a process died while it looked at photos"):
+        run_model(jobs, die, {"engine": "mxnet"}, tmp_path / "found.jsonl", workers=2)
+
+
+def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_processors", lambda: 6)
+    assert run._workers(None, 1000, "cpu") == 6 and run._workers(None, 1000, "gpu:1") == 1
+    assert run._workers(None, 20, "cpu") == 2 and run._workers(4, 1000, "gpu") == 4 and run._workers(4, 0, "cpu") == 1
+    with pytest.raises(ConfigError, match="workers must be 1 or more, not 0"):
+        run._workers(0, 10, "cpu")
+
+
+def test_photo_paths_and_sizes(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "a/x.JPG", "JPEG")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "a/turned.jpg", exif=exif)
+    assert photo_path(tmp_path, "a/x") == tmp_path / "a/x.JPG" == photo_path(tmp_path, "a/x.webp")
+    assert photo_path(tmp_path, "a/none.jpg") == tmp_path / "a/none.jpg"
+    assert photo_size(tmp_path / "a/x.JPG") == (30, 20) and photo_size(tmp_path / "a/turned.jpg") == (20, 30)
+    assert read_image(tmp_path / "a/turned.jpg").shape == (30, 20, 3)
+    assert photo_size(tmp_path / "none") is None
