@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, Callable
 
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.files import write_picture
 from mtcnn_gluon.prepare_data import merge
 from mtcnn_gluon.prepare_data.generate import UNREADABLE, Source, generate, read_report
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.prepare_data.sampling import Options
 from mtcnn_gluon.prepare_data.sources import NEXT_NET, FaceSource, LandmarkSource, MinedSource
-from mtcnn_gluon.record_info import KIND_NAMES
+from mtcnn_gluon.record_info import KIND_NAMES, REPORT, check_seed
 from mtcnn_gluon.records import check
 
 EXAMPLES = 3  # problems of each kind that are printed
@@ -174,6 +174,7 @@ def show(options: argparse.Namespace) -> int:
 
     if options.count < 1:
         raise ConfigError(f"count must be 1 or more, not {options.count}")
+    check_seed(options.seed)
     readers, page = merge.kinds_of(options.folder), Path(options.out)
     pictures = {page: summary(readers, read_report(options.folder))}
     for kind, picture in sheets(readers, options.count, options.seed).items():
@@ -186,10 +187,17 @@ def show(options: argparse.Namespace) -> int:
 
 def check_records(options: argparse.Namespace) -> int:
     """Read every record of a folder, and compare it with its counts, ranges and digests."""
+    total = dict.fromkeys(KIND_NAMES, 0)
     for name in merge.kinds_of(options.folder):
         report = check(Path(options.folder) / name)
+        total = {kind: count + report.info.counts[kind] for kind, count in total.items()}
         counts = ", ".join(f"{report.info.counts[kind]} {kind}" for kind in KIND_NAMES if report.info.counts[kind])
         print(
             f"{name}: {counts}; {report.with_box} with a box, {report.with_landmarks} with landmarks, of {report.photos} photos"
         )
+    whole = read_report(options.folder)
+    if whole is None:
+        raise DataError(f"{options.folder} has no {REPORT}: what makes it was not finished")
+    if whole.get("counts") != total:
+        raise DataError(f"{options.folder}: expected {whole.get('counts')}, as {REPORT} says, got {total}")
     return 0

@@ -3,7 +3,7 @@
 import glob
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Iterable, Iterator
@@ -14,6 +14,7 @@ import numpy as np
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.images import is_image_path
 
+DRAFT = ".mtcnn-gluon-"  # how the names of temporary files begin
 PICTURE_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -82,7 +83,7 @@ def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = Fals
             draft = str(draft_of(target))
             handle = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         else:
-            handle, draft = tempfile.mkstemp(prefix=".mtcnn-gluon-", dir=target.parent)
+            handle, draft = tempfile.mkstemp(prefix=DRAFT, dir=target.parent)
         try:
             with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
                 yield file
@@ -90,6 +91,22 @@ def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = Fals
         finally:
             if os.path.exists(draft) and not keep_draft:
                 os.unlink(draft)
+
+
+def remove_drafts(folder: str | os.PathLike) -> None:
+    """Remove the temporary files that `whole_file` left in a folder when its process was killed."""
+    for draft in Path(folder).glob(f"{DRAFT}*"):
+        remove(draft)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there.
+
+    Raises:
+        DataError: if it cannot be removed.
+    """
+    with _naming_target(path), suppress(FileNotFoundError, NotADirectoryError):
+        path.unlink()
 
 
 def take_name(draft: str, target: Path) -> None:

@@ -13,6 +13,7 @@ from mtcnn_gluon.samples import Kind
 Encoding = Literal["raw", "png", "jpeg", "webp"]
 
 SCHEMA = 1
+REPORT = "report.json"  # in a folder of records, written last: without it they are not finished
 LOSSY = ("jpeg", "webp")
 KIND_NAMES = tuple(kind.name.lower() for kind in Kind)
 
@@ -122,6 +123,16 @@ def check_options(net: object, encoding: object, quality: object) -> None:
             raise ConfigError(f"quality of {encoding} must be a whole number from 1 to 100, not {shown(quality)}")
     elif quality is not None:
         raise ConfigError(f"quality must not be given for {encoding}, which loses nothing; got {shown(quality)}")
+
+
+def check_seed(seed: object) -> None:
+    """Check that random numbers can begin with `seed`.
+
+    Raises:
+        ConfigError: if it is not a whole number, 0 or more.
+    """
+    if not _is_count(seed):
+        raise ConfigError(f"seed must be a whole number, 0 or more, not {shown(seed)}")
 
 
 def _stamp(name: str, value: Any) -> Stamp:

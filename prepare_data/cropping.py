@@ -97,9 +97,13 @@ def _cut_turned(image: np.ndarray, squares: np.ndarray, angles: np.ndarray, size
 
 def _cut_one_turned(image: np.ndarray, square: np.ndarray, angle: float, size: int) -> np.ndarray:
     """Turns the surroundings of a square (4,) at the photo's own resolution, then cuts."""
-    corner, side = square[:2], square[2] - square[0]
+    side, centre = square[2] - square[0], (square[:2] + square[2:]) / 2
+    reach = side / np.sqrt(2) + 1
+    low = np.floor(np.maximum(centre - reach, 0)).astype(int)
+    high = np.ceil(np.maximum(centre + reach, 0)).astype(int)
+    around = image[low[1] : high[1], low[0] : high[0]]  # not the whole photo: OpenCV turns none of 32768 pixels or more
     pixels = int(np.ceil(side))
-    matrix = np.asarray(cv2.getRotationMatrix2D(tuple(corner + side / 2 - 0.5), angle, 1))  # OpenCV's pixels have whole centres
-    matrix[:, 2] = matrix[:, 2] - corner
-    upright = cv2.warpAffine(image, matrix, (pixels, pixels), flags=cv2.INTER_LINEAR)
+    matrix = np.asarray(cv2.getRotationMatrix2D(tuple(centre - low - 0.5), angle, 1))  # OpenCV's pixels have whole centres
+    matrix[:, 2] = matrix[:, 2] - (square[:2] - low)
+    upright = cv2.warpAffine(around, matrix, (pixels, pixels), flags=cv2.INTER_LINEAR)
     return cut(upright, np.array([[0, 0, side, side]]), size)[0]

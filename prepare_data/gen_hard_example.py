@@ -6,6 +6,7 @@ python prepare_data/gen_hard_example.py --test_mode RNet --model BUNDLE --images
 The same as `mtcnn-gluon prepare mine --stage pnet` and `--stage rnet`; --help shows all options.
 """
 
+import argparse
 import sys
 
 from mtcnn_gluon.cli import main
@@ -13,5 +14,8 @@ from mtcnn_gluon.cli import main
 STAGES = {"PNet": "pnet", "RNet": "rnet"}
 
 if __name__ == "__main__":
-    arguments = ["--stage" if argument == "--test_mode" else STAGES.get(argument, argument) for argument in sys.argv[1:]]
-    sys.exit(main(["prepare", "mine", *arguments]))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--test_mode", choices=STAGES)
+    mode, rest = parser.parse_known_args()
+    stage = ["--stage", STAGES[mode.test_mode]] if mode.test_mode else []
+    sys.exit(main(["prepare", "mine", *stage, *rest]))

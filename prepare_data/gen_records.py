@@ -10,4 +10,5 @@ import sys
 from mtcnn_gluon.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["prepare", "records", "--net", *sys.argv[1:]]))
+    is_net = sys.argv[1:] and not sys.argv[1].startswith("-")
+    sys.exit(main(["prepare", "records", *(["--net"] if is_net else []), *sys.argv[1:]]))

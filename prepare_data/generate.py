@@ -6,33 +6,38 @@ was killed goes on where it was, and since every photo has its own random number
 """
 
 import hashlib
+import io
 import json
 import logging
 import os
 import shutil
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields
-from multiprocessing import get_context
+from dataclasses import asdict, fields, replace
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Protocol, Sequence
+from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
+from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError
-from mtcnn_gluon.files import whole_file
+from mtcnn_gluon.files import printable, remove_drafts, whole_file
 from mtcnn_gluon.images import read_image
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
-from mtcnn_gluon.record_info import KIND_NAMES
+from mtcnn_gluon.record_info import KIND_NAMES, REPORT
 from mtcnn_gluon.records import RecordWriter
 from mtcnn_gluon.samples import Kind, Samples
 
 SCHEMA = 1  # of what is kept between two runs
 SHARD = 32  # photos
-PARTS, REPORT = ".parts", "report.json"
+PARTS = ".parts"
 UNREADABLE = "photos that cannot be read"
+OUTSIDE_PHOTO = "faces mostly outside their photo, left out"
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +79,7 @@ def generate(source: Source, annotations: Annotations, out: str | os.PathLike, w
     folder = Path(out)
     identity = {"schema": SCHEMA, "digest": _digest(source, annotations), "made from": source.describe()}
     if (finished := _finished(folder, identity)) is not None:
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
         return finished
     parts = _open_parts(folder, identity)
     shards = [range(start, min(start + SHARD, len(annotations.photos))) for start in range(0, len(annotations.photos), SHARD)]
@@ -133,8 +139,16 @@ _source: Source  # of a worker process
 
 def _start(source: Source) -> None:
     global _source
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     source.prepare()
     _source = source
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot end its workers, which would wait for it for ever."""
+    if (parent := parent_process()) is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _make_in_worker(photos: Sequence[Photo], shard: range, parts: Path) -> int:
@@ -143,22 +157,39 @@ def _make_in_worker(photos: Sequence[Photo], shard: range, parts: Path) -> int:
 
 def _make(source: Source, photos: Sequence[Photo], shard: range, parts: Path) -> int:
     """Write one shard; returns its number of photos."""
-    samples, unreadable, figures = [], [], dict[str, float]()
+    samples, unreadable, outside, figures = [], list[str](), list[str](), dict[str, float]()
     for photo, number in zip(photos, shard):
         try:
             image = read_image(Path(source.images) / photo.path)
         except ImageError as error:
-            unreadable.append(str(error))
+            unreadable.append(printable(error))
             continue
+        photo, lines = _inside(photo, image)
+        outside += lines
         found, added = source.samples(image, photo, number)
         samples.append(found)
         for name, value in added.items():
             figures[name] = figures.get(name, 0) + value
-    about = json.dumps({"unreadable": unreadable, "figures": figures, "photos": len(samples)})
+    problems = {UNREADABLE: unreadable, OUTSIDE_PHOTO: outside}
+    about = json.dumps({"problems": problems, "figures": figures, "photos": len(samples)})
     arrays = _as_arrays(Samples.concatenate(samples)) if samples else {}
+    packed = io.BytesIO()  # numpy's own file handling complains at length about a full disk
+    np.savez(packed, about=np.array(about), **arrays)
     with whole_file(parts / _name(shard), "wb") as file:
-        np.savez(file, about=np.array(about), **arrays)
+        file.write(packed.getbuffer())
     return len(shard)
+
+
+def _inside(photo: Photo, image: np.ndarray) -> tuple[Photo, list[str]]:
+    """The photo with faces to be ignored of which less than half lies in it, and a line about each of them."""
+    height, width = image.shape[:2]
+    boxes = photo.boxes.astype(np.float64)
+    is_outside = ~photo.ignore & (box_ops.area(box_ops.clip(boxes, height, width)) < box_ops.area(boxes) / 2)
+    lines = [
+        printable(f"{photo.path}: face {face} from {x1:g}, {y1:g} to {x2:g}, {y2:g} in a photo of {width} x {height} pixels")
+        for face, (x1, y1, x2, y2) in zip(np.flatnonzero(is_outside), photo.boxes[is_outside])
+    ]
+    return replace(photo, ignore=photo.ignore | is_outside), lines
 
 
 def _as_arrays(samples: Samples) -> dict[str, np.ndarray]:
@@ -169,30 +200,43 @@ def _finish(
     source: Source, shards: Sequence[range], parts: Path, folder: Path, identity: Mapping[str, Any], annotations: Annotations
 ) -> dict[str, Any]:
     """Put the shards together."""
-    counts, figures, unreadable, photos = dict.fromkeys(KIND_NAMES, 0), dict[str, float](), [], 0
+    counts, figures, photos = dict.fromkeys(KIND_NAMES, 0), dict[str, float](), 0
+    problems = {kind: list(lines) for kind, lines in annotations.problems.found.items()}
+    remove_drafts(folder)
     with ExitStack() as stack:
         writers: dict[str, RecordWriter] = {}
         for shard in shards:
-            with np.load(parts / _name(shard)) as stored:
-                about = json.loads(str(stored["about"]))
-                arrays = {name: stored[name] for name in stored.files if name != "about"}
+            about, arrays = _load(parts / _name(shard))
             photos += about["photos"]
-            unreadable += about["unreadable"]
+            for name, lines in about["problems"].items():
+                problems[name] = problems.get(name, []) + lines
             for name, value in about["figures"].items():
                 figures[name] = figures.get(name, 0) + value
             for kind, samples in _by_kind(arrays).items():
                 if kind not in writers:
-                    digest = str(identity["digest"])
-                    writers[kind] = stack.enter_context(RecordWriter(folder / kind, source.net, source=digest))
+                    origin = dict(seed=identity["made from"].get("seed"), source=identity["digest"])
+                    writers[kind] = stack.enter_context(RecordWriter(folder / kind, source.net, **origin))
                 writers[kind].write(samples)
                 counts[kind] += len(samples)
         if not sum(counts.values()):
-            raise DataError(f"{folder}: no sample came of {photos} photos ({len(unreadable)} more could not be read)")
-    problems = {**annotations.problems.found, **({UNREADABLE: unreadable} if unreadable else {})}
+            shutil.rmtree(parts)  # so that photos that are found next time are read
+            raise DataError(
+                f"{folder}: no sample came of {photos} photos ({len(problems.get(UNREADABLE, []))} more could not be read)"
+            )
+    problems = {kind: lines for kind, lines in problems.items() if lines}
     report = {**identity, "photos": photos, "counts": counts, "figures": figures, "problems": problems}
     with whole_file(folder / REPORT) as file:
         json.dump(report, file, indent=1)
     return report
+
+
+def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What a shard says, and its arrays."""
+    try:
+        with np.load(path) as stored:
+            return json.loads(str(stored["about"])), {name: stored[name] for name in stored.files if name != "about"}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise DataError(f"{path} is damaged: remove it and run the same command again ({error})") from error
 
 
 def _by_kind(arrays: Mapping[str, np.ndarray]) -> dict[str, Samples]:
@@ -224,7 +268,7 @@ def _finished(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | Non
     if report is None:
         return None
     if report.get("digest") != identity["digest"]:
-        raise ConfigError(f"{folder} holds samples of other photos or options: remove it, or name another folder")
+        raise _not_ours(folder)
     return report
 
 
@@ -235,10 +279,10 @@ def read_report(folder: str | os.PathLike) -> dict[str, Any] | None:
         DataError: if it is damaged.
     """
     path = Path(folder) / REPORT
-    if not path.exists():
-        return None
     try:
         report = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not isinstance(report, dict):
@@ -250,10 +294,17 @@ def _open_parts(folder: Path, identity: Mapping[str, Any]) -> Path:
     """The folder of shards, which may hold some already."""
     parts = folder / PARTS
     about = parts / "about.json"
-    if about.exists() and json.loads(about.read_text("utf-8")).get("digest") == identity["digest"]:
+    content = json.dumps(dict(identity))
+    if about.exists() and about.read_text("utf-8", "replace") == content:
         logger.info("%s: going on with work that was not finished", folder)
         return parts
+    if any((folder / f"{kind}.json").exists() for kind in KIND_NAMES):
+        raise _not_ours(folder)
     shutil.rmtree(parts, ignore_errors=True)
     with whole_file(about) as file:
-        json.dump(dict(identity), file)
+        file.write(content)
     return parts
+
+
+def _not_ours(folder: Path) -> ConfigError:
+    return ConfigError(f"{folder} holds samples of other photos or options: remove it, or name another folder")

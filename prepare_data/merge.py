@@ -13,9 +13,9 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.files import whole_file
-from mtcnn_gluon.prepare_data.generate import REPORT, read_report
-from mtcnn_gluon.record_info import KIND_NAMES, Encoding
+from mtcnn_gluon.files import remove, remove_drafts, whole_file
+from mtcnn_gluon.prepare_data.generate import read_report
+from mtcnn_gluon.record_info import KIND_NAMES, REPORT, Encoding, check_seed, record_files
 from mtcnn_gluon.records import Reader, RecordWriter
 from mtcnn_gluon.samples import Samples
 
@@ -38,16 +38,21 @@ def make_records(
     Args:
         folders: made by `generate`.
         net: pnet, rnet or onet.
-        out: folder for the records.
+        out: folder for the records; those that an earlier call made there are replaced.
         ratio: for P-Net, shares by name of kind, 0 or more.
         seed: of the order, and of the choice.
         encoding, quality: how crops are stored, see `records`.
 
     Raises:
-        ConfigError: if an option is out of range.
-        DataError: if a folder holds no samples of this net, or a record is damaged.
+        ConfigError: if an option is out of range, or `out` holds samples.
+        DataError: if a folder holds no samples of this net, a record is damaged, or the ratio leaves nothing.
     """
+    out = Path(out)
+    options: dict[str, Any] = dict(net=net, encoding=encoding, quality=quality, seed=seed)
     _check_ratio(ratio)
+    check_seed(seed)
+    RecordWriter(out / net, **options)  # checks the others
+    _check_out(out, folders)
     readers = {kind: _open(folders, kind, net) for kind in KIND_NAMES}
     counts = {kind: sum(map(len, each)) for kind, each in readers.items()}
     if not sum(counts.values()):
@@ -56,8 +61,10 @@ def make_records(
     generator = np.random.default_rng(seed)
     wanted = mixture(counts, ratio) if net == "pnet" else counts
     chosen = {kind: generator.permutation(counts[kind])[: wanted[kind]] for kind in KIND_NAMES}
-    options = dict(net=net, encoding=encoding, quality=quality, seed=seed)
-    out = Path(out)
+    if not sum(wanted.values()):
+        raise DataError(f"the ratio {shown(dict(ratio))} leaves nothing of {counts}")
+    remove_drafts(out)
+    remove(out / REPORT)
     if net == "pnet":
         kinds = np.repeat(np.arange(len(KIND_NAMES)), [len(chosen[kind]) for kind in KIND_NAMES])
         rows = np.concatenate([chosen[kind] for kind in KIND_NAMES])
@@ -66,6 +73,7 @@ def make_records(
     for kind, rows in chosen.items():
         if net != "pnet" and len(rows):
             _write(out / kind, options, [readers[kind]], np.zeros(len(rows), np.int64), rows)
+    _remove_others(out, [net] if net == "pnet" else [kind for kind in KIND_NAMES if wanted[kind]])
     report = _report(folders, wanted, options)
     with whole_file(out / REPORT) as file:
         json.dump(report, file, indent=1)
@@ -89,17 +97,33 @@ def _check_ratio(ratio: Mapping[str, float]) -> None:
         raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")
 
 
+def _check_out(out: Path, folders: Sequence[str | os.PathLike]) -> None:
+    report = read_report(out)
+    is_ours = report is None or (report.get("made from") or {}).get("samples") == "records"
+    if out.resolve() in [Path(folder).resolve() for folder in folders] or not is_ours:
+        raise ConfigError(f"out must be another folder than {out}, which holds samples")
+
+
+def _remove_others(out: Path, names: Sequence[str]) -> None:
+    """Remove the records that an earlier call made, of kinds that there are no more."""
+    for name in {"pnet", *KIND_NAMES} - set(names):
+        for file in reversed(record_files(out / name)):
+            remove(file)
+
+
 def _open(folders: Sequence[str | os.PathLike], kind: str, net: str) -> list[Reader]:
     readers = []
     for folder in folders:
-        if read_report(folder) is None:
+        report = read_report(folder)
+        if report is None:
             raise DataError(
                 f"{folder} holds no samples: it has no {REPORT}; mtcnn-gluon prepare wider, landmarks or mine makes it"
             )
-        if (Path(folder) / f"{kind}.json").exists():
+        if report.get("counts", {}).get(kind):
             readers.append(Reader(Path(folder) / kind))
             if readers[-1].info.net != net:
                 raise DataError(f"{readers[-1].files.rec} holds samples for {readers[-1].info.net}, not for {net}")
+            readers[-1].check_digest()  # or damage would get a digest of its own
     return readers
 
 

@@ -57,7 +57,7 @@ class Options:
         for field in fields(self):
             value = getattr(self, field.name)
             is_number = isinstance(value, (bool, int, float)) and isinstance(value, bool) == (field.type is bool)
-            if not is_number or not 0 <= value < 1e6 or (field.type is int and value != int(value)):
+            if not is_number or not 0 <= value < 1e6 or (field.type is int and not isinstance(value, int)):
                 raise ConfigError(f"{field.name} must be {_NAMES[field.type]}, not {shown(value)}")
         overlaps = self.negative, self.part, self.positive
         if not 0 < self.negative <= self.part <= self.positive < 1:
@@ -114,7 +114,7 @@ def label(squares: np.ndarray, photo: Photo, options: Options) -> Crops:
     if len(photo.boxes) == 0:
         zeros = np.zeros(len(squares))
         return Crops(squares, zeros.astype(np.int64), np.full(len(squares), NO_FACE), zeros)
-    overlaps = box_ops.iou(squares, photo.boxes.astype(np.float64))  # (M, N)
+    overlaps = _overlaps(squares, photo)
     faces, iou = overlaps.argmax(axis=1), overlaps.max(axis=1)
     kinds = np.select([iou >= options.positive, iou >= options.part], [int(Kind.POSITIVE), int(Kind.PART)], int(Kind.NEGATIVE))
     is_negative = iou < options.negative
@@ -135,15 +135,17 @@ def draw(photo: Photo, shape: Sequence[int], smallest: int, options: Options, ge
     height, width = shape[:2]
     faces = photo.boxes[learnable(photo, options)].astype(np.float64)
     near = jittered(faces, options.jitters, options, generator)
-    parts = [label(_inside(near, height, width, smallest), photo, options)]
+    parts = [label(near[_are_inside(near, height, width, smallest)], photo, options)]
     parts[0] = parts[0].take(parts[0].kinds != Kind.NEGATIVE)
     largest = min(height, width) / 2
     if largest >= smallest:
-        for face in faces:
-            squares = _touching(face, ATTEMPTS * options.negatives_near, smallest, largest, generator)
-            parts.append(_negatives(squares, photo, height, width, smallest, options, options.negatives_near))
+        count = ATTEMPTS * options.negatives_near
+        squares = _touching(np.repeat(faces, count, axis=0), smallest, largest, generator)
+        owners = np.repeat(np.arange(len(faces)), count)
+        parts.append(_negatives(squares, owners, options.negatives_near, photo, height, width, smallest, options))
         squares = _anywhere(ATTEMPTS * options.negatives, height, width, smallest, largest, generator)
-        parts.append(_negatives(squares, photo, height, width, smallest, options, options.negatives))
+        owners = np.zeros(len(squares), np.int64)
+        parts.append(_negatives(squares, owners, options.negatives, photo, height, width, smallest, options))
     return concatenate(parts)
 
 
@@ -157,12 +159,12 @@ def jittered(faces: np.ndarray, count: int, options: Options, generator: np.rand
     return _squares((faces[:, :2] + faces[:, 2:]) / 2 + shifts, sides)
 
 
-def _touching(face: np.ndarray, count: int, smallest: float, largest: float, generator: np.random.Generator) -> np.ndarray:
-    """Squares (count, 4) that share some of a face (4,), from half to twice its size."""
-    size = face[2:] - face[:2]
-    sides = np.clip(size.max() * np.exp2(generator.uniform(-1, 1, count)), smallest, largest)
-    reach = (sides[:, None] + size) / 2  # (count, 2) distance of the centres at which they only just touch
-    return _squares((face[:2] + face[2:]) / 2 + generator.uniform(-1, 1, (count, 2)) * reach, sides)
+def _touching(faces: np.ndarray, smallest: float, largest: float, generator: np.random.Generator) -> np.ndarray:
+    """Squares (N, 4), each sharing some of its face (N, 4), from half to twice its size."""
+    sizes = faces[:, 2:] - faces[:, :2]  # (N, 2)
+    sides = np.clip(sizes.max(axis=1, initial=0) * np.exp2(generator.uniform(-1, 1, len(faces))), smallest, largest)
+    reach = (sides[:, None] + sizes) / 2  # (N, 2) distance of the centres at which they only just touch
+    return _squares((faces[:, :2] + faces[:, 2:]) / 2 + generator.uniform(-1, 1, (len(faces), 2)) * reach, sides)
 
 
 def _anywhere(
@@ -175,17 +177,26 @@ def _anywhere(
 
 
 def _negatives(
-    squares: np.ndarray, photo: Photo, height: int, width: int, smallest: float, options: Options, count: int
+    squares: np.ndarray, owners: np.ndarray, count: int, photo: Photo, height: int, width: int, smallest: int, options: Options
 ) -> Crops:
-    """The first `count` negatives among squares (M, 4)."""
-    found = label(_inside(squares, height, width, smallest), photo, options)
-    return found.take(np.flatnonzero(found.kinds == Kind.NEGATIVE)[:count])
+    """The first `count` negatives of every owner among squares (N, 4), whose owners (N,) ascend."""
+    is_inside = _are_inside(squares, height, width, smallest)
+    squares, owners = squares[is_inside], owners[is_inside]
+    is_negative = _overlaps(squares, photo).max(axis=1, initial=0) < options.negative
+    owners = owners[is_negative]
+    place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # among the negatives of the same owner
+    return label(squares[is_negative][place < count], photo, options)
 
 
-def _inside(squares: np.ndarray, height: int, width: int, smallest: float) -> np.ndarray:
-    """Those of squares (M, 4) that lie inside a photo and are not too small."""
-    is_inside = (squares[:, :2] >= 0).all(1) & (squares[:, 2:] <= [width, height]).all(1)
-    return squares[is_inside & (squares[:, 2] - squares[:, 0] >= smallest)]
+def _are_inside(squares: np.ndarray, height: int, width: int, smallest: float) -> np.ndarray:
+    """(N,) bool, which of squares (N, 4) lie inside a photo and are not too small."""
+    x1, y1, x2, y2 = squares.T
+    return (x1 >= 0) & (y1 >= 0) & (x2 <= width) & (y2 <= height) & (x2 - x1 >= smallest)
+
+
+def _overlaps(squares: np.ndarray, photo: Photo) -> np.ndarray:
+    """Intersections over union (M, N) of squares (M, 4) with all faces of a photo."""
+    return box_ops.iou(squares, photo.boxes.astype(np.float64))
 
 
 def _squares(centres: np.ndarray, sides: np.ndarray) -> np.ndarray:

@@ -15,10 +15,13 @@ from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
 from mtcnn_gluon.prepare_data.sampling import Crops, Options
+from mtcnn_gluon.record_info import check_seed
 from mtcnn_gluon.samples import Kind, Samples
 
 Stage = Literal["pnet", "rnet"]
 NEXT_NET = {"pnet": "rnet", "rnet": "onet"}
+MAX_FACE = 1e9
+MODEL_KEYS = ("files", "colour_order", "mean", "scale", "thresholds", "nms", "box_convention")  # what proposals depend on
 RECALL_OVERLAP = 0.5  # intersection over union at which a proposal has found a face
 SIDES = 2.0 ** np.arange(3, 12)  # borders in pixels of the histogram of crops' sides
 
@@ -81,7 +84,7 @@ class MinedSource:
         model: bundle whose nets propose: a name or a folder.
         stage: the last net that proposes; samples are for the net after it.
         thresholds: face probability in 0..1 that P- and R-Net must give; None: the bundle's own.
-        min_face: smallest face in pixels to look for.
+        find_from: smallest face in pixels to look for, 1 or more.
         top_up: near-face negatives to draw for every face in addition, for want of mined ones.
         options, seed: as of `FaceSource`.
     """
@@ -90,7 +93,7 @@ class MinedSource:
     model: str
     stage: Stage
     thresholds: tuple[float, float] | None = None
-    min_face: float = 20
+    find_from: float = 20
     top_up: int = 0
     options: Options = field(default_factory=Options)
     seed: int = 0
@@ -98,6 +101,10 @@ class MinedSource:
     def __post_init__(self) -> None:
         if self.stage not in NEXT_NET:
             raise ConfigError(f"stage must be one of {', '.join(NEXT_NET)}, not {shown(self.stage)}")
+        if self.thresholds is not None and not (len(self.thresholds) == 2 and all(0 <= each <= 1 for each in self.thresholds)):
+            raise ConfigError(f"thresholds must be two numbers from 0 to 1, not {shown(self.thresholds)}")
+        if not 1 <= self.find_from <= MAX_FACE:
+            raise ConfigError(f"find_from must be a number of pixels, 1 or more, not {shown(self.find_from)}")
         if self.top_up < 0:
             raise ConfigError(f"top_up must be 0 or more, not {shown(self.top_up)}")
         self.net = NEXT_NET[self.stage]
@@ -105,9 +112,11 @@ class MinedSource:
 
     def describe(self) -> dict[str, Any]:
         """See `generate.Source`."""
-        files = find_bundle(self.model).manifest["files"]
-        names = ("stage", "thresholds", "min_face", "top_up")
-        mine = {"files": files, **{name: getattr(self, name) for name in names}}
+        manifest = find_bundle(self.model).manifest
+        mine = {
+            "model": {name: manifest[name] for name in MODEL_KEYS},
+            **{name: getattr(self, name) for name in ("stage", "thresholds", "find_from", "top_up")},
+        }
         return {"samples": "mined", "seed": self.seed, **mine, **asdict(self.options)}
 
     def prepare(self) -> None:
@@ -115,7 +124,7 @@ class MinedSource:
         from mtcnn_gluon.detector import Detector
 
         thresholds = None if self.thresholds is None else (*self.thresholds, 1.0)
-        self._detector = Detector(self.model, min_face=self.min_face, thresholds=thresholds)
+        self._detector = Detector(self.model, min_face=self.find_from, thresholds=thresholds)
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
         """See `generate.Source`."""
@@ -133,6 +142,8 @@ class MinedSource:
     def _propose(self, image: np.ndarray) -> np.ndarray:
         """Squares (N, 4) that reach the next net, most certain first."""
         detector = self._detector
+        if detector.bundle.manifest["colour_order"] == "BGR":
+            image = image[:, :, ::-1]
         candidates = cascade.propose([image], detector.engine, detector.settings)
         if self.stage == "rnet":
             candidates = cascade.refine([image], candidates, detector.engine, detector.settings)
@@ -141,7 +152,7 @@ class MinedSource:
     def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:
         options = Options(**{**asdict(self.options), "jitters": 0, "negatives": 0, "negatives_near": self.top_up})
         generator = np.random.default_rng([self.seed, number])
-        return sampling.draw(photo, image.shape[:2], int(self.min_face), options, generator)
+        return sampling.draw(photo, image.shape[:2], int(self.find_from), options, generator)
 
 
 def _check_source(source: Any) -> None:
@@ -149,8 +160,7 @@ def _check_source(source: Any) -> None:
         raise ConfigError(f"net must be one of {', '.join(NETS)}, not {shown(source.net)}")
     if not os.path.isdir(source.images):
         raise ConfigError(f"images must be a folder, not {shown(source.images)}")
-    if isinstance(source.seed, bool) or not isinstance(source.seed, int) or source.seed < 0:
-        raise ConfigError(f"seed must be a whole number, 0 or more, not {shown(source.seed)}")
+    check_seed(source.seed)
 
 
 def _figures(crops: Crops, photo: Photo, options: Options) -> dict[str, float]:

@@ -14,15 +14,16 @@ from typing import Callable, Iterator, Literal, Mapping
 import numpy as np
 
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.operators import make_batch
-from mtcnn_gluon.record_info import KIND_NAMES
+from mtcnn_gluon.record_info import KIND_NAMES, REPORT, check_options, check_seed
 from mtcnn_gluon.records import Reader
 from mtcnn_gluon.samples import Kind, unpack_labels
 from mtcnn_gluon.training.augment import Augmentation, mirror_targets
 
 Sampling = Literal["mixed", "alternate"]
 
+SMALLEST_BATCH = 6  # in which there is one of every kind
 MIX = {"positive": 64, "part": 64, "landmark": 64, "negative": 192}  # of a batch of 384
 TASKS: dict[str, dict[str, int]] = {  # what each task's batches are made of; a task at a time, as in mtcnn-caffe
     "cls": {"positive": 1, "negative": 3},
@@ -71,11 +72,12 @@ class Pool:
         return np.concatenate([self._order(each)[within[rounds == each]] for each in np.unique(rounds).tolist()])
 
     def _order(self, number: int) -> np.ndarray:
-        if number not in self._orders:
-            recent = {each: order for each, order in self._orders.items() if each >= number - 2}  # another thread may want them
+        orders = self._orders  # which another thread may replace at any time
+        if number not in orders:
+            recent = {each: order for each, order in orders.items() if abs(each - number) <= 2}
             generator = np.random.default_rng([*self._key, number])
-            self._orders = {**recent, number: generator.permutation(self.rows)}
-        return self._orders[number]
+            self._orders = orders = {**recent, number: generator.permutation(self.rows)}
+        return orders[number]
 
 
 class Sampler:
@@ -103,8 +105,10 @@ class Sampler:
             raise ConfigError(f"sampling must be mixed or alternate, not {sampling!r}")
         if not tasks or set(tasks) - set(TASKS):
             raise ConfigError(f"tasks must be some of {', '.join(TASKS)}, not {tasks!r}")
-        if batch < 4:
-            raise ConfigError(f"batch must be 4 or more, not {batch}")
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < SMALLEST_BATCH:
+            raise ConfigError(f"batch must be a whole number, {SMALLEST_BATCH} or more, not {shown(batch)}")
+        check_options(net, "raw", None)
+        check_seed(seed)
         self.seed, self.batch, self.augmentation = seed, batch, augmentation or Augmentation()
         self.size = NETS[net].size
         self.pools = _pools(Path(records), net, seed)
@@ -193,8 +197,8 @@ def _batch(number: int, task: str | None, images: np.ndarray, labels: np.ndarray
 def _pools(folder: Path, net: str, seed: int) -> dict[str, Pool]:
     """The samples of each kind, from one merged record or from one record a kind."""
     names = [net] if (folder / f"{net}.json").exists() else [kind for kind in KIND_NAMES if (folder / f"{kind}.json").exists()]
-    if not names:
-        raise DataError(f"{folder} holds no records: mtcnn-gluon prepare records makes them")
+    if not names or not (folder / REPORT).exists():
+        raise DataError(f"{folder} holds no finished records: mtcnn-gluon prepare records makes them")
     pools: dict[str, Pool] = {}
     for name in names:
         reader = Reader(folder / name)

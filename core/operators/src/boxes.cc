@@ -24,13 +24,14 @@ struct Kept {
 };
 
 // What a crop mixes along one axis: output i takes the pixels first + from[i] .. first + to[i], exclusive, whose shares of it
-// begin at weights[at[i]].
+// begin at weights[at[i]]. One object serves for many crops, so that its memory is taken once.
 struct Axis {
-  Axis(double start, double stop, int64_t size, int64_t length) {
+  void set(double start, double stop, int64_t size, int64_t length) {
     const double step = (stop - start) / double(size);
     const auto pixel = [length](double x) { return int64_t(std::clamp(x, 0., double(length))); };
     first = pixel(std::floor(start));
     count = std::max<int64_t>(pixel(std::ceil(stop)) - first, 0);
+    from.clear(), to.clear(), at.clear(), weights.clear();
     for (int64_t i = 0; i < size; ++i) {
       const double low = start + step * double(i), high = start + step * double(i + 1);
       from.push_back(std::clamp<int64_t>(pixel(std::floor(low)) - first, 0, count));
@@ -59,12 +60,18 @@ int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_m
 
 void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
                        float shift, float scale, float* out) {
-#pragma omp parallel for schedule(dynamic) num_threads(threads_for(count / 2))
-  for (int64_t i = 0; i < count; ++i) {
-    const double* box = boxes + 4 * i;
-    const Axis rows(box[1], box[3], size, height), columns(box[0], box[2], size, width);
-    std::vector<float> row(size_t(3 * columns.count));
-    DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
+#pragma omp parallel num_threads(threads_for(count / 16))
+  {
+    Axis rows, columns;
+    std::vector<float> row;
+#pragma omp for schedule(dynamic, 4)
+    for (int64_t i = 0; i < count; ++i) {
+      const double* box = boxes + 4 * i;
+      rows.set(box[1], box[3], size, height);
+      columns.set(box[0], box[2], size, width);
+      row.resize(size_t(3 * columns.count));
+      DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
+    }
   }
 }
 

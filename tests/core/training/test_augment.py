@@ -1,0 +1,126 @@
+"""What chance does to a batch: shares, limits, colours, and targets that follow."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtcnn_gluon import boxes as box_ops
+from mtcnn_gluon.config import LANDMARK_NAMES
+from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.operators import make_batch
+from mtcnn_gluon.training.augment import LUMINANCE, MIRRORED, Augmentation, mirror_targets
+
+NAMES = ("mirror", "brightness", "contrast", "saturation")
+
+
+def mixes(count: int = 2000, **limits: float) -> np.ndarray:
+    mix = Augmentation(**limits).draw(count, np.random.default_rng(0))[1]
+    assert mix is not None and mix.shape == (count, 3, 4) and mix.dtype == np.float32
+    return mix.astype(float)
+
+
+def applied(mix: np.ndarray, colour: list[float]) -> np.ndarray:
+    """What mixes (N, 3, 4) make of one colour (N, 3), not cut."""
+    return mix[:, :, :3] @ np.array(colour, float) + mix[:, :, 3]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, np.inf, True, "0.5", None], ids=str)
+def test_options_out_of_range(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be a number from 0 to 1"):
+        Augmentation(**{name: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [0, 1, 0.5, np.float64(0.25)])
+def test_options_in_range(name: str, value: float) -> None:
+    Augmentation(**{name: value}).draw(3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0, 0, 0), (1, 1, 1), (0.5, 0.45, 0.55), (0.1, 0.07, 0.13)])
+def test_share_of_mirrored(share: float, low: float, high: float) -> None:
+    mirror, mix = Augmentation(mirror=share).draw(2000, np.random.default_rng(0))
+    assert mirror.shape == (2000,) and mirror.dtype == bool and low <= mirror.mean() <= high
+    assert mix is None  # colours stay
+
+
+def test_the_same_chance_twice() -> None:
+    augmentation = Augmentation(0.5, 0.1, 0.2, 0.3)
+    (a, b), (c, d) = (augmentation.draw(50, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(a, c)
+    np.testing.assert_array_equal(b, d)
+
+
+def test_none_at_all() -> None:
+    mirror, mix = Augmentation(brightness=0.1).draw(0, np.random.default_rng(0))
+    assert mirror.shape == (0,) and mix is not None and mix.shape == (0, 3, 4)
+
+
+def test_brightness() -> None:
+    for colour in ([0, 0, 0], [10, 200, 90]):
+        shift = applied(mixes(brightness=0.2), colour) - colour
+        np.testing.assert_allclose(shift, shift[:, :1] * np.ones(3), atol=1e-3)  # all colours alike
+        assert np.abs(shift).max() <= 0.2 * 255 + 1e-3 and shift.min() < -45 and shift.max() > 45
+
+
+def test_contrast() -> None:
+    np.testing.assert_allclose(applied(mixes(contrast=0.4), [127.5] * 3), 127.5, atol=1e-3)  # the middle stays
+    ratio = (applied(mixes(contrast=0.4), [227.5, 27.5, 137.5]) - 127.5) / [100, -100, 10]
+    np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones(3), atol=1e-3)
+    assert 0.6 - 1e-4 <= ratio.min() < 0.62 and 1.38 < ratio.max() <= 1.4 + 1e-4
+
+
+def test_saturation() -> None:
+    np.testing.assert_allclose(applied(mixes(saturation=0.5), [90] * 3), 90, atol=1e-3)  # grey stays grey
+    colour = np.array([200.0, 30, 60])
+    changed = applied(mixes(saturation=0.5), colour.tolist())
+    np.testing.assert_allclose(changed @ LUMINANCE, colour @ LUMINANCE, atol=1e-2)  # as light as before
+    ratio = (changed - colour @ LUMINANCE) / (colour - colour @ LUMINANCE)
+    np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones(3), atol=1e-3)
+    assert 0.5 - 1e-4 <= ratio.min() < 0.52 and 1.48 < ratio.max() <= 1.5 + 1e-4
+    grey = applied(mixes(saturation=1.0), colour.tolist())
+    assert np.ptp(grey, axis=1).min() < 5
+
+
+def test_colours_are_cut_to_their_range() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (50, 12, 12, 3)).astype(np.uint8)
+    mirror, mix = Augmentation(0, 1, 1, 1).draw(50, np.random.default_rng(1))
+    batch = make_batch(crops, np.arange(50), mirror, mix)
+    low, high = np.float32(-127.5 / 128), np.float32(127.5 / 128)
+    assert batch.min() == low and batch.max() == high
+
+
+@pytest.mark.parametrize("count", [0, 1, 30])
+def test_mirrored_twice_is_the_identity(count: int) -> None:
+    generator = np.random.default_rng(count)
+    offsets, landmarks = generator.normal(size=(count, 4)).astype(np.float32), generator.random((count, 5, 2), np.float32)
+    before = offsets.copy(), landmarks.copy()
+    once = mirror_targets(offsets, landmarks)
+    twice = mirror_targets(*once)
+    for array, start, mirrored in zip(twice, before, once):
+        np.testing.assert_allclose(array, start, atol=1e-6)
+        assert mirrored.dtype == np.float32 and (count == 0 or np.abs(mirrored - start).max() > 0.1)
+    np.testing.assert_array_equal(offsets, before[0])
+    np.testing.assert_array_equal(landmarks, before[1])
+
+
+def test_mirrored_targets_are_those_of_the_mirrored_photo() -> None:
+    generator = np.random.default_rng(0)
+    width = 300.0
+    corners = generator.uniform(0, 200, (40, 2))
+    crops = np.hstack([corners, corners + generator.uniform(20, 90, (40, 1))])
+    faces = crops + generator.normal(0, 5, (40, 4))
+    points = corners[:, None] + generator.uniform(0, 50, (40, 5, 2))
+
+    def turned(boxes: np.ndarray) -> np.ndarray:
+        return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+
+    offsets, landmarks = mirror_targets(box_ops.encode(crops, faces), box_ops.encode_landmarks(crops, points).reshape(-1, 5, 2))
+    np.testing.assert_allclose(box_ops.decode(turned(crops), offsets), turned(faces), atol=1e-9)
+    found = box_ops.decode_landmarks(turned(crops), landmarks.reshape(-1, 10))
+    for i, name in enumerate(LANDMARK_NAMES):
+        other = {"left": "right", "right": "left"}.get(name.split("_")[0], "")
+        source = LANDMARK_NAMES.index(name if not other else f"{other}_{name.split('_')[1]}")
+        assert MIRRORED[i] == source
+        np.testing.assert_allclose(found[:, i], points[:, source] * [-1, 1] + [width, 0], atol=1e-9)
