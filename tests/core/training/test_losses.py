@@ -14,7 +14,14 @@ from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
 
 mx = load_mxnet()
 ALL = (Kind.POSITIVE, Kind.NEGATIVE, Kind.PART, Kind.LANDMARK)
-FORMS = ["portable", pytest.param("native", marks=pytest.mark.skipif(register() is not None, reason="no native operators"))]
+FORMS = ["portable", "native"]
+
+
+@pytest.fixture(autouse=True)
+def skip_without_native_operators(request: pytest.FixtureRequest) -> None:
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("form") == "native" and (reason := register()):
+        pytest.skip(reason)
 
 
 def make_net(net: str, form: Any = "portable", landmarks: bool = True, seed: int = 0) -> CascadeNet:
