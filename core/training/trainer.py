@@ -116,11 +116,10 @@ class Run:
     ) -> None:  # fmt: skip
         self.options, self.folder = options, Path(folder)
         self.devices = list(devices or [mx.cpu()])
-        self.sampler = Sampler(
-            records, options.net, options.batch, options.sampling, options.seed, options.augmentation, options.tasks
-        )
+        tasks = self._tasks()
+        self.sampler = Sampler(records, options.net, options.batch, options.sampling, options.seed, options.augmentation, tasks)
         self.validation = None if validation is None else Sampler(
-            validation, options.net, VALIDATION_BATCH, augmentation=Augmentation(mirror=0), tasks=options.tasks
+            validation, options.net, VALIDATION_BATCH, augmentation=Augmentation(mirror=0), tasks=tasks
         )  # fmt: skip
         if options.batch % len(self.devices):
             raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
@@ -148,11 +147,20 @@ class Run:
         if not os.access(self.folder, os.W_OK):
             raise DataError(f"{self.folder} cannot be written")
 
+    def _has_landmarks(self) -> bool:
+        return NETS[self.options.net].landmarks if self.options.landmarks is None else self.options.landmarks
+
+    def _tasks(self) -> tuple[str, ...]:
+        """Those of the options' that the net has a head for."""
+        tasks = tuple(task for task in self.options.tasks if task != "landmark" or self._has_landmarks())
+        if self.options.tasks and not tasks:
+            raise ConfigError(f"tasks must be more than landmark: {self.options.net} has no landmark head without --landmarks")
+        return tasks
+
     def _make_net(self, initial: Mapping[str, np.ndarray] | None) -> CascadeNet:
         options, table = self.options, NETS[self.options.net]
-        landmarks = table.landmarks if options.landmarks is None else options.landmarks
         form: Any = "auto" if self._is_cpu() else "portable"
-        net = CascadeNet(table.layers, landmarks, f"{options.net}_", form)
+        net = CascadeNet(table.layers, self._has_landmarks(), f"{options.net}_", form)
         mx.random.seed(options.seed)
         net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), self.devices)
         net(mx.nd.zeros((1, 3, table.size, table.size), ctx=self.devices[0]))  # the dense layer learns its size

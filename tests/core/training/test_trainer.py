@@ -347,7 +347,7 @@ def test_records_that_cannot_be_used(
 
 
 def even_samples(count: int) -> Samples:
-    """As many of each kind, landmarks of landmark samples only, so that any two halves of a batch are alike."""
+    """As many of each kind, landmarks of landmark samples only, so that both devices get as many of each."""
     samples = make_samples(count, 12)
     kinds = np.resize([1, 0, -1, -2], count)
     known = {"has_box": np.abs(kinds) == 1, "has_landmarks": kinds == -2}
@@ -362,7 +362,7 @@ def first_losses(run: Run) -> np.ndarray:
 @pytest.mark.parametrize("landmarks", [False, True])
 def test_two_devices_are_like_one(tmp_path: Path, landmarks: bool) -> None:
     data = write_records(tmp_path, samples=even_samples(400))
-    options = Options("pnet", epochs=2, batch=48, keep_ratio=1, optimiser="sgd", rate=0.001, landmarks=landmarks)
+    options = Options("pnet", epochs=2, batch=120, keep_ratio=1, optimiser="sgd", rate=0.001, landmarks=landmarks)
     one = Run(options, data, tmp_path / "one")
     two = Run(options, data, tmp_path / "two", devices=[mx.cpu(0), mx.cpu(1)])
     np.testing.assert_allclose(first_losses(two), first_losses(one), rtol=1e-5)
@@ -402,9 +402,22 @@ def test_a_batch_of_one_task_trains_that_task_only(tmp_path: Path, records: Path
         seen.add(batch.task)
 
 
+@pytest.mark.parametrize("landmarks", [False, True])
+@pytest.mark.parametrize("sampling", ["mixed", "alternate"])
+def test_landmark_samples_are_for_nets_with_landmarks(tmp_path: Path, records: Path, sampling: Any, landmarks: bool) -> None:
+    run = Run(Options("pnet", batch=32, sampling=sampling, landmarks=landmarks), records, tmp_path)
+    kinds = np.concatenate([run.sampler.draw(number).kinds for number in range(9)])
+    assert (Kind.LANDMARK in kinds) == landmarks
+
+
+def test_a_task_without_a_head(tmp_path: Path, records: Path) -> None:
+    with pytest.raises(ConfigError, match="tasks must be more than landmark: pnet has no landmark head"):
+        Run(Options("pnet", tasks=("landmark",)), records, tmp_path)
+
+
 @pytest.mark.parametrize("batch", [4, 5, 7])
 def test_batches_too_small_for_every_kind(tmp_path: Path, records: Path, batch: int) -> None:
-    assert np.isfinite(Run(Options("pnet", epochs=1, batch=batch), records, tmp_path).fit()["loss"])
+    assert np.isfinite(Run(Options("pnet", epochs=1, batch=batch, landmarks=True), records, tmp_path).fit()["loss"])
 
 
 @pytest.mark.parametrize("net", ["rnet", "onet"])
