@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Train one net on records. The best and the last state are kept in checkpoints, from which --resume goes on exactly."""
-    from mtcnn_gluon.training.trainer import BEST, Options, Run
+    from mtcnn_gluon.training.trainer import BEST, LAST, Options, Run
 
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     names = (
@@ -59,10 +60,18 @@ def train(options: argparse.Namespace) -> int:
     try:
         run.fit()
     except KeyboardInterrupt:
-        print(f"mtcnn-gluon: interrupted; --resume goes on after epoch {run.epoch}", file=sys.stderr)
+        print(f"mtcnn-gluon: {_interrupted(run.folder / LAST)}", file=sys.stderr)
         return 130
     print(f"done: {Path(options.out) / BEST} is the best of {run.epoch} epochs")
     return 0
+
+
+def _interrupted(last: Path) -> str:
+    from mtcnn_gluon.training.checkpoints import read_checkpoint
+
+    if not last.exists():
+        return "interrupted in the first epoch: nothing is kept"
+    return f"interrupted; --resume goes on after epoch {read_checkpoint(last).about['epoch']}"
 
 
 def devices(text: str) -> list[Any]:
@@ -75,9 +84,11 @@ def devices(text: str) -> list[Any]:
 
     mx = load_mxnet()
     kind, _, numbers = text.partition(":")
-    if kind not in ("cpu", "gpu") or (numbers and not numbers.replace(",", "").isdigit()):
+    if kind not in ("cpu", "gpu") or (numbers and not re.fullmatch("[0-9]+(,[0-9]+)*", numbers)):
         raise ConfigError(f"device must be cpu, gpu or gpu:N,N..., not {text!r}")
     chosen = [int(number) for number in numbers.split(",") if number] or [0]
+    if len(set(chosen)) < len(chosen):
+        raise ConfigError(f"device {text!r} names one twice")
     if kind == "gpu" and max(chosen) >= mx.context.num_gpus():
         raise ConfigError(f"device {text!r}: MXNet sees {mx.context.num_gpus()} GPU(s)")
     return [getattr(mx, kind)(number) for number in chosen]
@@ -100,9 +111,11 @@ def read_parameters(source: str, net: str) -> dict[str, np.ndarray]:
     else:
         file = path if path.suffix == ".params" else find_bundle(source).file(f"{net}-0000.params")
         try:
-            values = {name.removeprefix("arg:"): value.asnumpy() for name, value in mx.nd.load(str(file)).items()}
+            loaded = mx.nd.load(str(file))
         except mx.base.MXNetError as error:
             raise ModelError(f"{file} cannot be read: {str(error).splitlines()[-1]}") from error
+        named = loaded if isinstance(loaded, dict) else {}  # a list holds no names
+        values = {name.removeprefix("arg:"): value.asnumpy() for name, value in named.items()}
     if not values or not all(name.startswith(f"{net}_") for name in values):
         raise DataError(f"{source} holds no parameters of {net}: {', '.join(sorted(values)[:3])} ...")
     return values

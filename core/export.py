@@ -62,7 +62,7 @@ def make_bundle(
     architecture = copy.deepcopy({net: dict(table) for net, table in NETS.items()})
     for net, values in parameters.items():
         architecture[net]["landmarks"] = f"{net}_landmark_weight" in values
-    whole = {net: parameters.get(net) or _random(net) for net in NETS}
+    whole = {net: parameters[net] if net in parameters else _random(net) for net in NETS}
     manifest = {
         "name": name, "architecture": architecture, "colour_order": "RGB", "mean": 127.5, "scale": 1 / 128, "layout": "NCHW",
         "thresholds": list(thresholds or CASCADE.thresholds), "nms": list(CASCADE.nms), "box_convention": "continuous",

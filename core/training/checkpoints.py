@@ -56,7 +56,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         raise DataError(f"{path} does not exist: there is no checkpoint to go on from")
     try:
         with np.load(path, allow_pickle=False) as stored:
-            about = json.loads(str(stored["about"]))
+            about = dict(json.loads(str(stored["about"])))
             parts: dict[str, dict[str, np.ndarray]] = {part: {} for part in _PARTS}
             for key in stored.files:
                 part, _, name = key.partition("/")

@@ -36,7 +36,7 @@ def panel(rows: Sequence[Mapping[str, Any]], title: str, columns: Sequence[str])
     lines = {name: [float(row.get(name, np.nan)) for row in rows] for name in columns}
     finite = [value for values in lines.values() for value in values if np.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    high = high if high > low else low + 1
+    high = high if high > low else low + max(1, abs(low))
     for share in (0, 0.5, 1):
         y = _row(low + share * (high - low), low, high)
         cv2.line(plot, (MARGIN, y), (WIDTH - 10, y), GRID)

@@ -67,6 +67,8 @@ class Pool:
 
     def pick(self, start: int, count: int) -> np.ndarray:
         """Rows (count,) of `crops` and `labels` at places start, start + 1 ... of the endless order."""
+        if not count:
+            return self.rows[:0]
         places = np.arange(start, start + count)
         rounds, within = np.divmod(places, len(self))
         return np.concatenate([self._order(each)[within[rounds == each]] for each in np.unique(rounds).tolist()])
@@ -111,7 +113,7 @@ class Sampler:
         check_seed(seed)
         self.seed, self.batch, self.augmentation = seed, batch, augmentation or Augmentation()
         self.size = NETS[net].size
-        self.pools = _pools(Path(records), net, seed)
+        self.pools, self.digests = _pools(Path(records), net, seed)
         self.tasks = tuple(task for task in tasks if set(TASKS[task]) & set(self.pools))
         if not self.tasks:
             raise DataError(f"{records}: there are no samples for {', '.join(tasks)}")
@@ -194,16 +196,18 @@ def _batch(number: int, task: str | None, images: np.ndarray, labels: np.ndarray
     return Batch(number, task, images, np.ascontiguousarray(values["kinds"]), offsets, landmarks, *masks)
 
 
-def _pools(folder: Path, net: str, seed: int) -> dict[str, Pool]:
-    """The samples of each kind, from one merged record or from one record a kind."""
+def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str, str]]:
+    """The samples of each kind, from one merged record or from one record a kind; and the digest of each record."""
     names = [net] if (folder / f"{net}.json").exists() else [kind for kind in KIND_NAMES if (folder / f"{kind}.json").exists()]
     if not names or not (folder / REPORT).exists():
         raise DataError(f"{folder} holds no finished records: mtcnn-gluon prepare records makes them")
     pools: dict[str, Pool] = {}
+    digests: dict[str, str] = {}
     for name in names:
         reader = Reader(folder / name)
         if reader.info.net != net:
             raise DataError(f"{reader.files.rec} holds samples for {reader.info.net}, not for {net}")
+        digests[name] = reader.info.rec.sha256
         crops, labels = reader.crops(), reader.labels()
         for place, (kind, kind_name) in enumerate(zip(Kind, KIND_NAMES)):
             rows = np.flatnonzero(labels[:, 0] == kind)
@@ -211,4 +215,4 @@ def _pools(folder: Path, net: str, seed: int) -> dict[str, Pool]:
                 pools[kind_name] = Pool(crops, labels, rows, [seed, 0, place])
     if not pools:
         raise DataError(f"{folder}: its records are empty")
-    return pools
+    return pools, digests

@@ -83,6 +83,7 @@ class Options:
         _check(0 <= self.decay < 1, "decay", "from 0 to 1", self.decay)
         _check(0 < self.keep_ratio <= 1, "keep_ratio", "above 0 and at most 1", self.keep_ratio)
         _check(0 <= self.average < 1, "average", "from 0 to below 1", self.average)
+        _check(self.seed >= 0, "seed", "0 or more", self.seed)
 
 
 def _check(condition: bool, name: str, expected: str, value: object) -> None:
@@ -104,7 +105,8 @@ class Run:
 
     Raises:
         ConfigError: if an option is out of range, or `resume` is asked for with other options.
-        DataError: if records or the checkpoint are missing, damaged or of another net; or if the folder holds a run already.
+        DataError: if records or the checkpoint are missing, damaged or of another net; or if the folder holds a run already,
+            or cannot be written.
     """
 
     def __init__(
@@ -114,11 +116,10 @@ class Run:
     ) -> None:  # fmt: skip
         self.options, self.folder = options, Path(folder)
         self.devices = list(devices or [mx.cpu()])
-        self.sampler = Sampler(
-            records, options.net, options.batch, options.sampling, options.seed, options.augmentation, options.tasks
-        )
+        tasks = self._tasks()
+        self.sampler = Sampler(records, options.net, options.batch, options.sampling, options.seed, options.augmentation, tasks)
         self.validation = None if validation is None else Sampler(
-            validation, options.net, VALIDATION_BATCH, augmentation=Augmentation(mirror=0), tasks=options.tasks
+            validation, options.net, VALIDATION_BATCH, augmentation=Augmentation(mirror=0), tasks=tasks
         )  # fmt: skip
         if options.batch % len(self.devices):
             raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
@@ -136,12 +137,30 @@ class Run:
             self._restore(read_checkpoint(self.folder / LAST))
         elif (self.folder / LAST).exists():
             raise DataError(f"{self.folder} holds a training run: go on with --resume, or name another folder")
+        self._make_folder()
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{self.folder} cannot be made: {error.strerror or error}") from error
+        if not os.access(self.folder, os.W_OK):
+            raise DataError(f"{self.folder} cannot be written")
+
+    def _has_landmarks(self) -> bool:
+        return NETS[self.options.net].landmarks if self.options.landmarks is None else self.options.landmarks
+
+    def _tasks(self) -> tuple[str, ...]:
+        """Those of the options' that the net has a head for."""
+        tasks = tuple(task for task in self.options.tasks if task != "landmark" or self._has_landmarks())
+        if self.options.tasks and not tasks:
+            raise ConfigError(f"tasks must be more than landmark: {self.options.net} has no landmark head without --landmarks")
+        return tasks
 
     def _make_net(self, initial: Mapping[str, np.ndarray] | None) -> CascadeNet:
         options, table = self.options, NETS[self.options.net]
-        landmarks = table.landmarks if options.landmarks is None else options.landmarks
         form: Any = "auto" if self._is_cpu() else "portable"
-        net = CascadeNet(table.layers, landmarks, f"{options.net}_", form)
+        net = CascadeNet(table.layers, self._has_landmarks(), f"{options.net}_", form)
         mx.random.seed(options.seed)
         net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), self.devices)
         net(mx.nd.zeros((1, 3, table.size, table.size), ctx=self.devices[0]))  # the dense layer learns its size
@@ -151,6 +170,9 @@ class Run:
             if unknown:
                 raise DataError(f"the initial parameters do not fit {options.net}: {', '.join(sorted(unknown))} is unknown")
             set_parameters(net, {**values, **initial}, self.devices)
+        for term in set(net.head_names) - set(options.tasks):
+            for parameter in getattr(net, term).collect_params().values():
+                parameter.wd_mult = 0  # what is not trained does not decay either
         return net
 
     def _make_graph(self) -> TrainingNet:
@@ -173,12 +195,13 @@ class Run:
         """Train to the end; returns the last row of the log.
 
         Raises:
-            TrainingError: if a loss is not finite; what was reached before is kept.
+            TrainingError: if a loss or a parameter is not finite; what was reached before is kept.
         """
         while self.epoch < self.options.epochs:
             start = time.perf_counter()
             figures = train_one_epoch(self)
             seconds = time.perf_counter() - start
+            self._check_parameters()
             self.epoch += 1
             rate = self.steps_an_epoch * self.options.batch / seconds
             row = {"epoch": self.epoch, "samples_per_second": round(rate), **figures}
@@ -187,6 +210,14 @@ class Run:
             self.rows.append(row)
             self._keep(row)
         return self.rows[-1]
+
+    def _check_parameters(self) -> None:
+        """The last step may have spoilt them without a loss that shows it."""
+        if spoilt := [name for name, value in self.parameters().items() if not np.isfinite(value).all()]:
+            raise TrainingError(
+                f"training of {self.options.net} stopped after epoch {self.epoch + 1}: {', '.join(spoilt)} not finite; a lower "
+                f"--rate or a longer --warm-up may help. {self.folder} keeps what was reached before this epoch"
+            )
 
     def evaluate(self) -> dict[str, float]:
         """Figures on the validation records, of the averaged weights if there are any; see `metrics.Tally.figures`."""
@@ -215,7 +246,7 @@ class Run:
         checkpoint.about["best"] = self.best
         write_checkpoint(self.folder / LAST, checkpoint)
         with whole_file(self.folder / LOG) as file:
-            writer = csv.DictWriter(file, list(self.rows[-1]))
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
             writer.writeheader()
             writer.writerows(self.rows)
         draw_curves(self.rows, self.folder / "curves.png")
@@ -224,7 +255,8 @@ class Run:
     def _identity(self) -> dict[str, Any]:
         """What must be the same when a run is resumed."""
         sizes = {kind: len(pool) for kind, pool in self.sampler.pools.items()}
-        return json.loads(json.dumps({"options": asdict(self.options), "samples": sizes, "devices": len(self.devices)}))
+        data = {"samples": sizes, "records": self.sampler.digests, "devices": len(self.devices)}
+        return json.loads(json.dumps({"options": asdict(self.options), **data}))
 
     def _checkpoint(self) -> Checkpoint:
         updater = self.trainer._updaters[0]
@@ -300,16 +332,23 @@ def step(run: Run, batch: Batch) -> list[list[Any]]:
     with mx.autograd.record():
         for share in split(arrays, run.devices):
             outputs.append(run.graph(*share))
-    mx.autograd.backward([each[0] for each in outputs])
+        losses = [_objective(run, batch, each) for each in outputs]
+    mx.autograd.backward(losses)
     run.trainer.step(len(run.devices))
     return outputs
 
 
+def _objective(run: Run, batch: Batch, outputs: Sequence[Any]) -> Any:
+    """What is made smaller: the loss, or of a batch for one task that task's term alone."""
+    if batch.task is None:
+        return outputs[0]
+    return run.loss_weights()[batch.task] * outputs[1][TERMS.index(batch.task)]
+
+
 def split(arrays: Sequence[np.ndarray], devices: Sequence[Any]) -> Iterable[list[Any]]:
-    """Equal shares of arrays (N, ...), one for each device, on it."""
-    size = len(arrays[0]) // len(devices)
+    """Equal shares of arrays (N, ...), one for each device, on it: every n-th sample, so that all get all kinds."""
     for i, device in enumerate(devices):
-        yield [mx.nd.array(array[i * size : (i + 1) * size], ctx=device, dtype="float32") for array in arrays]
+        yield [mx.nd.array(array[i :: len(devices)], ctx=device, dtype="float32") for array in arrays]
 
 
 def settle(run: Run, batch: Batch, outputs: list[list[Any]], tally: Tally) -> np.ndarray:
@@ -319,9 +358,8 @@ def settle(run: Run, batch: Batch, outputs: list[list[Any]], tally: Tally) -> np
         TrainingError: if one of them is not finite.
     """
     values = []
-    size = len(batch.kinds) // len(outputs)
     for i, (loss, terms, costs, *net_outputs) in enumerate(outputs):
-        part = slice(i * size, (i + 1) * size)
+        part = slice(i, None, len(outputs))  # as in `split`
         values.append(np.concatenate([loss.asnumpy(), terms.asnumpy()]))
         if not np.isfinite(values[-1]).all():
             raise TrainingError(_explain(run, batch, part, values[-1], costs.asnumpy()))
@@ -334,7 +372,7 @@ def settle(run: Run, batch: Batch, outputs: list[list[Any]], tally: Tally) -> np
 def _explain(run: Run, batch: Batch, part: slice, values: np.ndarray, costs: np.ndarray) -> str:
     terms = [name for name, value in zip(("loss", *TERMS), values) if not np.isfinite(value)]
     rows = np.flatnonzero(~np.isfinite(costs).all(axis=1))
-    kinds = [f"{row + part.start} ({Kind(int(batch.kinds[part][row])).name.lower()})" for row in rows[:5]]
+    kinds = [f"{part.start + row * part.step} ({Kind(int(batch.kinds[part][row])).name.lower()})" for row in rows[:5]]
     return (
         f"training of {run.options.net} stopped at step {batch.number}, epoch {run.epoch + 1}: {', '.join(terms)} not finite, "
         f"in {len(rows)} of {len(costs)} samples: {', '.join(kinds)}; a lower --rate or a longer --warm-up may help. "

@@ -1,0 +1,203 @@
+"""The training loss against plain numpy, and where its gradients go."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.operators.mxnet_operators import register
+from mtcnn_gluon.samples import Kind
+from mtcnn_gluon.symbol.blocks import CascadeNet
+from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
+
+mx = load_mxnet()
+ALL = (Kind.POSITIVE, Kind.NEGATIVE, Kind.PART, Kind.LANDMARK)
+FORMS = ["portable", "native"]
+
+
+@pytest.fixture(autouse=True)
+def skip_without_native_operators(request: pytest.FixtureRequest) -> None:
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("form") == "native" and (reason := register()):
+        pytest.skip(reason)
+
+
+def make_net(net: str, form: Any = "portable", landmarks: bool = True, seed: int = 0) -> CascadeNet:
+    block = CascadeNet(NETS[net].layers, landmarks, f"{net}_", form)
+    mx.random.seed(seed)
+    block.initialize(mx.init.Xavier(magnitude=2))
+    block(mx.nd.zeros((1, 3, NETS[net].size, NETS[net].size)))
+    return block
+
+
+def make_batch(net: str, kinds: list[int], seed: int = 0) -> list[np.ndarray]:
+    """Inputs of `TrainingNet`; half of the positive samples have landmarks too."""
+    generator, count, size = np.random.default_rng(seed), len(kinds), NETS[net].size
+    kind = np.array(kinds, np.float32)
+    has_landmarks = (kind == Kind.LANDMARK) | ((kind == Kind.POSITIVE) & (np.arange(count) % 2 == 0))
+    arrays = [
+        generator.uniform(-1, 1, (count, 3, size, size)), kind, generator.normal(size=(count, 4)),
+        generator.random((count, 10)), np.abs(kind) == 1, has_landmarks,
+    ]  # fmt: skip
+    return [array.astype(np.float32) for array in arrays]
+
+
+def oracle(outputs: list[np.ndarray], batch: list[np.ndarray], keep_ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    """Terms (3,) and costs of every sample (N, 3) from the net's outputs, in float64 and with plain loops."""
+    logits, predicted, *points = (output.astype(float) for output in outputs)
+    _, kinds, offsets, landmarks, has_box, has_landmarks = batch
+    costs = np.zeros((len(kinds), 3))
+    entropy = {}
+    for i, kind in enumerate(kinds):
+        if kind in (Kind.POSITIVE, Kind.NEGATIVE):
+            entropy[i] = np.log(np.exp(logits[i]).sum()) - logits[i][int(kind)]
+        if has_box[i]:
+            costs[i, 1] = ((predicted[i] - offsets[i]) ** 2).sum()
+        if has_landmarks[i] and points:
+            costs[i, 2] = ((points[0][i] - landmarks[i]) ** 2).sum()
+    kept = sorted(entropy, key=lambda i: -entropy[i])[: max(1, int(keep_ratio * len(entropy) + 1e-6))]
+    for i in kept:
+        costs[i, 0] = entropy[i]
+    counts = np.array([len(kept), has_box.sum(), has_landmarks.sum()])
+    return costs.sum(axis=0) / np.maximum(counts, 1), costs
+
+
+def run(block: TrainingNet, batch: list[np.ndarray]) -> list[np.ndarray]:
+    return [output.asnumpy() for output in block(*map(mx.nd.array, batch))]
+
+
+MIXED = [int(kind) for kind in ALL] * 5
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("net", list(NETS))
+def test_like_the_oracle(net: str, form: str, hybrid: bool) -> None:
+    block = TrainingNet(make_net(net, form), WEIGHTS[net], portable=form == "portable")
+    if hybrid:
+        block.hybridize(static_alloc=True, static_shape=True)
+    for seed in range(2):
+        batch = make_batch(net, MIXED, seed)
+        loss, terms, costs, *outputs = run(block, batch)
+        assert [output.shape for output in (loss, terms, costs, *outputs)] == [(1,), (3,), (20, 3), (20, 2), (20, 4), (20, 10)]
+        expected_terms, expected_costs = oracle(outputs, batch, 0.7)
+        np.testing.assert_allclose(costs, expected_costs, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(terms, expected_terms, rtol=1e-4)
+        np.testing.assert_allclose(loss, [sum(WEIGHTS[net][term] * value for term, value in zip(TERMS, terms))], rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("keep_ratio, kept", [(1, 10), (0.7, 7), (0.35, 3), (0.01, 1)])
+def test_share_of_hard_samples(form: str, keep_ratio: float, kept: int) -> None:
+    block, batch = (
+        TrainingNet(make_net("pnet", form), WEIGHTS["pnet"], keep_ratio, form == "portable"),
+        make_batch("pnet", MIXED),
+    )
+    _, terms, costs, *outputs = run(block, batch)
+    assert (costs[:, 0] > 0).sum() == kept
+    np.testing.assert_allclose(terms, oracle(outputs, batch, keep_ratio)[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "kinds, terms",
+    [
+        ([Kind.NEGATIVE], "cls"),
+        ([Kind.NEGATIVE] * 7, "cls"),
+        ([Kind.PART] * 3, "box"),
+        ([Kind.LANDMARK] * 3, "landmark"),
+        ([Kind.PART, Kind.LANDMARK], "box landmark"),
+        ([Kind.POSITIVE] * 2, "cls box landmark"),
+    ],
+)
+def test_kinds_that_are_not_there(form: str, kinds: list[int], terms: str) -> None:
+    block, batch = TrainingNet(make_net("pnet", form), WEIGHTS["pnet"], portable=form == "portable"), make_batch("pnet", kinds)
+    loss, found, costs, *outputs = run(block, batch)
+    assert np.isfinite(costs).all() and np.isfinite(loss).all()
+    assert [term for term, value in zip(TERMS, found) if value != 0] == terms.split()
+    np.testing.assert_allclose(found, oracle(outputs, batch, 0.7)[0], rtol=1e-4)
+
+
+def gradients(block: TrainingNet, batch: list[np.ndarray]) -> dict[str, float]:
+    """Largest absolute gradient of each layer, such as conv1 and box."""
+    with mx.autograd.record():
+        loss = block(*map(mx.nd.array, batch))[0]
+    loss.backward()
+    found: dict[str, float] = {}
+    for name, parameter in block.net.collect_params().items():
+        layer = name.split("_")[1]
+        found[layer] = max(found.get(layer, 0.0), float(np.abs(parameter.grad().asnumpy()).max()))
+    return found
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("net", list(NETS))
+@pytest.mark.parametrize(
+    "kind, heads",
+    [(Kind.NEGATIVE, "cls"), (Kind.PART, "box"), (Kind.LANDMARK, "landmark"), (Kind.POSITIVE, "cls box landmark")],
+)
+def test_gradients_flow_where_they_should(net: str, form: str, kind: int, heads: str) -> None:
+    block = TrainingNet(make_net(net, form), WEIGHTS[net], portable=form == "portable")
+    found = gradients(block, make_batch(net, [kind] * 4))
+    assert [head for head in TERMS if found[head] > 0] == heads.split()
+    assert all(value > 0 for layer, value in found.items() if layer not in TERMS)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_term_without_weight_gives_no_gradient(term: str) -> None:
+    weights = {**WEIGHTS["pnet"], term: 0}
+    block = TrainingNet(make_net("pnet"), weights, portable=True)
+    found = gradients(block, make_batch("pnet", MIXED))
+    assert [head for head in TERMS if found[head] == 0] == [term]
+
+
+def test_weights_scale_gradients() -> None:
+    batch = make_batch("pnet", [Kind.PART] * 4)
+    one, three = (
+        gradients(TrainingNet(make_net("pnet"), {"cls": 1, "box": weight, "landmark": 1}), batch) for weight in (1, 3)
+    )
+    assert three == pytest.approx({layer: 3 * value for layer, value in one.items()}, rel=1e-4)
+
+
+def test_gradients_are_those_of_the_kept_samples() -> None:
+    batch = make_batch("pnet", [Kind.POSITIVE, Kind.NEGATIVE] * 10)
+    hard = TrainingNet(make_net("pnet"), {"cls": 1, "box": 0, "landmark": 0}, 0.5)
+    kept = run(hard, batch)[2][:, 0] > 0
+    assert kept.sum() == 10
+    alone = TrainingNet(make_net("pnet"), {"cls": 1, "box": 0, "landmark": 0}, 1)
+    assert gradients(alone, [array[kept] for array in batch]) == pytest.approx(gradients(hard, batch), rel=1e-4)
+
+
+def test_forms_agree() -> None:
+    if reason := register():
+        pytest.skip(reason)
+    for net in NETS:
+        batch = make_batch(net, MIXED)
+        found = [TrainingNet(make_net(net, form), WEIGHTS[net], portable=form == "portable") for form in ("native", "portable")]
+        values = [value.data().asnumpy() for value in found[0].net.collect_params().values()]
+        for parameter, value in zip(found[1].net.collect_params().values(), values):
+            parameter.set_data(mx.nd.array(value))
+        np.testing.assert_allclose(run(found[0], batch)[0], run(found[1], batch)[0], rtol=1e-4)
+        assert gradients(found[0], batch) == pytest.approx(gradients(found[1], batch), rel=1e-3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ALL)
+def test_an_image_that_is_not_finite_shows(form: str, kind: int) -> None:
+    batch = make_batch("pnet", [kind] * 4)
+    batch[0][2] = np.nan
+    loss, _, costs, *_ = run(TrainingNet(make_net("pnet", form), WEIGHTS["pnet"], portable=form == "portable"), batch)
+    assert np.isnan(loss).all()
+    assert not np.isfinite(costs[2]).all() and np.isfinite(costs[[0, 1, 3]]).all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_net_without_landmarks(form: str) -> None:
+    block = TrainingNet(make_net("pnet", form, landmarks=False), WEIGHTS["pnet"], portable=form == "portable")
+    batch = make_batch("pnet", MIXED)
+    _, terms, costs, *outputs = run(block, batch)
+    assert len(outputs) == 2 and terms[2] == 0 and not costs[:, 2].any()
+    np.testing.assert_allclose(terms, oracle(outputs, batch, 0.7)[0], rtol=1e-4)
+    assert gradients(block, batch)["box"] > 0
