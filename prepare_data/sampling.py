@@ -15,6 +15,7 @@ from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.samples import NO_FACE, Kind
 
+OVERLAPS = 1 << 21  # of squares with faces that are held in memory at a time
 ATTEMPTS = 8  # how many times as many crops are drawn as wanted, before a crowded photo gives fewer
 
 
@@ -114,8 +115,7 @@ def label(squares: np.ndarray, photo: Photo, options: Options) -> Crops:
     if len(photo.boxes) == 0:
         zeros = np.zeros(len(squares))
         return Crops(squares, zeros.astype(np.int64), np.full(len(squares), NO_FACE), zeros)
-    overlaps = _overlaps(squares, photo)
-    faces, iou = overlaps.argmax(axis=1), overlaps.max(axis=1)
+    faces, iou = _nearest(squares, photo)
     kinds = np.select([iou >= options.positive, iou >= options.part], [int(Kind.POSITIVE), int(Kind.PART)], int(Kind.NEGATIVE))
     is_negative = iou < options.negative
     is_kept = is_negative | ((iou >= options.part) & learnable(photo, options)[faces])
@@ -182,7 +182,7 @@ def _negatives(
     """The first `count` negatives of every owner among squares (N, 4), whose owners (N,) ascend."""
     is_inside = _are_inside(squares, height, width, smallest)
     squares, owners = squares[is_inside], owners[is_inside]
-    is_negative = _overlaps(squares, photo).max(axis=1, initial=0) < options.negative
+    is_negative = _nearest(squares, photo)[1] < options.negative
     owners = owners[is_negative]
     place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # among the negatives of the same owner
     return label(squares[is_negative][place < count], photo, options)
@@ -194,9 +194,15 @@ def _are_inside(squares: np.ndarray, height: int, width: int, smallest: float) -
     return (x1 >= 0) & (y1 >= 0) & (x2 <= width) & (y2 <= height) & (x2 - x1 >= smallest)
 
 
-def _overlaps(squares: np.ndarray, photo: Photo) -> np.ndarray:
-    """Intersections over union (M, N) of squares (M, 4) with all faces of a photo."""
-    return box_ops.iou(squares, photo.boxes.astype(np.float64))
+def _nearest(squares: np.ndarray, photo: Photo) -> tuple[np.ndarray, np.ndarray]:
+    """Of each of squares (M, 4) the face it overlaps most (M,) and their intersection over union (M,); 0 without faces."""
+    faces, best = np.zeros(len(squares), np.int64), np.zeros(len(squares))
+    boxes = photo.boxes.astype(np.float64)
+    step = max(1, OVERLAPS // max(1, len(boxes)))
+    for start in range(0, len(squares) if len(boxes) else 0, step):
+        overlaps = box_ops.iou(squares[start : start + step], boxes)
+        faces[start : start + step], best[start : start + step] = overlaps.argmax(axis=1), overlaps.max(axis=1)
+    return faces, best
 
 
 def _squares(centres: np.ndarray, sides: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from mtcnn_gluon.cli_train import devices, read_parameters
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.export import make_bundle
+from mtcnn_gluon.record_info import REPORT
 from mtcnn_gluon.records import RecordWriter
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from record_samples import make_samples
@@ -30,6 +31,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for net, table in NETS.items():
         with RecordWriter(folder / net, net) as writer:
             writer.write(make_samples(100, table.size))
+    (folder / REPORT).write_text("{}")
     return folder
 
 
@@ -60,7 +62,7 @@ def run(capsys: pytest.CaptureFixture) -> Iterator[Run]:
         (["--epochs", "0"], "epochs must be 1 or more, not 0"),
         (["--epochs", "-3"], "epochs"),
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
-        (["--batch", "3"], "batch must be 4 or more, not 3"),
+        (["--batch", "3"], "batch must be a whole number, 6 or more, not 3"),
         (["--batch", "0"], "batch"),
         (["--optimiser", "rmsprop"], "optimiser must be sgd or adam, not 'rmsprop'"),
         (["--rate", "0"], "rate must be above 0"),

@@ -21,6 +21,7 @@ from mtcnn_gluon.cascade import Candidates
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError
 from mtcnn_gluon.images import read_image
 from mtcnn_gluon.operators import crop_resize
+from mtcnn_gluon.operators.native import kernels
 from mtcnn_gluon.prepare_data import generate as module
 from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import BAD_BOX, OUTSIDE, Annotations, Problems
@@ -394,6 +395,7 @@ def test_a_model_of_other_colours(mining: tuple[Path, Annotations], tmp_path: Pa
     np.testing.assert_array_equal(other._propose(image[:, :, ::-1].copy()), ours._propose(image))
 
 
+@pytest.mark.skipif(kernels() is None, reason="MXNet's own operators differ in the last digits with the number of threads")
 def test_mining_with_one_process_or_two(
     mining: tuple[Path, Annotations], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mtcnn_gluon.record_info import REPORT
 from mtcnn_gluon.records import RecordWriter
 from mtcnn_gluon.samples import NO_FACE, Kind, Samples
 from mtcnn_gluon.training.augment import Augmentation
@@ -33,6 +34,7 @@ def write(folder: Path, samples: Samples) -> Path:
     for name, kind in (("positive", Kind.POSITIVE), ("negative", Kind.NEGATIVE)):
         with RecordWriter(folder / name, "rnet") as writer:
             writer.write(samples[samples.kinds == kind])
+    (folder / REPORT).write_text("{}")
     return folder
 
 
