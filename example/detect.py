@@ -9,6 +9,8 @@ from mtcnn_gluon import Detector, read_image
 from mtcnn_gluon.draw import draw_faces
 from mtcnn_gluon.files import write_picture
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 source, target = sys.argv[1:]
 image = read_image(source)
 faces = Detector(min_face=20).detect(image)

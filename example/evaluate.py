@@ -14,6 +14,8 @@ from mtcnn_gluon.prepare_data.readers import read_annotations
 
 def main() -> None:
     """Print average precision for faces of at least 50, 30 and 10 pixels height."""
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     annotations, photos = sys.argv[1:]
     truth = wider_truth.from_annotations(read_annotations(annotations), annotations)
     jobs = [Job(name, str(photo_path(photos, name))) for name in truth.names]
