@@ -169,6 +169,24 @@ def _resolved(path: str | os.PathLike) -> str:
         return os.fspath(path)
 
 
+def read_text(path: str | os.PathLike) -> str:
+    """The text of a UTF-8 file, lines ending with a line feed; bytes that are not UTF-8 are kept as in names of files.
+
+    Raises:
+        DataError: if there is no such file, it cannot be read, or it is no text.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            text = file.read().replace("\r\n", "\n")
+    except FileNotFoundError:
+        raise DataError(printable(f"{path} does not exist")) from None
+    except (OSError, ValueError) as error:
+        raise DataError(printable(f"{path} cannot be read: {error}")) from error
+    if "\0" in text:
+        raise DataError(printable(f"{path}: expected text in UTF-8, got bytes of something else"))
+    return text
+
+
 def printable(value: object) -> str:
     """Text that any UTF-8 file or terminal takes: bytes of a file name that are no UTF-8 become replacement marks."""
     return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -20,7 +20,7 @@ from typing import Iterator, Literal, NamedTuple, Sequence, get_args
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.files import printable
+from mtcnn_gluon.files import printable, read_text
 from mtcnn_gluon.prepare_data.annotations import UNLISTED, Annotations, Photo, Place, Problems, Table
 
 __all__ = ["Annotations", "Photo", "Problems", "read_annotations", "read_celeba", "read_csv", "read_points", "read_wider"]
@@ -271,15 +271,7 @@ def _slashed(name: str) -> str:
 
 
 def _read_text(path: PathLike) -> str:
-    try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            text = file.read()
-    except FileNotFoundError:
-        raise DataError(printable(f"{path} does not exist")) from None
-    except (OSError, ValueError) as error:
-        raise DataError(printable(f"{path} cannot be read: {error}")) from error
-    if "\0" in text:
-        raise DataError(printable(f"{path}: expected text in UTF-8, got bytes of something else"))
+    text = read_text(path)
     if not text.strip():
         raise DataError(printable(f"{path}: expected a list, got an empty file"))
     return text

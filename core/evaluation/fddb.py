@@ -24,7 +24,7 @@ from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.regions import Region, Size
 from mtcnn_gluon.evaluation.results import Detections, Results, ellipse_boxes, fddb_photos
-from mtcnn_gluon.files import printable
+from mtcnn_gluon.files import printable, read_text
 
 Regions = Literal["ellipse", "box"]
 
@@ -133,16 +133,9 @@ def read_folds(folder: str | Path) -> Folds:
     return Folds(tuple(photos.values()), len(photos), tuple(remarks), printable(root))
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-
-
 def _read_fold(path: Path) -> list[FoldPhoto]:
     photos: dict[str, FoldPhoto] = {}
-    for name, number, lines in fddb_photos(path, _read_text(path)):
+    for name, number, lines in fddb_photos(path, read_text(path)):
         if name in photos:
             raise DataError(f"{path}:{number}: expected each photo once, got {name} again")
         photos[name] = FoldPhoto(name, np.array([_ellipse(path, *line) for line in lines], np.float64).reshape(-1, 5))
@@ -163,7 +156,7 @@ def _ellipse(path: Path, number: int, line: str) -> list[float]:
 
 def _check_list(path: Path, annotations: Path, names: set[str]) -> None:
     if path.is_file():
-        listed = {line.strip() for line in _read_text(path).split("\n") if line.strip()}
+        listed = {line.strip() for line in read_text(path).split("\n") if line.strip()}
         if listed != names:
             odd = sorted(listed ^ names)[0]
             raise DataError(f"{path} and {annotations.name} should name the same photos, but {odd} is in one of them only")

@@ -24,7 +24,7 @@ import numpy as np
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.files import printable, whole_file
+from mtcnn_gluon.files import printable, read_text, whole_file
 from mtcnn_gluon.images import is_image_path
 from mtcnn_gluon.prepare_data.annotations import Place, Problems
 
@@ -166,7 +166,7 @@ def _recognise(path: Path) -> Format:
         if not files:
             raise DataError(f"{path} holds no results: expected EVENT/PHOTO.txt as WIDER FACE has them, or FDDB's .txt files")
         return "fddb"
-    return "jsonl" if path.suffix in (".jsonl", ".json") or _text(path).lstrip().startswith("{") else "fddb"
+    return "jsonl" if path.suffix in (".jsonl", ".json") or read_text(path).lstrip().startswith("{") else "fddb"
 
 
 class _Collector:
@@ -229,7 +229,7 @@ def _read_wider(path: Path, collector: _Collector) -> None:
 
 
 def _read_wider_photo(source: Path, name: str, collector: _Collector) -> None:
-    lines = _text(source).split("\n")
+    lines = read_text(source).split("\n")
     count = _count(lines[1]) if len(lines) > 1 else None
     if count is None:
         got = shown(lines[1].strip()) if len(lines) > 1 else "the end of the file"
@@ -249,7 +249,7 @@ def _read_fddb(path: Path, collector: _Collector) -> None:
     sources = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     width = 0  # of the lines of this detector: 5 for boxes, 6 for ellipses
     for source in sources:
-        for photo, number, faces in fddb_photos(source, _text(source)):
+        for photo, number, faces in fddb_photos(source, read_text(source)):
             width = width or next((len(words) for _, line in faces if len(words := line.split()) in (5, 6)), 0)
             name = collector.photo(photo, Place(source, number))
             if name is not None:
@@ -325,23 +325,11 @@ def _count(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def _text(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except FileNotFoundError:
-        raise DataError(printable(f"{path} does not exist")) from None
-    except (OSError, ValueError) as error:
-        raise DataError(printable(f"{path} cannot be read: {error}")) from error
-    if "\0" in text:
-        raise DataError(printable(f"{path}: expected text, got bytes of something else"))
-    return text
-
-
 # ---- JSON Lines
 
 
 def _read_jsonl(path: Path, collector: _Collector) -> None:
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             _read_row(line, Place(path, number), collector)
 

@@ -166,9 +166,10 @@ static void prelu_backward(const float* dy, const float* x, const float* alpha, 
   }
 }
 
-static bool max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel) {
-  const int64_t size = height * width, pooled = mtcnn_pooled(height, kernel) * mtcnn_pooled(width, kernel);
-  const int64_t floats = PooledPlane::floats(height, width, kernel);
+// Calls f(number of a plane, the plane) for all planes of x.
+template <class F>
+static bool each_pooled_plane(const float* x, int64_t planes, int64_t height, int64_t width, int64_t kernel, F f) {
+  const int64_t size = height * width, floats = PooledPlane::floats(height, width, kernel);
   const int threads = threads_for(planes * size / SMALL_WORK);
   Memory memory;
   float* work = memory.take(threads * floats);
@@ -179,30 +180,25 @@ static bool max_pool_forward(const float* x, float* y, int64_t planes, int64_t h
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < planes; ++i) {
       plane.take(x + i * size);
-      kernel == 2 ? pool_plane<2>(plane, y + i * pooled) : pool_plane<3>(plane, y + i * pooled);
+      f(i, plane);
     }
   }
   return true;
 }
 
+static bool max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel) {
+  const int64_t pooled = mtcnn_pooled(height, kernel) * mtcnn_pooled(width, kernel);
+  return each_pooled_plane(x, planes, height, width, kernel, [=](int64_t i, const PooledPlane& plane) {
+    kernel == 2 ? pool_plane<2>(plane, y + i * pooled) : pool_plane<3>(plane, y + i * pooled);
+  });
+}
+
 static bool max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
                               int64_t kernel) {
   const int64_t size = height * width, pooled = mtcnn_pooled(height, kernel) * mtcnn_pooled(width, kernel);
-  const int64_t floats = PooledPlane::floats(height, width, kernel);
-  const int threads = threads_for(planes * size / SMALL_WORK);
-  Memory memory;
-  float* work = memory.take(threads * floats);
-  if (!memory.is_enough()) return false;
-#pragma omp parallel num_threads(threads)
-  {
-    const PooledPlane plane(height, width, kernel, work + omp_get_thread_num() * floats);
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < planes; ++i) {
-      plane.take(x + i * size);
-      kernel == 2 ? pool_plane_gradient<2>(plane, dy + i * pooled) : pool_plane_gradient<3>(plane, dy + i * pooled);
-      for (int64_t r = 0; r < height; ++r)
-        std::copy(plane.dx + r * plane.stride, plane.dx + r * plane.stride + width, dx + i * size + r * width);
-    }
-  }
-  return true;
+  return each_pooled_plane(x, planes, height, width, kernel, [=](int64_t i, const PooledPlane& plane) {
+    kernel == 2 ? pool_plane_gradient<2>(plane, dy + i * pooled) : pool_plane_gradient<3>(plane, dy + i * pooled);
+    for (int64_t r = 0; r < height; ++r)
+      std::copy(plane.dx + r * plane.stride, plane.dx + r * plane.stride + width, dx + i * size + r * width);
+  });
 }
