@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from typing import Any, Callable, Sequence
 
-from mtcnn_gluon import __version__, cli_detect, cli_evaluate, cli_prepare, cli_train
+from mtcnn_gluon import __version__, cli_detect, cli_evaluate, cli_pipeline, cli_prepare, cli_train
 from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
@@ -45,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_prepare.add_verbs(prepare)
     train = verbs.add_parser("train", help="train one of the nets", description=cli_train.train.__doc__)
     cli_train.add_options(train)
+    pipeline = verbs.add_parser("pipeline", help="the whole recipe", description=cli_pipeline.pipeline.__doc__)
+    cli_pipeline.add_options(pipeline)
     evaluate = verbs.add_parser("evaluate", help="measure detectors on annotated photos", description=cli_evaluate.__doc__)
     cli_evaluate.add_options(evaluate)
     info_parser = verbs.add_parser("info", help="say what is installed and usable", description=info.__doc__)

@@ -15,7 +15,7 @@ from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import fddb, landmarks, stages, summaries, summaries_nets, wider, wider_truth
-from mtcnn_gluon.evaluation.coverage import cover, spread
+from mtcnn_gluon.evaluation.coverage import cover
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.report import Report, json_text, write_report
 from mtcnn_gluon.evaluation.results import UNREAD, Detections, Results, read_results, write_results
@@ -23,7 +23,7 @@ from mtcnn_gluon.evaluation.run import Job, Work, find_faces, photo_path, photo_
 from mtcnn_gluon.files import printable, whole_file
 from mtcnn_gluon.images import read_image
 from mtcnn_gluon.json_lines import read_rows
-from mtcnn_gluon.prepare_data.annotations import Photo, Problems
+from mtcnn_gluon.prepare_data.annotations import Photo, Problems, spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
 
 RESAMPLES = 1000

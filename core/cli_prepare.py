@@ -1,7 +1,7 @@
 """The verb `mtcnn-gluon prepare`: training data from annotated photos."""
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -9,6 +9,7 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.files import write_picture
 from mtcnn_gluon.prepare_data import merge
+from mtcnn_gluon.prepare_data.annotations import Annotations, spread
 from mtcnn_gluon.prepare_data.generate import UNREADABLE, Source, generate, read_report
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.prepare_data.sampling import Options
@@ -40,6 +41,7 @@ def _add(verbs: Any, run: Callable[[argparse.Namespace], int], text: str, option
 
 def _common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the samples")
+    parser.add_argument("--limit", type=int, metavar="N", help="use N photos only, evenly spread")
     parser.add_argument("--seed", type=int, default=0, help="of all random numbers (0)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (1)")
     drawing = parser.add_argument_group("how samples are drawn")
@@ -78,6 +80,7 @@ def _landmark_options(parser: argparse.ArgumentParser) -> None:
 def _mine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="default, official or a bundle folder")
     parser.add_argument("--stage", required=True, help=f"last net that proposes: {', '.join(NEXT_NET)}")
+    parser.add_argument("--net", default="", help="what samples are for: the net after that (default), or that net again")
     parser.add_argument("--thresholds", type=float, nargs=2, metavar=("P", "R"), help="face probabilities in 0..1")
     parser.add_argument("--top-up", type=int, default=0, metavar="N", help="near-face negatives to add for every face (0)")
     parser.add_argument("--find-from", type=float, default=20, metavar="N", help="smallest face in pixels to look for (20)")
@@ -89,7 +92,7 @@ def _records_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--net", required=True, help=", ".join(NETS))
     parser.add_argument("--in", required=True, nargs="+", dest="folders", metavar="DIR", help="folders of samples")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the records")
-    ratio = ":".join(f"{merge.RATIO[kind]:g}" for kind in ("negative", "positive", "part", "landmark"))
+    ratio = ":".join(f"{share:g}" for share in merge.RATIO.values())
     parser.add_argument("--ratio", default=ratio, metavar="N:P:P:L", help=f"negative:positive:part:landmark of P-Net ({ratio})")
     parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
     parser.add_argument("--encoding", default="raw", help="raw, png, jpeg or webp (raw)")
@@ -122,7 +125,7 @@ def mine(options: argparse.Namespace) -> int:
     annotations = read_annotations(options.annotations, landmarks=options.landmarks, min_score=options.min_score)
     thresholds = None if options.thresholds is None else tuple(options.thresholds)
     where = (options.images, options.model, options.stage)
-    source = MinedSource(*where, thresholds, options.find_from, options.top_up, _drawing(options), options.seed)
+    source = MinedSource(*where, thresholds, options.find_from, options.top_up, _drawing(options), options.seed, options.net)
     return _generate(source, annotations, options)
 
 
@@ -130,7 +133,8 @@ def _drawing(options: argparse.Namespace) -> Options:
     return Options(**{option.name: getattr(options, option.name) for option in fields(Options)})
 
 
-def _generate(source: Source, annotations: Any, options: argparse.Namespace) -> int:
+def _generate(source: Source, annotations: Annotations, options: argparse.Namespace) -> int:
+    annotations = replace(annotations, photos=list(spread(annotations.photos, options.limit)))
     report = generate(source, annotations, options.out, options.workers)
     _print_report(report)
     return 1 if UNREADABLE in report["problems"] else 0
@@ -154,15 +158,9 @@ def _print_report(report: dict[str, Any]) -> None:
 
 def records(options: argparse.Namespace) -> int:
     """Put samples together for training: for P-Net one record with the kinds in a ratio, else one record a kind."""
-    kinds = ("negative", "positive", "part", "landmark")
-    try:
-        shares = [float(share) for share in options.ratio.split(":")]
-    except ValueError:
-        shares = []
-    if len(shares) != len(kinds):
-        raise ConfigError(f"ratio must be four numbers {':'.join(kinds)}, not {options.ratio!r}")
+    ratio = merge.parse_ratio(options.ratio)
     report = merge.make_records(
-        options.folders, options.net, options.out, dict(zip(kinds, shares)), options.seed, options.encoding, options.quality
+        options.folders, options.net, options.out, ratio, options.seed, options.encoding, options.quality
     )
     print("records of " + ", ".join(f"{count} {kind}" for kind, count in report["counts"].items() if count))
     return 0

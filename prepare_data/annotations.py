@@ -2,16 +2,18 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Sequence, TypeVar
 
 import numpy as np
 
+from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.files import printable
 
 BAD_BOX = "boxes without an area or not finite, to be ignored"
 BAD_LANDMARKS = "landmarks not finite, taken as unknown"
 OUTSIDE = "landmarks far outside their box, taken as unknown"
 UNLISTED = "landmarks of a photo that is not in the list, left out"
+T = TypeVar("T")
 TOLERANCE = 0.5  # how far outside their box landmarks may be, in its sides
 
 
@@ -183,3 +185,16 @@ class Table:
 
 def _listed(numbers: Sequence[float]) -> str:
     return " ".join(f"{number:g}" for number in numbers)
+
+
+def spread(items: Sequence[T], limit: int | None) -> tuple[T, ...]:
+    """At most `limit` of the items, evenly spread and in their order; all if it is None.
+
+    Raises:
+        ConfigError: if `limit` is not positive.
+    """
+    if limit is None or limit >= len(items):
+        return tuple(items)
+    if limit < 1:
+        raise ConfigError(f"limit must be 1 or more, not {limit}")
+    return tuple(items[index * len(items) // limit] for index in range(limit))

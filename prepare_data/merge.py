@@ -91,6 +91,21 @@ def mixture(counts: Mapping[str, int], ratio: Mapping[str, float]) -> dict[str, 
     return {kind: min(counts[kind], int(unit * ratio[kind] + 1e-6)) if kind in there else 0 for kind in counts}
 
 
+def parse_ratio(text: str) -> dict[str, float]:
+    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`.
+
+    Raises:
+        ConfigError: if it is something else.
+    """
+    try:
+        shares = [float(share) for share in text.split(":")]
+    except (ValueError, AttributeError):
+        shares = []
+    if len(shares) != len(RATIO):
+        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO)}, not {shown(text)}")
+    return dict(zip(RATIO, shares))
+
+
 def _check_ratio(ratio: Mapping[str, float]) -> None:
     are_shares = all(np.isfinite(share) and share >= 0 for share in ratio.values()) and any(ratio.values())
     if set(ratio) - set(KIND_NAMES) or not are_shares:

@@ -1,13 +1,12 @@
 """On which photos of a set figures stand."""
 
 from dataclasses import dataclass
-from typing import Literal, Sequence, TypeVar, get_args
+from typing import Literal, Sequence, get_args
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.evaluation.results import MISSING, Results
 
 Missing = Literal["leave-out", "no-faces"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,3 @@ def cover(
             + " and from ".join(each.name for each in results)
         )
     return Coverage(kept, len(names) if total is None else total, tuple(counts), tuple(remarks))
-
-
-def spread(items: Sequence[T], limit: int | None) -> tuple[T, ...]:
-    """At most `limit` of the items, evenly spread and in their order; all if it is None.
-
-    Raises:
-        ConfigError: if `limit` is not positive.
-    """
-    if limit is None or limit >= len(items):
-        return tuple(items)
-    if limit < 1:
-        raise ConfigError(f"limit must be 1 or more, not {limit}")
-    return tuple(items[index * len(items) // limit] for index in range(limit))

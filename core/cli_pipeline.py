@@ -1,0 +1,71 @@
+"""The verb `mtcnn-gluon pipeline`."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtcnn_gluon.prepare_data.annotations import spread
+from mtcnn_gluon.prepare_data.readers import read_annotations
+
+if TYPE_CHECKING:
+    from mtcnn_gluon.training.pipeline import Pipeline
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `pipeline`."""
+    parser.set_defaults(run=pipeline)
+    parser.add_argument("--config", required=True, metavar="YAML", help="what to do: see example/pipeline.yaml")
+    parser.add_argument("--run", required=True, dest="folder", metavar="DIR", help="folder of the run")
+    parser.add_argument("--status", action="store_true", help="say what is done, what is next and how long it takes")
+
+
+def pipeline(options: argparse.Namespace) -> int:
+    """Do the whole recipe, from photos to an evaluated bundle. What is done is not done again unless what it depends on has
+    changed; what was interrupted goes on where it was."""
+    from mtcnn_gluon.cli import main
+    from mtcnn_gluon.training.pipeline import Pipeline
+    from mtcnn_gluon.training.recipe import RATES, SETS, Recipe
+    from mtcnn_gluon.training.recipe_config import files_digest, read_config
+
+    config = read_config(options.config)
+    counts = {}
+    for section in SETS:
+        annotations = read_annotations(config[section].annotations, landmarks=config[section].landmarks)
+        counts[section] = len(spread(annotations.photos, config[section].limit))
+    digests = {section: files_digest(config[section]) for section in SETS}
+    recipe = Recipe(config, Path(options.folder), counts, digests, main)
+    work = Pipeline(recipe.folder, recipe.steps(), main, RATES)
+    if options.status:
+        print(_table(work))
+        return 0
+    logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
+    try:
+        work.run(lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        print("mtcnn-gluon: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    print(f"done: {recipe.folder / 'bundle'} is the model, {recipe.folder / 'report'} says how good it is")
+    return 0
+
+
+def _table(work: "Pipeline") -> str:
+    """What is done, what is next, and how long it takes."""
+    rows = work.status()
+    left = [row for row in rows if row.state != "done"]
+    lines = []
+    for row in rows:
+        state = "next" if left and row is left[0] and row.state == "waiting" else row.state
+        time = "" if row.seconds is None else ("" if row.state == "done" else "about ") + _duration(row.seconds)
+        lines.append(f"{row.step.name:32s} {state:8s} {time}".rstrip())
+    if not left:
+        return "\n".join([*lines, f"all {len(rows)} steps are done"])
+    total = sum(row.seconds or 0 for row in left)
+    return "\n".join([*lines, f"{len(rows) - len(left)} of {len(rows)} steps done, about {_duration(total)} left"])
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

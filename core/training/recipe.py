@@ -1,0 +1,295 @@
+"""The whole recipe of Zhang et al. (2016), section II-D, as steps: data for P-Net, P-Net, what P-Net lets through, R-Net, what
+both let through, O-Net, and the bundle with its evaluation beside other models.
+
+Every step is a command that can be run by hand as well. Thresholds for mining, and those of the finished bundle, come from the
+measured recall of each stage on the validation photos (see `evaluation.stages`), unless the configuration says them.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterable, Mapping
+
+from mtcnn_gluon.config import CASCADE, NETS
+from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.files import read_text
+from mtcnn_gluon.prepare_data.generate import PARTS, SHARD
+from mtcnn_gluon.training.checkpoints import read_checkpoint
+from mtcnn_gluon.training.pipeline import Step, Words
+from mtcnn_gluon.training.recipe_config import flags
+from mtcnn_gluon.training.trainer import LAST
+
+RATES = {  # seconds for a unit of work on two cores, until something was measured: photos, or samples to train on
+    "cut": 0.005, "records": 0.001, "mine": 0.15, "look": 0.1,
+    "pnet": 1 / 75_000, "rnet": 1 / 18_000, "onet": 1 / 3_500,
+}  # fmt: skip
+BEFORE = {"rnet": "pnet", "onet": "rnet"}
+SETS = {"data": "training", "validation": "validation"}  # sections of the configuration, and folders of their samples
+TOLD = "thresholds"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Makes the steps of a configuration.
+
+    Attributes:
+        config: see `recipe_config.read_config`.
+        folder: of the run.
+        counts: photos of each set, by section.
+        digests: of the files outside the run that each set consists of, by section.
+        main: runs a command of `mtcnn-gluon`.
+    """
+
+    config: Any
+    folder: Path
+    counts: Mapping[str, int]
+    digests: Mapping[str, str]
+    main: Callable[[Words], int]
+
+    def steps(self) -> list[Step]:
+        """All steps, in order."""
+        found: list[Step] = []
+        for net in NETS:
+            found += [step for section in SETS for step in self._sample_steps(net, section)]
+            found += [self._train_step(net), self._bundle_step(net), self._stages_step(net)]
+        return [*found, *self._report_steps(), self._final_step()]
+
+    # ---- samples
+
+    def _sample_steps(self, net: str, section: str) -> list[Step]:
+        steps = [] if net == "pnet" else [self._mined_step(net, section)]
+        if self.config[net].faces is not None:
+            steps.append(self._faces_step(net, section))
+        if self._has_landmark_samples(net, section):
+            steps.append(self._landmarks_step(net, section))
+        return [*steps, self._records_step(net, section, [step.name for step in steps])]
+
+    def _has_landmark_samples(self, net: str, section: str) -> bool:
+        has_head = self.config[net].train.landmarks
+        return bool(has_head and self.config[section].landmark_list)
+
+    def _faces_step(self, net: str, section: str) -> Step:
+        name = f"{net}/{SETS[section]}/faces"
+        words = ["prepare", "wider", "--net", net, *self._photos(section), *self._making(name), *flags(self.config[net].faces)]
+        return self._cut_step(name, words, section, "cut")
+
+    def _landmarks_step(self, net: str, section: str) -> Step:
+        name, data = f"{net}/{SETS[section]}/landmarks", self.config[section]
+        where = ["--root", data.landmark_root, "--list", data.landmark_list, *self._limit(section)]
+        words = ["prepare", "landmarks", "--net", net, *where, *self._making(name), *flags(self.config[net].landmarks)]
+        return self._cut_step(name, words, section, "cut")
+
+    def _mined_step(self, net: str, section: str) -> Step:
+        before = BEFORE[net]
+        name = f"{net}/{SETS[section]}/mined"
+        options = {key: value for key, value in self.config[net].mine.items() if key != TOLD}
+
+        def command() -> Words:
+            first = self._mining_thresholds(net)
+            where = ["--model", self._path(f"{before}/bundle"), "--stage", before, "--thresholds", *map(str, first)]
+            where += ["--find-from", str(self.config.find_from)]
+            return ["prepare", "mine", *where, *self._photos(section), *self._making(name), *flags(options)]
+
+        return self._cut_step(name, command, section, "mine", (f"{before}/bundle", f"{before}/stages"))
+
+    def _cut_step(
+        self, name: str, command: Words | Callable[[], Words], section: str, kind: str, after: tuple[str, ...] = ()
+    ) -> Step:
+        words = command if callable(command) else lambda: command
+        progress = _Parts(self.folder / name, self.counts[section])
+        return Step(name, words, after, kind, self.counts[section], self.digests[section], progress=progress)
+
+    def _records_step(self, net: str, section: str, sources: list[str]) -> Step:
+        name = f"{net}/{SETS[section]}/records"
+        words = ["prepare", "records", "--net", net, "--in", *map(self._path, sources), "--out", self._path(name)]
+        words += ["--seed", str(self.config.seed), *flags(self.config[net].records)]
+        return Step(name, lambda: words, tuple(sources), "records", self.counts[section])
+
+    def _photos(self, section: str) -> Words:
+        data = self.config[section]
+        words = ["--images", data.images, "--annotations", data.annotations, *self._limit(section)]
+        if data.landmarks:
+            words += ["--landmarks", data.landmarks, "--min-score", str(data.min_score)]
+        return words
+
+    def _limit(self, section: str) -> Words:
+        limit = self.config[section].limit
+        return [] if limit is None else ["--limit", str(limit)]
+
+    def _making(self, name: str) -> Words:
+        return ["--out", self._path(name), "--seed", str(self.config.seed), "--workers", str(self.config.workers)]
+
+    # ---- nets
+
+    def _train_step(self, net: str) -> Step:
+        out, records, validation = f"{net}/train", f"{net}/training/records", f"{net}/validation/records"
+        options = {key: value for key, value in self.config[net].train.items() if key != "samples"}
+        samples = self.config[net].train.samples
+
+        def command() -> Words:
+            words = ["train", "--net", net, "--records", self._path(records), "--validation", self._path(validation)]
+            words += ["--out", self._path(out), "--seed", str(self.config.seed), *flags(options)]
+            return [*words, "--epochs", str(_epochs(self.folder / records, samples))]
+
+        return Step(out, command, (records, validation), net, samples, run=self._train, progress=_Epochs(self.folder / out))
+
+    def _train(self, words: Words) -> int:
+        """Runs what `_train_step` says, and goes on with what was interrupted."""
+        is_begun = (Path(words[words.index("--out") + 1]) / LAST).is_file()
+        return self.main([*words, *(["--resume"] if is_begun else [])])
+
+    def _bundle_step(self, net: str) -> Step:
+        """The nets so far, with the thresholds that they are to mine with; O-Net's with those of detection."""
+        nets = list(NETS)[: list(NETS).index(net) + 1]
+
+        def command() -> Words:
+            thresholds = tuple(CASCADE.thresholds)
+            if net != "pnet":
+                first = self._mining_thresholds(net) if net == "rnet" else self._detection_thresholds()
+                thresholds = (*first, thresholds[2])
+            return ["bundle", *self._weights(nets), "--out", self._path(f"{net}/bundle"), "--thresholds", *map(str, thresholds)]
+
+        after = (*(f"{each}/train" for each in nets), *(f"{each}/stages" for each in nets[:-1]))
+        return Step(f"{net}/bundle", command, after, run=self._make_bundle)
+
+    def _weights(self, nets: Iterable[str]) -> Words:
+        return [f"{net}={self._path(f'{net}/train')}/best.npz" for net in nets]
+
+    def _make_bundle(self, words: Words) -> int:
+        """Runs what `_bundle_step` says; the figures, if there are any, are the finished bundle's."""
+        from mtcnn_gluon.cli_train import read_parameters
+        from mtcnn_gluon.export import make_bundle
+
+        pairs = [word.split("=", 1) for word in words[1 : words.index("--out")]]
+        parameters = {net: read_parameters(path, net) for net, path in pairs}
+        out = words[words.index("--out") + 1]
+        first, second, third = map(float, words[words.index("--thresholds") + 1 :][:3])
+        figures = self._figures() if "--figures" in words else None
+        config = self.config
+        make_bundle(out, parameters, config.name, config.training_data, config.licence, (first, second, third), figures)
+        return 0
+
+    # ---- thresholds
+
+    def _stages_step(self, net: str) -> Step:
+        """What each stage lets through on the validation photos."""
+        name = f"{net}/stages"
+        words = ["evaluate", "stages", "--model", f"{net}={self._path(f'{net}/bundle')}", *self._validation()]
+        words += ["--min-face", str(self.config.find_from), "--json", f"{self._path(name)}/stages.json"]
+        words += ["--report", self._path(name), "--timed", "0"]
+        return self._look_step(name, words, f"{net}/bundle")
+
+    def _mining_thresholds(self, net: str) -> tuple[float, float]:
+        """Of P- and R-Net, for mining samples for `net`; R-Net's is not used for its own."""
+        if told := self.config[net].mine[TOLD]:
+            return tuple(told)
+        return self._suggested("pnet", "mining"), self._suggested("rnet", "mining") if net == "onet" else CASCADE.thresholds[1]
+
+    def _detection_thresholds(self) -> tuple[float, float]:
+        """Of P- and R-Net in the finished cascade."""
+        if told := self.config[TOLD]:
+            return tuple(told[:2])
+        return self._suggested("pnet", "detection"), self._suggested("rnet", "detection")
+
+    def _suggested(self, net: str, use: str) -> float:
+        value = _read_json(self.folder / net / "stages" / "stages.json")[net][f"suggested_for_{use}"]
+        if value is None:
+            raise DataError(f"{net} finds no face in the validation photos: train it longer, or look at {net}/train/log.csv")
+        return value
+
+    # ---- the result
+
+    def _report_steps(self) -> list[Step]:
+        """The evaluation of the nets beside other models."""
+        models = ["--model", f"{self.config.name}={self._path('onet/bundle')}"]
+        for other in self.config.compare:
+            models += ["--model", other]
+        data, steps = self.config.validation, []
+        for name in ("wider", "landmarks"):
+            if name == "landmarks" and not data.landmark_list:
+                continue
+            where = self._validation() if name == "wider" else ["--list", data.landmark_list, "--root", data.landmark_root]
+            out = self._path(f"report/{name}")
+            words = ["evaluate", name, *models, *where, "--report", out, "--json", f"{out}/figures.json"]
+            words += flags(self.config.evaluate[name])
+            steps.append(self._look_step(f"report/{name}", words, "onet/bundle", len(self.config.compare) + 1))
+        return steps
+
+    def _look_step(self, name: str, words: Words, after: str, models: int = 1) -> Step:
+        units = models * self.counts["validation"]
+        return Step(name, lambda: words, (after,), "look", units, self.digests["validation"])
+
+    def _validation(self) -> Words:
+        return ["--annotations", self.config.validation.annotations, "--images", self.config.validation.images,
+                *self._limit("validation")]  # fmt: skip
+
+    def _final_step(self) -> Step:
+        """The bundle, which says what was measured of it."""
+        reports = tuple(step.name for step in self._report_steps())
+        stages = ("onet/stages",)
+
+        def command() -> Words:
+            told = self.config[TOLD]
+            thresholds = (*self._detection_thresholds(), told[2] if told else self._suggested("onet", "detection"))
+            return [
+                "bundle",
+                *self._weights(NETS),
+                "--out",
+                self._path("bundle"),
+                "--thresholds",
+                *map(str, thresholds),
+                "--figures",
+            ]
+
+        return Step("bundle", command, (*stages, *reports), run=self._make_bundle)
+
+    def _figures(self) -> dict[str, Any]:
+        """What the reports say of the bundle, without how it was measured."""
+        found = {}
+        for step in self._report_steps():
+            (own,) = [each for each in _read_json(self.folder / step.name / "figures.json")["detectors"]
+                      if each["name"] == self.config.name][:1]  # fmt: skip
+            found[step.name.split("/")[1]] = {key: value for key, value in own.items() if key not in ("name", "made")}
+        return found
+
+    def _path(self, name: str) -> str:
+        return str(self.folder / name)
+
+
+def _epochs(records: Path, samples: float) -> int:
+    """As many epochs as come nearest to a number of samples, at least one."""
+    counts = _read_json(records / "report.json")["counts"]
+    return max(1, round(samples / max(1, sum(counts.values()))))
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The share of its photos that `prepare` has worked on."""
+
+    folder: Path
+    photos: int
+
+    def __call__(self) -> float:
+        shards = len(list((self.folder / PARTS).glob("*.npz")))
+        return min(1.0, shards * SHARD / max(1, self.photos))
+
+
+@dataclass(frozen=True)
+class _Epochs:
+    """The share of its epochs that `train` has done."""
+
+    folder: Path
+
+    def __call__(self) -> float:
+        path = self.folder / LAST
+        if not path.is_file():
+            return 0.0
+        about = read_checkpoint(path).about
+        return about["epoch"] / about["options"]["epochs"]
