@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.samples import LABEL_LENGTH
 
 MIRRORED = [1, 0, 2, 4, 3]  # where each landmark is found in a mirrored face
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -51,3 +52,22 @@ def mirror_targets(offsets: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarr
     """Box offsets (N, 4) and landmarks (N, 5, 2) of mirrored crops: left becomes right. Doing it twice undoes it."""
     flipped = landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
     return offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32), flipped
+
+
+def mirror_labels(labels: np.ndarray) -> np.ndarray:
+    """Label vectors (N, 18) of mirrored crops, see `samples`; all at once what `mirror_targets` does."""
+    return labels[:, _LABEL_ORDER] * _LABEL_SIGN + _LABEL_SHIFT
+
+
+def _label_mirror() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which entry of a label each entry of its mirror image comes from, its sign, and what is added."""
+    order, sign, shift = np.arange(LABEL_LENGTH), np.ones(LABEL_LENGTH, np.float32), np.zeros(LABEL_LENGTH, np.float32)
+    offsets, landmarks = (values.reshape(-1) for values in mirror_targets(order[None, 1:5], order[None, 5:15].reshape(1, 5, 2)))
+    order[1:5], sign[1:5] = np.abs(offsets), np.sign(offsets)
+    shift[5:15:2], sign[5:15:2] = 1, -1
+    landmarks[::2] = 1 - landmarks[::2]
+    order[5:15] = landmarks
+    return order, sign, shift
+
+
+_LABEL_ORDER, _LABEL_SIGN, _LABEL_SHIFT = _label_mirror()

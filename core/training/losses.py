@@ -1,5 +1,6 @@
 """The loss of Zhang et al. (2016), section II-D: classes, boxes and landmarks at once, each from the samples that know it."""
 
+from itertools import zip_longest
 from typing import Any, Mapping
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
@@ -20,15 +21,15 @@ WEIGHTS = {  # of each term, by net
 class TrainingNet(HybridBlock):
     """A net with its loss, so that both are one graph.
 
-    The forward pass takes images (N, 3, S, S), kinds (N,), offsets (N, 4), landmarks (N, 10), has_box (N,) and has_landmarks
-    (N,), all float32, as a `sampler.Batch` has them, and returns
+    The forward pass takes images (N, 3, S, S) and labels (N, 18), both float32, as a `sampler.Batch` has them, and returns
 
         the loss (1,): the weighted sum of the terms
-        the terms (3,): cross-entropy of the samples that `negativemining` keeps of those of kind positive and negative; squared
-            error of the offsets, summed over the four, of those of kind positive and part; squared error of the landmarks,
-            summed over the ten, of all that have some. Each is the mean over its own samples, and 0 if there is none.
-        the terms of every sample (N, 3), 0 where a term does not count it
-        logits (N, 2), offsets (N, 4) and, if the net has them, landmarks (N, 10): the net's outputs
+        the loss and the terms (4,): cross-entropy of the samples that `negativemining` keeps of those of kind positive and
+            negative; squared error of the offsets, summed over the four, of those of kind positive and part; squared error of
+            the landmarks, summed over the ten, of all that have some. Each is the mean over its own samples, and 0 if there
+            is none.
+        of every sample (N, 9) or (N, 19): its terms, 0 where a term does not count it, and the net's outputs, which are 2
+            logits, 4 offsets and, if the net has them, 10 numbers of landmarks
 
     Args:
         net: what to train.
@@ -45,18 +46,18 @@ class TrainingNet(HybridBlock):
         self._weights = [float(weights[term]) for term in TERMS]
         self._keep_ratio = keep_ratio
 
-    def hybrid_forward(
-        self, F: Any, images: Any, kinds: Any, offsets: Any, landmarks: Any, has_box: Any, has_landmarks: Any
-    ) -> tuple:
+    def hybrid_forward(self, F: Any, images: Any, labels: Any) -> tuple:
         """See the class."""
+        kinds = F.reshape(F.slice_axis(labels, axis=1, begin=0, end=1), (-1,))
+        targets = [F.slice_axis(labels, axis=1, begin=1, end=5), F.slice_axis(labels, axis=1, begin=5, end=15)]
+        known = [F.reshape(F.slice_axis(labels, axis=1, begin=place, end=place + 1), (-1,)) for place in (16, 17)]
         logits, *others = (F.reshape(output, (0, -1)) for output in self.net(images))
         label = F.broadcast_greater(kinds, F.zeros_like(kinds))  # 1 of positive samples, 0 of all others
-        entropy = -F.pick(F.log_softmax(logits), label)  # (N,)
-        masks = [F.negativemining(logits, kinds, self._keep_ratio, self._portable), has_box, has_landmarks]
-        costs = [entropy, F.sum(F.square(others[0] - offsets), axis=1)]
-        predicted = others[1] if len(others) > 1 else landmarks  # a net without them makes no error
-        costs.append(F.sum(F.square(predicted - landmarks), axis=1))
+        masks = [F.negativemining(logits, kinds, self._keep_ratio, self._portable), *known]
+        costs = [-F.pick(F.log_softmax(logits), label)]  # (N,)
+        for target, output in zip_longest(targets, others):  # a net without landmarks makes no error
+            costs.append(F.sum(F.square((target if output is None else output) - target), axis=1))
         costs = [cost * mask for cost, mask in zip(costs, masks)]
         terms = [F.sum(cost) / F.maximum(F.sum(mask), F.ones_like(F.sum(mask))) for cost, mask in zip(costs, masks)]
         loss = sum(weight * term for weight, term in zip(self._weights, terms))
-        return loss, F.concat(*terms, dim=0), F.stack(*costs, axis=1), logits, *others
+        return loss, F.concat(loss, *terms, dim=0), F.concat(F.stack(*costs, axis=1), logits, *others, dim=1)

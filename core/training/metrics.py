@@ -6,6 +6,7 @@ import numpy as np
 
 from mtcnn_gluon.samples import Kind
 
+TOGETHER = 64  # batches
 FALSE_POSITIVES = 0.01  # share of negative samples at which recall is measured
 
 
@@ -13,27 +14,37 @@ class Tally:
     """Gathers outputs batch by batch; `figures` are over all of them."""
 
     def __init__(self) -> None:
+        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._margins: list[np.ndarray] = []
         self._kinds: list[np.ndarray] = []
         self._sums = {"box": np.zeros(2), "landmark": np.zeros(2)}  # error, samples
 
-    def add(self, outputs: list[np.ndarray], kinds: np.ndarray, targets: list[np.ndarray], known: list[np.ndarray]) -> None:
-        """Take a batch.
+    def add(self, outputs: np.ndarray, labels: np.ndarray) -> None:
+        """Take a batch; it is kept for a while and looked at together with others, which is quicker.
 
         Args:
-            outputs: logits (N, 2), offsets (N, 4) and perhaps landmarks (N, 10).
-            kinds: (N,), values of `Kind`.
-            targets: offsets (N, 4) and landmarks (N, 10).
-            known: has_box (N,) and has_landmarks (N,), of which samples the targets are known.
+            outputs: (N, 6) or (N, 16), what the net says: 2 logits, 4 offsets and perhaps 10 numbers of landmarks.
+            labels: (N, 18), see `samples`.
         """
-        logits, *others = outputs
+        self._waiting.append((outputs, labels))
+        if len(self._waiting) >= TOGETHER:
+            self._take()
+
+    def _take(self) -> None:
+        if not self._waiting:
+            return
+        outputs, labels = (np.concatenate(parts) for parts in zip(*self._waiting))
+        self._waiting.clear()
+        kinds = labels[:, 0]
         is_class = (kinds == Kind.POSITIVE) | (kinds == Kind.NEGATIVE)
-        self._margins.append((logits[:, 1] - logits[:, 0])[is_class])
+        self._margins.append((outputs[:, 1] - outputs[:, 0])[is_class])
         self._kinds.append(kinds[is_class])
-        for name, output, target, mask in zip(self._sums, others, targets, known):
-            rows = mask > 0
-            axes = 2 if name == "landmark" else 1
-            points = (output - target)[rows].reshape(rows.sum(), output.shape[1] // axes, axes)
+        self._add_errors("box", outputs[:, 2:6], labels[:, 1:5], labels[:, 16] > 0, axes=1)
+        self._add_errors("landmark", outputs[:, 6:16], labels[:, 5:15], labels[:, 17] > 0, axes=2)
+
+    def _add_errors(self, name: str, output: np.ndarray, target: np.ndarray, rows: np.ndarray, axes: int) -> None:
+        if output.shape[1]:
+            points = (output - target)[rows].reshape(rows.sum(), target.shape[1] // axes, axes)
             distances = np.sqrt(np.square(points).sum(axis=2)).mean(axis=1)  # (K,)
             self._sums[name] += distances.sum(), len(distances)
 
@@ -45,6 +56,7 @@ class Tally:
         box_error                              mean absolute error of the offsets, in sides of the crop
         landmark_error                         mean distance of the landmarks from where they are, in sides of the crop
         """
+        self._take()
         margins = np.concatenate(self._margins) if self._margins else np.zeros(0)
         kinds = np.concatenate(self._kinds) if self._kinds else np.zeros(0)
         positive, negative = margins[kinds == Kind.POSITIVE], margins[kinds == Kind.NEGATIVE]

@@ -181,7 +181,7 @@ class Recipe:
 
     def _mining_thresholds(self, net: str) -> tuple[float, float]:
         """Of P- and R-Net, for mining samples for `net`; R-Net's is not used for its own."""
-        if told := self.config[net].mine[TOLD]:
+        if told := self.config[net].mine.get(TOLD):
             return tuple(told)
         return self._suggested("pnet", "mining"), self._suggested("rnet", "mining") if net == "onet" else CASCADE.thresholds[1]
 

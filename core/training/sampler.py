@@ -9,7 +9,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator, Literal, Mapping
+from typing import Any, Callable, Iterator, Literal, Mapping
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.operators import make_batch
 from mtcnn_gluon.record_info import KIND_NAMES, REPORT, check_options, check_seed
 from mtcnn_gluon.records import Reader
-from mtcnn_gluon.samples import Kind, unpack_labels
-from mtcnn_gluon.training.augment import Augmentation, mirror_targets
+from mtcnn_gluon.samples import LABEL_LENGTH, Kind
+from mtcnn_gluon.training.augment import Augmentation, mirror_labels
 
 Sampling = Literal["mixed", "alternate"]
 
@@ -40,38 +40,52 @@ class Batch:
         number: of the batch in the run, from 0.
         task: cls, box or landmark if the batch is for one task only, else None.
         images: (N, 3, S, S) float32, normalised.
-        kinds: (N,) float32, values of `samples.Kind`.
-        offsets: (N, 4) float32; landmarks: (N, 10) float32, x and y interleaved in 0..1 of the crop.
-        has_box, has_landmarks: (N,) float32, 1 where those are known, else 0.
+        labels: (N, 18) float32, see `samples`; of mirrored images mirrored as well.
     """
 
     number: int
     task: str | None
     images: np.ndarray
-    kinds: np.ndarray
-    offsets: np.ndarray
-    landmarks: np.ndarray
-    has_box: np.ndarray
-    has_landmarks: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """(N,) float32, values of `samples.Kind`."""
+        return self.labels[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """All samples of one record in memory: crops (M, S, S, 3) uint8 and labels (M, 18) float32."""
+
+    crops: np.ndarray
+    labels: np.ndarray
+
+    def fill(self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, mirror: np.ndarray, mix: Any) -> None:
+        """Write samples `rows` (N,) to images (N, 3, S, S) and labels (N, 18); for the others see `Augmentation.draw`."""
+        make_batch(self.crops, rows, mirror, mix, out=images)
+        picked = self.labels[rows]
+        labels[:] = np.where(mirror[:, None], mirror_labels(picked), picked)
 
 
 class Pool:
     """The samples of one kind, in an endless random order: every sample once, then every sample once again, and so on."""
 
-    def __init__(self, crops: np.ndarray, labels: np.ndarray, rows: np.ndarray, key: list[int]) -> None:
-        self.crops, self.labels, self.rows, self._key = crops, labels, rows, key
+    def __init__(self, record: Record, rows: np.ndarray, key: list[int]) -> None:
+        self.record, self.rows, self._key = record, rows, key
         self._orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def pick(self, start: int, count: int) -> np.ndarray:
-        """Rows (count,) of `crops` and `labels` at places start, start + 1 ... of the endless order."""
-        if not count:
-            return self.rows[:0]
-        places = np.arange(start, start + count)
-        rounds, within = np.divmod(places, len(self))
-        return np.concatenate([self._order(each)[within[rounds == each]] for each in np.unique(rounds).tolist()])
+        """Rows (count,) of the record at places start, start + 1 ... of the endless order."""
+        parts = [self.rows[:0]]
+        while count:
+            number, place = divmod(start, len(self))
+            parts.append(self._order(number)[place : place + count])
+            start, count = start + len(parts[-1]), count - len(parts[-1])
+        return np.concatenate(parts)
 
     def _order(self, number: int) -> np.ndarray:
         orders = self._orders  # which another thread may replace at any time
@@ -133,23 +147,34 @@ class Sampler:
         task = list(self._quotas)[generator.integers(len(self._quotas))]
         quotas = self._quotas[task]
         mirror, mix = self.augmentation.draw(self.batch, generator)
-        labels, first = [], 0
         images = np.empty((self.batch, 3, self.size, self.size), np.float32)
+        labels = np.empty((self.batch, LABEL_LENGTH), np.float32)
+        first = 0
+        for record, rows in self._pick(quotas, number):
+            part = slice(first, first + len(rows))
+            record.fill(images[part], labels[part], rows, mirror[part], None if mix is None else mix[part])
+            first += len(rows)
+        return Batch(number, task, images, labels)
+
+    def _pick(self, quotas: Mapping[str, int], number: int) -> list[tuple[Record, np.ndarray]]:
+        """The rows of every record that batch `number` has, kind after kind."""
+        picked: list[tuple[Record, np.ndarray]] = []
         for kind, count in quotas.items():
-            pool, part = self.pools[kind], slice(first, first + count)
+            pool = self.pools[kind]
             rows = pool.pick(number * count, count)
-            make_batch(pool.crops, rows, mirror[part], None if mix is None else mix[part], out=images[part])
-            labels.append(pool.labels[rows])
-            first += count
-        return _batch(number, task, images, np.concatenate(labels), mirror)
+            if picked and picked[-1][0] is pool.record:  # one record of all kinds: all at once
+                picked[-1] = pool.record, np.concatenate([picked[-1][1], rows])
+            else:
+                picked.append((pool.record, rows))
+        return picked
 
     def everything(self) -> Iterator[Batch]:
         """Every sample once, kind by kind and as it is, in batches of at most `batch`."""
         for pool in self.pools.values():
             for start in range(0, len(pool), self.batch):
                 rows = pool.rows[start : start + self.batch]
-                untouched = np.zeros(len(rows), bool)
-                yield _batch(0, None, make_batch(pool.crops, rows, untouched), pool.labels[rows], untouched)
+                images = make_batch(pool.record.crops, rows, np.zeros(len(rows), bool))
+                yield Batch(0, None, images, pool.record.labels[rows])
 
     def batches(self, start: int = 0, stop: int | None = None, ahead: int = 2, threads: int = 1) -> Iterator[Batch]:
         """Batches start, start + 1 ... up to before `stop` (None: without end), some drawn ahead by `threads` threads."""
@@ -186,16 +211,6 @@ def _ahead(draw: Callable[[int], Batch], start: int, stop: int | None, ahead: in
                 future.cancel()
 
 
-def _batch(number: int, task: str | None, images: np.ndarray, labels: np.ndarray, mirror: np.ndarray) -> Batch:
-    values = unpack_labels(labels)
-    offsets, landmarks = values["offsets"], values["landmarks"]
-    flipped_offsets, flipped_landmarks = mirror_targets(offsets, landmarks)
-    offsets = np.where(mirror[:, None], flipped_offsets, offsets)
-    landmarks = np.where(mirror[:, None, None], flipped_landmarks, landmarks).reshape(-1, 10)
-    masks = (np.ascontiguousarray(values[name]) for name in ("has_box", "has_landmarks"))
-    return Batch(number, task, images, np.ascontiguousarray(values["kinds"]), offsets, landmarks, *masks)
-
-
 def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str, str]]:
     """The samples of each kind, from one merged record or from one record a kind; and the digest of each record."""
     names = [net] if (folder / f"{net}.json").exists() else [kind for kind in KIND_NAMES if (folder / f"{kind}.json").exists()]
@@ -208,11 +223,11 @@ def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str
         if reader.info.net != net:
             raise DataError(f"{reader.files.rec} holds samples for {reader.info.net}, not for {net}")
         digests[name] = reader.info.rec.sha256
-        crops, labels = reader.crops(), reader.labels()
+        record = Record(reader.crops(), reader.labels())
         for place, (kind, kind_name) in enumerate(zip(Kind, KIND_NAMES)):
-            rows = np.flatnonzero(labels[:, 0] == kind)
+            rows = np.flatnonzero(record.labels[:, 0] == kind)
             if len(rows):
-                pools[kind_name] = Pool(crops, labels, rows, [seed, 0, place])
+                pools[kind_name] = Pool(record, rows, [seed, 0, place])
     if not pools:
         raise DataError(f"{folder}: its records are empty")
     return pools, digests

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
 VALIDATION_BATCH = 512
+AVERAGE_EVERY = 8  # steps: often enough for a decay near 1, and it takes time
 
 
 class TrainingError(MtcnnError):
@@ -327,10 +328,9 @@ def train_one_epoch(run: Run) -> dict[str, float]:
 
 def step(run: Run, batch: Batch) -> list[list[Any]]:
     """One update; returns the outputs of the graph for each device's share, not yet waited for."""
-    arrays = (batch.images, batch.kinds, batch.offsets, batch.landmarks, batch.has_box, batch.has_landmarks)
     outputs = []
     with mx.autograd.record():
-        for share in split(arrays, run.devices):
+        for share in split(batch, run.devices):
             outputs.append(run.graph(*share))
         losses = [_objective(run, batch, each) for each in outputs]
     mx.autograd.backward(losses)
@@ -342,13 +342,16 @@ def _objective(run: Run, batch: Batch, outputs: Sequence[Any]) -> Any:
     """What is made smaller: the loss, or of a batch for one task that task's term alone."""
     if batch.task is None:
         return outputs[0]
-    return run.loss_weights()[batch.task] * outputs[1][TERMS.index(batch.task)]
+    return run.loss_weights()[batch.task] * outputs[1][1 + TERMS.index(batch.task)]
 
 
-def split(arrays: Sequence[np.ndarray], devices: Sequence[Any]) -> Iterable[list[Any]]:
-    """Equal shares of arrays (N, ...), one for each device, on it: every n-th sample, so that all get all kinds."""
+def split(batch: Batch, devices: Sequence[Any]) -> Iterable[list[Any]]:
+    """Images and labels in equal shares, one for each device, on it: every n-th sample, so that all get all kinds."""
+    if len(devices) == 1 and devices[0].device_type == "cpu":
+        yield [mx.nd.from_numpy(array, zero_copy=True) for array in (batch.images, batch.labels)]
+        return
     for i, device in enumerate(devices):
-        yield [mx.nd.array(array[i :: len(devices)], ctx=device, dtype="float32") for array in arrays]
+        yield [mx.nd.array(array[i :: len(devices)], ctx=device, dtype="float32") for array in (batch.images, batch.labels)]
 
 
 def settle(run: Run, batch: Batch, outputs: list[list[Any]], tally: Tally) -> np.ndarray:
@@ -358,15 +361,14 @@ def settle(run: Run, batch: Batch, outputs: list[list[Any]], tally: Tally) -> np
         TrainingError: if one of them is not finite.
     """
     values = []
-    for i, (loss, terms, costs, *net_outputs) in enumerate(outputs):
+    for i, (_, terms, samples) in enumerate(outputs):
         part = slice(i, None, len(outputs))  # as in `split`
-        values.append(np.concatenate([loss.asnumpy(), terms.asnumpy()]))
+        values.append(terms.asnumpy())
+        found = samples.asnumpy()  # (N, 9) or (N, 19)
         if not np.isfinite(values[-1]).all():
-            raise TrainingError(_explain(run, batch, part, values[-1], costs.asnumpy()))
-        arrays = [output.asnumpy() for output in net_outputs]
-        targets = [batch.offsets[part], batch.landmarks[part]]
-        tally.add(arrays, batch.kinds[part], targets, [batch.has_box[part], batch.has_landmarks[part]])
-    return np.mean(values, axis=0)
+            raise TrainingError(_explain(run, batch, part, values[-1], found[:, : len(TERMS)]))
+        tally.add(found[:, len(TERMS) :], batch.labels[part])
+    return values[0] if len(values) == 1 else np.mean(values, axis=0)
 
 
 def _explain(run: Run, batch: Batch, part: slice, values: np.ndarray, costs: np.ndarray) -> str:
@@ -381,8 +383,11 @@ def _explain(run: Run, batch: Batch, part: slice, values: np.ndarray, costs: np.
 
 
 def average(run: Run, number: int) -> None:
-    """Move the averaged weights towards the current ones; in the beginning, when they are young, faster."""
-    keep = min(run.options.average, (1 + number) / (10 + number))
+    """Move the averaged weights towards the current ones, every few steps; in the beginning, when they are young, faster."""
+    if number % AVERAGE_EVERY:
+        return
+    young = 1 + number // AVERAGE_EVERY
+    keep = min(run.options.average**AVERAGE_EVERY, young / (9 + young))
     for parameter in run.trainer._params:
         averaged = run.averages[parameter.name]
         averaged += (1 - keep) * (parameter.data(run.devices[0]) - averaged)
@@ -392,8 +397,6 @@ def evaluate(graph: TrainingNet, sampler: Sampler, device: Any) -> dict[str, flo
     """Figures of a net on all samples of a sampler; see `metrics.Tally.figures`."""
     tally = Tally()
     for batch in sampler.everything():
-        arrays = (batch.images, batch.kinds, batch.offsets, batch.landmarks, batch.has_box, batch.has_landmarks)
-        outputs = graph.net(mx.nd.array(arrays[0], ctx=device))
-        logits = [output.reshape((len(batch.kinds), -1)).asnumpy() for output in outputs]
-        tally.add(logits, batch.kinds, [batch.offsets, batch.landmarks], [batch.has_box, batch.has_landmarks])
+        outputs = graph.net(mx.nd.array(batch.images, ctx=device))
+        tally.add(np.hstack([output.reshape((len(batch.kinds), -1)).asnumpy() for output in outputs]), batch.labels)
     return tally.figures()

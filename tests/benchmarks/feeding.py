@@ -50,7 +50,7 @@ def measure(run: Run, rounds: int) -> None:
 
 def fixed(run: Run) -> Callable[[float], float]:
     """Steps on one batch."""
-    (arrays,) = split(arrays_of(run.sampler.draw(0)), run.devices)
+    (arrays,) = split(run.sampler.draw(0), run.devices)
 
     def turn(seconds: float) -> float:
         return timed(run, seconds, lambda: update(run, arrays))
@@ -63,7 +63,7 @@ def fed(run: Run) -> Callable[[float], float]:
 
     def turn(seconds: float) -> float:
         batches = run.sampler.batches()
-        rate = timed(run, seconds, lambda: update(run, *split(arrays_of(next(batches)), run.devices)))
+        rate = timed(run, seconds, lambda: update(run, *split(next(batches), run.devices)))
         batches.close()  # type: ignore[attr-defined]
         return rate
 
@@ -107,11 +107,6 @@ def update(run: Run, arrays: list[Any]) -> None:
     _previous.append(loss)
     if len(_previous) > 1:
         _previous.pop(0).wait_to_read()
-
-
-def arrays_of(batch: Any) -> tuple:
-    """What the graph takes of a batch."""
-    return (batch.images, batch.kinds, batch.offsets, batch.landmarks, batch.has_box, batch.has_landmarks)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def make_net(net: str, form: Any = "portable", landmarks: bool = True, seed: int
 
 
 def make_batch(net: str, kinds: list[int], seed: int = 0) -> list[np.ndarray]:
-    """Inputs of `TrainingNet`; half of the positive samples have landmarks too."""
+    """Images, and what `labels_of` makes a label of; half of the positive samples have landmarks too."""
     generator, count, size = np.random.default_rng(seed), len(kinds), NETS[net].size
     kind = np.array(kinds, np.float32)
     has_landmarks = (kind == Kind.LANDMARK) | ((kind == Kind.POSITIVE) & (np.arange(count) % 2 == 0))
@@ -64,8 +64,22 @@ def oracle(outputs: list[np.ndarray], batch: list[np.ndarray], keep_ratio: float
     return costs.sum(axis=0) / np.maximum(counts, 1), costs
 
 
+def labels_of(batch: list[np.ndarray]) -> np.ndarray:
+    """Labels (N, 18) of a batch."""
+    kinds, offsets, landmarks, has_box, has_landmarks = batch[1:]
+    return np.column_stack([kinds, offsets, landmarks, np.zeros(len(kinds)), has_box, has_landmarks])
+
+
+def forward(block: TrainingNet, batch: list[np.ndarray]) -> Any:
+    return block(mx.nd.array(batch[0]), mx.nd.array(labels_of(batch)))
+
+
 def run(block: TrainingNet, batch: list[np.ndarray]) -> list[np.ndarray]:
-    return [output.asnumpy() for output in block(*map(mx.nd.array, batch))]
+    """The loss (1,), the terms (3,), those of every sample (N, 3), and the net's outputs."""
+    loss, terms, samples = (output.asnumpy() for output in forward(block, batch))
+    np.testing.assert_array_equal(terms[0], loss[0])
+    ends = [3, 5, 9, 19] if samples.shape[1] == 19 else [3, 5, 9]
+    return [loss, terms[1:], *np.split(samples, ends[:-1], axis=1)]
 
 
 MIXED = [int(kind) for kind in ALL] * 5
@@ -123,7 +137,7 @@ def test_kinds_that_are_not_there(form: str, kinds: list[int], terms: str) -> No
 def gradients(block: TrainingNet, batch: list[np.ndarray]) -> dict[str, float]:
     """Largest absolute gradient of each layer, such as conv1 and box."""
     with mx.autograd.record():
-        loss = block(*map(mx.nd.array, batch))[0]
+        loss = forward(block, batch)[0]
     loss.backward()
     found: dict[str, float] = {}
     for name, parameter in block.net.collect_params().items():

@@ -15,12 +15,11 @@ NAMES = ("positive_accuracy", "negative_accuracy", "recall", "box_error", "landm
 def add(tally: Tally, margins: list[float], kinds: list[int], **others: Any) -> None:
     """Samples whose outputs are zero but for the margin of the classes; `others` replaces what is not."""
     n = len(margins)
-    given = {"offsets": np.zeros((n, 4)), "landmarks": np.zeros((n, 10)), "has_box": np.zeros(n), "has_landmarks": np.zeros(n)}
+    given = {"offsets": np.zeros((n, 4)), "landmarks": np.zeros((n, 10)), "iou": np.zeros(n)}  # as a label has them
+    given |= {"has_box": np.zeros(n), "has_landmarks": np.zeros(n)}
     given |= {name: np.asarray(value, float) for name, value in others.items()}
     logits = np.column_stack([np.full(n, 5.0), 5 + np.array(margins, float)])
-    outputs = [logits, np.zeros((n, 4)), np.zeros((n, 10))]
-    targets, known = [given["offsets"], given["landmarks"]], [given["has_box"], given["has_landmarks"]]
-    tally.add(outputs, np.array(kinds, np.float32), targets, known)
+    tally.add(np.column_stack([logits, np.zeros((n, 14))]), np.column_stack([kinds, *given.values()]))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +81,6 @@ def test_batches_add_up() -> None:
 
 def test_a_net_without_landmarks() -> None:
     tally = Tally()
-    tally.add([np.zeros((2, 2)), np.ones((2, 4))], np.array([1, -2]), [np.zeros((2, 4)), np.ones((2, 10))],
-              [np.ones(2), np.ones(2)])  # fmt: skip
+    labels = np.column_stack([[1, -2], np.zeros((2, 4)), np.ones((2, 13))])
+    tally.add(np.column_stack([np.zeros((2, 2)), np.ones((2, 4))]), labels)
     assert tally.figures()["box_error"] == 1 and np.isnan(tally.figures()["landmark_error"])

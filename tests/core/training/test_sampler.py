@@ -20,10 +20,10 @@ from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
 from mtcnn_gluon.prepare_data.sampling import Options, draw
 from mtcnn_gluon.record_info import KIND_NAMES, REPORT
 from mtcnn_gluon.records import RecordWriter
-from mtcnn_gluon.samples import Kind, Samples
+from mtcnn_gluon.samples import Kind, Samples, pack_labels
 from mtcnn_gluon.training import sampler as module
 from mtcnn_gluon.training.augment import MIRRORED, Augmentation
-from mtcnn_gluon.training.sampler import MIX, TASKS, Batch, Pool, Sampler, shares
+from mtcnn_gluon.training.sampler import MIX, TASKS, Batch, Pool, Record, Sampler, shares
 from painted_faces import find_dots, landmarks_of, make_photo, paint
 from record_samples import make_samples
 
@@ -186,8 +186,8 @@ def test_length(records: Path) -> None:
 def test_pool(size: int, picks: list[tuple[int, int]]) -> None:
     """Any part of the endless order, in any sequence, is that part of it."""
     rows = np.arange(100, 100 + size)
-    whole = Pool(np.zeros(0), np.zeros(0), rows, [1, 2]).pick(0, 700)
-    pool = Pool(np.zeros(0), np.zeros(0), rows, [1, 2])
+    whole = Pool(Record(np.zeros(0), np.zeros(0)), rows, [1, 2]).pick(0, 700)
+    pool = Pool(Record(np.zeros(0), np.zeros(0)), rows, [1, 2])
     for start, count in picks:
         np.testing.assert_array_equal(pool.pick(start, count), whole[start : start + count])
         assert len(pool._orders) <= 100 // size + 6  # orders of rounds that are over are forgotten
@@ -261,13 +261,13 @@ def test_another_thread_may_forget_an_order_at_any_moment() -> None:
         def __setattr__(self, name: str, value: Any) -> None:
             super().__setattr__(name, {} if name == "_orders" else value)
 
-    arguments = (np.zeros(0), np.zeros(0), np.arange(7), [0])
+    arguments = (Record(np.zeros(0), np.zeros(0)), np.arange(7), [0])
     np.testing.assert_array_equal(Forgetful(*arguments).pick(3, 30), Pool(*arguments).pick(3, 30))
 
 
 def draw_in_child(sampler: Sampler, number: int, results: Any) -> None:
     batch = sampler.draw(number)
-    results.put((number, batch.images.tobytes(), batch.landmarks.tobytes()))
+    results.put((number, batch.images.tobytes(), batch.labels[:, 5:15].tobytes()))
 
 
 def test_forked_processes_may_draw(records: Path) -> None:
@@ -282,7 +282,7 @@ def test_forked_processes_may_draw(records: Path) -> None:
     for process in processes:
         process.join()
     for number, images, landmarks in found:
-        assert images == sampler.draw(number).images.tobytes() and landmarks == sampler.draw(number).landmarks.tobytes()
+        assert images == sampler.draw(number).images.tobytes() and landmarks == sampler.draw(number).labels[:, 5:15].tobytes()
 
 
 # ---- what a batch holds
@@ -296,10 +296,7 @@ def test_a_batch_holds_what_was_recorded(tmp_path: Path, net: str) -> None:
     rows = numbers(batch)
     np.testing.assert_array_equal(np.rint(batch.images * 128 + 127.5), samples.crops[rows].transpose(0, 3, 1, 2))
     assert np.abs(batch.images).max() <= 127.5 / 128
-    np.testing.assert_array_equal(batch.offsets, samples.offsets[rows])
-    np.testing.assert_array_equal(batch.landmarks, samples.landmarks[rows].reshape(-1, 10))
-    for name in ("kinds", "has_box", "has_landmarks"):
-        np.testing.assert_array_equal(getattr(batch, name), getattr(samples, name)[rows])
+    np.testing.assert_array_equal(batch.labels, pack_labels(samples)[rows])
     for field in fields(Batch)[2:]:
         array = getattr(batch, field.name)
         assert array.dtype == np.float32 and array.flags.c_contiguous and len(array) == 12
@@ -316,36 +313,35 @@ def test_mirrored_targets_follow_their_image(tmp_path: Path, merged: bool) -> No
     samples = Samples.concatenate([landmarks, cut_samples(image, crops, photo, 0, 48)])
     batch = Sampler(write(tmp_path, samples, "onet", merged), "onet", 96, augmentation=Augmentation(mirror=0.5)).draw(0)
     pixels = batch.images.transpose(0, 2, 3, 1) * 128 + 127.5
-    known = np.flatnonzero(batch.has_landmarks)
-    found, targets = find_dots(pixels[known]), batch.landmarks[known].reshape(-1, 5, 2)
+    known = np.flatnonzero(batch.labels[:, 17])
+    found, targets = find_dots(pixels[known]), batch.labels[:, 5:15][known].reshape(-1, 5, 2)
     is_whole = ((targets > 0.12) & (targets < 0.88)).all((1, 2))
     straight = np.abs(found - targets).max((1, 2)) < 0.25 / 48
     turned = np.abs(found[:, MIRRORED] - targets).max((1, 2)) < 0.25 / 48
     assert is_whole.sum() > 30 and (straight ^ turned)[is_whole].all()
     assert 0.3 < straight[is_whole].mean() < 0.7  # some are mirrored, or had been before, some are not
-    box = known[batch.has_box[known] == 1]
-    where = np.tile([0, 0, 1, 1], (len(box), 1)) + batch.offsets[box]  # the face, in its crop
-    is_turned = found[batch.has_box[known] == 1][:, 0, 0] > found[batch.has_box[known] == 1][:, 1, 0]
+    box = known[batch.labels[:, 16][known] == 1]
+    where = np.tile([0, 0, 1, 1], (len(box), 1)) + batch.labels[:, 1:5][box]  # the face, in its crop
+    is_turned = found[batch.labels[:, 16][known] == 1][:, 0, 0] > found[batch.labels[:, 16][known] == 1][:, 1, 0]
     expected = landmarks_of(where)
     expected[is_turned] = landmarks_of(where[is_turned][:, [2, 1, 0, 3]])[:, MIRRORED]
-    np.testing.assert_allclose(batch.landmarks[box].reshape(-1, 5, 2), expected, atol=1e-5)
+    np.testing.assert_allclose(batch.labels[:, 5:15][box].reshape(-1, 5, 2), expected, atol=1e-5)
     assert 0 < is_turned.mean() < 1
 
 
 def test_mirrored_or_not_it_is_the_same_sample(records: Path) -> None:
     plain, turned = (Sampler(records, "pnet", 60, augmentation=Augmentation(mirror=share)).draw(4) for share in (0, 1))
     np.testing.assert_array_equal(turned.images, plain.images[..., ::-1])
-    np.testing.assert_allclose(turned.offsets, plain.offsets[:, [2, 1, 0, 3]] * [-1, 1, -1, 1])
-    points = plain.landmarks.reshape(-1, 5, 2)[:, MIRRORED] * [-1, 1] + [1, 0]
-    np.testing.assert_allclose(turned.landmarks, points.reshape(-1, 10), atol=1e-6)
-    for name in ("kinds", "has_box", "has_landmarks"):
-        np.testing.assert_array_equal(getattr(turned, name), getattr(plain, name))
+    np.testing.assert_allclose(turned.labels[:, 1:5], plain.labels[:, 1:5][:, [2, 1, 0, 3]] * [-1, 1, -1, 1])
+    points = plain.labels[:, 5:15].reshape(-1, 5, 2)[:, MIRRORED] * [-1, 1] + [1, 0]
+    np.testing.assert_allclose(turned.labels[:, 5:15], points.reshape(-1, 10), atol=1e-6)
+    np.testing.assert_array_equal(turned.labels[:, [0, 15, 16, 17]], plain.labels[:, [0, 15, 16, 17]])
 
 
 def test_colours(records: Path) -> None:
     plain, changed = (Sampler(records, "pnet", 60, augmentation=a).draw(4) for a in (PLAIN, Augmentation(0, 1, 1, 1)))
     assert np.abs(changed.images).max() <= np.float32(127.5 / 128) and (changed.images != plain.images).mean() > 0.5
-    np.testing.assert_array_equal(changed.landmarks, plain.landmarks)
+    np.testing.assert_array_equal(changed.labels[:, 5:15], plain.labels[:, 5:15])
 
 
 @pytest.mark.parametrize("batch", [7, 384])
@@ -354,7 +350,7 @@ def test_everything(records: Path, samples: Samples, batch: int) -> None:
     assert max(len(each.kinds) for each in drawn) <= batch
     seen = np.concatenate([numbers(each) for each in drawn])
     assert sorted(seen) == list(range(len(samples)))
-    np.testing.assert_array_equal(np.concatenate([each.offsets for each in drawn]), samples.offsets[seen])
+    np.testing.assert_array_equal(np.concatenate([each.labels[:, 1:5] for each in drawn]), samples.offsets[seen])
 
 
 # ---- what does not fit
