@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
 VALIDATION_BATCH = 512
-AVERAGE_EVERY = 8  # steps: often enough for a decay near 1, and it takes time
+AVERAGE_EVERY = 16  # steps: often enough for a decay near 1, and it takes time
 
 
 class TrainingError(MtcnnError):

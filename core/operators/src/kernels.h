@@ -53,7 +53,7 @@ int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_m
 
 // A training batch: out (count, 3, size, size) from crops (rows[i], size, size, 3), `stride` bytes apart. Colours are mixed,
 // c' = sum of mix[i][c][k] * c[k] + mix[i][c][3], cut to 0..255, and become (c' - shift) * scale; mix (count, 3, 4), null for none.
-// Crops with mirror[i] != 0 are turned left to right.
+// Crops with mirror[i] != 0 are turned left to right. In one thread: it is called beside training, which needs the others.
 void mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows, const uint8_t* mirror, const float* mix,
                       int64_t count, int64_t size, float shift, float scale, float* out);
 
