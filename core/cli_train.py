@@ -13,6 +13,8 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError
 from mtcnn_gluon.training.augment import Augmentation
 
+MAX_CPUS = 1024  # MXNet takes any number, and starts threads for it
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `train`."""
@@ -89,6 +91,8 @@ def devices(text: str) -> list[Any]:
     chosen = [int(number) for number in numbers.split(",") if number] or [0]
     if len(set(chosen)) < len(chosen):
         raise ConfigError(f"device {text!r} names one twice")
+    if kind == "cpu" and max(chosen) >= MAX_CPUS:
+        raise ConfigError(f"device {text!r}: processors are numbered from 0 to {MAX_CPUS - 1}")
     if kind == "gpu" and max(chosen) >= mx.context.num_gpus():
         raise ConfigError(f"device {text!r}: MXNet sees {mx.context.num_gpus()} GPU(s)")
     return [getattr(mx, kind)(number) for number in chosen]

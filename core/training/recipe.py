@@ -247,9 +247,10 @@ class Recipe:
         """What the reports say of the bundle, without how it was measured."""
         found = {}
         for step in self._report_steps():
-            (own,) = [each for each in _read_json(self.folder / step.name / "figures.json")["detectors"]
-                      if each["name"] == self.config.name][:1]  # fmt: skip
-            found[step.name.split("/")[1]] = {key: value for key, value in own.items() if key not in ("name", "made")}
+            for each in _read_json(self.folder / step.name / "figures.json")["detectors"]:
+                if each["name"] == self.config.name:
+                    name = "_".join([step.name.split("/")[1], *([each["boxes"]] if "boxes" in each else [])])
+                    found[name] = {key: value for key, value in each.items() if key not in ("name", "boxes", "made")}
         return found
 
     def _path(self, name: str) -> str:

@@ -153,10 +153,11 @@ def _merged(defaults: Mapping[str, Any], given: Any, place: str) -> dict[str, An
 
 
 def _of_same_type(name: str, value: Any, default: Any) -> Any:
-    is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
-    kinds = (int, float) if is_number else (type(default),)
-    if not isinstance(value, kinds) or (is_number and isinstance(value, bool)):
-        raise ConfigError(f"{name} must be of the kind of {default!r}, not {shown(value)}")
+    """`value`, if it may stand for `default`; whole numbers may for others."""
+    kinds = {bool: (bool,), int: (int, float), float: (int, float), str: (str,), list: (list,)}[type(default)]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and type(default) is not bool):
+        names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
+        raise ConfigError(f"{name} must be {names[type(default)]}, as {default!r} is, not {shown(value)}")
     return value
 
 

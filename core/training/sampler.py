@@ -121,8 +121,7 @@ class Sampler:
             raise ConfigError(f"sampling must be mixed or alternate, not {sampling!r}")
         if not tasks or set(tasks) - set(TASKS):
             raise ConfigError(f"tasks must be some of {', '.join(TASKS)}, not {tasks!r}")
-        if isinstance(batch, bool) or not isinstance(batch, int) or batch < SMALLEST_BATCH:
-            raise ConfigError(f"batch must be a whole number, {SMALLEST_BATCH} or more, not {shown(batch)}")
+        check_batch(batch)
         check_options(net, "raw", None)
         check_seed(seed)
         self.seed, self.batch, self.augmentation = seed, batch, augmentation or Augmentation()
@@ -185,6 +184,16 @@ class Sampler:
                 number += 1
             return
         yield from _ahead(self.draw, start, stop, max(ahead, threads), threads)
+
+
+def check_batch(batch: object) -> None:
+    """Check a number of samples a batch.
+
+    Raises:
+        ConfigError: if it is too small for a sample of every kind, or no whole number.
+    """
+    if isinstance(batch, bool) or not isinstance(batch, int) or batch < SMALLEST_BATCH:
+        raise ConfigError(f"batch must be a whole number, {SMALLEST_BATCH} or more, not {shown(batch)}")
 
 
 def shares(recipe: Mapping[str, int], pools: Mapping[str, Pool], batch: int) -> dict[str, int]:

@@ -7,6 +7,8 @@ from mtcnn_gluon.errors import ConfigError
 
 Schedule = Callable[[int], float]
 
+SMALLEST_RATE, LARGEST_RATE = 1e-12, 1e6  # what is left of others in float32 does nothing, or is not finite
+
 
 def schedule(
     kind: Literal["step", "cosine"], rate: float, steps: int, warm_up: int = 0, drops: Sequence[float] = (0.5, 0.75, 0.9)
@@ -15,7 +17,7 @@ def schedule(
 
     Args:
         kind: `step` divides the rate by ten at each of `drops`, `cosine` lets it fall to zero along half a cosine.
-        rate: the highest rate, above 0.
+        rate: the highest rate, from `SMALLEST_RATE` to `LARGEST_RATE`.
         steps: steps of the whole run, 1 or more.
         warm_up: steps at the beginning during which the rate rises from nothing.
         drops: shares of the run, 0..1.
@@ -25,8 +27,8 @@ def schedule(
     """
     if kind not in ("step", "cosine"):
         raise ConfigError(f"schedule must be step or cosine, not {kind!r}")
-    if not rate > 0 or not math.isfinite(rate):
-        raise ConfigError(f"learning rate must be above 0, not {rate!r}")
+    if not SMALLEST_RATE <= rate <= LARGEST_RATE:
+        raise ConfigError(f"learning rate must be from {SMALLEST_RATE} to {LARGEST_RATE}, not {rate!r}")
     if steps < 1 or warm_up < 0:
         raise ConfigError(f"steps must be 1 or more and warm_up 0 or more, not {steps} and {warm_up}")
 

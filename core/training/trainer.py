@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Literal, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -23,7 +23,7 @@ from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
 from mtcnn_gluon.training.metrics import Tally
-from mtcnn_gluon.training.sampler import TASKS, Batch, Sampler, Sampling
+from mtcnn_gluon.training.sampler import TASKS, Batch, Sampler, Sampling, check_batch
 from mtcnn_gluon.training.schedules import schedule
 
 mx = load_mxnet()
@@ -66,11 +66,11 @@ class Options:
     batch: int = 384
     optimiser: str = "adam"
     rate: float = 0.002
-    schedule: str = "cosine"
+    schedule: Literal["step", "cosine"] = "cosine"
     warm_up: int = 200
     decay: float = 0.0
     keep_ratio: float = 0.7
-    average: float = 0.0
+    average: float = 0.999
     sampling: Sampling = "mixed"
     tasks: tuple[str, ...] = tuple(TASKS)
     landmarks: bool | None = None
@@ -85,6 +85,8 @@ class Options:
         _check(0 < self.keep_ratio <= 1, "keep_ratio", "above 0 and at most 1", self.keep_ratio)
         _check(0 <= self.average < 1, "average", "from 0 to below 1", self.average)
         _check(self.seed >= 0, "seed", "0 or more", self.seed)
+        check_batch(self.batch)
+        schedule(self.schedule, self.rate, 1, self.warm_up)  # checks them
 
 
 def _check(condition: bool, name: str, expected: str, value: object) -> None:
@@ -125,9 +127,7 @@ class Run:
         if options.batch % len(self.devices):
             raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
         self.steps_an_epoch = len(self.sampler)
-        self.schedule = schedule(
-            options.schedule, options.rate, options.epochs * self.steps_an_epoch, options.warm_up  # type: ignore[arg-type]
-        )  # fmt: skip
+        self.schedule = schedule(options.schedule, options.rate, options.epochs * self.steps_an_epoch, options.warm_up)
         self.net = self._make_net(initial)
         self.graph = self._make_graph()
         settings = {"wd": options.decay, **({"momentum": 0.9} if options.optimiser == "sgd" else {})}
@@ -237,14 +237,14 @@ class Run:
         """Write log, curves and checkpoints."""
         from mtcnn_gluon.training.curves import draw_curves
 
-        checkpoint = self._checkpoint()
         score = row.get("val_recall", row["recall"])
         if np.isnan(score):
             score = -row["loss"]
-        if score >= self.best:
-            self.best = float(score)
+        is_best = score >= self.best
+        self.best = max(self.best, float(score))
+        checkpoint = self._checkpoint()
+        if is_best:
             write_checkpoint(self.folder / BEST, checkpoint)
-        checkpoint.about["best"] = self.best
         write_checkpoint(self.folder / LAST, checkpoint)
         with whole_file(self.folder / LOG) as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))

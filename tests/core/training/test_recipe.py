@@ -1,0 +1,262 @@
+"""The whole recipe on photos made of the portrait: steps run, are skipped, are done again, and go on after being killed."""
+
+import fcntl
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from mtcnn_gluon import Detector, cli
+from mtcnn_gluon.bundle import read_bundle
+from mtcnn_gluon.training.checkpoints import read_checkpoint
+from mtcnn_gluon.training.recipe_config import flags, read_config
+from painted_faces import HEADER
+
+ROOT = Path(__file__).parents[3]
+Run = Callable[..., tuple[int, str]]
+SMALL = {
+    "workers": 1, "find_from": 24, "compare": [],
+    "pnet": {
+        "faces": {"jitters": 100, "negatives": 200},
+        "train": {"samples": 100_000, "batch": 128, "warm_up": 20, "average": 0.98},
+    },
+    "rnet": {
+        "faces": {"jitters": 60, "negatives": 60},
+        "train": {"samples": 16_000, "batch": 96, "rate": 0.001, "warm_up": 10, "average": 0.9},
+    },
+    "onet": {
+        "faces": {"jitters": 30, "negatives": 30}, "landmarks": {"landmark_jitters": 20},
+        "train": {"samples": 5_000, "batch": 64, "rate": 0.001, "warm_up": 10, "average": 0.9},
+    },
+    "evaluate": {"wider": {"min_face": 24, "resamples": 0, "workers": 1}, "landmarks": {"resamples": 0, "workers": 1}},
+}  # fmt: skip
+
+
+def make_photos(folder: Path, count: int, image: np.ndarray, detector: Detector, seed: int) -> Path:
+    """Photos with the portrait's face at several places and sizes on noise, and the list of the faces."""
+    face = detector.detect(image)[:1]
+    generator, lines = np.random.default_rng(seed), [HEADER]
+    folder.mkdir()
+    for number in range(count):
+        canvas = cv2.resize(generator.integers(0, 256, (20, 25, 3)).astype(np.uint8), (250, 200))
+        side = int(generator.integers(100, 190))  # of the portrait, whose face is about a third of it
+        x, y = int(generator.integers(0, 250 - side)), int(generator.integers(0, 200 - side))
+        scale = side / image.shape[0]
+        canvas[y : y + side, x : x + side] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / f"{number}.png"), canvas[:, :, ::-1])
+        values = np.concatenate([face.boxes.reshape(-1, 2), face.landmarks[0]]) * scale + [x, y]
+        lines.append(",".join([f"{number}.png", *(f"{value:.2f}" for value in values.reshape(-1))]))
+    (folder / "faces.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, image: np.ndarray, detector: Detector) -> Path:
+    """A folder with the photos to train on and those to validate on."""
+    folder = tmp_path_factory.mktemp("photos")
+    for seed, (name, count) in enumerate((("data", 10), ("validation", 4))):
+        make_photos(folder / name, count, image, detector, seed)
+    return folder
+
+
+def write_config(folder: Path, photos: Path, changes: dict[str, Any] | None = None) -> Path:
+    """A configuration with paths relative to it."""
+    sections = {}
+    for name in ("data", "validation"):
+        root = Path(os.path.relpath(photos / name, folder))
+        sections[name] = {"images": str(root), "annotations": str(root / "faces.csv"),
+                          "landmark_root": str(root), "landmark_list": str(root / "faces.csv")}  # fmt: skip
+    config = json.loads(json.dumps({**SMALL, **sections}))
+    for path, value in (changes or {}).items():
+        *sections_of, last = path.split(".")
+        place = config
+        for name in sections_of:
+            place = place.setdefault(name, {})
+        place[last] = value
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder / "config.yaml"
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture) -> Iterator[Run]:
+    """`mtcnn-gluon pipeline`: its exit status and what it says."""
+    root, package = logging.getLogger(), logging.getLogger("mtcnn_gluon")
+    handlers, levels = root.handlers[:], (root.level, package.level)
+
+    def main(config: Path, folder: Path, *more: str) -> tuple[int, str]:
+        capfd.readouterr()
+        status = cli.main(["pipeline", "--config", str(config), "--run", str(folder), *more])
+        return status, "".join(capfd.readouterr())
+
+    yield main
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    package.setLevel(levels[1])
+
+
+def steps_done(said: str) -> list[str]:
+    return [line.split()[1] for line in said.splitlines() if line.startswith("== ")]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return read_bundle(folder / "bundle").manifest["files"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """The folder of a run that was not interrupted; beside it is its configuration."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert cli.main(["pipeline", "--config", str(write_config(folder, photos)), "--run", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_status_before_anything_is_done(tmp_path: Path, photos: Path, run: Run) -> None:
+    status, said = run(write_config(tmp_path, photos), tmp_path / "run", "--status")
+    assert status == 0 and "0 of 30 steps done, about" in said and said.startswith("pnet/training/faces              next")
+    assert not (tmp_path / "run").exists()
+
+
+def test_end_to_end(photos: Path, finished: Path, run: Run) -> None:
+    """The result is a bundle that works; nothing is done twice, and a change has done again what comes after it."""
+    config, folder = finished.parent / "config.yaml", finished
+    faces = Detector(folder / "bundle", min_face=24).detect(photos / "validation" / "0.png")
+    assert len(faces) >= 1
+    manifest = read_bundle(folder / "bundle").manifest
+    figures = manifest["figures"]
+    assert figures["trained"] == ["onet", "pnet", "rnet"] and figures["wider"]["height_30"] > 0.5
+    assert figures["landmarks_given"]["photos"] == figures["landmarks_detected"]["photos"] == 4
+    stages = json.loads((folder / "onet/stages/stages.json").read_text())
+    assert manifest["thresholds"][2] == stages["onet"]["suggested_for_detection"]
+
+    before = digests(folder)
+    assert steps_done(run(config, folder)[1]) == []
+    _, said = run(config, folder, "--status")
+    assert "all 30 steps are done" in said and "next" not in said
+
+    changed = write_config(finished.parent, photos, {"onet.train.rate": 0.002})
+    _, said = run(changed, folder, "--status")
+    assert "onet/train" in said and "changed" in said and "24 of 30 steps done" in said
+    assert steps_done(run(changed, folder)[1]) == [
+        "onet/train", "onet/bundle", "onet/stages", "report/wider", "report/landmarks", "bundle",
+    ]  # fmt: skip
+    after = digests(folder)
+    assert {name for name in before if after[name] != before[name]} == {"onet-0000.params"}
+
+
+def start_and_kill(config: Path, folder: Path, when: Callable[[], bool]) -> str:
+    """`mtcnn-gluon pipeline` in a process of its own, killed as soon as `when` is true; returns what it said."""
+    command = [sys.executable, "-m", "mtcnn_gluon", "pipeline", "--config", str(config), "--run", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        while process.poll() is None and not when():
+            time.sleep(0.02)
+        process.kill()
+        return process.communicate()[0]
+
+
+def test_killed_it_goes_on_where_it_was(tmp_path: Path, photos: Path, finished: Path, run: Run) -> None:
+    """Killed while P-Net is trained: what was done before is not done again, and P-Net ends up the same."""
+    config, folder = write_config(tmp_path, photos), tmp_path / "run"
+    start_and_kill(config, folder, (folder / "pnet/train/last.npz").exists)
+    assert "pnet/train                       begun" in run(config, folder, "--status")[1]
+    said = start_and_kill(config, folder, (folder / "pnet/bundle").exists)
+    assert steps_done(said)[0] == "pnet/train"
+    found, expected = (read_checkpoint(each / "pnet/train/last.npz") for each in (folder, finished))
+    assert found.about["epoch"] == expected.about["epoch"]
+    for name, value in expected.averages.items():
+        np.testing.assert_array_equal(found.averages[name], value, err_msg=name)
+
+
+def test_one_at_a_time(tmp_path: Path, photos: Path, run: Run) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with open(folder / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        status, said = run(write_config(tmp_path, photos), folder)
+    assert status == 2 and "another pipeline is working in this folder" in said
+
+
+def test_a_step_that_fails(tmp_path: Path, photos: Path, run: Run) -> None:
+    """The message of the command, the step, and what to do; a second try fails the same way."""
+    config = write_config(tmp_path, photos, {"data.images": "."})
+    for _ in range(2):
+        status, said = run(config, tmp_path / "run")
+        assert status == 2 and "no sample came of 0 photos (10 more could not be read)" in said
+        assert "step pnet/training/faces failed; run the same command again to go on with it" in said
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"pnet.train.rat": 1}, "unknown key 'rat' in pnet.train; there are average, "),
+        ({"pnet.trian": {}}, "unknown key 'trian' in pnet; there are faces, landmarks, records, train"),
+        ({"speed": 1}, "unknown key 'speed'; there are compare, data, "),
+        ({"pnet.train.rate": -1}, "pnet: learning rate must be from"),
+        ({"pnet.train.batch": 2}, "pnet: batch must be a whole number, 6 or more, not 2"),
+        ({"pnet.train.samples": 0}, "pnet: train.samples must be 1 or more, not 0"),
+        ({"pnet.train.samples": "many"}, "pnet.train.samples must be a number, as 12000000 is, not 'many'"),
+        ({"rnet.train.mirror": 2}, "rnet: mirror must be a number from 0 to 1, not 2"),
+        ({"rnet.mine.thresholds": [0.5]}, "rnet: mine.thresholds must be 2 numbers from 0 to 1, not [0.5]"),
+        ({"onet.faces.positive": 0.1}, "onet: negative, part and positive must ascend"),
+        ({"onet.records.encoding": "gif"}, "onet: encoding must be one of raw, png, jpeg, webp, not 'gif'"),
+        ({"pnet.records.ratio": "1:2"}, "pnet: ratio must be four numbers"),
+        ({"pnet": 3}, "pnet must have keys with values, not 3"),
+        ({"pnet.faces": None}, "pnet.faces must have keys with values, not None"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more, not -1"),
+        ({"workers": 0}, "workers must be 1 or more, not 0"),
+        ({"thresholds": [1, 2, 3]}, "thresholds must be 3 numbers from 0 to 1"),
+        ({"data.limit": 0}, "data.limit must be a whole number, 1 or more, not 0"),
+        ({"data.images": "nowhere"}, "nowhere does not exist"),
+        ({"data.images": "${NOT_SET_AT_ALL}/x"}, "the environment variable 'NOT_SET_AT_ALL', which is not set"),
+        ({"data.annotations": ""}, "data.annotations is missing"),
+        ({"data.landmark_root": None}, "data: landmark_root and landmark_list go together"),
+    ],
+)
+def test_configurations_that_are_wrong(tmp_path: Path, photos: Path, run: Run, changes: dict[str, Any], message: str) -> None:
+    """Refused at once, with the name of the key, and nothing is written."""
+    config = write_config(tmp_path, photos, changes)
+    status, said = run(config, tmp_path / "run")
+    assert status == 2 and f"{config}: " in said and message in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text, message", [("a: [", "is not YAML"), ("3", "the whole must have keys"), ("\0", "expected text")])
+def test_files_that_are_no_configuration(tmp_path: Path, run: Run, text: str, message: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    status, said = run(tmp_path / "config.yaml", tmp_path / "run")
+    assert status == 2 and message in said
+    status, said = run(tmp_path / "none.yaml", tmp_path / "run")
+    assert status == 2 and "none.yaml does not exist" in said
+
+
+def test_a_damaged_state(tmp_path: Path, photos: Path, run: Run) -> None:
+    (tmp_path / "run/.steps").mkdir(parents=True)
+    (tmp_path / "run/.steps/pnet-train.json").write_text("{")
+    status, said = run(write_config(tmp_path, photos), tmp_path / "run", "--status")
+    assert status == 2 and "pnet-train.json is damaged: remove it" in said
+
+
+def test_flags() -> None:
+    options = {"min_face": 12, "mirror": False, "landmarks": True, "tasks": ["cls", "box"], "thresholds": None, "rate": 0.1}
+    assert flags(options) == ["--min-face", "12", "--no-mirror", "--landmarks", "--tasks", "cls", "box", "--rate", "0.1"]
+
+
+@pytest.mark.parametrize("name", ["pipeline.yaml", "pipeline_small.yaml"])
+def test_examples_are_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("wider_train/images", "landmarks"):
+        (tmp_path / path).mkdir(parents=True)
+    for each in ("train", "dev"):
+        (tmp_path / f"wider_train/wider_face_{each}_bbx_gt.txt").touch()
+        (tmp_path / f"wider_train/wider_face_{each}_landmarks_auto.csv").touch()
+        (tmp_path / f"landmarks/{'trainImageList' if each == 'train' else 'devImageList'}.txt").touch()
+    monkeypatch.setenv("MTCNN_GLUON_DATA", str(tmp_path))
+    config = read_config(ROOT / "example" / name)
+    assert config.data.images == str(tmp_path / "wider_train/images") and config.onet.train.landmarks
