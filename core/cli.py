@@ -16,6 +16,10 @@ from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ModelError, MtcnnError
 from mtcnn_gluon.operators.native import Unavailable, load_kernels
 
+PACKAGES = (
+    "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "mtcnn",
+)  # fmt: skip
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 if an input could not be read, 2 for anything else wrong."""
@@ -58,18 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 def info(options: argparse.Namespace) -> int:
     """Say which runtimes, native operators and models can be used, or why not."""
     report: dict[str, Any] = {"mtcnn-gluon": __version__, "python": platform.python_version(), "packages": {}}
-    for name in (
-        "numpy",
-        "opencv-python",
-        "mxnet",
-        "mxnet-cu112",
-        "gluoncv",
-        "onnx",
-        "onnxruntime",
-        "onnxruntime-gpu",
-        "openvino",
-        "mtcnn",
-    ):
+    for name in PACKAGES:
         try:
             report["packages"][name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

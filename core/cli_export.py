@@ -67,7 +67,7 @@ def _formats(options: argparse.Namespace) -> tuple[Format, ...]:
             raise ModelError(reason)
     for kind, files in (("symbol", "symbol and params files"), ("onnx", "ONNX files")):
         if not options.onnx and kind not in formats:
-            print(f"mtcnn-gluon: note: {files} are left out: {missing_for(kind)}", file=sys.stderr)  # type: ignore[arg-type]
+            print(f"mtcnn-gluon: note: {files} are left out: {missing_for(kind)}", file=sys.stderr)
     return formats
 
 
