@@ -145,4 +145,4 @@ def test_never_replaces_what_is_no_bundle(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [(), ("official",), ("official", "a", "b"), ("official", "a", "--nonsense")], ids=str)
 def test_usage(run: Run, arguments: tuple[str, ...]) -> None:
     status, _, said = run(*arguments)
-    assert status == 2 and "usage: mtcnn-gluon export" in said
+    assert status == 2 and "usage: mtcnn-gluon" in said

@@ -40,10 +40,10 @@ def bundle(tmp_path: Path) -> Bundle:
 
 def test_faces_agree_on_real_photos(detector: Detector, other: Detector, dev_photos: list[Path]) -> None:
     agreement = Agreement()
-    for path in dev_photos:
+    for path in dev_photos[::2]:
         image = read_image(path)
         agreement.add(detector.detect(image), other.detect(image))
-    assert agreement.faces > 150 and agreement.share >= 0.995, agreement
+    assert agreement.faces > 100 and agreement.share >= 0.995, agreement
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 127, 129, 300])
@@ -62,7 +62,8 @@ def test_outputs_agree(detector: Detector, other: Detector, count: int) -> None:
 
 def test_outputs_are_the_callers_own(other: Detector) -> None:
     crops = np.random.default_rng(0).normal(0, 0.5, (4, 3, 24, 24)).astype(np.float32)
-    before = [output.copy() for output in (first := other.engine.rnet(crops))]
+    first = other.engine.rnet(crops)
+    before = [output.copy() for output in first]
     other.engine.rnet(np.zeros_like(crops))
     for kept, output in zip(before, first):
         np.testing.assert_array_equal(kept, output)
@@ -200,7 +201,7 @@ def test_a_newer_manifest(bundle: Bundle) -> None:
 @pytest.mark.parametrize("engine", ONNX_ENGINES)
 def test_a_bundle_without_the_engines_files(bundle: Bundle, tmp_path: Path, engine: str) -> None:
     only = export_bundle(bundle, tmp_path / "symbol", ["symbol"])
-    with pytest.raises(ModelError, match=r"needs pnet\.onnx, rnet\.onnx, onet\.onnx, which the bundle lacks.*export"):
+    with pytest.raises(ModelError, match=r"has no pnet\.onnx, rnet\.onnx, onet\.onnx, which .* needs.*\[export\]"):
         Detector(only.path, engine=engine)
 
 

@@ -61,7 +61,7 @@ def in_opencv(data: bytes, outputs: int) -> Run:
 SHAPES = {
     "pnet": [(1, 12, 12), (1, 13, 12), (1, 12, 15), (2, 13, 15), (3, 31, 46), (1, 64, 77), (512, 13, 12), (1, 256, 255)],
     "rnet": [(count, 24, 24) for count in (1, 2, 7, 128, 512)],
-    "onet": [(count, 48, 48) for count in (1, 2, 7, 128, 512)],
+    "onet": [(count, 48, 48) for count in (1, 7, 512)],
 }
 
 
