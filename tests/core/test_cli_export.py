@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import numpy as np
@@ -133,6 +134,20 @@ def test_what_cannot_be_exported(run: Run, tmp_path: Path, monkeypatch: pytest.M
     assert (status, out) == (2, "") and "Traceback" not in said
     assert re.search(message, said), said
     assert not Path("model").exists()
+
+
+def test_one_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The builder of the cascade is given the manifest and the parameters of all nets; what it makes is one of the files."""
+
+    def cascade_model(manifest: dict[str, Any], parameters: dict[str, Any]) -> Any:
+        assert manifest["box_convention"] == "matlab" and set(parameters) == set(NETS)
+        return onnx_nets.net_model("pnet", manifest["architecture"]["pnet"], parameters["pnet"])
+
+    monkeypatch.setitem(sys.modules, "mtcnn_gluon.onefile", SimpleNamespace(cascade_model=cascade_model))
+    assert run("official", tmp_path / "model", "--onnx", "--onefile")[0] == 0
+    assert sorted(read_bundle(tmp_path / "model").manifest["files"]) == ["mtcnn.onnx", *ONNX_FILES]
+    assert run("official", tmp_path / "model", "--onefile")[0] == 0
+    assert sorted(read_bundle(tmp_path / "model").manifest["files"]) == sorted(["mtcnn.onnx", *ALL_FILES])
 
 
 def test_never_replaces_what_is_no_bundle(run: Run, tmp_path: Path) -> None:

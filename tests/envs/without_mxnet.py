@@ -9,10 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from mtcnn_gluon import Detector, cli, read_image
 from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.params_file import read_params
 
@@ -37,6 +39,10 @@ def check_export(folder: Path) -> None:
     for name in files:
         assert (folder / "first" / name).read_bytes() == (folder / "second" / name).read_bytes(), name
     assert len(Detector(folder / "second").detect(PORTRAIT)) == 1
+    for net, table in NETS.items():
+        read = cv2.dnn.readNetFromONNX(str(folder / "first" / f"{net}.onnx"))
+        read.setInput(np.zeros((1, 3, table.size, table.size), np.float32))
+        assert read.forward("probability").size == 2
 
 
 def check_command(folder: Path) -> None:
