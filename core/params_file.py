@@ -32,6 +32,8 @@ def read_params(path: str | os.PathLike) -> dict[str, np.ndarray]:
             raise ValueError("it does not begin as such a file does")
         arrays = [reader.array() for _ in range(count)]
         names = [reader.text() for _ in range(*reader.take("<Q"))]
+        if count and not names:
+            raise ValueError("its arrays have no names")
         if len(set(names)) != count or reader.left():
             raise ValueError(f"{count} arrays, {len(set(names))} names, {reader.left()} bytes too many")
     except (OSError, ValueError, struct.error) as error:
