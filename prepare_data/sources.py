@@ -1,6 +1,7 @@
 """The three sources of samples: faces and background, landmarks, and what an earlier net gets wrong."""
 
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -128,7 +129,9 @@ class MinedSource:
         from mtcnn_gluon.detector import Detector
 
         thresholds = None if self.thresholds is None else (*self.thresholds, 1.0)
-        self._detector = Detector(self.model, min_face=self.find_from, thresholds=thresholds)
+        given = os.environ.get("OMP_NUM_THREADS", "")  # which not every runtime reads: 1 in processes that share the processors
+        threads = int(given) if re.fullmatch("[1-9][0-9]?", given) else None
+        self._detector = Detector(self.model, min_face=self.find_from, thresholds=thresholds, threads=threads)
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
         """See `generate.Source`."""
