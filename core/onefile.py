@@ -374,8 +374,21 @@ def _run(c: Cascade, net: str, pixels: Value) -> list[Value]:
     """A net's probabilities of background and face, offsets and, of O-Net, landmarks."""
     table, parameters = c.nets[net]
     names = [f"{net}/{name}" for name in ("probability", "offsets", "landmarks")[: 3 if net == "onet" else 2]]
-    c.graph.embed(*net_nodes(net, table, parameters, pixels.name, names, prefix="nets/"))
+    nodes, initializers = net_nodes(net, table, parameters, pixels.name, names, prefix="nets/")
+    values = {each.name: c.graph.onnx.numpy_helper.to_array(each) for each in initializers}
+    for node in nodes:
+        if node.op_type == "PRelu":
+            _add_prelu(c.graph, *node.input, *node.output, values)
+        else:
+            c.graph.embed([node], [each for each in initializers if each.name in node.input])
     return [Value(c.graph, name, f32) for name in names]
+
+
+def _add_prelu(g: GraphBuilder, data: str, slopes: str, result: str, values: Mapping[str, np.ndarray]) -> None:
+    """PReLU as x + (a - 1) * min(x, 0), which ONNX Runtime computes ten times as fast as its PRelu."""
+    x = Value(g, data, f32)
+    negative = x.minimum(0) * g.constant(values[slopes] - 1, f32)
+    g.embed([g.onnx.helper.make_node("Add", [x.name, negative.name], [result], result)], [])
 
 
 def _swap_colours(net: str, parameters: Parameters) -> Parameters:
