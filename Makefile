@@ -10,7 +10,7 @@ MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
 export MTCNN_GLUON_DATA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test fuzz sanitize lint system clean
+.PHONY: demo test test-envs fuzz sanitize lint system clean
 
 demo: $(VENV)/installed
 	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
@@ -20,6 +20,21 @@ demo: $(VENV)/installed
 test: lint
 	@echo "== Running the tests"
 	@$(BIN)/python -m pytest
+
+# A new environment with the newest Python on the machine and without MXNet: what those who only detect or export install.
+ENVS := .venv-newest
+test-envs: | system
+	@python=$$(tests/envs/newest_python.sh) || exit 1; version=$$($$python -c 'import platform; print(platform.python_version())'); \
+	echo "== Checking the package without MXNet on Python $$version"; \
+	case $$version in 3.1[0-2].*) echo "== NOTE: no Python 3.13 or later was found, so a newer one than MXNet's is not checked";; esac; \
+	rm -rf $(ENVS) && $$python -m venv $(ENVS)
+	@rm -rf build && $(ENVS)/bin/pip install --quiet ".[onnx,official,export]" pytest hypothesis && rm -rf build
+	@! $(ENVS)/bin/pip list 2>/dev/null | grep -i -e mxnet -e tensorflow
+	@export MTCNN_GLUON_CACHE=$(abspath $(ENVS))/cache && \
+	$(ENVS)/bin/mtcnn-gluon detect example/portrait.jpg --json - && \
+	$(ENVS)/bin/python tests/envs/without_mxnet.py && \
+	$(ENVS)/bin/python -m pytest -p no:cacheprovider $(addprefix tests/core/test_,boxes.py bundle.py faces.py files.py operators.py)
+	@rm -rf $(ENVS)
 
 fuzz: $(VENV)/installed-dev
 	@echo "== Fuzzing with many more inputs than make test does (up to ten minutes)"
@@ -80,4 +95,4 @@ system:
 		else echo "Please install the system packages$$missing (sudo apt-get install$$missing) and run make again"; exit 1; fi; fi
 
 clean:
-	rm -rf $(VENV) build out *.egg-info
+	rm -rf $(VENV) $(ENVS) build out *.egg-info

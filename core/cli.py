@@ -9,12 +9,16 @@ import sys
 from functools import partial
 from typing import Any, Callable, Sequence
 
-from mtcnn_gluon import __version__, cli_detect, cli_evaluate, cli_prepare, cli_train
+from mtcnn_gluon import __version__, cli_detect, cli_evaluate, cli_export, cli_prepare, cli_train
 from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ModelError, MtcnnError
 from mtcnn_gluon.operators.native import Unavailable, load_kernels
+
+PACKAGES = (
+    "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "mtcnn",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_train.add_options(train)
     evaluate = verbs.add_parser("evaluate", help="measure detectors on annotated photos", description=cli_evaluate.__doc__)
     cli_evaluate.add_options(evaluate)
+    export = verbs.add_parser("export", help="write models for use without MXNet", description=cli_export.export.__doc__)
+    cli_export.add_options(export)
     info_parser = verbs.add_parser("info", help="say what is installed and usable", description=info.__doc__)
     info_parser.add_argument("--json", action="store_true", help="print JSON")
     info_parser.set_defaults(run=info)
@@ -56,13 +62,14 @@ def _parser() -> argparse.ArgumentParser:
 def info(options: argparse.Namespace) -> int:
     """Say which runtimes, native operators and models can be used, or why not."""
     report: dict[str, Any] = {"mtcnn-gluon": __version__, "python": platform.python_version(), "packages": {}}
-    for name in ("numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "mtcnn"):
+    for name in PACKAGES:
         try:
             report["packages"][name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             report["packages"][name] = None
     report["native operators"] = {"kernels": _kernels(), "mxnet": _state(_require_native_mxnet)}
     report["engines"] = {name: _state(partial(Detector, engine=name)) for name in ENGINES}
+    report["engines"]["auto"] = _state(lambda: f"takes {Detector(engine='auto').engine.name}")
     report["models"] = {name: _state(partial(find_bundle, name)) for name in ("default", "official")}
     if options.json:
         print(json.dumps(report, indent=2))
@@ -92,8 +99,9 @@ def _require_native_mxnet() -> None:
 
 
 def _state(attempt: Callable[[], Any]) -> str:
+    """What `attempt` returns if it is a text, else `yes`; if it fails, why."""
     try:
-        attempt()
+        found = attempt()
     except MtcnnError as error:
         return f"no: {error}"
-    return "yes"
+    return found if isinstance(found, str) else "yes"

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, DataError, ModelError
+from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.export import bundle_parameters
+from mtcnn_gluon.params_file import read_params
 from mtcnn_gluon.training.augment import Augmentation
 
 
@@ -100,22 +103,16 @@ def read_parameters(source: str, net: str) -> dict[str, np.ndarray]:
     Raises:
         DataError, ModelError: if there are none for this net.
     """
-    from mtcnn_gluon.bundle import find_bundle
-    from mtcnn_gluon.mxnet_loader import load_mxnet
     from mtcnn_gluon.training.checkpoints import read_checkpoint
 
-    mx, path = load_mxnet(), Path(source)
+    path = Path(source)
     if path.suffix == ".npz":
         checkpoint = read_checkpoint(path)
         values = checkpoint.averages or checkpoint.parameters
+    elif path.suffix == ".params":
+        values = read_params(path)
     else:
-        file = path if path.suffix == ".params" else find_bundle(source).file(f"{net}-0000.params")
-        try:
-            loaded = mx.nd.load(str(file))
-        except mx.base.MXNetError as error:
-            raise ModelError(f"{file} cannot be read: {str(error).splitlines()[-1]}") from error
-        named = loaded if isinstance(loaded, dict) else {}  # a list holds no names
-        values = {name.removeprefix("arg:"): value.asnumpy() for name, value in named.items()}
+        values = bundle_parameters(find_bundle(source))[net]
     if not values or not all(name.startswith(f"{net}_") for name in values):
         raise DataError(f"{source} holds no parameters of {net}: {', '.join(sorted(values)[:3])} ...")
     return values

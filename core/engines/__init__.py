@@ -1,22 +1,25 @@
 """Runtimes for the three nets. `create` picks one; nothing else in the package imports a framework to detect."""
 
 import re
+import sys
+from typing import Callable
 
 import numpy as np
 
 from mtcnn_gluon.bundle import Bundle
-from mtcnn_gluon.config import NETS
-from mtcnn_gluon.engines.base import Engine
-from mtcnn_gluon.errors import ConfigError, shown
+from mtcnn_gluon.config import HEADS, NETS
+from mtcnn_gluon.engines.base import Engine, NetRunner, Unavailable, first_line
+from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.mxnet_loader import set_threads
 from mtcnn_gluon.pyramid import CANVAS_SIZES
 
-ENGINES = ("mxnet",)  # fastest first
+ENGINES = ("openvino", "openvino-bf16", "onnx", "mxnet")
+AUTO = ("openvino", "onnx", "mxnet")  # fastest first; bfloat16 only for those who ask for it
 WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
 def prepare(engine: str, device: str, threads: int | None = None) -> None:
-    """Check the names of an engine and a device, and set the number of threads, which a runtime reads when it is loaded.
+    """Check the names of an engine and a device, and set the number of threads, which MXNet reads when it is loaded.
 
     Raises:
         ConfigError: if there is no such engine, the device is not of the form cpu, gpu or gpu:N, or the runtime already runs
@@ -26,29 +29,70 @@ def prepare(engine: str, device: str, threads: int | None = None) -> None:
         raise ConfigError(f"engine must be one of auto, {', '.join(ENGINES)}, not {shown(engine)}")
     if not isinstance(device, str) or not re.fullmatch(r"cpu|gpu(:[0-9]{1,3})?", device):
         raise ConfigError(f"device must be cpu, gpu or gpu:N, not {shown(device)}")
-    if threads is not None:
+    if threads is not None and (engine == "mxnet" or "mxnet" not in sys.modules):
         set_threads(threads)
 
 
-def create(engine: str, bundle: Bundle, device: str = "cpu") -> Engine:
-    """The engine named `engine` (`auto`: the fastest one that is installed) with the nets of `bundle`, warmed up.
+def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> Engine:
+    """The engine named `engine` with the nets of `bundle`, warmed up.
+
+    `auto` is the first of `AUTO` whose runtime is installed, for which the bundle holds files, and that knows the device.
 
     Raises:
-        ConfigError: if there is no such engine or device.
+        ConfigError: if there is no such engine or device, or MXNet already runs with another number of threads.
         ModelError: if the engine's runtime is not installed, or cannot run this bundle on this device.
     """
-    prepare(engine, device)
-    from mtcnn_gluon.engines.mxnet import MXNetEngine
+    prepare(engine, device, threads)
+    reasons = []
+    for name in AUTO if engine == "auto" else (engine,):
+        try:
+            created = _class_of(name)(bundle, device, threads)
+        except Unavailable as error:
+            reasons.append(f"{name}: {error}" if engine == "auto" else str(error))
+            continue
+        _warm_up(created, bundle)
+        return created
+    raise Unavailable("no engine can be used. " * (engine == "auto") + "; ".join(reasons))
 
-    created = MXNetEngine(bundle, device)
-    _warm_up(created)
-    return created
+
+def _class_of(name: str) -> Callable[[Bundle, str, int | None], NetRunner]:
+    if name == "mxnet":
+        from mtcnn_gluon.engines.mxnet import MXNetEngine
+
+        return MXNetEngine
+    if name == "onnx":
+        from mtcnn_gluon.engines.onnx import OnnxEngine
+
+        return OnnxEngine
+    from mtcnn_gluon.engines.openvino import OpenVinoBf16Engine, OpenVinoEngine
+
+    return OpenVinoEngine if name == "openvino" else OpenVinoBf16Engine
 
 
-def _warm_up(engine: Engine) -> None:
-    """Show the nets the shapes they will meet, so that no photo pays for what a runtime does at its first sight of one."""
-    for height, width in CANVAS_SIZES:
-        engine.pnet(np.zeros((1, 3, height, width), np.float32))
-    for run, size in ((engine.rnet, NETS.rnet.size), (engine.onet, NETS.onet.size)):
-        for count in WARM_BATCHES:
-            run(np.zeros((count, 3, size, size), np.float32))
+def _warm_up(engine: NetRunner, bundle: Bundle) -> None:
+    """Show the nets the shapes they will meet, so that no photo pays for what a runtime does at its first sight of one.
+
+    Raises:
+        ModelError: if a net cannot run, or its outputs are not those that the manifest promises.
+    """
+    for net, table in NETS.items():
+        heads = [head for head in HEADS if bundle.manifest["architecture"][net]["landmarks"] or head != "landmark"]
+        if net == "pnet":
+            shapes = [(1, 3, height, width) for height, width in CANVAS_SIZES]
+        else:
+            shapes = [(count, 3, table.size, table.size) for count in WARM_BATCHES]
+        for shape in shapes:
+            cells = [(side - 10) // 2 for side in shape[2:]] if net == "pnet" else []
+            _check_outputs(engine, net, shape, [(shape[0], HEADS[head], *cells) for head in heads], bundle)
+
+
+def _check_outputs(
+    engine: NetRunner, net: str, shape: tuple[int, ...], expected: list[tuple[int, ...]], bundle: Bundle
+) -> None:
+    file = bundle.file(f"{net}{engine.ending}")
+    try:
+        found = [tuple(output.shape) for output in engine.run(net, np.zeros(shape, np.float32))]
+    except Exception as error:  # runtimes raise various kinds
+        raise ModelError(f"{file} cannot run on images of shape {shape}: {first_line(error)}") from error
+    if found != expected:
+        raise ModelError(f"{file} was expected to return arrays of shapes {expected} for {shape}, not {found}")

@@ -1,8 +1,18 @@
-"""What the cascade needs of a runtime."""
+"""What the cascade needs of a runtime, and what runtimes have in common."""
 
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Callable, Protocol, Sequence
 
 import numpy as np
+
+from mtcnn_gluon.bundle import Bundle
+from mtcnn_gluon.errors import ModelError
+
+MAX_BATCH = 128  # crops at a time: runtimes keep buffers or code for every batch size they meet, and memory must stay bounded
+
+
+class Unavailable(ModelError):
+    """An engine cannot be used here: its runtime, the bundle's files for it, or the device is missing."""
 
 
 class Engine(Protocol):
@@ -24,3 +34,74 @@ class Engine(Protocol):
     def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(N, 3, 48, 48), N > 0 -> face probability (N,), offsets (N, 4) and landmarks (N, 10), x and y interleaved."""
         ...
+
+
+class NetRunner:
+    """The `Engine` protocol for a runtime that can do one thing: `run` a net on images and return all its outputs.
+
+    `ending` is that of the names of the bundle's files that it reads.
+    """
+
+    name: str
+    ending = ".onnx"
+
+    def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
+        """(N, 3, H, W) -> probabilities (N, 2, ...), offsets (N, 4, ...) and, if the net has them, landmarks (N, 10, ...)."""
+        raise NotImplementedError
+
+    def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Engine.pnet`."""
+        probability, offsets = self.run("pnet", canvas)[:2]
+        return probability[0, 1], offsets[0]
+
+    def rnet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Engine.rnet`."""
+        probability, offsets = self._run_batches("rnet", crops)[:2]
+        return probability[:, 1], offsets
+
+    def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See `Engine.onet`."""
+        probability, offsets, landmarks = self._run_batches("onet", crops)
+        return probability[:, 1], offsets, landmarks
+
+    def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
+        """Run crops in batches whose sizes are powers of two, largest first: few shapes, and no crop in vain."""
+        outputs, start = [], 0
+        while start < len(crops):
+            size = min(MAX_BATCH, 1 << ((len(crops) - start).bit_length() - 1))
+            outputs.append(self.run(net, crops[start : start + size]))
+            start += size
+        return [np.concatenate(parts) for parts in zip(*outputs)]
+
+
+def build_nets(bundle: Bundle, ending: str, build: Callable[[str, Path], Any], runtime: str) -> dict[str, Any]:
+    """What `build` makes of each net's file, by net.
+
+    Args:
+        bundle: whose files they are.
+        ending: of the files' names, such as `.onnx`.
+        build: given the net and the path of its file; raises anything if it cannot use it.
+        runtime: its name, for messages.
+
+    Raises:
+        Unavailable: if the bundle lacks a file.
+        ModelError: if `build` raises; the message names the file.
+    """
+    names = {net: f"{net}{ending}" for net in ("pnet", "rnet", "onet")}
+    if missing := [name for name in names.values() if name not in bundle.manifest["files"]]:
+        raise Unavailable(
+            f"{bundle.path}: the bundle has no {', '.join(missing)}, which {runtime} needs; see mtcnn-gluon export"
+        )
+    nets = {}
+    for net, name in names.items():
+        try:
+            nets[net] = build(net, bundle.file(name))
+        except Exception as error:  # runtimes raise various kinds
+            raise ModelError(f"{bundle.file(name)} cannot be used by {runtime}: {first_line(error)}") from error
+    return nets
+
+
+def first_line(error: Exception) -> str:
+    """The line of a runtime's message that says what is wrong."""
+    lines = [line for line in str(error).splitlines() if line.strip() and "Stack trace" not in line]
+    return lines[-1].strip() if lines else type(error).__name__

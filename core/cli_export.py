@@ -1,0 +1,81 @@
+"""The verb `mtcnn-gluon export`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from mtcnn_gluon.bundle import MANIFEST, Bundle, find_bundle
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ConfigError, ModelError
+from mtcnn_gluon.export import Format, export_bundle, make_bundle, missing_for, read_runs, usual_formats
+
+NAMES = ("default", "official")  # of bundles that are no folders
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `export`."""
+    parser.set_defaults(run=export)
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a model bundle (default, official or a folder), a training run or a folder of runs"
+    )
+    parser.add_argument("dest", metavar="DEST", help="folder of the bundle to make; a bundle there is replaced")
+    kind = parser.add_argument_group("formats", "without these: symbol/params if MXNet is installed, and ONNX")
+    kind.add_argument("--onnx", action="store_true", help="only ONNX: pnet.onnx, rnet.onnx, onet.onnx")
+    kind.add_argument("--onefile", action="store_true", help="also the whole cascade as one file, mtcnn.onnx")
+    about = parser.add_argument_group("manifest", "of a bundle these are kept unless given")
+    about.add_argument("--name", help="of the model (for a run: the name of DEST)")
+    about.add_argument("--training-data", metavar="TEXT", help="what the model was trained on")
+    about.add_argument("--licence", metavar="TEXT", help="under which the model may be used")
+    about.add_argument("--thresholds", type=float, nargs=3, metavar=("P", "R", "O"), help="face probabilities in 0..1")
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a model as a bundle that needs no MXNet to be run: ONNX files, and symbol/params for those who have MXNet."""
+    formats = _formats(options)
+    changes = {key: getattr(options, key) for key in ("name", "training_data", "licence") if getattr(options, key) is not None}
+    if is_bundle(options.source):
+        if options.thresholds:
+            changes["thresholds"] = options.thresholds
+        bundle = export_bundle(find_bundle(options.source), options.dest, formats, changes)
+    else:
+        bundle = _export_runs(options, formats, changes)
+    print(f"{bundle.path}: {', '.join(sorted(bundle.manifest['files']))}")
+    return 0
+
+
+def is_bundle(source: str) -> bool:
+    """Whether a SOURCE is a model bundle rather than training runs.
+
+    Raises:
+        ConfigError: if it is nothing at all.
+    """
+    if source in NAMES or os.path.isfile(os.path.join(source, MANIFEST)):
+        return True
+    if not os.path.exists(source):
+        raise ConfigError(f"{source!r} does not exist: expected {', '.join(NAMES)}, a bundle's folder or a training run")
+    return False
+
+
+def _formats(options: argparse.Namespace) -> tuple[Format, ...]:
+    """The formats that the options ask for; says which of the usual ones are left out."""
+    formats: tuple[Format, ...] = ("onnx",) if options.onnx else usual_formats()
+    formats += ("onefile",) if options.onefile else ()
+    for kind in formats:
+        if reason := missing_for(kind):
+            raise ModelError(reason)
+    for kind, files in (("symbol", "symbol and params files"), ("onnx", "ONNX files")):
+        if not options.onnx and kind not in formats:
+            print(f"mtcnn-gluon: note: {files} are left out: {missing_for(kind)}", file=sys.stderr)
+    return formats
+
+
+def _export_runs(options: argparse.Namespace, formats: tuple[Format, ...], changes: dict[str, Any]) -> Bundle:
+    parameters, figures = read_runs(options.source)
+    if missing := [net for net in NETS if net not in parameters]:
+        print(f"mtcnn-gluon: note: {', '.join(missing)} not trained: random parameters", file=sys.stderr)
+    about = {"name": Path(options.dest).resolve().name, "training_data": "not stated", "licence": "not stated", **changes}
+    return make_bundle(
+        options.dest, parameters, **about, thresholds=options.thresholds, figures={"training": figures}, formats=formats
+    )

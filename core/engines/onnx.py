@@ -1,0 +1,75 @@
+"""Runs the nets' ONNX files with ONNX Runtime, on the CPU or an NVIDIA GPU."""
+
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.bundle import Bundle
+from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets
+
+_ERRORS_ONLY = 3  # severity from which ONNX Runtime writes to stderr
+
+
+class OnnxEngine(NetRunner):
+    """The `Engine` protocol on ONNX Runtime.
+
+    Args:
+        bundle: a model bundle that holds `{p,r,o}net.onnx`.
+        device: `cpu`, or `gpu` or `gpu:N` for CUDA, which needs the package onnxruntime-gpu.
+        threads: CPU threads of each net; None: the runtime's choice, one for each physical core.
+
+    Raises:
+        Unavailable: if ONNX Runtime is not installed, the bundle lacks the files, or the device cannot be used.
+        ModelError: if a file cannot be used.
+    """
+
+    name = "onnx"
+
+    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
+        runtime = _load_runtime()
+        self._providers = _providers(runtime, device)
+        options = runtime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.enable_mem_pattern = False  # it keeps a plan for every input shape it meets
+        options.intra_op_num_threads = threads or 0
+
+        def build(net: str, path: Path) -> Any:
+            return runtime.InferenceSession(path.read_bytes(), options, providers=self._providers)
+
+        self._sessions: dict[str, Any] = build_nets(bundle, self.ending, build, "ONNX Runtime")
+        if device != "cpu" and "CUDAExecutionProvider" not in self._sessions["pnet"].get_providers():
+            raise Unavailable(
+                f"device={device!r}: ONNX Runtime cannot use CUDA here, and would run on the CPU: it needs an NVIDIA driver, "
+                "that GPU, and the CUDA and cuDNN libraries that its version was built for"
+            )
+
+    def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
+        """See `NetRunner.run`."""
+        session = self._sessions[net]
+        return session.run(None, {session.get_inputs()[0].name: images})
+
+
+def _load_runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise Unavailable(f'ONNX Runtime is not installed ({error}): run pip install "mtcnn-gluon[onnx]"') from error
+    return onnxruntime
+
+
+def _providers(runtime: Any, device: str) -> list[Any]:
+    """What ONNX Runtime is to run on, best first."""
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        raise Unavailable(
+            f"device={device!r} needs the CUDA build of ONNX Runtime, but another one is installed: "
+            "run pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+        )
+    if hasattr(runtime, "preload_dlls"):
+        runtime.preload_dlls()  # finds the CUDA libraries of nvidia-* wheels
+    # Not the exhaustive search, which would time every algorithm at each new shape; full precision, as on the CPU.
+    options = {"device_id": int(number or 0), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
+    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]

@@ -1,0 +1,72 @@
+"""Reading MXNet's `.params` files without MXNet. Nothing in them is executed, and every length is checked.
+
+The format is that of `mx.nd.save` since MXNet 1.0 (`src/ndarray/ndarray.cc`), little-endian: a head, arrays, and their names.
+"""
+
+import math
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from mtcnn_gluon.errors import ModelError
+
+_LIST_MAGIC = 0x112
+_ARRAY_MAGICS = (0xF993FAC9, 0xF993FACA)  # the second says that arrays of zero dimensions are scalars
+_DENSE = 0  # kind of storage
+_TYPES = {0: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8"}
+_MAX_DIMENSIONS = 32
+
+
+def read_params(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays of a `.params` file by name; the `arg:` and `aux:` that `HybridBlock.export` puts before names are dropped.
+
+    Raises:
+        ModelError: if the file is missing, damaged, of an older format, or its arrays have no names.
+    """
+    try:
+        reader = _Reader(Path(path).read_bytes())
+        head, _, count = reader.take("<QQQ")
+        if head != _LIST_MAGIC:
+            raise ValueError("it does not begin as such a file does")
+        arrays = [reader.array() for _ in range(count)]
+        names = [reader.text() for _ in range(*reader.take("<Q"))]
+        if len(set(names)) != count or reader.left():
+            raise ValueError(f"{count} arrays, {len(set(names))} names, {reader.left()} bytes too many")
+    except (OSError, ValueError, struct.error) as error:
+        raise ModelError(f"{path} cannot be read as MXNet parameters: {error}") from error
+    return {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in zip(names, arrays)}
+
+
+class _Reader:
+    """Takes values from the beginning of bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._place = data, 0
+
+    def take(self, form: str) -> tuple[int, ...]:
+        return struct.unpack(form, self._bytes(struct.calcsize(form)))
+
+    def text(self) -> str:
+        return self._bytes(*self.take("<Q")).decode("utf-8")
+
+    def array(self) -> np.ndarray:
+        magic, storage, dimensions = self.take("<IiI")
+        if magic not in _ARRAY_MAGICS or storage != _DENSE or dimensions > _MAX_DIMENSIONS:
+            raise ValueError(f"an array of unknown form ({magic:#x}, storage {storage}, {dimensions} dimensions)")
+        shape = self.take(f"<{dimensions}q")
+        _, _, kind = self.take("<iii")  # the device it was on: type and number
+        if kind not in _TYPES or any(side < 0 for side in shape):
+            raise ValueError(f"an array of type {kind} and shape {shape}")
+        dtype = np.dtype(_TYPES[kind])
+        return np.frombuffer(self._bytes(math.prod(shape) * dtype.itemsize), dtype).reshape(shape).copy()
+
+    def left(self) -> int:
+        return len(self._data) - self._place
+
+    def _bytes(self, count: int) -> bytes:
+        if count > self.left():
+            raise ValueError(f"it ends {count - self.left()} bytes too early")
+        self._place += count
+        return self._data[self._place - count : self._place]

@@ -1,0 +1,14 @@
+"""Export a model or a training run to files that need no MXNet.
+
+python example/export.py official exported/ --onnx
+python example/export.py runs/ exported/ --licence MIT
+
+The same as `mtcnn-gluon export`; --help shows all options.
+"""
+
+import sys
+
+from mtcnn_gluon.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["export", *sys.argv[1:]]))
