@@ -5,8 +5,9 @@ The stages are those of `cascade`, with the sampling rules of `pyramid` and `ope
 how memory stays bounded: P-Net sees a level in strips, R- and O-Net see crops in batches whose sources are of limited size,
 and no resized image is ever held as a whole except the repeated 2x2 means.
 
-Inputs: `image` (H, W, 3) uint8 RGB of any size; `min_face`, `factor` and `thresholds`, which may be left out.
-Outputs: `boxes` (N, 4), `scores` (N,) and `landmarks` (N, 5, 2) float32, best first, as in `faces.Faces`.
+Inputs: `image` (H, W, 3) uint8 RGB of any size; float32 `min_face`, `factor` (scalars) and `thresholds` (3,), which may be left
+out. Outputs: `boxes` (N, 4), `scores` (N,) and `landmarks` (N, 5, 2) float32, best first, as in `faces.Faces`. ONNX Runtime for
+JavaScript (1.30) cannot set inputs that may be left out: there the file's defaults hold, which `cascade_model` can be told.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 
 from mtcnn_gluon.boxes import CELL, STRIDE, BoxConvention
 from mtcnn_gluon.config import HEADS
+from mtcnn_gluon.detector import MAX_FACTOR
 from mtcnn_gluon.onnx_graph import GraphBuilder, Value
 from mtcnn_gluon.onnx_nets import Parameters, describe, net_nodes
 from mtcnn_gluon.pyramid import OVERLAP
@@ -55,20 +57,22 @@ class Cascade:
     convention: BoxConvention
 
 
-def cascade_model(manifest: Mapping[str, Any], parameters: Mapping[str, Parameters]) -> Any:
+def cascade_model(
+    manifest: Mapping[str, Any], parameters: Mapping[str, Parameters], min_face: float = 20, factor: float = 0.709
+) -> Any:
     """The cascade of a model bundle as an ONNX model; `onnx_nets.to_bytes` gives its file. See the module.
 
     Args:
-        manifest: of the bundle.
+        manifest: of the bundle; its thresholds are the file's defaults.
         parameters: of `pnet`, `rnet` and `onet`, by full name.
+        min_face, factor: the file's defaults, as in `Detector`.
 
     Raises:
         ModelError: if parameters do not fit, or `onnx` is not installed.
     """
     g = GraphBuilder()
     image = g.input("image", np.uint8, ["height", "width", 3])
-    min_face = g.input("min_face", f32, [], 20)
-    factor = g.input("factor", f32, [], 0.709)
+    side, ratio = g.input("min_face", f32, [], min_face), g.input("factor", f32, [], factor)
     thresholds = g.input("thresholds", f32, [3], manifest["thresholds"])
     is_swapped = manifest["colour_order"] == "BGR"
     nets = {
@@ -77,7 +81,7 @@ def cascade_model(manifest: Mapping[str, Any], parameters: Mapping[str, Paramete
     }
     cascade = Cascade(
         g, nets, image, image.size(0), image.size(1),
-        _decimal(min_face, 1e4).maximum(1), _decimal(factor, 1e6).clip(0.01, 0.99), thresholds,
+        _decimal(side, 1e4).maximum(1), _decimal(ratio, 1e6).clip(0.01, MAX_FACTOR), thresholds,
         manifest["nms"], manifest["mean"], manifest["scale"], manifest["box_convention"],
     )  # fmt: skip
     candidates = propose(cascade)
@@ -86,7 +90,7 @@ def cascade_model(manifest: Mapping[str, Any], parameters: Mapping[str, Paramete
     g.output("boxes", boxes, ["faces", 4])
     g.output("scores", scores, ["faces"])
     g.output("landmarks", landmarks, ["faces", 5, 2])
-    return g.model("mtcnn", OPSET, IR_VERSION, _metadata(manifest), __doc__ or "")
+    return g.model("mtcnn", OPSET, IR_VERSION, _metadata(manifest))
 
 
 def propose(c: Cascade) -> Value:
@@ -192,7 +196,7 @@ def look_closer(c: Cascade, net: str, boxes: Value) -> list[Value]:
         return start < count
 
     def one_batch(start: Value, *found: Value) -> list[Value]:
-        reach = (sides[start].op("Ceil").minimum(g.integers([c.height, c.width]).op("ReduceMax", keepdims=0).to(f32))).to(i64) + 1
+        reach = sides[start].op("Ceil").minimum(c.height.maximum(c.width).to(f32)).to(i64) + 1  # pixels that a side touches
         batch = (g.whole(CROP_PIXELS) // (reach * reach)).clip(1, CROP_BATCH)
         crops = crop_resize(c, boxes[start : start + batch], reach, table["size"])
         probability, *others = _run(c, net, (crops - c.mean) * c.scale)
@@ -255,8 +259,8 @@ def _resize_lines(
 ) -> Value:
     """Lines `start` .. `start + count` of the area resize of an axis from length `before` to `after`, as (count, m).
 
-    Lines beyond the last repeat it. Each is the mean of the lines it covers; `BLOCK` neighbours are mixed from the same lines by
-    one matrix. `pick` gets lines (b, n) as (b, n, m).
+    Lines beyond the last repeat it. Each is the mean of the lines it covers; `BLOCK` neighbours are mixed from the same lines
+    by one matrix. `pick` gets lines (b, n) as (b, n, m).
     """
     blocks = (count + BLOCK - 1) // BLOCK
     line = (g.arange(blocks * BLOCK) + start).minimum(after - 1).reshape(-1, BLOCK)  # (b, BLOCK)
@@ -378,17 +382,17 @@ def _run(c: Cascade, net: str, pixels: Value) -> list[Value]:
     values = {each.name: c.graph.onnx.numpy_helper.to_array(each) for each in initializers}
     for node in nodes:
         if node.op_type == "PRelu":
-            _add_prelu(c.graph, *node.input, *node.output, values)
+            _add_prelu(c.graph, node, values)
         else:
             c.graph.embed([node], [each for each in initializers if each.name in node.input])
     return [Value(c.graph, name, f32) for name in names]
 
 
-def _add_prelu(g: GraphBuilder, data: str, slopes: str, result: str, values: Mapping[str, np.ndarray]) -> None:
-    """PReLU as x + (a - 1) * min(x, 0), which ONNX Runtime computes ten times as fast as its PRelu."""
-    x = Value(g, data, f32)
-    negative = x.minimum(0) * g.constant(values[slopes] - 1, f32)
-    g.embed([g.onnx.helper.make_node("Add", [x.name, negative.name], [result], result)], [])
+def _add_prelu(g: GraphBuilder, node: Any, values: Mapping[str, np.ndarray]) -> None:
+    """A PRelu node as x + (a - 1) * min(x, 0), which ONNX Runtime is much quicker at."""
+    (data, slopes), (result,) = node.input, node.output
+    negative = Value(g, data, f32).minimum(0) * g.constant(values[slopes] - 1, f32)
+    g.embed([g.onnx.helper.make_node("Add", [data, negative.name], [result], result)], [])
 
 
 def _swap_colours(net: str, parameters: Parameters) -> Parameters:

@@ -16,7 +16,7 @@ import numpy as np
 from mtcnn_gluon.onnx_nets import finish_model, load_onnx
 
 Number = Union["Value", float, int]
-Index = Union[slice, int, None]
+Index = Union[slice, "Value", int, None]
 
 
 class Value:
@@ -77,7 +77,7 @@ class Value:
     def __getitem__(self, index: Union[Index, tuple[Index, ...]]) -> "Value":
         """Slices (whose ends may be values), whole numbers or scalar values, and None for a new axis."""
         parts = index if isinstance(index, tuple) else (index,)
-        axes = {axis: part for axis, part in enumerate(p for p in parts if p is not None)}
+        axes = dict(enumerate(part for part in parts if part is not None))
         result = self._sliced({axis: part for axis, part in axes.items() if isinstance(part, slice) and part != slice(None)})
         for axis in sorted((axis for axis, part in axes.items() if not isinstance(part, slice)), reverse=True):
             result = result.take(self.graph.whole(axes[axis]), axis)
@@ -212,7 +212,8 @@ class GraphBuilder:
 
     def choose(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
         """The value that `yes` builds where the scalar `condition` holds when the graph runs, else the one of `no`."""
-        (yes_graph, (value,)), (no_graph, _) = (self._subgraph(lambda each=each: [each()]) for each in (yes, no))
+        yes_graph, (value,) = self._subgraph(lambda: [yes()])
+        no_graph, _ = self._subgraph(lambda: [no()])
         name = self._name()
         self._add("If", [condition.name], [name], then_branch=yes_graph, else_branch=no_graph)
         return Value(self, name, value.dtype)
@@ -242,11 +243,11 @@ class GraphBuilder:
         self._scopes[-1].extend(nodes)
         self._initializers.update({each.name: each for each in initializers})
 
-    def model(self, name: str, opset: int, ir_version: int, metadata: Mapping[str, str], doc: str = "") -> Any:
+    def model(self, name: str, opset: int, ir_version: int, metadata: Mapping[str, str]) -> Any:
         """The `ModelProto`, checked with its shapes."""
         (nodes,) = self._scopes
         values = list(self._initializers.values())
-        graph = self.onnx.helper.make_graph(nodes, name, self._inputs, self._outputs, values, doc)
+        graph = self.onnx.helper.make_graph(nodes, name, self._inputs, self._outputs, values)
         model = finish_model(graph, opset, ir_version, metadata)
         self.onnx.checker.check_model(model, full_check=True)
         return model
