@@ -69,7 +69,7 @@ def info(options: argparse.Namespace) -> int:
             report["packages"][name] = None
     report["native operators"] = {"kernels": _kernels(), "mxnet": _state(_require_native_mxnet)}
     report["engines"] = {name: _state(partial(Detector, engine=name)) for name in ENGINES}
-    report["engines"]["auto"] = _state(lambda: f"takes {Detector(engine='auto').engine.name}")
+    report["engines"]["auto"] = _chosen_engine()
     report["models"] = {name: _state(partial(find_bundle, name)) for name in ("default", "official")}
     if options.json:
         print(json.dumps(report, indent=2))
@@ -99,9 +99,15 @@ def _require_native_mxnet() -> None:
 
 
 def _state(attempt: Callable[[], Any]) -> str:
-    """What `attempt` returns if it is a text, else `yes`; if it fails, why."""
     try:
-        found = attempt()
+        attempt()
     except MtcnnError as error:
         return f"no: {error}"
-    return found if isinstance(found, str) else "yes"
+    return "yes"
+
+
+def _chosen_engine() -> str:
+    try:
+        return f"takes {Detector(engine='auto').engine.name}"
+    except MtcnnError as error:
+        return f"no: {error}"

@@ -241,11 +241,11 @@ def _strip(
     g = c.graph
     image_width = c.width // halved
 
-    def rows_of(image: Value) -> Callable[[Value], Value]:
-        return lambda rows: image.reshape(0, -1).take(rows).to(f32)
-
     def pick_rows(rows: Value) -> Value:
-        return g.choose(halved.op("Equal", 1, dtype=bool), lambda: rows_of(c.image)(rows), lambda: rows_of(base)(rows))
+        def of(image: Value) -> Value:
+            return image.reshape(0, -1).take(rows).to(f32)
+
+        return g.choose(halved.op("Equal", 1, dtype=bool), lambda: of(c.image), lambda: of(base))
 
     mixed = _resize_lines(g, pick_rows, c.height // halved, height, start, count)  # (count, W * 3)
     columns = mixed.transpose(1, 0).reshape(image_width, -1)  # (W, 3 * count)

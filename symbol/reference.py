@@ -146,6 +146,6 @@ def _wheel_file(net: str) -> Path:
 
 def _conversion_digest() -> str:
     """Changes whenever this conversion does, so that an older version's cache is never taken for this one's."""
-    sources = b"".join(Path(module.__file__ or "").read_bytes() for module in (export, onnx_nets))
-    source = Path(__file__).read_bytes() + sources + repr((sorted(DIGESTS.items()), MANIFEST)).encode()
-    return hashlib.sha256(source).hexdigest()[:12]
+    files = (Path(__file__), Path(__file__).with_name("blocks.py"), Path(export.__file__), Path(onnx_nets.__file__))
+    sources = b"".join(path.read_bytes() for path in files)
+    return hashlib.sha256(sources + repr((sorted(DIGESTS.items()), MANIFEST)).encode()).hexdigest()[:12]

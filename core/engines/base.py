@@ -89,8 +89,10 @@ def build_nets(bundle: Bundle, ending: str, build: Callable[[str, Path], Any], r
     """
     names = {net: f"{net}{ending}" for net in ("pnet", "rnet", "onet")}
     if missing := [name for name in names.values() if name not in bundle.manifest["files"]]:
+        writer = '"mtcnn-gluon[export]"' if ending == ".onnx" else "MXNet"
         raise Unavailable(
-            f"{bundle.path}: the bundle has no {', '.join(missing)}, which {runtime} needs; see mtcnn-gluon export"
+            f"{bundle.path}: the bundle has no {', '.join(missing)}, which {runtime} needs; "
+            f"they are written, by mtcnn-gluon export too, where {writer} is installed"
         )
     nets = {}
     for net, name in names.items():

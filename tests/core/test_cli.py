@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Iterator, NoReturn
 
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 
 import mtcnn_gluon
 from mtcnn_gluon import Faces, cli, cli_detect, detector, read_image
+from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ImageError, ModelError
 
 BOXES = np.array([[8.25, 4.5, 40, 44], [50, 20.125, 70, 46]])
@@ -37,6 +39,7 @@ class FakeDetector:
 
     def __init__(self, **options: Any) -> None:
         FakeDetector.options = options
+        self.engine = SimpleNamespace(name=options.get("engine"))
 
     def detect(self, image: np.ndarray) -> Faces:
         assert image.dtype == np.uint8 and image.shape[2] == 3
@@ -559,7 +562,8 @@ def test_info(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert report["mtcnn-gluon"] == mtcnn_gluon.__version__ and report["python"].startswith(f"3.{sys.version_info.minor}.")
     assert report["packages"]["numpy"] == np.__version__
     assert report["models"] == {"default": "yes", "official": "no: not installed here"}
-    assert report["engines"]["mxnet"] == "yes" and FakeDetector.options == {"engine": "mxnet"}
+    assert report["engines"] == {**dict.fromkeys(ENGINES, "yes"), "auto": "takes auto"}
+    assert FakeDetector.options == {"engine": "auto"}
     outcome = run("info")
     assert (outcome.status, outcome.err) == (0, "")
     assert f"mtcnn-gluon {mtcnn_gluon.__version__}" in outcome.out and "  official: no: not installed here" in outcome.out

@@ -46,11 +46,11 @@ def test_no_gpu_is_a_clear_error() -> None:
 
 def test_threads_come_too_late(detector: Detector) -> None:
     with pytest.raises(ConfigError, match="threads=63 comes too late"):
-        Detector(threads=63)
+        Detector(engine="mxnet", threads=63)
 
 
 def test_threads_of_the_first_detector(tmp_path: Path) -> None:
-    """Also where the official weights are not converted yet, which loads MXNet."""
+    """Also where the official weights are not converted yet, which loads MXNet, whatever `auto` then takes."""
     code = "import os; from mtcnn_gluon import Detector; Detector(threads=1); print(os.environ['OMP_NUM_THREADS'])"
     environment = {**os.environ, "MTCNN_GLUON_CACHE": str(tmp_path), "OMP_NUM_THREADS": "2"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)

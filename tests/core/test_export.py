@@ -1,6 +1,7 @@
 """Bundles from trained parameters: they load, detect like the nets they came from, and refuse what does not fit."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon import Detector
-from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.bundle import Bundle, find_bundle
 from mtcnn_gluon.config import CASCADE, NETS
-from mtcnn_gluon.engines import ENGINES
+from mtcnn_gluon.engines import AUTO
 from mtcnn_gluon.errors import MtcnnError
-from mtcnn_gluon.export import Parameters, make_bundle
+from mtcnn_gluon.export import Format, Parameters, bundle_parameters, export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import CascadeNet
 
@@ -40,7 +41,8 @@ def test_exported_nets_compute_the_same(tmp_path: Path, trained: tuple[str, ...]
     bundle = make_bundle(tmp_path / "model", {net: parameters_of(block) for net, block in nets.items()}, *ABOUT)
     assert find_bundle(tmp_path / "model") == bundle
     assert bundle.manifest["figures"]["trained"] == sorted(trained)
-    assert sorted(bundle.manifest["files"]) == sorted(f"{net}-{end}" for net in NETS for end in ("0000.params", "symbol.json"))
+    endings = ("-0000.params", "-symbol.json", ".onnx")
+    assert sorted(bundle.manifest["files"]) == sorted(f"{net}{end}" for net in NETS for end in endings)
     for net, table in NETS.items():
         has_landmarks = (landmarks and net in trained) or table.landmarks
         assert bundle.manifest["architecture"][net]["landmarks"] == has_landmarks
@@ -54,7 +56,7 @@ def test_exported_nets_compute_the_same(tmp_path: Path, trained: tuple[str, ...]
                 np.testing.assert_allclose(found.asnumpy(), expected.asnumpy(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", AUTO)
 def test_a_detector_takes_it(tmp_path: Path, image: np.ndarray, engine: str) -> None:
     make_bundle(tmp_path / "model", {"pnet": parameters_of(make_net("pnet", True))}, *ABOUT, thresholds=(0.4, 0.4, 0.4))
     faces = Detector(tmp_path / "model", engine=engine).detect(image[::4, ::4])
@@ -118,6 +120,40 @@ def test_a_bundle_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     with pytest.raises(MtcnnError, match="other exists and is not a model bundle: not replaced"):
         make_bundle(tmp_path / "other", {"pnet": WHOLE}, *ABOUT)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "other"]
+
+
+def test_the_nets_of_a_bundle_are_read_without_mxnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From .params files and from .onnx files the same, though the latter hold slopes in another shape."""
+    nets = {net: parameters_of(make_net(net, True)) for net in NETS}
+    bundles = [make_bundle(tmp_path / kind, nets, *ABOUT, formats=[kind]) for kind in ("symbol", "onnx")]
+    monkeypatch.setitem(sys.modules, "mxnet", None)
+    for bundle in bundles:
+        found = bundle_parameters(bundle)
+        assert {net: set(found[net]) for net in found} == {net: set(nets[net]) for net in nets}
+        for net, values in nets.items():
+            for name, value in values.items():
+                np.testing.assert_array_equal(found[net][name], value)
+
+
+@pytest.mark.parametrize("formats", [("symbol", "onnx"), ("onnx",)], ids=str)
+def test_exporting_again_gives_the_same_bytes(tmp_path: Path, formats: tuple[Format, ...]) -> None:
+    first = export_bundle(find_bundle("official"), tmp_path / "first", formats)
+    second = export_bundle(first, tmp_path / "second", formats)
+    assert first.manifest == second.manifest
+    assert {**first.manifest, "files": {}} == {**find_bundle("official").manifest, "files": {}}
+    for name in (*first.manifest["files"], "manifest.json"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    only = export_bundle(second, tmp_path / "second", ["onnx"])  # onto itself
+    assert sorted(only.manifest["files"]) == ["onet.onnx", "pnet.onnx", "rnet.onnx"]
+    assert only.manifest["files"].items() <= first.manifest["files"].items()
+
+
+def test_a_bundle_whose_parameters_are_others_than_its_manifest_says(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "model", {"pnet": WHOLE}, *ABOUT, formats=["onnx"])
+    architecture = {**bundle.manifest["architecture"], "pnet": dict(NETS.pnet, landmarks=True)}
+    with pytest.raises(MtcnnError, match=r"pnet\.onnx: .*pnet_landmark_bias"):
+        export_bundle(Bundle(bundle.path, {**bundle.manifest, "architecture": architecture}), tmp_path / "other", ["onnx"])
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("thresholds", [(0.5, 0.5), (0.5, 0.5, 2), (0.5, -0.1, 0.5)])

@@ -25,7 +25,7 @@ def node_folder() -> Path:
     for name in ("package.json", "detect.mjs"):
         shutil.copy(SCRIPTS / name, folder)
     if not (folder / "node_modules/onnxruntime-web").is_dir():
-        install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
+        install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries=1"]
         try:
             subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=300)
         except (subprocess.SubprocessError, OSError) as error:

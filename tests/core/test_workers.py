@@ -2,6 +2,7 @@
 
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.context import BaseContext
 
 import numpy as np
@@ -9,8 +10,15 @@ import pytest
 
 from mtcnn_gluon import Detector, Faces, read_image
 from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.engines import AUTO
 
 shared: Detector | None = None
+THREADS = 2  # so that runtimes have threads, which a forked process lacks
+
+
+@pytest.fixture(params=AUTO)
+def any_detector(request: pytest.FixtureRequest, detector: Detector) -> Detector:
+    return detector if request.param == "mxnet" else Detector(engine=request.param, threads=THREADS)
 
 
 def crop_of(index: int) -> np.ndarray:
@@ -18,8 +26,8 @@ def crop_of(index: int) -> np.ndarray:
     return read_image(portrait())[: 300 + 20 * (index % 3), 20 * (index % 4) :]
 
 
-def with_own(index: int) -> Faces:
-    return Detector(engine="mxnet").detect(crop_of(index))
+def with_own(engine: str, index: int) -> Faces:
+    return Detector(engine=engine).detect(crop_of(index))
 
 
 def with_inherited(index: int) -> Faces:
@@ -36,27 +44,27 @@ def assert_same(found: list[Faces], detector: Detector) -> None:
         np.testing.assert_allclose(faces.landmarks, alone.landmarks, atol=1e-3)
 
 
-def test_threads_share_a_detector(detector: Detector) -> None:
+def test_threads_share_a_detector(any_detector: Detector) -> None:
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda index: detector.detect(crop_of(index)), range(16)))
-    assert_same(found, detector)
+        found = list(pool.map(lambda index: any_detector.detect(crop_of(index)), range(16)))
+    assert_same(found, any_detector)
 
 
-def test_a_detector_in_every_thread(detector: Detector) -> None:
+def test_a_detector_in_every_thread(any_detector: Detector) -> None:
     with ThreadPoolExecutor(3) as pool:
-        assert_same(list(pool.map(with_own, range(3))), detector)
+        assert_same(list(pool.map(partial(with_own, any_detector.engine.name), range(3))), any_detector)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_processes_with_their_own_detectors(detector: Detector, method: str) -> None:
+def test_processes_with_their_own_detectors(any_detector: Detector, method: str) -> None:
     context: BaseContext = multiprocessing.get_context(method)
-    detector.detect(crop_of(0))  # so that the parent's runtime is running
+    any_detector.detect(crop_of(0))  # so that the parent's runtime is running
     with context.Pool(2) as pool:
-        assert_same(pool.map_async(with_own, range(4)).get(timeout=120), detector)
+        assert_same(pool.map_async(partial(with_own, any_detector.engine.name), range(4)).get(timeout=120), any_detector)
 
 
-def test_forked_processes_inherit_a_detector(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{__name__}.shared", detector)
-    detector.detect(crop_of(0))
+def test_forked_processes_inherit_a_detector(any_detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.shared", any_detector)
+    any_detector.detect(crop_of(0))
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert_same(pool.map_async(with_inherited, range(4)).get(timeout=120), detector)
+        assert_same(pool.map_async(with_inherited, range(4)).get(timeout=120), any_detector)

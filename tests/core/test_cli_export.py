@@ -1,0 +1,148 @@
+"""The verb export: what it writes from bundles and from training runs, and what it refuses."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+
+from mtcnn_gluon import Detector, cli, onnx_nets
+from mtcnn_gluon.bundle import read_bundle
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.symbol.reference import official_parameters
+from mtcnn_gluon.training.checkpoints import Checkpoint, write_checkpoint
+
+Run = Callable[..., tuple[int, str, str]]
+ONNX_FILES = ["onet.onnx", "pnet.onnx", "rnet.onnx"]
+ALL_FILES = sorted([*ONNX_FILES, *(f"{net}-{end}" for net in NETS for end in ("0000.params", "symbol.json"))])
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture) -> Run:
+    def call(*arguments: Any) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            status = cli.main(["export", *map(str, arguments)])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return call
+
+
+def write_run(folder: Path, net: str, name: str = "best.npz", scale: float = 1, average: bool = False) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {key: value * np.float32(scale) for key, value in official_parameters(net).items()}
+    rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "val_recall": float("nan")}]
+    checkpoint = Checkpoint({"options": {"net": net}, "rows": rows}, values)
+    if average:
+        checkpoint.averages = {key: value * 2 for key, value in values.items()}
+    write_checkpoint(folder / name, checkpoint)
+
+
+@pytest.mark.parametrize("options, files", [([], ALL_FILES), (["--onnx"], ONNX_FILES)], ids=str)
+def test_a_bundle(run: Run, tmp_path: Path, options: list[str], files: list[str]) -> None:
+    status, out, said = run("official", tmp_path / "model", *options)
+    assert (status, said) == (0, "") and out == f"{tmp_path / 'model'}: {', '.join(files)}\n"
+    bundle = read_bundle(tmp_path / "model")
+    assert sorted(bundle.manifest["files"]) == files and "not stated" in bundle.manifest["licence"]
+    status, *_ = run(tmp_path / "model", tmp_path / "again", *options)
+    assert status == 0 and read_bundle(tmp_path / "again").manifest == bundle.manifest
+
+
+def test_the_manifest_can_be_changed(run: Run, tmp_path: Path) -> None:
+    options = ["--name", "mine", "--training-data", "photos", "--licence", "MIT", "--thresholds", 0.5, 0.6, 0.7]
+    assert run("default", tmp_path / "model", "--onnx", *options)[0] == 0
+    manifest = read_bundle(tmp_path / "model").manifest
+    assert [manifest[key] for key in ("name", "training_data", "licence")] == ["mine", "photos", "MIT"]
+    assert manifest["thresholds"] == [0.5, 0.6, 0.7] and manifest["box_convention"] == "matlab"
+
+
+def test_without_mxnet(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mxnet", None)
+    status, out, said = run("official", tmp_path / "model")
+    assert status == 0 and out.endswith("onet.onnx, pnet.onnx, rnet.onnx\n")
+    assert said == "mtcnn-gluon: note: symbol and params files are left out: MXNet is not installed\n"
+    assert run("official", tmp_path / "model", "--onnx")[2] == ""
+
+
+def test_without_onnx(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    status, _, said = run("official", tmp_path / "model")
+    assert status == 0 and "ONNX files are left out" in said and "mtcnn-gluon[export]" in said
+    assert not set(read_bundle(tmp_path / "model").manifest["files"]) & set(ONNX_FILES)
+    assert run("official", tmp_path / "other", "--onnx")[0] == 2
+    monkeypatch.setitem(sys.modules, "mxnet", None)
+    status, out, said = run("official", tmp_path / "other")
+    assert (status, out) == (2, "") and "MXNet is not installed" in said and "mtcnn-gluon[export]" in said
+    assert not (tmp_path / "other").exists()
+
+
+def test_runs(run: Run, tmp_path: Path) -> None:
+    """A folder of three runs; the averaged parameters and the better checkpoint count."""
+    write_run(tmp_path / "runs/a", "pnet", average=True)
+    write_run(tmp_path / "runs/b", "rnet", scale=3, name="last.npz")
+    write_run(tmp_path / "runs/b", "rnet")
+    write_run(tmp_path / "runs/c", "onet", name="last.npz")
+    (tmp_path / "runs/notes").mkdir()
+    status, out, said = run(tmp_path / "runs", tmp_path / "mine", "--licence", "CC0")
+    assert (status, said) == (0, "") and "pnet-symbol.json" in out
+    manifest = read_bundle(tmp_path / "mine").manifest
+    assert (manifest["name"], manifest["licence"], manifest["training_data"]) == ("mine", "CC0", "not stated")
+    assert manifest["figures"]["training"]["rnet"] == {"epoch": 2, "loss": 0.25}
+    for net, factor in (("pnet", 2), ("rnet", 1), ("onet", 1)):
+        found = onnx_nets.parameters_of(tmp_path / "mine" / f"{net}.onnx")
+        for name, value in official_parameters(net).items():
+            np.testing.assert_array_equal(found[name], value * np.float32(factor))
+
+
+@pytest.mark.parametrize("source", ["run", "run/best.npz"])
+def test_one_run(run: Run, tmp_path: Path, image: np.ndarray, source: str) -> None:
+    write_run(tmp_path / "run", "pnet")
+    status, _, said = run(tmp_path / source, tmp_path / "model", "--onnx")
+    assert status == 0 and said == "mtcnn-gluon: note: rnet, onet not trained: random parameters\n"
+    assert read_bundle(tmp_path / "model").manifest["figures"]["trained"] == ["pnet"]
+    Detector(tmp_path / "model").detect(image[::4, ::4])
+
+
+@pytest.mark.parametrize("source, message", [
+    ("nowhere", "'nowhere' does not exist"),
+    ("empty", "empty is neither a model bundle nor a training run"),
+    ("twice", "twice holds two runs of pnet"),
+    ("rnet", "a bundle needs the parameters of pnet"),
+    ("damaged", r"best\.npz is not a whole checkpoint"),
+    ("other", r"best\.npz: expected a checkpoint of pnet, rnet, onet, not of 'qnet'"),
+    ("bundle", "schema 7 is newer"),
+])  # fmt: skip
+def test_what_cannot_be_exported(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("empty", "damaged", "bundle"):
+        Path(folder).mkdir()
+    write_run(Path("twice/a"), "pnet")
+    write_run(Path("twice/b"), "pnet")
+    write_run(Path("rnet"), "rnet")
+    Path("damaged/best.npz").write_bytes(b"PK")
+    Path("other").mkdir()
+    write_checkpoint("other/best.npz", Checkpoint({"options": {"net": "qnet"}}, {}))
+    Path("bundle/manifest.json").write_text(json.dumps({"schema": 7}))
+    status, out, said = run(source, "model", "--onnx")
+    assert (status, out) == (2, "") and "Traceback" not in said
+    assert re.search(message, said), said
+    assert not Path("model").exists()
+
+
+def test_never_replaces_what_is_no_bundle(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_text("")
+    status, _, said = run("official", tmp_path / "photos", "--onnx")
+    assert status == 2 and "is not a model bundle: not replaced" in said and (tmp_path / "photos/a.jpg").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("official",), ("official", "a", "b"), ("official", "a", "--nonsense")], ids=str)
+def test_usage(run: Run, arguments: tuple[str, ...]) -> None:
+    status, _, said = run(*arguments)
+    assert status == 2 and "usage: mtcnn-gluon" in said
