@@ -35,7 +35,7 @@ def portrait() -> np.ndarray:
 
 @cache
 def default_detector() -> Detector:
-    return Detector()
+    return Detector(engine="onnx")
 
 
 def detect(image: np.ndarray, **options: Any) -> Faces:
@@ -146,7 +146,7 @@ def test_random_nets(tmp_path: Path, portrait: np.ndarray) -> None:
 
 def compare_bundle(bundle: Bundle, image: np.ndarray, at_least: int) -> None:
     model = to_bytes(cascade_model(bundle.manifest, bundle_parameters(bundle)))
-    expected, found = Detector(bundle.path).detect(image), Session(model).detect(image)
+    expected, found = Detector(bundle.path, engine="onnx").detect(image), Session(model).detect(image)
     assert len(expected) == len(found) >= at_least
     assert agreeing(expected, found) == len(expected)
 
