@@ -1,0 +1,412 @@
+"""The whole cascade as one ONNX graph: a photo goes in, faces come out, and nothing but a runtime is needed.
+
+The stages are those of `cascade`, with the sampling rules of `pyramid` and `operators.crop_resize` and the conventions of
+`boxes`; where it says "the same as" one of them, results agree to rounding. Only standard operators are used. What differs is
+how memory stays bounded: P-Net sees a level in strips, R- and O-Net see crops in batches whose sources are of limited size,
+and no resized image is ever held as a whole except the repeated 2x2 means.
+
+Inputs: `image` (H, W, 3) uint8 RGB of any size; float32 `min_face`, `factor` (scalars) and `thresholds` (3,), which may be left
+out. Outputs: `boxes` (N, 4), `scores` (N,) and `landmarks` (N, 5, 2) float32, best first, as in `faces.Faces`. ONNX Runtime for
+JavaScript (1.30) cannot set inputs that may be left out: there the file's defaults hold, which `cascade_model` can be told.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.boxes import CELL, STRIDE, BoxConvention
+from mtcnn_gluon.config import HEADS
+from mtcnn_gluon.detector import MAX_FACTOR
+from mtcnn_gluon.onnx_graph import GraphBuilder, Value
+from mtcnn_gluon.onnx_nets import Parameters, describe, net_nodes
+from mtcnn_gluon.pyramid import OVERLAP
+
+OPSET, IR_VERSION = 17, 8  # known to ONNX Runtime since 1.12
+STRIP_PIXELS = 160_000  # of a level that P-Net sees at a time
+STRIP_ROWS = 64  # at least so many, else strips would mostly overlap
+BLOCK = 8  # lines of a level that one small matrix mixes from lines of the image
+CROP_PIXELS = 500_000  # of the image that a batch of crops is made from; a single crop may have more
+CROP_BATCH = 128
+
+f32, f64, i64 = np.float32, np.float64, np.int64
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """What all stages need: the graph, the nets, the image and the settings, as in `cascade.Settings`.
+
+    Attributes:
+        nets: of each net its table as in `config.NETS` and its parameters.
+        image: (H, W, 3) uint8; height, width: int64 scalars.
+        min_face, factor: float64 scalars.
+        thresholds: (3,) float32.
+    """
+
+    graph: GraphBuilder
+    nets: Mapping[str, tuple[Mapping[str, Any], Parameters]]
+    image: Value
+    height: Value
+    width: Value
+    min_face: Value
+    factor: Value
+    thresholds: Value
+    overlaps: Sequence[float]
+    mean: float
+    scale: float
+    convention: BoxConvention
+
+
+def cascade_model(
+    manifest: Mapping[str, Any], parameters: Mapping[str, Parameters], min_face: float = 20, factor: float = 0.709
+) -> Any:
+    """The cascade of a model bundle as an ONNX model; `onnx_nets.to_bytes` gives its file. See the module.
+
+    Args:
+        manifest: of the bundle; its thresholds are the file's defaults.
+        parameters: of `pnet`, `rnet` and `onet`, by full name.
+        min_face, factor: the file's defaults, as in `Detector`.
+
+    Raises:
+        ModelError: if parameters do not fit, or `onnx` is not installed.
+    """
+    g = GraphBuilder()
+    image = g.input("image", np.uint8, ["height", "width", 3])
+    side, ratio = g.input("min_face", f32, [], min_face), g.input("factor", f32, [], factor)
+    thresholds = g.input("thresholds", f32, [3], manifest["thresholds"])
+    is_swapped = manifest["colour_order"] == "BGR"
+    nets = {
+        net: (table, _swap_colours(net, parameters[net]) if is_swapped else parameters[net])
+        for net, table in manifest["architecture"].items()
+    }
+    cascade = Cascade(
+        g, nets, image, image.size(0), image.size(1),
+        _decimal(side, 1e4).maximum(1), _decimal(ratio, 1e6).clip(0.01, MAX_FACTOR), thresholds,
+        manifest["nms"], manifest["mean"], manifest["scale"], manifest["box_convention"],
+    )  # fmt: skip
+    candidates = propose(cascade)
+    candidates = refine(cascade, candidates)
+    boxes, scores, landmarks = output(cascade, candidates)
+    g.output("boxes", boxes, ["faces", 4])
+    g.output("scores", scores, ["faces"])
+    g.output("landmarks", landmarks, ["faces", 5, 2])
+    return g.model("mtcnn", OPSET, IR_VERSION, _metadata(manifest))
+
+
+def propose(c: Cascade) -> Value:
+    """Stage one: P-Net over the pyramid. Returns squares (N, 4) to look at more closely; the same as `cascade.propose`."""
+    g = c.graph
+
+    def more(scale: Value, *_: Value) -> Value:
+        return c.height.minimum(c.width).to(f64) * scale >= CELL - 1e-6
+
+    def one_level(scale: Value, halved: Value, base: Value, *found: Value) -> list[Value]:
+        height, width = ((side.to(f64) * scale - 1e-6).op("Ceil").to(i64) for side in (c.height, c.width))
+        halved, base = _halve_to(c, halved, base, height, width)
+        cells = scan_level(c, halved, base, height, width)
+        boxes, scores, offsets = _level_candidates(c, halved, height, width, *cells)
+        joined = [g.concat([old, new]) for old, new in zip(found, (boxes, scores, offsets))]
+        return [scale * c.factor, halved, base, *joined]
+
+    nothing = [g.empty(0, 4), g.empty(0), g.empty(0, HEADS.box)]
+    first = g.constant(CELL, f64) / c.min_face
+    state = g.repeat([first, g.whole(1), g.empty(0, 0, 3), *nothing], more, one_level)
+    boxes, scores, offsets = state[3:]
+    keep = _nms(g, boxes, scores, c.overlaps[1])
+    boxes = _decode_cells(boxes.take(keep), offsets.take(keep), c.convention)
+    return _visible(c, _crop_squares(boxes, c.convention))
+
+
+def refine(c: Cascade, candidates: Value) -> Value:
+    """Stage two: R-Net on squares (N, 4). Returns the better ones, calibrated and squared; the same as `cascade.refine`."""
+    scores, offsets = look_closer(c, "rnet", candidates)
+    passed = scores >= c.thresholds[1]
+    boxes, scores, offsets = (values.keep(passed) for values in (candidates, scores, offsets))
+    keep = _nms(c.graph, boxes, scores, c.overlaps[2])
+    boxes = _decode(boxes.take(keep), offsets.take(keep))
+    return _visible(c, _crop_squares(boxes, c.convention))
+
+
+def output(c: Cascade, candidates: Value) -> tuple[Value, Value, Value]:
+    """Stage three: O-Net on squares (N, 4). Returns boxes, scores and landmarks of the faces; the same as `cascade.output`."""
+    g = c.graph
+    scores, offsets, points = look_closer(c, "onet", candidates)
+    passed = scores >= c.thresholds[2]
+    crops, scores, offsets, points = (values.keep(passed) for values in (candidates, scores, offsets, points))
+    boxes = _decode(crops, offsets)
+    sides = crops[:, 2:] - crops[:, :2]  # (N, 2)
+    landmarks = crops[:, None, :2] + points.reshape(-1, 5, 2) * sides[:, None]
+
+    keep = _nms_over_smaller(g, boxes, scores, c.overlaps[3])
+    limits = g.integers([c.width, c.height, c.width, c.height]).to(f32)
+    boxes = boxes.take(keep).maximum(0).minimum(limits)
+    inside = _areas(boxes) > 0
+    return boxes.keep(inside), scores.take(keep).keep(inside), landmarks.take(keep).keep(inside)
+
+
+def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Value) -> tuple[Value, Value, Value]:
+    """P-Net's cells of one level that reach the threshold.
+
+    Args:
+        c: the cascade.
+        halved: how many pixels of the image are one of `base`, along an axis: a power of 2.
+        base: (h, w, 3) float32, or anything if `halved` is 1: the image is meant.
+        height, width: of the level, int64 scalars.
+
+    Returns:
+        cells (N, 2) int64 as row and column, scores (N,) and offsets (N, 4).
+    """
+    g = c.graph
+    even_height, even_width = (side + side % 2 for side in (height, width))  # the last line is repeated
+    rows = (g.whole(STRIP_PIXELS) // even_width).maximum(STRIP_ROWS) // 2 * 2
+
+    def more(start: Value, *_: Value) -> Value:
+        return start < even_height - OVERLAP
+
+    def one_strip(start: Value, *found: Value) -> list[Value]:
+        count = (even_height - start).minimum(rows)
+        pixels = _strip(c, halved, base, height, width, start, count, even_width)
+        probability, offsets = _run(c, "pnet", pixels)  # (1, 2, h, w), (1, 4, h, w)
+        probability = probability[0, 1]
+        cells = (probability >= c.thresholds[0]).op("NonZero", dtype=i64).transpose(1, 0)  # (n, 2)
+        flat = cells[:, 0] * probability.size(1) + cells[:, 1]
+        scores = probability.reshape(-1).take(flat)
+        offsets = offsets.reshape(HEADS.box, -1).take(flat, axis=1).transpose(1, 0)
+        cells = cells + g.integers([start // STRIDE, 0])
+        return [start + rows - OVERLAP, *(g.concat([old, new]) for old, new in zip(found, (cells, scores, offsets)))]
+
+    nothing = [g.constant(np.zeros((0, 2)), i64), g.empty(0), g.empty(0, HEADS.box)]
+    _, cells, scores, offsets = g.repeat([g.whole(0), *nothing], more, one_strip)
+    return cells, scores, offsets
+
+
+def look_closer(c: Cascade, net: str, boxes: Value) -> list[Value]:
+    """Outputs of R- or O-Net for the crops of squares (N, 4): face probability (N,), offsets (N, 4), landmarks (N, 10).
+
+    Crops of similar size are made together, the largest first.
+    """
+    g = c.graph
+    table = c.nets[net][0]
+    count = boxes.size(0)
+    sides = boxes[:, 2] - boxes[:, 0]
+    order = g.top(sides, count, largest=True)
+    boxes, sides = boxes.take(order), sides.take(order)
+
+    def more(start: Value, *_: Value) -> Value:
+        return start < count
+
+    def one_batch(start: Value, *found: Value) -> list[Value]:
+        reach = sides[start].op("Ceil").minimum(c.height.maximum(c.width).to(f32)).to(i64) + 1  # pixels that a side touches
+        batch = (g.whole(CROP_PIXELS) // (reach * reach)).clip(1, CROP_BATCH)
+        crops = crop_resize(c, boxes[start : start + batch], reach, table["size"])
+        probability, *others = _run(c, net, (crops - c.mean) * c.scale)
+        return [start + batch, *(g.concat([old, new]) for old, new in zip(found, (probability[:, 1], *others)))]
+
+    widths = (HEADS.box, HEADS.landmark) if net == "onet" else (HEADS.box,)
+    _, *outputs = g.repeat([g.whole(0), g.empty(0), *(g.empty(0, width) for width in widths)], more, one_batch)
+    back = g.top(order, count, largest=False)  # from the order of sizes to that of `boxes`
+    return [values.take(back) for values in outputs]
+
+
+def crop_resize(c: Cascade, boxes: Value, reach: Value, size: int) -> Value:
+    """Crops (N, 3, S, S) of boxes (N, 4) that touch at most `reach` pixels of either axis; the same as `crop_resize`."""
+    x, columns = _axis_weights(c.graph, boxes[:, 0], boxes[:, 2], size, reach, c.width)  # (N, n), (N, S, n)
+    y, rows = _axis_weights(c.graph, boxes[:, 1], boxes[:, 3], size, reach, c.height)
+    places = y[:, :, None] * c.width + x[:, None]  # (N, n, n)
+    pixels = c.image.reshape(-1, 3).take(places).to(f32)  # (N, n, n, 3)
+    mixed = rows @ pixels.reshape(0, 0, -1)  # (N, S, n * 3)
+    mixed = mixed.reshape(0, size, -1, 3).transpose(0, 3, 1, 2)  # (N, 3, S, n)
+    return mixed @ columns.transpose(0, 2, 1)[:, None]
+
+
+def _axis_weights(g: GraphBuilder, start: Value, stop: Value, size: int, reach: Value, length: Value) -> tuple[Value, Value]:
+    """Pixels (N, n) and weights (N, S, n) of one axis of `length`, for crops from `start` to `stop` (N,); n is `reach`.
+
+    The share of pixel t that lies before an edge e is clip(e - t, 0, 1).
+    """
+    first = start.op("Floor").maximum(0)  # (N,)
+    step = (stop - start) / size
+    edges = (start - first)[:, None] + step[:, None] * g.constant(np.arange(size + 1), f32)  # (N, S + 1), from `first` on
+    edges = edges.minimum((length.to(f32) - first)[:, None])
+    before = (edges[:, :, None] - g.arange(reach).to(f32)).clip(0, 1)  # (N, S + 1, n)
+    weights = (before[:, 1:] - before[:, :-1]) / step[:, None, None]
+    pixels = (first.to(i64)[:, None] + g.arange(reach)).minimum(length - 1)
+    return pixels, weights
+
+
+def _strip(
+    c: Cascade, halved: Value, base: Value, height: Value, width: Value, start: Value, count: Value, even_width: Value
+) -> Value:
+    """Rows `start` .. `start + count` of a level, (1, 3, count, even_width), normalised; see `scan_level`."""
+    g = c.graph
+    image_width = c.width // halved
+
+    def pick_rows(rows: Value) -> Value:
+        def of(image: Value) -> Value:
+            return image.reshape(0, -1).take(rows).to(f32)
+
+        return g.choose(halved.op("Equal", 1, dtype=bool), lambda: of(c.image), lambda: of(base))
+
+    mixed = _resize_lines(g, pick_rows, c.height // halved, height, start, count)  # (count, W * 3)
+    columns = mixed.transpose(1, 0).reshape(image_width, -1)  # (W, 3 * count)
+    mixed = _resize_lines(g, columns.take, image_width, width, g.whole(0), even_width)  # (even_width, 3 * count)
+    pixels = mixed.transpose(1, 0).reshape(1, 3, count, even_width)
+    return (pixels - c.mean) * c.scale
+
+
+def _resize_lines(
+    g: GraphBuilder, pick: Callable[[Value], Value], before: Value, after: Value, start: Value, count: Value
+) -> Value:
+    """Lines `start` .. `start + count` of the area resize of an axis from length `before` to `after`, as (count, m).
+
+    Lines beyond the last repeat it. Each is the mean of the lines it covers; `BLOCK` neighbours are mixed from the same lines
+    by one matrix. `pick` gets lines (b, n) as (b, n, m).
+    """
+    blocks = (count + BLOCK - 1) // BLOCK
+    line = (g.arange(blocks * BLOCK) + start).minimum(after - 1).reshape(-1, BLOCK)  # (b, BLOCK)
+    ratio = before.to(f64) / after.to(f64)
+    low, high = line.to(f64) * ratio, (line + 1).to(f64) * ratio
+    first = low[:, :1].op("Floor")  # (b, 1)
+    taps = g.arange((ratio * BLOCK).op("Ceil").to(i64) + 1)  # (n,)
+    share_low, share_high = (((e - first).to(f32)[:, :, None] - taps.to(f32)).clip(0, 1) for e in (low, high))  # (b, BLOCK, n)
+    lines = pick((first.to(i64) + taps).minimum(before - 1))  # (b, n, m)
+    mixed = ((share_high - share_low) / ratio.to(f32)) @ lines  # (b, BLOCK, m)
+    return mixed.reshape(blocks * BLOCK, -1)[:count]
+
+
+def _halve_to(c: Cascade, halved: Value, base: Value, height: Value, width: Value) -> tuple[Value, Value]:
+    """The smallest repeated 2x2 mean of the image that is not smaller than twice the level, from an earlier one."""
+    g = c.graph
+
+    def more(halved: Value, base: Value) -> Value:
+        return (c.height // halved // 2 >= height * 2) & (c.width // halved // 2 >= width * 2)
+
+    def once(halved: Value, base: Value) -> list[Value]:
+        rows, columns = c.height // halved // 2 * 2, c.width // halved // 2 * 2
+
+        def half(image: Value) -> Value:
+            parts = [image[y:rows:2, x:columns:2].to(f32) for y in (0, 1) for x in (0, 1)]
+            return ((parts[0] + parts[1]) + (parts[2] + parts[3])) * 0.25
+
+        is_first = halved.op("Equal", 1, dtype=bool)
+        return [halved * 2, g.choose(is_first, lambda: half(c.image), lambda: half(base))]
+
+    halved, base = g.repeat([halved, base], more, once)
+    return halved, base
+
+
+def _level_candidates(
+    c: Cascade, halved: Value, height: Value, width: Value, cells: Value, scores: Value, offsets: Value
+) -> tuple[Value, Value, Value]:
+    """What `cascade.nms` leaves of a level's cells: boxes (N, 4) in the image, scores and offsets."""
+    g = c.graph
+    corner = g.concat([cells[:, 1:], cells[:, :1]], axis=1).to(f32) * STRIDE  # (N, 2) x, y
+    squares = g.concat([corner, corner + CELL], axis=1)
+    keep = _nms(g, squares, scores, c.overlaps[0])
+    squares, scores, offsets = (values.take(keep) for values in (squares, scores, offsets))
+    sides = [(side.to(f64) / (whole // halved * halved).to(f64)) for side, whole in ((width, c.width), (height, c.height))]
+    scales = g.concat([side.reshape(1) for side in sides * 2]).to(f32)  # (4,)
+    if c.convention == "matlab":
+        shift = g.constant([1.5, 1.5, 0.5, 0.5], f32)
+        return (squares + g.constant([1, 1, 0, 0], f32)) / scales - shift, scores, offsets
+    return squares / scales, scores, offsets
+
+
+def _decode_cells(boxes: Value, offsets: Value, convention: BoxConvention) -> Value:
+    """The same as `boxes.decode_cells`."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    if convention == "matlab":
+        sides = sides - 1
+    return boxes + offsets * sides.op("Tile", boxes.graph.integers([1, 2]))
+
+
+def _decode(crops: Value, offsets: Value) -> Value:
+    """The same as `boxes.decode`."""
+    return _decode_cells(crops, offsets, "continuous")
+
+
+def _crop_squares(boxes: Value, convention: BoxConvention) -> Value:
+    """The same as `boxes.crop_squares`."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).op("ReduceMax", axes=[1]) / 2
+    squares = boxes.graph.concat([centre - half, centre + half], axis=1)
+    return squares - 0.5 if convention == "matlab" else squares
+
+
+def _visible(c: Cascade, boxes: Value) -> Value:
+    """The boxes that are at least a pixel wide and not wholly outside the image; NaN is neither."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    limits = c.graph.integers([c.width, c.height]).to(f32)
+    return boxes.keep(((high - low >= 1) & (high > 0) & (low < limits)).all(axis=1))
+
+
+def _nms(g: GraphBuilder, boxes: Value, scores: Value, overlap: float) -> Value:
+    """The same as `operators.nms` over the union."""
+    limit = g.constant([np.iinfo(np.int32).max], i64)
+    threshold = g.constant([overlap], f32)
+    chosen = boxes[None].op("NonMaxSuppression", scores[None, None], limit, threshold, dtype=i64)  # (K, 3)
+    return chosen[:, 2]
+
+
+def _nms_over_smaller(g: GraphBuilder, boxes: Value, scores: Value, overlap: float) -> Value:
+    """The same as `operators.nms` over the smaller box; one round for every box that is kept."""
+    areas = _areas(boxes)
+    order = g.top(scores, scores.size(0), largest=True)
+
+    def more(left: Value, kept: Value) -> Value:
+        return left.size(0) > 0
+
+    def keep_best(left: Value, kept: Value) -> list[Value]:
+        best, rest = left[:1], left[1:]
+        box, others = boxes.take(best), boxes.take(rest)
+        low, high = box[:, :2].maximum(others[:, :2]), box[:, 2:].minimum(others[:, 2:])
+        sides = (high - low).maximum(0)
+        smaller = areas.take(best).minimum(areas.take(rest))
+        is_free = ~(sides[:, 0] * sides[:, 1] > smaller * overlap)
+        return [rest.keep(is_free), g.concat([kept, best])]
+
+    return g.repeat([order, g.constant(np.zeros(0), i64)], more, keep_best)[1]
+
+
+def _areas(boxes: Value) -> Value:
+    """The same as `boxes.area`."""
+    sides = (boxes[:, 2:] - boxes[:, :2]).maximum(0)
+    return sides[:, 0] * sides[:, 1]
+
+
+def _run(c: Cascade, net: str, pixels: Value) -> list[Value]:
+    """A net's probabilities of background and face, offsets and, of O-Net, landmarks."""
+    table, parameters = c.nets[net]
+    names = [f"{net}/{name}" for name in ("probability", "offsets", "landmarks")[: 3 if net == "onet" else 2]]
+    nodes, initializers = net_nodes(net, table, parameters, pixels.name, names, prefix="nets/")
+    values = {each.name: c.graph.onnx.numpy_helper.to_array(each) for each in initializers}
+    for node in nodes:
+        if node.op_type == "PRelu":
+            _add_prelu(c.graph, node, values)
+        else:
+            c.graph.embed([node], [each for each in initializers if each.name in node.input])
+    return [Value(c.graph, name, f32) for name in names]
+
+
+def _add_prelu(g: GraphBuilder, node: Any, values: Mapping[str, np.ndarray]) -> None:
+    """A PRelu node as x + (a - 1) * min(x, 0), which ONNX Runtime is much quicker at."""
+    (data, slopes), (result,) = node.input, node.output
+    negative = Value(g, data, f32).minimum(0) * g.constant(values[slopes] - 1, f32)
+    g.embed([g.onnx.helper.make_node("Add", [data, negative.name], [result], result)], [])
+
+
+def _swap_colours(net: str, parameters: Parameters) -> Parameters:
+    """The parameters of a net made for BGR, for RGB."""
+    name = f"{net}_conv1_weight"
+    return {**parameters, name: np.ascontiguousarray(parameters[name][:, ::-1])}
+
+
+def _decimal(value: Value, digits: float) -> Value:
+    """A float32 as the double of the short decimal number it stands for, so that sizes are rounded up as in `pyramid`."""
+    return (value.to(f64) * digits).op("Round") / digits
+
+
+def _metadata(manifest: Mapping[str, Any]) -> dict[str, str]:
+    inputs = "image: uint8 (H, W, 3) RGB; optional: min_face (pixels), factor (of the pyramid), thresholds (3,)"
+    outputs = "boxes (N, 4) x1, y1, x2, y2 in pixels, scores (N,), landmarks (N, 5, 2) x, y; best face first"
+    return {**describe(manifest), "inputs": inputs, "outputs": outputs}
