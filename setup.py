@@ -42,7 +42,7 @@ def kernels() -> Extension:
     openmp = [] if sys.platform == "darwin" else ["-fopenmp"]  # Apple's compiler has none
     return Extension(
         "mtcnn_gluon.operators._kernels",
-        sources=[f"{SOURCES}/{name}.cc" for name in ("boxes", "instruction_set", "mining", "nets", "threads")],
+        sources=[f"{SOURCES}/{name}.cc" for name in ("boxes", "instruction_set", "mining", "nets", "pyramid", "threads")],
         depends=[str(path.relative_to(ROOT)) for path in (ROOT / SOURCES).glob("*.h")],
         define_macros=[("SOURCE_DIGEST", f'"{native.source_digest()}"')],
         extra_compile_args=["-std=c++17", "-O3", "-g0", "-Wall", "-Wextra", "-Wno-psabi", *openmp],
