@@ -10,7 +10,13 @@ from setuptools import Extension, find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "core/__init__.py").read_text("utf-8")).group(1)
 
-MXNET_NEEDS = ["numpy>=1.23.5,<2", "opencv-python<4.12", "gluoncv==0.10.5.post0", "setuptools"]  # setuptools: distutils
+MXNET_NEEDS = [
+    "numpy>=1.23.5,<2",
+    "opencv-python<4.12",
+    "gluoncv==0.10.5.post0",
+    "pyyaml",
+    "setuptools",
+]  # setuptools: distutils
 OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]  # for its weight files; TensorFlow is an extra of that wheel
 EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matching; curves
 ONNX, OPENVINO, EXPORT = ["onnxruntime"], ["openvino"], ["onnx"]
@@ -46,7 +52,7 @@ def kernels() -> Extension:
     openmp = [] if sys.platform == "darwin" else ["-fopenmp"]  # Apple's compiler has none
     return Extension(
         "mtcnn_gluon.operators._kernels",
-        sources=[f"{SOURCES}/{name}.cc" for name in ("boxes", "instruction_set", "mining", "nets", "threads")],
+        sources=[f"{SOURCES}/{name}.cc" for name in ("boxes", "instruction_set", "mining", "nets", "pyramid", "threads")],
         depends=[str(path.relative_to(ROOT)) for path in (ROOT / SOURCES).glob("*.h")],
         define_macros=[("SOURCE_DIGEST", f'"{native.source_digest()}"')],
         extra_compile_args=["-std=c++17", "-O3", "-g0", "-Wall", "-Wextra", "-Wno-psabi", *openmp],

@@ -127,11 +127,11 @@ def _scan(
     images: Sequence[np.ndarray], levels: Sequence[Sequence[pyramid.Level]], engine: Engine, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """P-Net's cells that reach the threshold: level (N,), cells (N, 2) on it, scores (N,) and offsets (N, 4)."""
-    pixels = [plane for image, each in zip(images, levels) for plane in pyramid.build_levels(image, each)]
+    sources = [source for image, each in zip(images, levels) for source in pyramid.level_sources(image, each)]
     found = [(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))]
-    for canvas in pyramid.plan_canvases(tuple(plane.shape[1:] for plane in pixels)):
-        values = pyramid.fill_canvas(canvas, pixels)
-        probability, offsets = engine.pnet(_normalise(values, settings))  # (h, w), (4, h, w)
+    for canvas in pyramid.plan_canvases(tuple((each.height, each.width) for each in sources)):
+        pixels = pyramid.fill_canvas(canvas, sources, settings.mean, settings.scale)
+        probability, offsets = engine.pnet(pixels)  # (h, w), (4, h, w)
         rows, columns = np.nonzero(probability >= settings.thresholds[0])
         inside, level, cells = pyramid.locate_cells(canvas, rows, columns)
         rows, columns = rows[inside], columns[inside]
@@ -149,19 +149,19 @@ def _look_closer(
     outputs = [[np.zeros(0, np.float32), *(np.zeros((0, width), np.float32) for width in widths)]]
     for start in range(0, len(candidates), CROP_BATCH):
         part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))
-        crops = np.empty((len(part), 3, size, size), np.float32)
-        for index in np.unique(part.image):
-            rows = part.image == index
-            crops[rows] = crop_resize(images[index], part.boxes[rows], size, settings.mean, settings.scale)
-        outputs.append(run(crops))
+        outputs.append(run(_crop(images, part, size, settings)))
     return [np.concatenate(parts) for parts in zip(*outputs)]
 
 
-def _normalise(pixels: np.ndarray, settings: Settings) -> np.ndarray:
-    """Pixels as the nets expect them; changes and returns the array it is given, which is always a fresh one."""
-    pixels -= np.float32(settings.mean)
-    pixels *= np.float32(settings.scale)
-    return pixels
+def _crop(images: Sequence[np.ndarray], candidates: Candidates, size: int, settings: Settings) -> np.ndarray:
+    """The candidates (N, 3, size, size) float32 as nets see them."""
+    if len(images) == 1:
+        return crop_resize(images[0], candidates.boxes, size, settings.mean, settings.scale)
+    crops = np.empty((len(candidates), 3, size, size), np.float32)
+    for index in np.unique(candidates.image):
+        rows = candidates.image == index
+        crops[rows] = crop_resize(images[index], candidates.boxes[rows], size, settings.mean, settings.scale)
+    return crops
 
 
 def _visible(candidates: Candidates, images: Sequence[np.ndarray]) -> Candidates:

@@ -9,7 +9,16 @@ import sys
 from functools import partial
 from typing import Any, Callable, Sequence
 
-from mtcnn_gluon import __version__, cli_detect, cli_evaluate, cli_export, cli_pipeline, cli_prepare, cli_train
+from mtcnn_gluon import (
+    __version__,
+    cli_bench,
+    cli_detect,
+    cli_evaluate,
+    cli_export,
+    cli_pipeline,
+    cli_prepare,
+    cli_train,
+)
 from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
@@ -55,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_evaluate.add_options(evaluate)
     export = verbs.add_parser("export", help="write models for use without MXNet", description=cli_export.export.__doc__)
     cli_export.add_options(export)
+    bench = verbs.add_parser("bench", help="time detection, against other packages too", description=cli_bench.run.__doc__)
+    cli_bench.add_options(bench)
     info_parser = verbs.add_parser("info", help="say what is installed and usable", description=info.__doc__)
     info_parser.add_argument("--json", action="store_true", help="print JSON")
     info_parser.set_defaults(run=info)

@@ -4,6 +4,7 @@ import os
 from numbers import Real
 from typing import Iterator, Sequence
 
+import cv2
 import numpy as np
 
 from mtcnn_gluon import cascade, engines
@@ -132,7 +133,7 @@ class Detector:
 
     def _detect(self, images: list[np.ndarray]) -> list[Faces]:
         if self._swap_colours:
-            images = [image[:, :, ::-1] for image in images]
+            images = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]  # contiguous, as the kernels take them
         return [faces[: self.max_faces] for faces in cascade.detect(images, self.engine, self.settings)]
 
 

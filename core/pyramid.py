@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Callable, Sequence
 
-import cv2
 import numpy as np
 
 from mtcnn_gluon.boxes import CELL, STRIDE
+from mtcnn_gluon.operators import Source, draw_pieces, halve
 
 OVERLAP = CELL - STRIDE  # pixels that neighbouring pieces share, so that no cell is lost between them
 CANVAS_WIDTH, CANVAS_HEIGHT, CANVAS_STEP = 256, 640, 64
@@ -90,41 +90,21 @@ def _plan_level(height: int, width: int, scale: float) -> Level:
     return Level(h, w, halvings, h / used_h, w / used_w)
 
 
-def build_levels(image: np.ndarray, levels: Sequence[Level]) -> list[np.ndarray]:
-    """The pixels of `levels` of an image (H, W, 3) uint8: (3, h, w) float32 in 0..255, h and w the level's sides made even.
-
-    Colours are taken one at a time, so that of a huge image only one plane is ever held in float.
-    """
-    built = [np.empty((3, _even(level.height), _even(level.width)), np.float32) for level in levels]
-    for colour in range(3):
-        plane = image[:, :, colour].astype(np.float32)
-        halvings = 0
-        for level, pixels in zip(levels, built):
-            while halvings < level.halvings:
-                plane = halve(plane)
-                halvings += 1
-            h, w = level.height, level.width
-            pixels[colour, :h, :w] = area_resize(plane, h, w)
-            pixels[colour, h:] = pixels[colour, h - 1]
-            pixels[colour, :, w:] = pixels[colour, :, w - 1 : w]
-    return built
-
-
-def area_resize(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A plane (H, W) float32 at another size (height, width), every pixel the mean of the area it covers."""
-    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
-
-
-def halve(plane: np.ndarray) -> np.ndarray:
-    """The 2x2 means (H // 2, W // 2) of a plane (H, W) float32; an odd last row or column is dropped."""
-    h, w = plane.shape[0] // 2, plane.shape[1] // 2
-    return area_resize(plane[: 2 * h, : 2 * w], h, w)
+def level_sources(image: np.ndarray, levels: Sequence[Level]) -> list[Source]:
+    """What `levels` of an image (H, W, 3) uint8 are made from: the image, or as many times halved as each level says."""
+    pixels, halvings, sources = np.ascontiguousarray(image), 0, []
+    for level in levels:
+        while halvings < level.halvings:
+            pixels = halve(pixels)
+            halvings += 1
+        sources.append(Source(pixels, level.height, level.width))
+    return sources
 
 
 @lru_cache(maxsize=256)
 def plan_canvases(sizes: tuple[tuple[int, int], ...]) -> tuple[Canvas, ...]:
-    """Canvases that together hold levels of the given sizes (height, width)."""
-    pieces = [piece for index, size in enumerate(sizes) for piece in _cut(index, *size)]
+    """Canvases that together hold levels of the given sizes (height, width), odd sides made even."""
+    pieces = [piece for index, (height, width) in enumerate(sizes) for piece in _cut(index, even(height), even(width))]
     full = [p for p in pieces if (p.height, p.width) == (CANVAS_HEIGHT, CANVAS_WIDTH)]
     rest = [p for p in pieces if (p.height, p.width) != (CANVAS_HEIGHT, CANVAS_WIDTH)]
     plans = (_pack(sorted(rest, key=order, reverse=True)) for order in _PACKING_ORDERS)
@@ -139,12 +119,14 @@ _PACKING_ORDERS: tuple[Callable[[Piece], tuple[int, int]], ...] = (
 )
 
 
-def fill_canvas(canvas: Canvas, levels: Sequence[np.ndarray]) -> np.ndarray:
-    """The canvas (1, 3, H, W) float32 with the pixels of `levels`; zero where no piece lies."""
+def fill_canvas(canvas: Canvas, sources: Sequence[Source], mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
+    """The canvas (1, 3, H, W) float32 with its pieces of the levels made from `sources`; zero where no piece lies.
+
+    What nets see is (pixel - mean) * scale, for pixels in 0..255, not rounded.
+    """
     pixels = np.zeros((1, 3, canvas.height, canvas.width), np.float32)
-    for p in canvas.pieces:
-        source = levels[p.level][:, p.source_y : p.source_y + p.height, p.source_x : p.source_x + p.width]
-        pixels[0, :, p.y : p.y + p.height, p.x : p.x + p.width] = source
+    places = [(p.source_y, p.source_x, p.height, p.width, p.y, p.x) for p in canvas.pieces]
+    draw_pieces(pixels[0], [sources[p.level] for p in canvas.pieces], places, mean, scale)
     return pixels
 
 
@@ -159,17 +141,19 @@ def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple
         `inside` (N,) bool, false for cells that lie on no single piece; then, of the cells inside, `level` (K,) and
         `cells` (K, 2), their row and column in P-Net's output on that whole level.
     """
-    corners = STRIDE * np.stack([rows, columns], axis=1)  # (N, 2) y, x of the cells' first pixels
-    p = np.array([[p.y, p.x, p.height, p.width, p.source_y, p.source_x, p.level] for p in canvas.pieces])  # (M, 7)
-    offset = corners[:, None, :] - p[None, :, :2]  # (N, M, 2)
-    on = ((offset >= 0) & (offset + CELL <= p[None, :, 2:4])).all(axis=2)  # (N, M)
-    inside = on.any(axis=1)
-    owner = on[inside].argmax(axis=1)  # (K,)
-    source = corners[inside] - p[owner, :2] + p[owner, 4:6]  # (K, 2)
-    return inside, p[owner, 6], source // STRIDE
+    owners = np.full(((canvas.height - OVERLAP) // STRIDE, (canvas.width - OVERLAP) // STRIDE), -1, np.int16)  # piece of a cell
+    for index, p in enumerate(canvas.pieces):
+        y, x = p.y // STRIDE, p.x // STRIDE
+        owners[y : y + (p.height - OVERLAP) // STRIDE, x : x + (p.width - OVERLAP) // STRIDE] = index
+    owner = owners[rows, columns]  # (N,)
+    inside = owner >= 0
+    places = np.array([(p.level, p.source_y - p.y, p.source_x - p.x) for p in canvas.pieces])[owner[inside]]  # (K, 3)
+    cells = np.stack([rows[inside], columns[inside]], axis=1) + places[:, 1:] // STRIDE  # (K, 2)
+    return inside, places[:, 0], cells
 
 
-def _even(side: int) -> int:
+def even(side: int) -> int:
+    """A side of a level in pixels as canvases hold it: an odd one with its last line repeated."""
     return side + side % 2
 
 

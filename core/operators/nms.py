@@ -31,12 +31,17 @@ def nms(
     """
     order = np.argsort(-scores, kind="stable")
     boxes = np.ascontiguousarray(boxes[order], np.float32)
+    return order[_sorted_nms(boxes, threshold, mode, float(plus_one))]
+
+
+def _sorted_nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: float = 0.0) -> np.ndarray:
+    """`nms` of contiguous float32 boxes that come best first."""
     library = kernels()
     if library is None:
-        return order[_nms(boxes.astype(np.float64), threshold, mode, float(plus_one))]
+        return _nms(boxes.astype(np.float64), threshold, mode, extra)
     kept = np.empty(len(boxes), np.int64)
-    count = library.mtcnn_nms(boxes.ctypes.data, len(boxes), threshold, mode == "min", float(plus_one), kept.ctypes.data)
-    return order[kept[:count]]
+    count = library.mtcnn_nms(boxes.ctypes.data, len(boxes), threshold, mode == "min", extra, kept.ctypes.data)
+    return kept[:count]
 
 
 def _nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
@@ -65,14 +70,12 @@ def grouped_nms(
     boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshold: float, mode: OverlapMode = "union"
 ) -> np.ndarray:
     """`nms` within each group of `groups` (N,) integers; indices (K,) ordered by group, then by score."""
-    kept = [members[nms(boxes[members], scores[members], threshold, mode)] for members in _members(groups)]
-    return np.concatenate(kept) if kept else np.zeros(0, np.int64)
-
-
-def _members(groups: np.ndarray) -> list[np.ndarray]:
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order])) + 1
-    return np.split(order, starts) if len(order) else []
+    order = np.lexsort((-scores, groups))  # stable: of equal scores the lower index comes first
+    boxes, groups = np.ascontiguousarray(boxes[order], np.float32), groups[order]
+    starts = np.flatnonzero(groups[1:] != groups[:-1]) + 1
+    bounds = [0, *starts.tolist(), len(order)]
+    kept = [start + _sorted_nms(boxes[start:stop], threshold, mode) for start, stop in zip(bounds, bounds[1:])]
+    return order[np.concatenate(kept)]
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:

@@ -153,9 +153,9 @@ def compare_crops() -> None:
 def compare_pyramid() -> None:
     """P-Net over all canvases of a VGA photo's pyramid, faces of 20 pixels and more."""
     levels = pyramid.plan_levels(480, 640, 20, 0.709)
-    pixels = pyramid.build_levels(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8), levels)
-    canvases = pyramid.plan_canvases(tuple(plane.shape[1:] for plane in pixels))
-    inputs = [mx.nd.array((pyramid.fill_canvas(canvas, pixels) - 127.5) / 128) for canvas in canvases]
+    sources = pyramid.level_sources(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8), levels)
+    canvases = pyramid.plan_canvases(tuple((source.height, source.width) for source in sources))
+    inputs = [mx.nd.array(pyramid.fill_canvas(canvas, sources, 127.5, 1 / 128)) for canvas in canvases]
     nets = {}
     for name, form in (("ours", "native"), ("MXNet", "export")):
         net = FaceProbability(CascadeNet(NETS.pnet.layers, False, f"{form}_", form=form))  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import pytest
 from mtcnn_gluon import Detector
 from mtcnn_gluon.boxes import area, intersection
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.operators import crop_resize, mxnet_operators, native, nms
+from mtcnn_gluon.operators import Source, crop_resize, draw_pieces, halve, mxnet_operators, native, nms
 from mtcnn_gluon.operators.crop_resize import _crop_resize
 from mtcnn_gluon.operators.nms import _nms
 
@@ -239,13 +239,20 @@ class Kernels:
         sides = self.generator.uniform(0.1, 90, (50, 2))
         return nms(boxes, boxes[:, 0], 0.3), crop_resize(image, np.hstack([corner, corner + sides]), 24)
 
+    def pyramid(self) -> tuple[np.ndarray, ...]:
+        image = self.generator.integers(0, 256, (901, 1203, 3)).astype(np.uint8)
+        halved, canvas = halve(image), np.zeros((3, 610, 340), np.float32)
+        sources = [Source(image, 541, 723), Source(halved, 191, 255)]
+        draw_pieces(canvas, sources, [(0, 390, 542, 333, 0, 0), (131, 1, 60, 255, 542, 80)], 127.5, 1 / 128)
+        return halved, halve(halved), canvas
+
 
 def kernel_results() -> dict[str, np.ndarray]:
     """What every kernel gives for fixed inputs, by name."""
     kernels = Kernels()
     tables = {"layer": (kernels.layer, LAYERS), "prelu": (kernels.prelu, PRELUS), "max_pool": (kernels.max_pool, POOLS)}
     results = {f"{name} {sizes}": function(*sizes) for name, (function, table) in tables.items() for sizes in table}
-    results["boxes"] = kernels.boxes()
+    results["boxes"], results["pyramid"] = kernels.boxes(), kernels.pyramid()
     return {f"{name} {i}": array for name, arrays in results.items() for i, array in enumerate(arrays)}
 
 

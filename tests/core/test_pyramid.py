@@ -1,5 +1,7 @@
 """The pyramid: sizes, pixels against exact means, and canvases that change nothing."""
 
+from typing import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 
 import plain_cascade
 from mtcnn_gluon import Detector, pyramid
+from mtcnn_gluon.operators import pyramid_pieces
 
+BOTH = pytest.mark.parametrize("is_native", [True, False], ids=["kernels", "numpy"])
 SIZES = [(12, 12), (20, 20), (21, 500), (99, 101), (480, 640), (1080, 1920), (3000, 4000)]
 
 
@@ -23,17 +27,54 @@ def test_level_sizes(height: int, width: int, min_face: float, expected: list[tu
     assert [(v.height, v.width) for v in pyramid.plan_levels(height, width, min_face, 0.709)] == expected
 
 
+def choose(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if is_native and pyramid_pieces.kernels() is None:
+        pytest.skip("the kernels are not built")
+    if not is_native:
+        monkeypatch.setattr(pyramid_pieces, "kernels", lambda: None)
+
+
+def whole_levels(picture: np.ndarray, levels: Sequence[pyramid.Level]) -> list[np.ndarray]:
+    """The pixels (3, h, w) of levels, each alone on a canvas as large as it is."""
+    built = []
+    for source in pyramid.level_sources(picture, levels):
+        height, width = pyramid.even(source.height), pyramid.even(source.width)
+        canvas = pyramid.Canvas(height, width, (pyramid.Piece(0, 0, 0, height, width),))
+        built.append(pyramid.fill_canvas(canvas, [source])[0])
+    return built
+
+
+@BOTH
 @pytest.mark.parametrize(("height", "width"), [(64, 80), (101, 99), (131, 200), (37, 290)])
 @pytest.mark.parametrize("min_face", [10, 20, 33.3])
-def test_levels_are_area_means(height: int, width: int, min_face: float) -> None:
+def test_levels_are_area_means(
+    is_native: bool, height: int, width: int, min_face: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(is_native, monkeypatch)
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
     levels = pyramid.plan_levels(height, width, min_face, 0.709)
     expected = plain_cascade.levels(picture, min_face, 0.709)
-    built = pyramid.build_levels(picture, levels)
+    built = whole_levels(picture, levels)
     assert len(built) == len(expected)
     for level, pixels, (plain, scale_x, scale_y) in zip(levels, built, expected):
-        np.testing.assert_allclose(pixels, plain.transpose(2, 0, 1), atol=5e-3)
+        np.testing.assert_allclose(pixels, plain.transpose(2, 0, 1), atol=1e-4 if is_native else 5e-3)
         assert (level.scale_x, level.scale_y) == pytest.approx((scale_x, scale_y))
+
+
+@BOTH
+def test_canvases_hold_the_pixels_of_their_pieces_and_zeros(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(is_native, monkeypatch)
+    picture = np.random.default_rng(0).integers(0, 256, (701, 933, 3)).astype(np.uint8)
+    levels = pyramid.plan_levels(701, 933, 20, 0.709)
+    sources, whole = pyramid.level_sources(picture, levels), whole_levels(picture, levels)
+    canvases = pyramid.plan_canvases(tuple(pixels.shape[1:] for pixels in whole))
+    assert len(canvases) > 1 and max(len(canvas.pieces) for canvas in canvases) > 1
+    for canvas in canvases:
+        expected = np.zeros((3, canvas.height, canvas.width), np.float32)
+        for p in canvas.pieces:
+            part = whole[p.level][:, p.source_y : p.source_y + p.height, p.source_x : p.source_x + p.width]
+            expected[:, p.y : p.y + p.height, p.x : p.x + p.width] = (part - np.float32(127.5)) / 128
+        np.testing.assert_allclose(pyramid.fill_canvas(canvas, sources, 127.5, 1 / 128)[0], expected, atol=1e-6)
 
 
 def even_sizes(height: int, width: int) -> tuple[tuple[int, int], ...]:
@@ -69,10 +110,10 @@ def test_canvases_waste_little(size: tuple[int, int]) -> None:
 
 def test_cells_on_a_canvas_equal_cells_on_the_level(detector: Detector, image: np.ndarray) -> None:
     levels = pyramid.plan_levels(*image.shape[:2], 15, 0.709)
-    pixels = [(plane - 127.5) / 128 for plane in pyramid.build_levels(image, levels)]
-    alone = [detector.engine.pnet(plane[None]) for plane in pixels]
-    for canvas in pyramid.plan_canvases(tuple(plane.shape[1:] for plane in pixels)):
-        scores, offsets = detector.engine.pnet(pyramid.fill_canvas(canvas, pixels))
+    sources, pixels = pyramid.level_sources(image, levels), whole_levels(image, levels)
+    alone = [detector.engine.pnet((level[None] - 127.5) / 128) for level in pixels]
+    for canvas in pyramid.plan_canvases(tuple(level.shape[1:] for level in pixels)):
+        scores, offsets = detector.engine.pnet(pyramid.fill_canvas(canvas, sources, 127.5, 1 / 128))
         rows, columns = np.indices(scores.shape).reshape(2, -1)
         inside, level, cells = pyramid.locate_cells(canvas, rows, columns)
         for index in np.unique(level):
@@ -80,8 +121,3 @@ def test_cells_on_a_canvas_equal_cells_on_the_level(detector: Detector, image: n
             place, source = (rows[inside][on], columns[inside][on]), tuple(cells[on].T)
             np.testing.assert_allclose(scores[place], alone[index][0][source], atol=1e-5)
             np.testing.assert_allclose(offsets[:, place[0], place[1]], alone[index][1][:, source[0], source[1]], atol=1e-5)
-
-
-def test_halving_drops_an_odd_line() -> None:
-    plane = np.arange(35, dtype=np.float32).reshape(5, 7)
-    np.testing.assert_allclose(pyramid.halve(plane), plane[:4, :6].reshape(2, 2, 3, 2).mean((1, 3)))

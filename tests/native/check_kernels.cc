@@ -287,6 +287,56 @@ void check_crops(int64_t height, int64_t width, int64_t size, const Doubles& box
   compare(shown("crops", {height, width, size}), crops, expected);
 }
 
+// ---- Pyramids
+
+template <class Value>
+std::vector<Value> random_pixels(int64_t height, int64_t width) {
+  std::vector<Value> pixels(size_t(height * width * 3));
+  for (Value& value : pixels) value = Value(below(256));
+  return pixels;
+}
+
+template <class Value>
+void check_halve(int64_t height, int64_t width) {
+  const std::vector<Value> image = random_pixels<Value>(height, width);
+  const int64_t rows = height / 2, columns = width / 2;
+  Floats out = unwritten(rows * columns * 3);
+  mtcnn_halve(image.data(), sizeof(Value) > 1, height, width, out.data());
+  Doubles expected;
+  for (int64_t i = 0; i < rows * columns * 3; ++i) {
+    const int64_t at = (2 * (i / (3 * columns)) * width + 2 * (i / 3 % columns)) * 3 + i % 3;
+    expected.push_back((double(image[at]) + image[at + 3] + image[at + 3 * width] + image[at + 3 * width + 3]) / 4);
+  }
+  compare(shown("halve", {height, width, int64_t(sizeof(Value))}), out, expected);
+}
+
+// One part of a level that begins at source_y, source_x and reaches one line beyond it, alone on a canvas with a margin.
+template <class Value>
+void check_pieces(int64_t height, int64_t width, int64_t level_height, int64_t level_width, int64_t source_y, int64_t source_x) {
+  const std::vector<Value> image = random_pixels<Value>(height, width);
+  const int64_t rows = level_height + 1 - source_y, columns = level_width + 1 - source_x, h = rows + 3, w = columns + 4;
+  const MtcnnPiece piece = {image.data(), sizeof(Value) > 1, height, width, level_height, level_width,
+                            source_y,     source_x,          rows,   columns, 2,          3};
+  Floats out(size_t(3 * h * w), 0.f);
+  const float shift = 127.5f, scale = 1 / 128.f;
+  mtcnn_draw_pieces(&piece, 1, shift, scale, h, w, out.data());
+  const auto share = [](int64_t part, int64_t parts, int64_t pixel, int64_t pixels) {  // of one output, along an axis
+    const double low = double(part) * double(pixels) / double(parts), high = double(part + 1) * double(pixels) / double(parts);
+    return std::max(0., std::min(high, double(pixel) + 1) - std::max(low, double(pixel))) / (high - low);
+  };
+  Doubles expected(out.size(), 0.);
+  for (int64_t at = 0; at < 3 * rows * columns; ++at) {
+    const int64_t c = at / (rows * columns), y = at / columns % rows, x = at % columns;
+    double sum = 0;
+    for (int64_t i = 0; i < height; ++i)
+      if (const double row = share(std::min(source_y + y, level_height - 1), level_height, i, height))
+        for (int64_t k = 0; k < width; ++k)
+          sum += row * share(std::min(source_x + x, level_width - 1), level_width, k, width) * image[size_t((i * width + k) * 3 + c)];
+    expected[size_t((c * h + y + 2) * w + x + 3)] = (sum - shift) * scale;
+  }
+  compare(shown("pieces", {height, width, level_height, level_width, source_y, source_x, int64_t(sizeof(Value))}), out, expected);
+}
+
 // ---- The tables
 
 void check_planes() {
@@ -337,6 +387,20 @@ void check_boxes() {
     }
 }
 
+void check_pyramids() {
+  for (int64_t height : {2, 3, 5, 8})
+    for (int64_t width : {2, 3, 7, 254, 255, 256, 257, 258, 513}) check_halve<uint8_t>(height, width), check_halve<float>(height, width);
+  const std::vector<int64_t> bases = {1, 2, 3, 12, 23, 40, 61}, levels = {1, 2, 3, 7, 12, 13, 24, 36};
+  for (int i = 0; i < 400; ++i) {
+    const int64_t level_height = one_of(levels), level_width = one_of(levels);
+    const int64_t source_y = below(level_height), source_x = below(level_width);
+    check_pieces<uint8_t>(one_of(bases), one_of(bases), level_height, level_width, source_y, source_x);
+    check_pieces<float>(one_of(bases), one_of(bases), level_height, level_width, source_y, source_x);
+  }
+  check_pieces<uint8_t>(130, 190, 101, 99, 0, 0);
+  mtcnn_draw_pieces(nullptr, 0, 0, 1, 5, 5, nullptr);
+}
+
 }  // namespace
 
 int main() {
@@ -344,6 +408,7 @@ int main() {
   check_planes();
   check_layers();
   check_boxes();
+  check_pyramids();
   if (failures) std::printf("%d mismatches\n", failures);
   return failures ? 1 : 0;
 }

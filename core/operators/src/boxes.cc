@@ -76,7 +76,7 @@ void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, cons
       const double* box = boxes + 4 * i;
       rows.set(box[1], box[3], size, height);
       columns.set(box[0], box[2], size, width);
-      row.resize(size_t(3 * columns.count));
+      row.resize(size_t(3 * columns.count + 1));
       DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
     }
   }

@@ -1,5 +1,7 @@
 // Suppression, cropping and batches, for one instruction set.
 
+#include "pixels.h"
+
 // Whether any of `count` boxes overlaps this one by more than the threshold. Doubles hold the areas of float boxes exactly.
 static bool is_covered(const Kept& kept, const double* box, double area, double threshold, bool min_mode, double extra) {
   for (int64_t from = 0; from < kept.count; from += Kept::BLOCK) {
@@ -36,21 +38,21 @@ static void add_pixels(float* sum, const uint8_t* pixels, float weight, int64_t 
   for (int64_t i = 0; i < length; ++i) sum[i] += weight * float(pixels[i]);
 }
 
-// One box of an image -> (3, size, size). row: 3 * width floats.
+// One box of an image -> (3, size, size). row: 3 * columns.count + 1 floats, as pixels are read four floats at a time.
 static void crop_one(const uint8_t* image, int64_t width, const Axis& rows, const Axis& columns, int64_t size, float shift,
                      float scale, float* row, float* out) {
   const int64_t plane = size * size, length = 3 * columns.count;
   for (int64_t y = 0; y < size; ++y) {
-    std::fill(row, row + length, 0.f);
+    std::fill(row, row + length + 1, 0.f);
     const float* weights = rows.weights.data() + rows.at[y];
     for (int64_t i = rows.from[y]; i < rows.to[y]; ++i)
       add_pixels(row, image + ((rows.first + i) * width + columns.first) * 3, *weights++, length);
     for (int64_t x = 0; x < size; ++x) {
-      float sum[3] = {};
+      pixel sum = {};
       weights = columns.weights.data() + columns.at[x];
-      for (int64_t i = columns.from[x]; i < columns.to[x]; ++i, ++weights)
-        for (int64_t c = 0; c < 3; ++c) sum[c] += *weights * row[3 * i + c];
-      for (int64_t c = 0; c < 3; ++c) out[c * plane + y * size + x] = (sum[c] - shift) * scale;
+      for (int64_t i = columns.from[x]; i < columns.to[x]; ++i) sum += *weights++ * get(row + 3 * i);
+      sum = (sum - shift) * scale;
+      for (int64_t c = 0; c < 3; ++c) out[c * plane + y * size + x] = sum[c];
     }
   }
 }

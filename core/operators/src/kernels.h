@@ -61,4 +61,21 @@ void mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows,
 // value (mean - shift) * scale. Boxes are finite with positive sides.
 void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
                        float shift, float scale, float* out);
+
+// Means of 2 x 2 pixels of an image (height, width, 3), float32 or uint8, -> out (height / 2, width / 2, 3); an odd last line is
+// dropped. Both sizes are at least 2.
+void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t width, float* out);
+
+// A part of a level of a pyramid, and its place on a canvas.
+struct MtcnnPiece {
+  const void* pixels;      // (height, width, 3), what the level is made from by area means
+  int64_t is_float;        // 1: float32, 0: uint8
+  int64_t height, width;
+  int64_t level_height, level_width;           // of the level; what lies beyond repeats its last line
+  int64_t source_y, source_x, rows, columns;   // the part of the level; source_y and source_x lie on it
+  int64_t y, x;                                // where it lies on the canvas, wholly within it
+};
+// Writes the pieces, each value (mean - shift) * scale, to their places in out (3, height, width), and nothing else. count may be 0.
+void mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
+                       float* out);
 }

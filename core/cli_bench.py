@@ -1,0 +1,125 @@
+"""The verb `mtcnn-gluon bench`."""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Sequence
+
+import cv2
+from tqdm import tqdm
+
+from mtcnn_gluon import bench
+from mtcnn_gluon.bench_report import make_report, write_bench
+from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.engines import ENGINES
+from mtcnn_gluon.errors import ConfigError, ImageError
+from mtcnn_gluon.evaluation.extras import need
+from mtcnn_gluon.evaluation.report import json_text
+from mtcnn_gluon.files import find_images, printable, whole_file
+from mtcnn_gluon.images import read_image
+
+SIZES = ((500, 375), (640, 480), (1920, 1080))  # width, height that the portrait is scaled to
+ROUNDS = 5
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.set_defaults(run=run)
+    tested = parser.add_argument_group("contenders")
+    tested.add_argument("--engines", nargs="*", default=ENGINES, metavar="E", help=f"own engines ({' '.join(ENGINES)})")
+    text = f"other packages, each with the Python it is installed in: {', '.join(bench.PEER_MODULES)} (those installed here)"
+    tested.add_argument("--peers", nargs="*", metavar="NAME[=PYTHON]", help=text)
+    rules = parser.add_argument_group("rules, the same for all")
+    rules.add_argument(
+        "--photos", nargs="+", default=[], metavar="PATH", help="photos, folders or globs (a portrait in 3 sizes)"
+    )
+    rules.add_argument("--min-face", type=int, default=20, metavar="N", help="smallest face in pixels (20)")
+    rules.add_argument("--threads", type=int, metavar="N", help="of each contender (as many as processors)")
+    rules.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"times that a photo is timed ({ROUNDS})")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", metavar="FILE", help="write the figures as JSON; - for standard output")
+    output.add_argument("--report", metavar="DIR", help="write Markdown, JSON and a picture")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Time whole detection with the package's engines and with other packages that use the same weights, on the same photos
+    and with the same settings."""
+    for name in ("min_face", "threads", "rounds"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
+    if options.report:
+        need("matplotlib.figure", "drawing times")
+    contenders = [*bench.engine_contenders(options.engines), *bench.peer_contenders(options.peers)]
+    if not contenders:
+        raise ConfigError("nobody to time: give --engines or --peers")
+    rules = bench.Rules(min_face=options.min_face, threads=options.threads or usable_processors(), rounds=options.rounds)
+    photos, unread = read_photos(options.photos)
+    if not photos:
+        raise ImageError("no photo could be read")
+    busy = busy_processors()
+    with tqdm(total=(rules.rounds + 1) * len(photos), unit="photo", disable=None) as bar:
+        outcomes, lost = bench.run(contenders, photos, rules, partial(bar.update, 1))
+    for name, reason in lost.items():
+        print(f"mtcnn-gluon: {name} left out: {reason}", file=sys.stderr)
+    report = make_report(photos, outcomes, lost, rules, machine(), busy)
+    if options.json == "-":
+        sys.stdout.write(json_text(report.to_json()))
+    else:
+        print(report.to_text())
+    if options.json and options.json != "-":
+        with whole_file(options.json) as file:
+            file.write(json_text(report.to_json()))
+    if options.report:
+        write_bench(report, photos, outcomes, options.report)
+    return 1 if lost or unread else 0
+
+
+def read_photos(paths: Sequence[str]) -> tuple[list[bench.Photo], int]:
+    """The photos that can be read, and how many cannot, which are reported; without paths the portrait in `SIZES`."""
+    if not paths:
+        image = read_image(portrait())
+        return [
+            bench.Photo(f"portrait {w} x {h}", cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES
+        ], 0
+    photos, unread = [], 0
+    for found in find_images(paths):
+        try:
+            photos.append(bench.Photo(printable(found.name), read_image(found.path)))
+        except ImageError as error:
+            print(f"mtcnn-gluon: {error}", file=sys.stderr)
+            unread += 1
+    return photos, unread
+
+
+def usable_processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def busy_processors(seconds: float = 1.0) -> float:
+    """How many processors other programs are using, measured for so long; 0 where the system does not tell."""
+    if not Path("/proc/stat").is_file():
+        return 0.0
+
+    def busy() -> float:
+        user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+        return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+    before, own = busy(), time.process_time()
+    time.sleep(seconds)
+    return max(0.0, busy() - before - (time.process_time() - own)) / seconds
+
+
+def machine() -> str:
+    """The processor and the system in a few words."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = models[0] if models else name
+    return f"{name}, {usable_processors()} processors, {platform.system()}, Python {platform.python_version()}"

@@ -1,0 +1,114 @@
+"""Levels of image pyramids by area means: every pixel of a level is the mean of the area of the image that it covers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Sequence
+
+import cv2
+import numpy as np
+
+from mtcnn_gluon.operators.native import kernels
+
+_PIECE = np.dtype(  # `MtcnnPiece` of src/kernels.h
+    [("pixels", np.uintp)]
+    + [(name, np.int64) for name in ("is_float", "height", "width", "level_height", "level_width")]
+    + [(name, np.int64) for name in ("source_y", "source_x", "rows", "columns", "y", "x")],
+    align=True,
+)
+Place = tuple[int, int, int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A level that is yet to be made.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 or float32, contiguous, at least one pixel: what it is made from.
+        height, width: its own size in pixels.
+    """
+
+    pixels: np.ndarray
+    height: int
+    width: int
+
+    @cached_property
+    def planes(self) -> np.ndarray:
+        """The level itself, (3, height, width) float32. Colours are taken one at a time: only one is ever copied whole."""
+        size = (self.width, self.height)
+        colours = (self.pixels[:, :, colour].astype(np.float32) for colour in range(3))
+        return np.stack([cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in colours])
+
+
+def halve(image: np.ndarray) -> np.ndarray:
+    """The 2 x 2 means (H // 2, W // 2, 3) float32 of an image (H, W, 3) uint8 or float32; an odd last line is dropped.
+
+    Raises:
+        ValueError: if `image` is something else, or has a side of less than two pixels.
+    """
+    _check(image)
+    if min(image.shape[:2]) < 2:
+        raise ValueError(f"an image of {image.shape[0]} x {image.shape[1]} pixels cannot be halved")
+    image = np.ascontiguousarray(image)
+    height, width = image.shape[:2]
+    library = kernels()
+    if library is None:
+        return _halve(image)
+    halved = np.empty((height // 2, width // 2, 3), np.float32)
+    library.mtcnn_halve(image.ctypes.data, image.dtype == np.float32, height, width, halved.ctypes.data)
+    return halved
+
+
+def _halve(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    even = image[: 2 * height, : 2 * width]
+    colours = (even[:, :, colour].astype(np.float32) for colour in range(3))
+    return np.stack([cv2.resize(each, (width, height), interpolation=cv2.INTER_AREA) for each in colours], axis=2)
+
+
+def draw_pieces(
+    canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float = 0.0, scale: float = 1.0
+) -> None:
+    """Draw parts of levels on a canvas, and leave the rest of it as it is.
+
+    Args:
+        canvas: (3, H, W) float32, contiguous.
+        sources: the level of each part.
+        places: of each part `source_y, source_x, rows, columns, y, x`: its first pixel and size on the level, and its first
+            pixel on the canvas. What lies below or right of the level repeats its last line.
+        mean, scale: what is written is (pixel - mean) * scale, for pixels in 0..255, not rounded.
+
+    Raises:
+        ValueError: if a part does not begin on its level, or does not lie on the canvas.
+    """
+    for source, (source_y, source_x, rows, columns, y, x) in zip(sources, places):
+        _check(source.pixels)
+        is_on_level = 0 <= source_y < source.height and 0 <= source_x < source.width
+        is_on_canvas = 0 <= y <= y + rows <= canvas.shape[1] and 0 <= x <= x + columns <= canvas.shape[2]
+        if not (is_on_level and is_on_canvas and rows > 0 and columns > 0):
+            raise ValueError(f"a part of a level does not fit: {(source_y, source_x, rows, columns, y, x)}")
+    library = kernels()
+    if library is None:
+        _draw_pieces(canvas, sources, places, mean, scale)
+        return
+    contiguous = [np.ascontiguousarray(source.pixels) for source in sources]  # kept until the call ends
+    table = np.array(
+        [
+            (each.ctypes.data, each.dtype == np.float32, *each.shape[:2], source.height, source.width, *place)
+            for each, source, place in zip(contiguous, sources, places)
+        ],
+        _PIECE,
+    )
+    library.mtcnn_draw_pieces(table.ctypes.data, len(table), mean, scale, *canvas.shape[1:], canvas.ctypes.data)
+
+
+def _draw_pieces(canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float, scale: float) -> None:
+    for source, (source_y, source_x, rows, columns, y, x) in zip(sources, places):
+        part = source.planes[:, source_y : source_y + rows, source_x : source_x + columns]
+        missing = ((0, 0), (0, rows - part.shape[1]), (0, columns - part.shape[2]))
+        part = np.pad(part, missing, mode="edge")
+        canvas[:, y : y + rows, x : x + columns] = (part - np.float32(mean)) * np.float32(scale)
+
+
+def _check(image: np.ndarray) -> None:
+    if image.dtype not in (np.uint8, np.float32) or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"image must be (H, W, 3) uint8 or float32, got {image.shape} {image.dtype}")

@@ -1,0 +1,74 @@
+#include "shared.h"
+
+namespace {
+
+// What outputs of an area resize mix along one axis: output i takes the `most` pixels from first[i] on, with weights from
+// i * most on; where it needs fewer, the last weights are 0. Shares are counted in whole numbers, so that they are exact.
+struct Taps {
+  // Outputs begin .. begin + count of `level`, from an axis of `base` pixels. Beyond its end, the last output repeats.
+  Taps(int64_t base, int64_t level, int64_t begin, int64_t count) : most(1) {
+    const auto output = [&](int64_t i) { return std::min(begin + i, level - 1); };
+    for (int64_t i = 0; i < count; ++i) {
+      first.push_back(output(i) * base / level);
+      most = std::max(most, ((output(i) + 1) * base + level - 1) / level - first.back());
+    }
+    weights.assign(size_t(count * most), 0.f);
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t t = 0, pixel = first[i]; t < most; ++t, ++pixel) {
+        const int64_t low = std::max(output(i) * base, pixel * level), high = std::min((output(i) + 1) * base, (pixel + 1) * level);
+        weights[size_t(i * most + t)] = float(double(std::max<int64_t>(high - low, 0)) / double(base));
+      }
+  }
+  int64_t most;
+  std::vector<int64_t> first;
+  std::vector<float> weights;
+};
+
+// A piece with its weights.
+struct Plan {
+  explicit Plan(const MtcnnPiece& p)
+      : piece(p), rows(p.height, p.level_height, p.source_y, p.rows), columns(p.width, p.level_width, p.source_x, p.columns),
+        used(std::min(columns.first.back() + columns.most, p.width) - columns.first[0]),
+        held(columns.first.back() + columns.most - columns.first[0]) {}
+  MtcnnPiece piece;
+  Taps rows, columns;
+  int64_t used, held;  // pixels of a row: that exist, and that weights, some of them 0, are given for
+};
+
+}  // namespace
+
+#define BODY "pyramid_body.h"
+#include "each_isa.h"
+
+void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t width, float* out) {
+  const int64_t rows = height / 2, columns = width / 2;
+#pragma omp parallel for schedule(static) num_threads(threads_for(rows * columns / (8 * SMALL_WORK)))
+  for (int64_t y = 0; y < rows; ++y) {
+    const int64_t at = 2 * y * width * 3;
+    if (is_float)
+      DISPATCH(halve_row, static_cast<const float*>(pixels) + at, width * 3, columns, out + y * columns * 3);
+    else
+      DISPATCH(halve_row, static_cast<const uint8_t*>(pixels) + at, width * 3, columns, out + y * columns * 3);
+  }
+}
+
+void mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width, float* out) {
+  std::vector<Plan> plans;
+  std::vector<int64_t> starts = {0};  // of each plan's rows, counted over all
+  int64_t pixels = 0, held = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    plans.emplace_back(pieces[i]);
+    starts.push_back(starts.back() + pieces[i].rows);
+    pixels += pieces[i].rows * pieces[i].columns;
+    held = std::max(held, plans.back().held);
+  }
+#pragma omp parallel num_threads(threads_for(pixels / SMALL_WORK))
+  {
+    std::vector<float> row(size_t(3 * held + 1));  // one more: pixels are read four floats at a time
+#pragma omp for schedule(dynamic, 8)
+    for (int64_t i = 0; i < starts.back(); ++i) {
+      const size_t k = size_t(std::upper_bound(starts.begin(), starts.end(), i) - starts.begin()) - 1;
+      DISPATCH(draw_row, plans[k], i - starts[k], shift, scale, row.data(), height, width, out);
+    }
+  }
+}

@@ -1,0 +1,70 @@
+// Area means for pyramids, for one instruction set.
+
+#include "pixels.h"
+
+// sums[i] = above[i] + below[i]
+template <class Value>
+static NOINLINE void add_rows(const Value* above, const Value* below, int64_t length, float* sums) {
+  INDEPENDENT
+  for (int64_t i = 0; i < length; ++i) sums[i] = float(above[i]) + float(below[i]);
+}
+
+// Means of 2 x 2 pixels of three interleaved colours. stride: values from a row to the next.
+template <class Value>
+static void halve_row(const Value* above, int64_t stride, int64_t columns, float* out) {
+  constexpr int64_t BLOCK = 128;
+  float sums[6 * BLOCK + 1];  // one more: pixels are read four floats at a time
+  sums[6 * BLOCK] = 0;
+  for (int64_t left = columns; left > 0; left -= BLOCK, above += 6 * BLOCK, out += 3 * BLOCK) {
+    const int64_t count = std::min(left, BLOCK);
+    add_rows(above, above + stride, 6 * count, sums);
+    for (int64_t x = 0; x < count - 1; ++x)  // the fourth float is one too many, and the next pixel overwrites it
+      put(out + 3 * x, (get(sums + 6 * x) + get(sums + 6 * x + 3)) * 0.25f);
+    const pixel last = (get(sums + 6 * count - 6) + get(sums + 6 * count - 3)) * 0.25f;
+    for (int64_t c = 0; c < 3; ++c) out[3 * count - 3 + c] = last[c];
+  }
+}
+
+// row = weights of `most` rows * those rows
+template <class Value>
+static void mix_rows(const Value* values, int64_t stride, const float* weights, int64_t most, int64_t length, float* row) {
+  const float first = weights[0];
+  for (int64_t i = 0; i < length; ++i) row[i] = first * float(values[i]);
+  for (int64_t t = 1; t < most; ++t) {
+    const float weight = weights[t];
+    if (weight == 0) return;  // nor may what lies there be read: it can be beyond the image
+    values += stride;
+    for (int64_t i = 0; i < length; ++i) row[i] += weight * float(values[i]);
+  }
+}
+
+// `MOST`: columns.most if that is known when compiling, else 0.
+template <int64_t MOST>
+static void mix_columns(const Taps& columns, int64_t count, const float* row, float shift, float scale, float* r, float* g, float* b) {
+  const int64_t most = MOST ? MOST : columns.most, begin = columns.first[0];
+  const float* weight = columns.weights.data();
+  for (int64_t x = 0; x < count; ++x) {
+    const float* from = row + 3 * (columns.first[x] - begin);
+    pixel sum = {};
+    for (int64_t t = 0; t < most; ++t, from += 3) sum += *weight++ * get(from);
+    sum = (sum - shift) * scale;
+    r[x] = sum[0], g[x] = sum[1], b[x] = sum[2];
+  }
+}
+
+// Row y of a piece -> its place in out (3, height, width). row: working memory.
+static void draw_row(const Plan& plan, int64_t y, float shift, float scale, float* row, int64_t height, int64_t width, float* out) {
+  const MtcnnPiece& p = plan.piece;
+  const int64_t at = 3 * (plan.rows.first[y] * p.width + plan.columns.first[0]), stride = 3 * p.width, used = 3 * plan.used;
+  const float* weights = plan.rows.weights.data() + y * plan.rows.most;
+  p.is_float ? mix_rows(static_cast<const float*>(p.pixels) + at, stride, weights, plan.rows.most, used, row)
+             : mix_rows(static_cast<const uint8_t*>(p.pixels) + at, stride, weights, plan.rows.most, used, row);
+  std::fill(row + used, row + 3 * plan.held + 1, 0.f);
+  float *r = out + (p.y + y) * width + p.x, *g = r + height * width, *b = g + height * width;
+  const auto mix = plan.columns.most == 2   ? mix_columns<2>
+                   : plan.columns.most == 3 ? mix_columns<3>
+                   : plan.columns.most == 4 ? mix_columns<4>
+                   : plan.columns.most == 5 ? mix_columns<5>
+                                            : mix_columns<0>;
+  mix(plan.columns, p.columns, row, shift, scale, r, g, b);
+}
