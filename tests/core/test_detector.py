@@ -34,6 +34,16 @@ def test_misspelt_option() -> None:
         Detector(min_size=20)  # type: ignore[call-arg]
 
 
+def test_a_bundle_for_bgr_gets_the_colours_swapped(
+    detector: Detector, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = detector.detect(image)
+    monkeypatch.setattr(detector, "_swap_colours", True)
+    faces = detector.detect(image[:, :, ::-1])
+    np.testing.assert_array_equal(faces.boxes, expected.boxes)
+    np.testing.assert_array_equal(faces.scores, expected.scores)
+
+
 def test_missing_model() -> None:
     with pytest.raises(ModelError, match="'nowhere'"):
         Detector(model="nowhere")
