@@ -8,8 +8,9 @@ from typing import Any
 
 from mtcnn_gluon.bundle import MANIFEST, Bundle, find_bundle
 from mtcnn_gluon.config import NETS
+from mtcnn_gluon.detector import MAX_FACE
 from mtcnn_gluon.errors import ConfigError, ModelError
-from mtcnn_gluon.export import Format, export_bundle, make_bundle, missing_for, read_runs, usual_formats
+from mtcnn_gluon.export import MIN_FACE, Format, export_bundle, make_bundle, missing_for, read_runs, usual_formats
 
 NAMES = ("default", "official")  # of bundles that are no folders
 
@@ -18,12 +19,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `export`."""
     parser.set_defaults(run=export)
     parser.add_argument(
-        "source", metavar="SOURCE", help="a model bundle (default, official or a folder), a training run or a folder of runs"
+        "source",
+        metavar="SOURCE",
+        help="a model bundle (default, official or a folder), a training run, a folder of runs, or a pipeline's",
     )
     parser.add_argument("dest", metavar="DEST", help="folder of the bundle to make; a bundle there is replaced")
     kind = parser.add_argument_group("formats", "without these: symbol/params if MXNet is installed, and ONNX")
     kind.add_argument("--onnx", action="store_true", help="only ONNX: pnet.onnx, rnet.onnx, onet.onnx")
     kind.add_argument("--onefile", action="store_true", help="also the whole cascade as one file, mtcnn.onnx")
+    kind.add_argument(
+        "--min-face",
+        type=float,
+        default=MIN_FACE,
+        metavar="N",
+        help=f"smallest face in pixels that mtcnn.onnx looks for ({MIN_FACE:g})",
+    )
     about = parser.add_argument_group("manifest", "of a bundle these are kept unless given")
     about.add_argument("--name", help="of the model (for a run: the name of DEST)")
     about.add_argument("--training-data", metavar="TEXT", help="what the model was trained on")
@@ -34,15 +44,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def export(options: argparse.Namespace) -> int:
     """Write a model as a bundle that needs no MXNet to be run: ONNX files, and symbol/params for those who have MXNet."""
     formats = _formats(options)
+    if not 1 <= options.min_face <= MAX_FACE:
+        raise ConfigError(f"--min-face must be a number of pixels, 1 or more, not {options.min_face}")
     changes = {key: getattr(options, key) for key in ("name", "training_data", "licence") if getattr(options, key) is not None}
-    if is_bundle(options.source):
+    source = _finished_bundle(options.source)
+    if is_bundle(source):
         if options.thresholds:
             changes["thresholds"] = options.thresholds
-        bundle = export_bundle(find_bundle(options.source), options.dest, formats, changes)
+        bundle = export_bundle(find_bundle(source), options.dest, formats, changes, options.min_face)
     else:
         bundle = _export_runs(options, formats, changes)
     print(f"{bundle.path}: {', '.join(sorted(bundle.manifest['files']))}")
     return 0
+
+
+def _finished_bundle(source: str) -> str:
+    """The bundle in the folder of a pipeline's run, if it is one; else the source itself."""
+    inside = os.path.join(source, "bundle")
+    return inside if os.path.isfile(os.path.join(inside, MANIFEST)) else source
 
 
 def is_bundle(source: str) -> bool:
@@ -77,5 +96,6 @@ def _export_runs(options: argparse.Namespace, formats: tuple[Format, ...], chang
         print(f"mtcnn-gluon: note: {', '.join(missing)} not trained: random parameters", file=sys.stderr)
     about = {"name": Path(options.dest).resolve().name, "training_data": "not stated", "licence": "not stated", **changes}
     return make_bundle(
-        options.dest, parameters, **about, thresholds=options.thresholds, figures={"training": figures}, formats=formats
-    )
+        options.dest, parameters, **about, thresholds=options.thresholds, figures={"training": figures}, formats=formats,
+        min_face=options.min_face,
+    )  # fmt: skip

@@ -1,7 +1,6 @@
 """From parameters to model bundles, and from one bundle to another."""
 
 import copy
-import importlib
 import importlib.util
 import math
 import os
@@ -20,6 +19,7 @@ from mtcnn_gluon.params_file import read_params
 
 Format = Literal["symbol", "onnx", "onefile"]
 ONEFILE = "mtcnn.onnx"
+MIN_FACE = 20.0  # pixels, as in `Detector`
 CHECKPOINTS = ("best.npz", "last.npz")  # of a training run, the first that is there counts
 
 
@@ -45,7 +45,11 @@ def usual_formats() -> tuple[Format, ...]:
 
 
 def write_nets(
-    folder: Path, manifest: Mapping[str, Any], parameters: Mapping[str, Parameters], formats: Iterable[Format]
+    folder: Path,
+    manifest: Mapping[str, Any],
+    parameters: Mapping[str, Parameters],
+    formats: Iterable[Format],
+    min_face: float = MIN_FACE,
 ) -> None:
     """Write the nets' files in one or more formats.
 
@@ -55,6 +59,7 @@ def write_nets(
         parameters: of each net.
         formats: `symbol`: `{p,r,o}net-symbol.json` and `-0000.params`; `onnx`: `{p,r,o}net.onnx`; `onefile`: the whole
             cascade as `mtcnn.onnx`.
+        min_face: side in pixels of the smallest face that `mtcnn.onnx` looks for unless told, 1 or more.
 
     Raises:
         ModelError: if parameters do not fit their net, or what a format needs is not installed.
@@ -68,7 +73,9 @@ def write_nets(
             model = onnx_nets.net_model(net, table, values[net], onnx_nets.describe(manifest))
             (folder / f"{net}.onnx").write_bytes(onnx_nets.to_bytes(model))
     if "onefile" in formats:
-        model = importlib.import_module("mtcnn_gluon.onefile").cascade_model(manifest, values)
+        from mtcnn_gluon.onefile import cascade_model
+
+        model = cascade_model(manifest, values, min_face)
         (folder / ONEFILE).write_bytes(onnx_nets.to_bytes(model))
 
 
@@ -117,14 +124,15 @@ def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
 
 
 def export_bundle(
-    source: Bundle, path: str | os.PathLike, formats: Iterable[Format], changes: Mapping[str, Any] | None = None
-) -> Bundle:
+    source: Bundle, path: str | os.PathLike, formats: Iterable[Format], changes: Mapping[str, Any] | None = None,
+    min_face: float = MIN_FACE,
+) -> Bundle:  # fmt: skip
     """Write another bundle of the same nets; the same source gives the same bytes.
 
     Args:
         source: the bundle.
         path: the folder to make; a bundle there is replaced.
-        formats: see `write_nets`.
+        formats, min_face: see `write_nets`.
         changes: to the manifest.
 
     Raises:
@@ -133,7 +141,7 @@ def export_bundle(
     manifest = {key: value for key, value in source.manifest.items() if key not in ("schema", "files")}
     manifest.update(changes or {})
     parameters, formats = bundle_parameters(source), tuple(formats)
-    return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, parameters, formats))
+    return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, parameters, formats, min_face))
 
 
 def read_runs(source: str | os.PathLike) -> tuple[dict[str, Parameters], dict[str, Any]]:
@@ -176,7 +184,7 @@ def _checkpoints(source: Path) -> list[Path]:
 def make_bundle(
     path: str | os.PathLike, parameters: Mapping[str, Parameters], name: str, training_data: str, licence: str,
     thresholds: tuple[float, float, float] | None = None, figures: Mapping[str, Any] | None = None,
-    formats: Iterable[Format] | None = None,
+    formats: Iterable[Format] | None = None, min_face: float = MIN_FACE,
 ) -> Bundle:  # fmt: skip
     """Write a bundle of nets that this package has trained.
 
@@ -189,7 +197,7 @@ def make_bundle(
         name, training_data, licence: for the manifest.
         thresholds: face probabilities in 0..1; None: those of `config.CASCADE`.
         figures: what was measured, for the manifest.
-        formats: see `write_nets`; None: those of `usual_formats`.
+        formats, min_face: see `write_nets`; formats None: those of `usual_formats`.
 
     Raises:
         ModelError: if pnet is missing, parameters do not fit, or the folder holds something else.
@@ -207,7 +215,7 @@ def make_bundle(
         "figures": {"trained": sorted(parameters), **(figures or {})},
     }  # fmt: skip
     chosen = usual_formats() if formats is None else tuple(formats)
-    return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, whole, chosen))
+    return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, whole, chosen, min_face))
 
 
 def _random(net: str) -> Parameters:

@@ -4,14 +4,14 @@ import json
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Callable
 
 import numpy as np
 import pytest
 
-from mtcnn_gluon import Detector, cli, onnx_nets
+from mtcnn_gluon import Detector, cli, onnx_nets, read_image
 from mtcnn_gluon.bundle import read_bundle
+from mtcnn_gluon.cli_detect import portrait
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.symbol.reference import official_parameters
 from mtcnn_gluon.training.checkpoints import Checkpoint, write_checkpoint
@@ -136,18 +136,27 @@ def test_what_cannot_be_exported(run: Run, tmp_path: Path, monkeypatch: pytest.M
     assert not Path("model").exists()
 
 
-def test_one_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The builder of the cascade is given the manifest and the parameters of all nets; what it makes is one of the files."""
+def test_one_file(run: Run, tmp_path: Path) -> None:
+    """The cascade is one more file; what it looks for unless told is an option."""
+    runtime = pytest.importorskip("onnxruntime")
+    image = read_image(portrait())
+    counts = []
+    for more in ([], ["--min-face", "300"]):
+        assert run("official", tmp_path / "model", "--onnx", "--onefile", *more)[0] == 0
+        assert sorted(read_bundle(tmp_path / "model").manifest["files"]) == ["mtcnn.onnx", *ONNX_FILES]
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3
+        session = runtime.InferenceSession(str(tmp_path / "model/mtcnn.onnx"), options)
+        counts.append(len(session.run(["scores"], {"image": image})[0]))
+    assert counts == [1, 0]
+    status, _, said = run("official", tmp_path / "model", "--onefile", "--min-face", "0")
+    assert status == 2 and "--min-face must be a number of pixels, 1 or more, not 0" in said
 
-    def cascade_model(manifest: dict[str, Any], parameters: dict[str, Any]) -> Any:
-        assert manifest["box_convention"] == "matlab" and set(parameters) == set(NETS)
-        return onnx_nets.net_model("pnet", manifest["architecture"]["pnet"], parameters["pnet"])
 
-    monkeypatch.setitem(sys.modules, "mtcnn_gluon.onefile", SimpleNamespace(cascade_model=cascade_model))
-    assert run("official", tmp_path / "model", "--onnx", "--onefile")[0] == 0
-    assert sorted(read_bundle(tmp_path / "model").manifest["files"]) == ["mtcnn.onnx", *ONNX_FILES]
-    assert run("official", tmp_path / "model", "--onefile")[0] == 0
-    assert sorted(read_bundle(tmp_path / "model").manifest["files"]) == sorted(["mtcnn.onnx", *ALL_FILES])
+def test_the_folder_of_a_pipeline(run: Run, tmp_path: Path) -> None:
+    assert run("official", tmp_path / "run/bundle", "--onnx")[0] == 0
+    assert run(tmp_path / "run", tmp_path / "model", "--onnx")[0] == 0
+    assert read_bundle(tmp_path / "model").manifest == read_bundle(tmp_path / "run/bundle").manifest
 
 
 def test_never_replaces_what_is_no_bundle(run: Run, tmp_path: Path) -> None:
