@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
 
@@ -30,6 +32,9 @@ def pipeline(options: argparse.Namespace) -> int:
     from mtcnn_gluon.training.recipe_config import files_digest, read_config
 
     config = read_config(options.config)
+    need("matplotlib.figure", "drawing curves")
+    for model in config.compare:
+        find_bundle(model)  # what is missing should show now, not hours later
     counts = {}
     for section in SETS:
         annotations = read_annotations(config[section].annotations, landmarks=config[section].landmarks)

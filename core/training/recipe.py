@@ -226,22 +226,14 @@ class Recipe:
     def _final_step(self) -> Step:
         """The bundle, which says what was measured of it."""
         reports = tuple(step.name for step in self._report_steps())
-        stages = ("onet/stages",)
 
         def command() -> Words:
             told = self.config[TOLD]
             thresholds = (*self._detection_thresholds(), told[2] if told else self._suggested("onet", "detection"))
-            return [
-                "bundle",
-                *self._weights(NETS),
-                "--out",
-                self._path("bundle"),
-                "--thresholds",
-                *map(str, thresholds),
-                "--figures",
-            ]
+            words = ["bundle", *self._weights(NETS), "--out", self._path("bundle"), "--figures"]
+            return [*words, "--thresholds", *map(str, thresholds)]
 
-        return Step("bundle", command, (*stages, *reports), run=self._make_bundle)
+        return Step("bundle", command, ("onet/stages", *reports), run=self._make_bundle)
 
     def _figures(self) -> dict[str, Any]:
         """What the reports say of the bundle, without how it was measured."""
