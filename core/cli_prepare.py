@@ -80,7 +80,6 @@ def _landmark_options(parser: argparse.ArgumentParser) -> None:
 def _mine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="default, official or a bundle folder")
     parser.add_argument("--stage", required=True, help=f"last net that proposes: {', '.join(NEXT_NET)}")
-    parser.add_argument("--net", default="", help="what samples are for: the net after that (default), or that net again")
     parser.add_argument("--thresholds", type=float, nargs=2, metavar=("P", "R"), help="face probabilities in 0..1")
     parser.add_argument("--top-up", type=int, default=0, metavar="N", help="near-face negatives to add for every face (0)")
     parser.add_argument("--find-from", type=float, default=20, metavar="N", help="smallest face in pixels to look for (20)")
@@ -125,7 +124,7 @@ def mine(options: argparse.Namespace) -> int:
     annotations = read_annotations(options.annotations, landmarks=options.landmarks, min_score=options.min_score)
     thresholds = None if options.thresholds is None else tuple(options.thresholds)
     where = (options.images, options.model, options.stage)
-    source = MinedSource(*where, thresholds, options.find_from, options.top_up, _drawing(options), options.seed, options.net)
+    source = MinedSource(*where, thresholds, options.find_from, options.top_up, _drawing(options), options.seed)
     return _generate(source, annotations, options)
 
 

@@ -88,7 +88,6 @@ class MinedSource:
         find_from: smallest face in pixels to look for, 1 or more.
         top_up: near-face negatives to draw for every face in addition, for want of mined ones.
         options, seed: as of `FaceSource`.
-        net: the net that samples are for: the one after `stage` (also if empty), or `stage`, to learn from its own errors.
     """
 
     images: str
@@ -99,20 +98,17 @@ class MinedSource:
     top_up: int = 0
     options: Options = field(default_factory=Options)
     seed: int = 0
-    net: str = ""
 
     def __post_init__(self) -> None:
         if self.stage not in NEXT_NET:
             raise ConfigError(f"stage must be one of {', '.join(NEXT_NET)}, not {shown(self.stage)}")
-        self.net = self.net or NEXT_NET[self.stage]
-        if self.net not in (self.stage, NEXT_NET[self.stage]):
-            raise ConfigError(f"net must be {self.stage} or {NEXT_NET[self.stage]}, the one after it, not {shown(self.net)}")
         if self.thresholds is not None and not (len(self.thresholds) == 2 and all(0 <= each <= 1 for each in self.thresholds)):
             raise ConfigError(f"thresholds must be two numbers from 0 to 1, not {shown(self.thresholds)}")
         if not 1 <= self.find_from <= MAX_FACE:
             raise ConfigError(f"find_from must be a number of pixels, 1 or more, not {shown(self.find_from)}")
         if self.top_up < 0:
             raise ConfigError(f"top_up must be 0 or more, not {shown(self.top_up)}")
+        self.net = NEXT_NET[self.stage]
         _check_source(self)
 
     def describe(self) -> dict[str, Any]:
@@ -122,7 +118,7 @@ class MinedSource:
             "model": {name: manifest[name] for name in MODEL_KEYS},
             **{name: getattr(self, name) for name in ("stage", "thresholds", "find_from", "top_up")},
         }
-        return {"samples": "mined", "net": self.net, "seed": self.seed, **mine, **asdict(self.options)}
+        return {"samples": "mined", "seed": self.seed, **mine, **asdict(self.options)}
 
     def prepare(self) -> None:
         """See `generate.Source`."""

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from mtcnn_gluon import cli
+from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.generate import PARTS, REPORT, SHARD, UNREADABLE, read_report
 from mtcnn_gluon.prepare_data.sampling import Options
 from mtcnn_gluon.prepare_data.show import CELL, GAP, PAGE_WIDTH
@@ -145,6 +146,15 @@ def test_mine(run: Run, caplog: pytest.LogCaptureFixture, tmp_path: Path, image:
     assert "only 0 negative samples for" in caplog.text and "--top-up 5" in caplog.text
 
 
+def test_limit(run: Run, photos: Path, tmp_path: Path) -> None:
+    """Some photos only, evenly spread."""
+    run(*wider(photos, tmp_path / "all"))
+    status, out, _ = run(*wider(photos, tmp_path / "some"), "--limit", 2)
+    assert status == 0 and out.startswith("2 photos, ")
+    assert spread(range(COUNT), 2) == (0, COUNT // 2)
+    assert sum(read_report(tmp_path / "some")["counts"].values()) < sum(read_report(tmp_path / "all")["counts"].values())
+
+
 @pytest.mark.parametrize("ending", ["idx", "rec"])
 def test_check_finds_a_flipped_byte(run: Run, photos: Path, tmp_path: Path, ending: str) -> None:
     run(*wider(photos, tmp_path / "out"))
@@ -232,6 +242,7 @@ OUT_OF_RANGE = [
     ("--seed", "-1", "seed"),
     ("--workers", "0", "workers"),
     ("--net", "xnet", "net"),
+    ("--limit", "0", "limit"),
     ("--min-score", "2", "min_score"),
     ("--min-score", "0.5", "min_score"),  # a csv has none
     ("--landmarks", "list", "landmarks"),
