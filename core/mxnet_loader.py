@@ -36,10 +36,21 @@ def load_mxnet() -> Any:
     if "bool" not in vars(np):
         np.bool = np.bool_  # type: ignore[attr-defined]  # mxnet 1.9.1 reads the alias that numpy 1.24 removed
     _preload_cuda()
+    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))  # MXNet's own guess is half of the processors
     try:
         return importlib.import_module("mxnet")
     except (ImportError, OSError) as error:
         raise ModelError(_explain(error)) from error
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use; processors that share one (hyper-threads) count once."""
+    usable = os.sched_getaffinity(0)
+    siblings = [Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list") for number in usable]
+    try:
+        return len({path.read_text() for path in siblings})
+    except OSError:
+        return len(usable)
 
 
 def set_threads(threads: int) -> None:

@@ -1,5 +1,6 @@
 """The MXNet import: what goes wrong is said in one sentence."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,16 @@ def test_numpy_two_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="numpy older than 2, but numpy 2.1.0"):
         mxnet_loader.load_mxnet()
     mxnet_loader.load_mxnet.cache_clear()
+
+
+@pytest.mark.parametrize("told", [None, "1", "3"])
+def test_all_cores_are_used_unless_told(told: str | None) -> None:
+    """MXNet would use half of them."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    code = "import ctypes; from mtcnn_gluon.mxnet_loader import load_mxnet, usable_cores; load_mxnet();"
+    code += "print(usable_cores(), ctypes.CDLL('libgomp.so.1').omp_get_max_threads())"
+    environment |= {} if told is None else {"OMP_NUM_THREADS": told}
+    cores, threads = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    ).stdout.split()
+    assert 1 <= int(cores) <= len(os.sched_getaffinity(0)) and threads == (told or cores)
