@@ -7,7 +7,7 @@ from mtcnn_gluon.errors import ConfigError
 
 Schedule = Callable[[int], float]
 
-SMALLEST_RATE, LARGEST_RATE = 1e-12, 1e6  # what is left of others in float32 does nothing, or is not finite
+SMALLEST_RATE, LARGEST_RATE = 1e-30, 1e30  # others are nothing, or not finite, in float32
 
 
 def schedule(

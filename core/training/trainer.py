@@ -237,6 +237,11 @@ class Run:
         """Write log, curves and checkpoints."""
         from mtcnn_gluon.training.curves import draw_curves
 
+        with whole_file(self.folder / LOG) as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        draw_curves(self.rows, self.folder / "curves.png")
         score = row.get("val_recall", row["recall"])
         if np.isnan(score):
             score = -row["loss"]
@@ -245,12 +250,7 @@ class Run:
         checkpoint = self._checkpoint()
         if is_best:
             write_checkpoint(self.folder / BEST, checkpoint)
-        write_checkpoint(self.folder / LAST, checkpoint)
-        with whole_file(self.folder / LOG) as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
-            writer.writeheader()
-            writer.writerows(self.rows)
-        draw_curves(self.rows, self.folder / "curves.png")
+        write_checkpoint(self.folder / LAST, checkpoint)  # last of all: an epoch whose other files are missing is done again
         logger.info("%s", " ".join(f"{name} {value:.4g}" for name, value in row.items()))
 
     def _identity(self) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def test_all_rates_of_a_run_are_above_0_and_at_most_the_highest(kind: Any, steps
     "changed, message",
     [
         ({"kind": "linear"}, "schedule must be step or cosine, not 'linear'"),
-        ({"rate": 0}, "learning rate must be above 0, not 0"),
+        ({"rate": 0}, "learning rate must be from 1e-30 to 1e.30, not 0"),
         ({"rate": -1}, "learning rate"),
         ({"rate": np.nan}, "learning rate"),
         ({"rate": np.inf}, "learning rate"),
