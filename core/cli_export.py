@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "source", metavar="SOURCE", help="a model bundle (default, official or a folder), a training run or a folder of runs"
     )
     parser.add_argument("dest", metavar="DEST", help="folder of the bundle to make; a bundle there is replaced")
-    kind = parser.add_argument_group("formats", "without these: symbol/params if MXNet is installed, and ONNX")
+    kind = parser.add_argument_group("formats", "without these: params, symbols if MXNet is installed, and ONNX")
     kind.add_argument("--onnx", action="store_true", help="only ONNX: pnet.onnx, rnet.onnx, onet.onnx")
     kind.add_argument("--onefile", action="store_true", help="also the whole cascade as one file, mtcnn.onnx")
     about = parser.add_argument_group("manifest", "of a bundle these are kept unless given")
@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a model as a bundle that needs no MXNet to be run: ONNX files, and symbol/params for those who have MXNet."""
+    """Write a model as a bundle that needs no MXNet to be run: parameters and ONNX files, and symbols for those who have MXNet."""
     formats = _formats(options)
     changes = {key: getattr(options, key) for key in ("name", "training_data", "licence") if getattr(options, key) is not None}
     if is_bundle(options.source):
@@ -65,7 +65,7 @@ def _formats(options: argparse.Namespace) -> tuple[Format, ...]:
     for kind in formats:
         if reason := missing_for(kind):
             raise ModelError(reason)
-    for kind, files in (("symbol", "symbol and params files"), ("onnx", "ONNX files")):
+    for kind, files in (("symbol", "symbol files"), ("onnx", "ONNX files")):
         if not options.onnx and kind not in formats:
             print(f"mtcnn-gluon: note: {files} are left out: {missing_for(kind)}", file=sys.stderr)
     return formats

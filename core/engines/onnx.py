@@ -7,6 +7,7 @@ import numpy as np
 
 from mtcnn_gluon.bundle import Bundle
 from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets
+from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
 
 _ERRORS_ONLY = 3  # severity from which ONNX Runtime writes to stderr
 
@@ -35,7 +36,9 @@ class OnnxEngine(NetRunner):
         options.intra_op_num_threads = threads or 0
 
         def build(net: str, path: Path) -> Any:
-            return runtime.InferenceSession(path.read_bytes(), options, providers=self._providers)
+            model = path.read_bytes()
+            model = spell_out_prelu(model) if device == "cpu" else model
+            return runtime.InferenceSession(model, options, providers=self._providers)
 
         self._sessions: dict[str, Any] = build_nets(bundle, self.ending, build, "ONNX Runtime")
         if device != "cpu" and "CUDAExecutionProvider" not in self._sessions["pnet"].get_providers():
