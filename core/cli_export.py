@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a model as a bundle that needs no MXNet to be run: parameters and ONNX files, and symbols for those who have MXNet."""
+    """Write a model as a bundle that needs no MXNet to be run: parameters, ONNX files and, where MXNet is, symbols."""
     formats = _formats(options)
     changes = {key: getattr(options, key) for key in ("name", "training_data", "licence") if getattr(options, key) is not None}
     if is_bundle(options.source):

@@ -11,10 +11,12 @@ from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.engines.base import Engine, NetRunner, Unavailable, first_line
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.mxnet_loader import set_threads
+from mtcnn_gluon.operators.native import kernels
 from mtcnn_gluon.pyramid import CANVAS_SIZES
 
 ENGINES = ("native", "openvino", "openvino-bf16", "onnx", "mxnet")
 AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; bfloat16 only for those who ask for it
+AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # where the kernels have no AVX2
 WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
@@ -36,7 +38,7 @@ def prepare(engine: str, device: str, threads: int | None = None) -> None:
 def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> Engine:
     """The engine named `engine` with the nets of `bundle`, warmed up where that is of use.
 
-    `auto` is the first of `AUTO` whose runtime is installed, for which the bundle holds files, and that knows the device.
+    `auto` is the first of `auto_order` whose runtime is installed, for which the bundle holds files, and that knows the device.
 
     Raises:
         ConfigError: if there is no such engine or device, or MXNet already runs with another number of threads.
@@ -44,7 +46,7 @@ def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None
     """
     prepare(engine, device, threads)
     reasons = []
-    for name in AUTO if engine == "auto" else (engine,):
+    for name in auto_order() if engine == "auto" else (engine,):
         try:
             created = _class_of(name)(bundle, device, threads)
         except Unavailable as error:
@@ -53,6 +55,12 @@ def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None
         _warm_up(created, bundle)
         return created
     raise Unavailable("no engine can be used. " * (engine == "auto") + "; ".join(reasons))
+
+
+def auto_order() -> tuple[str, ...]:
+    """The engines that `auto` tries, fastest first for this processor."""
+    library = kernels()
+    return AUTO_BASELINE if library and library.mtcnn_instruction_set() == b"baseline" else AUTO
 
 
 def _class_of(name: str) -> Callable[[Bundle, str, int | None], NetRunner]:
