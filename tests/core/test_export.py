@@ -147,7 +147,8 @@ def test_exporting_again_gives_the_same_bytes(tmp_path: Path, formats: tuple[For
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     only = export_bundle(second, tmp_path / "second", ["onnx"])  # onto itself
     assert sorted(only.manifest["files"]) == ["onet.onnx", "pnet.onnx", "rnet.onnx"]
-    assert only.manifest["files"].items() <= first.manifest["files"].items()
+    if "onnx" in formats:
+        assert only.manifest["files"].items() <= first.manifest["files"].items()
 
 
 def test_a_bundle_whose_parameters_are_others_than_its_manifest_says(tmp_path: Path) -> None:
