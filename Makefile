@@ -32,6 +32,9 @@ test-envs: | system
 	@! $(ENVS)/bin/pip list 2>/dev/null | grep -i -e mxnet -e tensorflow
 	@export MTCNN_GLUON_CACHE=$(abspath $(ENVS))/cache && \
 	$(ENVS)/bin/mtcnn-gluon detect example/portrait.jpg --json - && \
+	if command -v $(firstword $(CXX)) >/dev/null; then \
+		$(ENVS)/bin/mtcnn-gluon detect example/portrait.jpg --json - --engine native || exit 1; \
+	else echo "== NOTE: no C++ compiler was found, so the engine native is not checked"; fi && \
 	$(ENVS)/bin/python tests/envs/without_mxnet.py && \
 	$(ENVS)/bin/python -m pytest -p no:cacheprovider $(addprefix tests/core/test_,boxes.py bundle.py faces.py files.py operators.py)
 	@rm -rf $(ENVS)

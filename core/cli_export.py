@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a model bundle (default, official or a folder), a training run, a folder of runs, or a pipeline's",
     )
     parser.add_argument("dest", metavar="DEST", help="folder of the bundle to make; a bundle there is replaced")
-    kind = parser.add_argument_group("formats", "without these: symbol/params if MXNet is installed, and ONNX")
+    kind = parser.add_argument_group("formats", "without these: params, symbols if MXNet is installed, and ONNX")
     kind.add_argument("--onnx", action="store_true", help="only ONNX: pnet.onnx, rnet.onnx, onet.onnx")
     kind.add_argument("--onefile", action="store_true", help="also the whole cascade as one file, mtcnn.onnx")
     kind.add_argument(
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a model as a bundle that needs no MXNet to be run: ONNX files, and symbol/params for those who have MXNet."""
+    """Write a model as a bundle that needs no MXNet to be run: parameters, ONNX files and, where MXNet is, symbols."""
     formats = _formats(options)
     if not 1 <= options.min_face <= MAX_FACE:
         raise ConfigError(f"--min-face must be a number of pixels, 1 or more, not {options.min_face}")
@@ -84,7 +84,7 @@ def _formats(options: argparse.Namespace) -> tuple[Format, ...]:
     for kind in formats:
         if reason := missing_for(kind):
             raise ModelError(reason)
-    for kind, files in (("symbol", "symbol and params files"), ("onnx", "ONNX files")):
+    for kind, files in (("symbol", "symbol files"), ("onnx", "ONNX files")):
         if not options.onnx and kind not in formats:
             print(f"mtcnn-gluon: note: {files} are left out: {missing_for(kind)}", file=sys.stderr)
     return formats

@@ -29,9 +29,10 @@ class Detector:
 
     Args:
         model: `default`, `official` or the folder of a model bundle.
-        engine: runtime of the nets: `openvino`, `openvino-bf16` (faster and less exact, on processors with bfloat16), `onnx`
-            (ONNX Runtime), `mxnet`, or `auto`: the first of openvino, onnx and mxnet that is installed, for which the model
-            has files, and that knows the device.
+        engine: what runs the nets: `native` (the package's own kernels), `openvino`, `openvino-bf16` (faster and less exact, on
+            processors with bfloat16), `onnx` (ONNX Runtime), `mxnet`, or `auto`: the first of native, openvino, onnx and mxnet
+            that can be used here, for which the model has files, and that knows the device. On processors for which the
+            kernels have no vectors wider than 16 bytes, native comes after onnx.
         device: `cpu`, `gpu` or `gpu:N`.
         min_face: side in pixels of the smallest face to look for; larger is faster.
         factor: scale between neighbouring levels of the image pyramid, more than 0, at most 0.99; higher is slower and finds

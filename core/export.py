@@ -15,9 +15,9 @@ from mtcnn_gluon.config import CASCADE, NETS
 from mtcnn_gluon.errors import DataError, ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.onnx_nets import Parameters
-from mtcnn_gluon.params_file import read_params
+from mtcnn_gluon.params_file import read_params, write_params
 
-Format = Literal["symbol", "onnx", "onefile"]
+Format = Literal["symbol", "params", "onnx", "onefile"]
 ONEFILE = "mtcnn.onnx"
 MIN_FACE = 20.0  # pixels, as in `Detector`
 CHECKPOINTS = ("best.npz", "last.npz")  # of a training run, the first that is there counts
@@ -25,6 +25,8 @@ CHECKPOINTS = ("best.npz", "last.npz")  # of a training run, the first that is t
 
 def missing_for(kind: Format) -> str | None:
     """Why files of this format cannot be written here; None if they can, as far as can be told without loading MXNet."""
+    if kind == "params":
+        return None
     if kind != "symbol":
         return None if importlib.util.find_spec("onnx") else 'onnx is not installed: run pip install "mtcnn-gluon[export]"'
     if importlib.util.find_spec("mxnet") is None:
@@ -33,15 +35,9 @@ def missing_for(kind: Format) -> str | None:
 
 
 def usual_formats() -> tuple[Format, ...]:
-    """Which of `symbol` and `onnx` can be written here.
-
-    Raises:
-        ModelError: if none can.
-    """
-    reasons = {kind: missing_for(kind) for kind in ("symbol", "onnx")}
-    if found := tuple(kind for kind, reason in reasons.items() if reason is None):
-        return found  # type: ignore[return-value]
-    raise ModelError(f"no model files can be written: {'; '.join(filter(None, reasons.values()))}")
+    """The formats that can be written here, of `symbol`, else `params`, and `onnx`."""
+    first: Format = "params" if missing_for("symbol") else "symbol"
+    return (first,) if missing_for("onnx") else (first, "onnx")
 
 
 def write_nets(
@@ -57,17 +53,21 @@ def write_nets(
         folder: where to.
         manifest: of the bundle they are for; `files` and `schema` are not looked at.
         parameters: of each net.
-        formats: `symbol`: `{p,r,o}net-symbol.json` and `-0000.params`; `onnx`: `{p,r,o}net.onnx`; `onefile`: the whole
-            cascade as `mtcnn.onnx`.
+        formats: `symbol`: `{p,r,o}net-symbol.json` and `-0000.params`; `params`: only the latter; `onnx`: `{p,r,o}net.onnx`;
+            `onefile`: the whole cascade as `mtcnn.onnx`.
         min_face: side in pixels of the smallest face that `mtcnn.onnx` looks for unless told, 1 or more.
 
     Raises:
         ModelError: if parameters do not fit their net, or what a format needs is not installed.
     """
+    formats = tuple(formats)
     architecture = manifest["architecture"]
     values = {net: onnx_nets.check_parameters(net, table, parameters[net]) for net, table in architecture.items()}
     if "symbol" in formats:
         write_symbols(folder, architecture, values)
+    elif "params" in formats:
+        for net in architecture:
+            write_params(folder / f"{net}-0000.params", values[net])
     if "onnx" in formats:
         for net, table in architecture.items():
             model = onnx_nets.net_model(net, table, values[net], onnx_nets.describe(manifest))

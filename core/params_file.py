@@ -1,4 +1,4 @@
-"""Reading MXNet's `.params` files without MXNet. Nothing in them is executed, and every length is checked.
+"""Reading and writing MXNet's `.params` files without MXNet. Nothing in them is executed, and every length is checked.
 
 The format is that of `mx.nd.save` since MXNet 1.0 (`src/ndarray/ndarray.cc`), little-endian: a head, arrays, and their names.
 """
@@ -7,6 +7,7 @@ import math
 import os
 import struct
 from pathlib import Path
+from typing import Mapping
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from mtcnn_gluon.errors import ModelError
 _LIST_MAGIC = 0x112
 _ARRAY_MAGICS = (0xF993FAC9, 0xF993FACA)  # the second says that arrays of zero dimensions are scalars
 _DENSE = 0  # kind of storage
-_TYPES = {0: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8"}
+_CPU = 1  # kind of device
+_FLOAT32 = 0
+_TYPES = {_FLOAT32: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8"}
 _MAX_DIMENSIONS = 32
 
 
@@ -39,6 +42,23 @@ def read_params(path: str | os.PathLike) -> dict[str, np.ndarray]:
     except (OSError, ValueError, struct.error) as error:
         raise ModelError(f"{path} cannot be read as MXNet parameters: {error}") from error
     return {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in zip(names, arrays)}
+
+
+def write_params(path: str | os.PathLike, parameters: Mapping[str, np.ndarray]) -> None:
+    """Write float32 arrays with their names to a `.params` file, byte for byte as MXNet's `HybridBlock.export` does.
+
+    `read_params` undoes it. The arrays have at least one dimension.
+    """
+    parts = [struct.pack("<QQQ", _LIST_MAGIC, 0, len(parameters))]
+    for value in parameters.values():
+        array = np.ascontiguousarray(value, "<f4")
+        parts.append(struct.pack(f"<IiI{array.ndim}q", _ARRAY_MAGICS[0], _DENSE, array.ndim, *array.shape))
+        parts.append(struct.pack("<iii", _CPU, 0, _FLOAT32) + array.tobytes())
+    parts.append(struct.pack("<Q", len(parameters)))
+    for name in parameters:
+        text = f"arg:{name}".encode()
+        parts.append(struct.pack("<Q", len(text)) + text)
+    Path(path).write_bytes(b"".join(parts))
 
 
 class _Reader:

@@ -1,6 +1,5 @@
 """The shared vocabulary of the three nets: one block that builds any of them from the table in `config.NETS`."""
 
-import re
 from typing import Any, Iterator, Literal, Mapping, Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import portable_prelu, register
+from mtcnn_gluon.operators.native_net import why_not_layers
 
 mx = load_mxnet()
 nn: Any = mx.gluon.nn
@@ -161,11 +161,7 @@ class NativePass(nn.HybridBlock):
 
 def why_not_native(layers: Sequence[Sequence[Any]]) -> str | None:
     """Why a net of these layers cannot run on the native operators; None if it can."""
-    kinds = [layer[0] for layer in layers]
-    pools_fit = all(layer[1] in (2, 3) and layer[2] == 2 for layer in layers if layer[0] == "pool")
-    if not re.fullmatch(r"(conv )+(pool (conv )+)*(dense )?", "".join(f"{kind} " for kind in kinds)) or not pools_fit:
-        return "they are made for convolutions with poolings of 2 or 3 pixels, stride 2, between them, and one dense layer"
-    return register()
+    return why_not_layers(layers) or register()
 
 
 def _with_activations(layers: Sequence[Sequence[Any]], body: Any) -> Iterator[tuple[Sequence[Any], Any, Any]]:

@@ -13,7 +13,7 @@ from typing import Iterator
 
 import numpy as np
 
-from mtcnn_gluon import export, onnx_nets
+from mtcnn_gluon import export, onnx_nets, params_file
 from mtcnn_gluon.bundle import Bundle, cache_folder, read_bundle, write_bundle
 from mtcnn_gluon.config import CASCADE, HEADS, NETS
 from mtcnn_gluon.errors import ModelError
@@ -46,18 +46,18 @@ MANIFEST = {
 def official_bundle() -> Bundle:
     """The bundle `official`, from the cache folder if an undamaged one of this conversion is there, else converted anew.
 
-    It holds symbols and parameters where MXNet is installed, and ONNX files where `onnx` is.
+    It holds parameters, symbols where MXNet is installed, and ONNX files where `onnx` is.
 
     Raises:
-        ModelError: if the `mtcnn` wheel is not installed, its files are not the known ones, or neither format can be written.
+        ModelError: if the `mtcnn` wheel is not installed, or its files are not the known ones.
     """
     formats = usual_formats()
     try:
         return _cached_bundle(formats)
     except ModelError:
-        if set(formats) != {"symbol", "onnx"}:
+        if "symbol" not in formats:
             raise
-        return _cached_bundle(("onnx",))  # MXNet is there but cannot be loaded, which is no reason to refuse the others
+        return _cached_bundle(("params", *formats[1:]))  # MXNet is there but cannot be loaded: only symbols need it
 
 
 def _cached_bundle(formats: tuple[Format, ...]) -> Bundle:
@@ -146,6 +146,7 @@ def _wheel_file(net: str) -> Path:
 
 def _conversion_digest() -> str:
     """Changes whenever this conversion does, so that an older version's cache is never taken for this one's."""
-    files = (Path(__file__), Path(__file__).with_name("blocks.py"), Path(export.__file__), Path(onnx_nets.__file__))
+    modules = (export.__file__, onnx_nets.__file__, params_file.__file__)
+    files = (Path(__file__), Path(__file__).with_name("blocks.py"), *map(Path, modules))
     sources = b"".join(path.read_bytes() for path in files)
     return hashlib.sha256(sources + repr((sorted(DIGESTS.items()), MANIFEST)).encode()).hexdigest()[:12]

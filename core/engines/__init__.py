@@ -11,10 +11,12 @@ from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.engines.base import Engine, NetRunner, Unavailable, first_line
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.mxnet_loader import set_threads
+from mtcnn_gluon.operators.native import kernels
 from mtcnn_gluon.pyramid import CANVAS_SIZES
 
-ENGINES = ("openvino", "openvino-bf16", "onnx", "mxnet")
-AUTO = ("openvino", "onnx", "mxnet")  # fastest first; bfloat16 only for those who ask for it
+ENGINES = ("native", "openvino", "openvino-bf16", "onnx", "mxnet")
+AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; bfloat16 only for those who ask for it
+AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # where the kernels have no AVX2
 WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
@@ -34,9 +36,9 @@ def prepare(engine: str, device: str, threads: int | None = None) -> None:
 
 
 def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> Engine:
-    """The engine named `engine` with the nets of `bundle`, warmed up.
+    """The engine named `engine` with the nets of `bundle`, warmed up where that is of use.
 
-    `auto` is the first of `AUTO` whose runtime is installed, for which the bundle holds files, and that knows the device.
+    `auto` is the first of `auto_order` whose runtime is installed, for which the bundle holds files, and that knows the device.
 
     Raises:
         ConfigError: if there is no such engine or device, or MXNet already runs with another number of threads.
@@ -44,7 +46,7 @@ def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None
     """
     prepare(engine, device, threads)
     reasons = []
-    for name in AUTO if engine == "auto" else (engine,):
+    for name in auto_order() if engine == "auto" else (engine,):
         try:
             created = _class_of(name)(bundle, device, threads)
         except Unavailable as error:
@@ -55,7 +57,17 @@ def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None
     raise Unavailable("no engine can be used. " * (engine == "auto") + "; ".join(reasons))
 
 
+def auto_order() -> tuple[str, ...]:
+    """The engines that `auto` tries, fastest first for this processor."""
+    library = kernels()
+    return AUTO_BASELINE if library and library.mtcnn_instruction_set() == b"baseline" else AUTO
+
+
 def _class_of(name: str) -> Callable[[Bundle, str, int | None], NetRunner]:
+    if name == "native":
+        from mtcnn_gluon.engines.native import NativeEngine
+
+        return NativeEngine
     if name == "mxnet":
         from mtcnn_gluon.engines.mxnet import MXNetEngine
 
@@ -72,6 +84,8 @@ def _class_of(name: str) -> Callable[[Bundle, str, int | None], NetRunner]:
 def _warm_up(engine: NetRunner, bundle: Bundle) -> None:
     """Show the nets the shapes they will meet, so that no photo pays for what a runtime does at its first sight of one.
 
+    One shape of each net, to see that it runs, if the engine needs no warming.
+
     Raises:
         ModelError: if a net cannot run, or its outputs are not those that the manifest promises.
     """
@@ -81,7 +95,7 @@ def _warm_up(engine: NetRunner, bundle: Bundle) -> None:
             shapes = [(1, 3, height, width) for height, width in CANVAS_SIZES]
         else:
             shapes = [(count, 3, table.size, table.size) for count in WARM_BATCHES]
-        for shape in shapes:
+        for shape in shapes if engine.needs_warming else shapes[:1]:
             cells = [(side - 10) // 2 for side in shape[2:]] if net == "pnet" else []
             _check_outputs(engine, net, shape, [(shape[0], HEADS[head], *cells) for head in heads], bundle)
 

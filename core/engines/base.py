@@ -39,11 +39,13 @@ class Engine(Protocol):
 class NetRunner:
     """The `Engine` protocol for a runtime that can do one thing: `run` a net on images and return all its outputs.
 
-    `ending` is that of the names of the bundle's files that it reads.
+    `ending` is that of the names of the bundle's files that it reads; `needs_warming` says whether the first sight of a shape
+    takes the runtime longer than the next.
     """
 
     name: str
     ending = ".onnx"
+    needs_warming = True
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """(N, 3, H, W) -> probabilities (N, 2, ...), offsets (N, 4, ...) and, if the net has them, landmarks (N, 10, ...)."""
@@ -89,10 +91,10 @@ def build_nets(bundle: Bundle, ending: str, build: Callable[[str, Path], Any], r
     """
     names = {net: f"{net}{ending}" for net in ("pnet", "rnet", "onet")}
     if missing := [name for name in names.values() if name not in bundle.manifest["files"]]:
-        writer = '"mtcnn-gluon[export]"' if ending == ".onnx" else "MXNet"
+        where = ' where "mtcnn-gluon[export]" is installed' if ending == ".onnx" else ""
         raise Unavailable(
             f"{bundle.path}: the bundle has no {', '.join(missing)}, which {runtime} needs; "
-            f"they are written, by mtcnn-gluon export too, where {writer} is installed"
+            f"mtcnn-gluon export writes them{where}"
         )
     nets = {}
     for net, name in names.items():

@@ -1,5 +1,7 @@
 """Runs the nets' ONNX files with ONNX Runtime, on the CPU or an NVIDIA GPU."""
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -7,6 +9,7 @@ import numpy as np
 
 from mtcnn_gluon.bundle import Bundle
 from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets
+from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
 
 _ERRORS_ONLY = 3  # severity from which ONNX Runtime writes to stderr
 
@@ -35,9 +38,13 @@ class OnnxEngine(NetRunner):
         options.intra_op_num_threads = threads or 0
 
         def build(net: str, path: Path) -> Any:
-            return runtime.InferenceSession(path.read_bytes(), options, providers=self._providers)
+            model = path.read_bytes()
+            model = spell_out_prelu(model) if device == "cpu" else model
+            return runtime.InferenceSession(model, options, providers=self._providers)
 
-        self._sessions: dict[str, Any] = build_nets(bundle, self.ending, build, "ONNX Runtime")
+        self._build = partial(build_nets, bundle, self.ending, build, "ONNX Runtime")
+        self._sessions: dict[str, Any] = self._build()
+        self._process = os.getpid()
         if device != "cpu" and "CUDAExecutionProvider" not in self._sessions["pnet"].get_providers():
             raise Unavailable(
                 f"device={device!r}: ONNX Runtime cannot use CUDA here, and would run on the CPU: it needs an NVIDIA driver, "
@@ -46,8 +53,18 @@ class OnnxEngine(NetRunner):
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `NetRunner.run`."""
+        if self._process != os.getpid():
+            self._begin_in_child()
         session = self._sessions[net]
         return session.run(None, {session.get_inputs()[0].name: images})
+
+    def _begin_in_child(self) -> None:
+        """New sessions in a forked process: their parent's have threads that are not there, and may wait for them for ever."""
+        _parents.append(self._sessions)
+        self._sessions, self._process = self._build(), os.getpid()
+
+
+_parents: list[Any] = []  # sessions of a process that this one was forked from: their end would wait for their threads, too
 
 
 def _load_runtime() -> Any:

@@ -49,6 +49,14 @@ def load_kernels() -> ctypes.CDLL:
     library.mtcnn_halve.argtypes = [_pointer, *[_i64] * 3, _pointer]
     library.mtcnn_draw_pieces.restype = None
     library.mtcnn_draw_pieces.argtypes = [_pointer, _i64, *[ctypes.c_float] * 2, *[_i64] * 2, _pointer]
+    library.mtcnn_packed.restype = _i64
+    library.mtcnn_packed.argtypes = [_pointer]
+    library.mtcnn_pack.restype = None
+    library.mtcnn_pack.argtypes = [_pointer] * 4
+    library.mtcnn_net_output.restype = ctypes.c_bool
+    library.mtcnn_net_output.argtypes = [_pointer, *[_i64] * 3, *[_pointer] * 2]
+    library.mtcnn_net_forward.restype = ctypes.c_bool
+    library.mtcnn_net_forward.argtypes = [_pointer, *[_i64] * 5, *[_pointer] * 2]
     return library
 
 

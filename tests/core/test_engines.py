@@ -5,7 +5,8 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Callable
+from types import SimpleNamespace
+from typing import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -19,11 +20,14 @@ from mtcnn_gluon.engines.base import MAX_BATCH
 from mtcnn_gluon.engines.openvino import OpenVinoBf16Engine
 from mtcnn_gluon.errors import ConfigError, ModelError
 from mtcnn_gluon.export import export_bundle
+from mtcnn_gluon.operators import native
 
 ONNX_ENGINES = ("onnx", "openvino")
+OTHERS = ("native", *ONNX_ENGINES)
+ENDINGS = {"native": "-0000.params", "mxnet": "-0000.params", "onnx": ".onnx", "openvino": ".onnx"}  # of the files they read
 
 
-@pytest.fixture(scope="module", params=ONNX_ENGINES)
+@pytest.fixture(scope="module", params=OTHERS)
 def other(request: pytest.FixtureRequest, own_cache: None) -> Detector:
     return Detector(engine=request.param)
 
@@ -92,6 +96,8 @@ def test_a_processor_without_bfloat16(bundle: Bundle) -> None:
 
 
 def test_runtimes_meet_few_batch_sizes(other: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not other.engine.needs_warming:  # type: ignore[attr-defined]
+        pytest.skip("any batch size will do")
     sizes, run = set(), other.engine.run  # type: ignore[attr-defined]
     monkeypatch.setattr(other.engine, "run", lambda net, x: (sizes.add(len(x)), run(net, x))[1])
     for count in range(1, 300, 7):
@@ -99,7 +105,7 @@ def test_runtimes_meet_few_batch_sizes(other: Detector, monkeypatch: pytest.Monk
     assert sizes <= {1 << i for i in range(8)} and max(sizes) == MAX_BATCH
 
 
-@pytest.mark.parametrize("engine", ONNX_ENGINES)
+@pytest.mark.parametrize("engine", OTHERS)
 def test_threads(engine: str, image: np.ndarray) -> None:
     """Any number at any time, though MXNet already runs with another one."""
     for threads in (1, 2):
@@ -109,25 +115,51 @@ def test_threads(engine: str, image: np.ndarray) -> None:
 # ---- what auto takes
 
 
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("MTCNN_GLUON_NATIVE", "0")
+        native.load_kernels.cache_clear()
+        yield
+    native.load_kernels.cache_clear()
+
+
+def test_auto_takes_the_kernels() -> None:
+    assert Detector().engine.name == "native"
+
+
 @pytest.mark.parametrize("absent, expected", [
     ([], "openvino"), (["openvino"], "onnx"), (["onnxruntime"], "openvino"), (["openvino", "onnxruntime"], "mxnet"),
 ])  # fmt: skip
-def test_auto_takes_what_is_installed(absent: list[str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_what_is_installed(
+    absent: list[str], expected: str, no_kernels: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in absent:
         monkeypatch.setitem(sys.modules, module, None)
     assert Detector().engine.name == expected
 
 
-def test_auto_takes_what_the_bundle_holds(bundle: Bundle, tmp_path: Path) -> None:
+def test_auto_on_an_old_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that use no more than SSE are not the fastest, but better than MXNet, which uses them too."""
+    assert engines.auto_order() == AUTO
+    monkeypatch.setattr(engines, "kernels", lambda: SimpleNamespace(mtcnn_instruction_set=lambda: b"baseline"))
+    assert Detector().engine.name == "openvino"
+    for module in ("openvino", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert Detector().engine.name == "native"
+
+
+def test_auto_takes_what_the_bundle_holds(bundle: Bundle, tmp_path: Path, no_kernels: None) -> None:
     assert Detector(export_bundle(bundle, tmp_path / "symbol", ["symbol"]).path).engine.name == "mxnet"
     assert Detector(export_bundle(bundle, tmp_path / "onnx", ["onnx"]).path).engine.name == "openvino"
 
 
-def test_auto_where_nothing_is_there(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_where_nothing_is_there(bundle: Bundle, tmp_path: Path, no_kernels: None, monkeypatch: pytest.MonkeyPatch) -> None:
     only = export_bundle(bundle, tmp_path / "onnx", ["onnx"])
     for module in ("openvino", "onnxruntime"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ModelError, match=r"openvino: .*\[openvino\].*onnx: .*\[onnx\].*mxnet: .*pnet-0000\.params"):
+    message = r"native: .*MTCNN_GLUON_NATIVE.*openvino: .*\[openvino\].*onnx: .*\[onnx\].*mxnet: .*pnet-0000\.params"
+    with pytest.raises(ModelError, match=message):
         Detector(only.path)
 
 
@@ -143,6 +175,7 @@ def test_a_missing_runtime_names_its_extra(engine: str, module: str, extra: str,
 
 @pytest.mark.parametrize("engine, message", [
     ("onnx", "onnxruntime-gpu"), ("openvino", "runs on the cpu only"), ("openvino-bf16", "runs on the cpu only"),
+    ("native", "runs on the cpu only"),
 ])  # fmt: skip
 @pytest.mark.parametrize("device", ["gpu", "gpu:3"])
 def test_no_gpu(engine: str, message: str, device: str) -> None:
@@ -164,9 +197,9 @@ def replace(bundle: Bundle, name: str, data: bytes) -> None:
 ], ids=["garbage", "empty", "half", "zeros"])  # fmt: skip
 def test_a_file_that_is_none(bundle: Bundle, engine: str, net: str, spoil: Callable[[bytes], bytes]) -> None:
     """Its digest is right, so only the runtime can tell."""
-    name = f"{net}-0000.params" if engine == "mxnet" else f"{net}.onnx"
+    name = f"{net}{ENDINGS[engine]}"
     replace(bundle, name, spoil((bundle.path / name).read_bytes()))
-    for chosen in (engine, "auto") if engine == "openvino" else (engine,):
+    for chosen in (engine, "auto") if engine == AUTO[0] else (engine,):
         with pytest.raises(ModelError, match=name.replace(".", r"\.")):
             Detector(bundle.path, engine=chosen)
 
@@ -174,7 +207,7 @@ def test_a_file_that_is_none(bundle: Bundle, engine: str, net: str, spoil: Calla
 @pytest.mark.parametrize("engine", AUTO)
 @pytest.mark.parametrize("there, instead", [("pnet", "rnet"), ("rnet", "onet"), ("onet", "rnet"), ("rnet", "pnet")])
 def test_nets_in_each_others_place(bundle: Bundle, engine: str, there: str, instead: str) -> None:
-    ending = "-0000.params" if engine == "mxnet" else ".onnx"
+    ending = ENDINGS[engine]
     replace(bundle, there + ending, (bundle.path / (instead + ending)).read_bytes())
     with pytest.raises(ModelError, match=there + ending.replace(".", r"\.")):
         Detector(bundle.path, engine=engine)
@@ -207,5 +240,5 @@ def test_a_bundle_without_the_engines_files(bundle: Bundle, tmp_path: Path, engi
 
 def test_names() -> None:
     for engine in ("ONNX", "openvino-int8", "", None):
-        with pytest.raises(ConfigError, match="engine must be one of auto, openvino, openvino-bf16, onnx, mxnet"):
+        with pytest.raises(ConfigError, match="engine must be one of auto, native, openvino, openvino-bf16, onnx, mxnet"):
             engines.prepare(engine, "cpu")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Reading .params files without MXNet: what MXNet writes is read, and nothing else is."""
+"""Reading and writing .params files without MXNet: what MXNet writes is read, and nothing else is."""
 
 import pickle
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.params_file import read_params
+from mtcnn_gluon.params_file import read_params, write_params
 
 mx = load_mxnet()
 
@@ -22,6 +22,18 @@ def test_what_mxnet_writes(tmp_path: Path, dtype: str, shape: tuple[int, ...]) -
     assert list(found) == ["weight", "é"] and found["weight"].dtype == dtype
     np.testing.assert_array_equal(found["weight"], value)
     found["weight"][...] = 0  # its own memory
+
+
+def test_what_is_written_is_what_mxnet_writes(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    values = {f"x{i}": generator.normal(size=shape).astype(np.float32) for i, shape in enumerate([(1,), (3, 2), (2, 3, 4, 1)])}
+    write_params(tmp_path / "ours.params", values)
+    mx.nd.save(str(tmp_path / "theirs.params"), {f"arg:{name}": mx.nd.array(value) for name, value in values.items()})
+    assert (tmp_path / "ours.params").read_bytes() == (tmp_path / "theirs.params").read_bytes()
+    found = read_params(tmp_path / "ours.params")
+    assert list(found) == list(values)
+    for name, value in values.items():
+        np.testing.assert_array_equal(found[name], value)
 
 
 @pytest.fixture

@@ -15,19 +15,28 @@ import numpy as np
 from mtcnn_gluon import Detector, cli, read_image
 from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.config import NETS
+from mtcnn_gluon.engines import auto_order
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.operators.native import kernels
 from mtcnn_gluon.params_file import read_params
 
 PORTRAIT = Path(__file__).parents[2] / "example/portrait.jpg"
 
 
 def check_detection() -> None:
-    """ONNX Runtime finds the face, and is what `auto` takes if OpenVINO is not there."""
+    """ONNX Runtime and, if there is a compiler, the package's own kernels find the face, and so does what `auto` takes."""
     faces = Detector(model="official", engine="onnx").detect(PORTRAIT)
     assert len(faces) == 1 and faces.scores[0] > 0.99, faces
     chosen = Detector()
-    assert chosen.engine.name == ("openvino" if importlib.util.find_spec("openvino") else "onnx")
-    np.testing.assert_allclose(chosen.detect(read_image(PORTRAIT)).boxes, faces.boxes, atol=0.1)
+    assert chosen.engine.name == next(name for name in auto_order() if is_there(name))
+    for detector in (chosen, *(Detector(engine="native") for _ in range(is_there("native")))):
+        np.testing.assert_allclose(detector.detect(read_image(PORTRAIT)).boxes, faces.boxes, atol=0.1)
+
+
+def is_there(engine: str) -> bool:
+    """Whether what an engine needs is installed."""
+    module = {"onnx": "onnxruntime"}.get(engine, engine)
+    return kernels() is not None if engine == "native" else importlib.util.find_spec(module) is not None
 
 
 def check_export(folder: Path) -> None:
@@ -35,7 +44,8 @@ def check_export(folder: Path) -> None:
     for source, name in (("official", "first"), (str(folder / "first"), "second")):
         assert cli.main(["export", source, str(folder / name)]) == 0
     files = sorted(path.name for path in (folder / "first").iterdir())
-    assert files == ["manifest.json", "onet.onnx", "pnet.onnx", "rnet.onnx"], files
+    nets = sorted(f"{net}{ending}" for net in NETS for ending in ("-0000.params", ".onnx"))
+    assert files == ["manifest.json", *nets], files
     for name in files:
         assert (folder / "first" / name).read_bytes() == (folder / "second" / name).read_bytes(), name
     assert len(Detector(folder / "second").detect(PORTRAIT)) == 1
@@ -72,7 +82,7 @@ def check_messages(folder: Path) -> None:
 def main() -> None:
     """Run all checks."""
     assert importlib.util.find_spec("mxnet") is None, "MXNet is installed here"
-    assert sorted(name for name in find_bundle("official").manifest["files"] if not name.endswith(".onnx")) == []
+    assert not any(name.endswith(".json") for name in find_bundle("official").manifest["files"])
     with tempfile.TemporaryDirectory() as folder:
         check_detection()
         check_export(Path(folder))

@@ -215,6 +215,44 @@ void check_layer(const MtcnnLayer& s, bool has_alpha, bool wants_din) {
   if (wants_din && has_alpha) compare(what + " dalpha", dalpha, expected_dalpha);
 }
 
+// A net gives exactly what its layers give one after the other.
+void check_net(int64_t images, int64_t height, int64_t width, const std::vector<MtcnnNetLayer>& sizes, int64_t threads) {
+  std::vector<MtcnnNetLayer> layers = sizes;
+  std::vector<Floats> alphas, packs;
+  alphas.reserve(layers.size()), packs.reserve(layers.size());
+  Floats values = random_floats(images * layers[0].channels * height * width);
+  const Floats in = values;
+  std::vector<int64_t> numbers = {images, height, width, threads};
+  int64_t rows = height, columns = width;
+  bool is_left = true;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    MtcnnNetLayer& layer = layers[l];
+    for (int64_t number : {layer.channels, layer.pool, layer.kernel, layer.filters}) numbers.push_back(number);
+    const Floats weight = random_floats(layer.filters * layer.channels * layer.kernel * layer.kernel);
+    const Floats bias = random_floats(layer.filters);
+    alphas.push_back(random_floats(layer.channels));
+    packs.push_back(unwritten(mtcnn_packed(&layer)));
+    mtcnn_pack(&layer, weight.data(), bias.data(), packs.back().data());
+    layer.alpha = l && below(5) ? alphas.back().data() : nullptr;
+    layer.packed = packs.back().data();
+    const MtcnnLayer s = {images, rows, columns, layer.channels, layer.pool, layer.kernel, layer.filters, l == 0};
+    is_left = is_left && mtcnn_layer_output(&s, &rows, &columns);
+    if (!is_left) continue;
+    Floats next = unwritten(images * rows * columns * layer.filters);
+    if (!mtcnn_layer_forward(&s, values.data(), layer.alpha, weight.data(), bias.data(), next.data()))
+      return fail(shown("net: layer", numbers));
+    values = next;
+  }
+  const int64_t count = int64_t(layers.size());
+  int64_t out_rows, out_columns;
+  if (mtcnn_net_output(layers.data(), count, height, width, &out_rows, &out_columns) != is_left)
+    return fail(shown("net: output", numbers));
+  Floats out = unwritten(is_left ? int64_t(values.size()) : 0);
+  if (mtcnn_net_forward(layers.data(), count, images, height, width, threads, in.data(), out.data()) != is_left)
+    return fail(shown("net: forward", numbers));
+  if (is_left && (out_rows != rows || out_columns != columns || out != values)) fail(shown("net", numbers));
+}
+
 // ---- Mining, suppression, crops
 
 void check_mining(int64_t count, double keep_ratio) {
@@ -369,6 +407,35 @@ void check_layers() {
   }
 }
 
+void check_nets() {
+  const auto layer = [](int64_t channels, int64_t pool, int64_t kernel, int64_t filters) {
+    return MtcnnNetLayer{channels, pool, kernel, filters, nullptr, nullptr};
+  };
+  const std::vector<MtcnnNetLayer> pnet = {layer(3, 0, 3, 10), layer(10, 2, 3, 16), layer(16, 0, 3, 32), layer(32, 0, 1, 6)};
+  const std::vector<MtcnnNetLayer> rnet = {layer(3, 0, 3, 28), layer(28, 3, 3, 48), layer(48, 3, 2, 64), layer(64, 0, 3, 128),
+                                           layer(128, 0, 1, 6)};
+  for (int64_t threads : {0, 1, 2, 5, 40}) {
+    for (int64_t images : {1, 3}) check_net(images, 12, 12, pnet, threads), check_net(images, 131, 60, pnet, threads);
+    for (int64_t images : {1, 2, 7, 40}) check_net(images, 24, 24, rnet, threads);
+    check_net(1, 11, 12, pnet, threads);  // too small
+    check_net(1, 90, 250, pnet, threads);
+  }
+  check_net(1, 700, 260, pnet, 3);
+  for (int i = 0; i < 300; ++i) {
+    std::vector<MtcnnNetLayer> layers;
+    int64_t channels = 1 + below(5);
+    for (int64_t l = below(MTCNN_MAX_LAYERS); l >= 0; --l) {
+      const int64_t filters = one_of<int64_t>({1, 2, 7, 8, 9, 16, 17, 33});
+      layers.push_back(layer(channels, layers.empty() ? 0 : one_of<int64_t>({0, 0, 0, 2, 3}), 1 + below(3), filters));
+      channels = filters;
+    }
+    check_net(one_of<int64_t>({1, 2, 9}), 1 + below(60), 1 + below(60), layers, below(4));
+  }
+  const std::vector<MtcnnNetLayer> many(MTCNN_MAX_LAYERS + 1, layer(1, 0, 1, 1));
+  int64_t rows, columns;
+  if (mtcnn_net_output(many.data(), int64_t(many.size()), 9, 9, &rows, &columns)) fail("net: too many layers");
+}
+
 void check_boxes() {
   for (int64_t count : {0, 1, 2, 3, 90, 170, 180, 200})
     for (double ratio : {1e-9, 0.3, 0.7, 1.0})
@@ -407,6 +474,7 @@ int main() {
   std::printf("%s, sources %s\n", mtcnn_instruction_set(), mtcnn_source_digest());
   check_planes();
   check_layers();
+  check_nets();
   check_boxes();
   check_pyramids();
   if (failures) std::printf("%d mismatches\n", failures);

@@ -43,6 +43,26 @@ bool mtcnn_layer_forward(const MtcnnLayer* layer, const float* in, const float* 
 bool mtcnn_layer_backward(const MtcnnLayer* layer, const float* dout, const float* in, const float* alpha, const float* weight,
                           float* din, float* dalpha, float* dweight, float* dbias);
 
+// A net of such layers, one's output the next one's input. The first takes channels first, without pooling; the others channels
+// last. Parameters are packed once: as many floats as mtcnn_packed says (of a layer's sizes only channels, kernel and filters
+// count), best at an address that 64 divides.
+enum { MTCNN_MAX_LAYERS = 16 };
+struct MtcnnNetLayer {
+  int64_t channels, pool, kernel, filters;  // as in MtcnnLayer
+  const float* alpha;                       // (channels), or null for no PReLU
+  const float* packed;
+};
+int64_t mtcnn_packed(const MtcnnNetLayer* layer);
+void mtcnn_pack(const MtcnnNetLayer* layer, const float* weight, const float* bias, float* packed);
+// The size of the last layer's output, (images, out_height, out_width, filters); false if there are more than MTCNN_MAX_LAYERS
+// layers, or a layer has no output.
+bool mtcnn_net_output(const MtcnnNetLayer* layers, int64_t count, int64_t height, int64_t width, int64_t* out_height,
+                      int64_t* out_width);
+// `in` (images, channels, height, width) -> out. threads: at most so many; 0 for OpenMP's number. False if there is not enough
+// memory, or no output.
+bool mtcnn_net_forward(const MtcnnNetLayer* layers, int64_t count, int64_t images, int64_t height, int64_t width, int64_t threads,
+                       const float* in, float* out);
+
 // mask[i] = 1 for the floor(keep_ratio * n + 1e-6) hardest, at least one, of the n samples whose label is 0 or 1, by the
 // cross-entropy of logits (count, 2); else 0. NaN is hardest; of equals the lower index comes first. count may be 0.
 void mtcnn_negative_mining(const float* logits, const float* label, float* mask, int64_t count, double keep_ratio);

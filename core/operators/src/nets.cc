@@ -48,3 +48,39 @@ bool mtcnn_max_pool_backward(const float* dy, const float* x, float* dx, int64_t
                              int64_t kernel) {
   return DISPATCH(max_pool_backward, dy, x, dx, planes, height, width, kernel);
 }
+
+int64_t mtcnn_packed(const MtcnnNetLayer* layer) {
+  return DISPATCH(packed_floats, {0, 0, 0, layer->channels, 0, layer->kernel, layer->filters, 0});
+}
+
+void mtcnn_pack(const MtcnnNetLayer* layer, const float* weight, const float* bias, float* packed) {
+  DISPATCH(pack_layer, {0, 0, 0, layer->channels, 0, layer->kernel, layer->filters, 0}, weight, bias, packed);
+}
+
+// The sizes of all layers; false if one has no output.
+static bool net_sizes(const MtcnnNetLayer* layers, int64_t count, int64_t images, int64_t height, int64_t width, LayerSizes* sizes) {
+  if (count < 1 || count > MTCNN_MAX_LAYERS) return false;
+  for (int64_t l = 0; l < count; ++l) {
+    const MtcnnNetLayer& layer = layers[l];
+    sizes[l] = sizes_of({images, height, width, layer.channels, layer.pool, layer.kernel, layer.filters, l == 0});
+    height = sizes[l].out_height, width = sizes[l].out_width;
+    if (height < 1 || width < 1) return false;
+  }
+  return true;
+}
+
+bool mtcnn_net_output(const MtcnnNetLayer* layers, int64_t count, int64_t height, int64_t width, int64_t* out_height,
+                      int64_t* out_width) {
+  LayerSizes sizes[MTCNN_MAX_LAYERS];
+  if (!net_sizes(layers, count, 1, height, width, sizes)) return false;
+  *out_height = sizes[count - 1].out_height;
+  *out_width = sizes[count - 1].out_width;
+  return true;
+}
+
+bool mtcnn_net_forward(const MtcnnNetLayer* layers, int64_t count, int64_t images, int64_t height, int64_t width, int64_t threads,
+                       const float* in, float* out) {
+  LayerSizes sizes[MTCNN_MAX_LAYERS];
+  if (!net_sizes(layers, count, images, height, width, sizes)) return false;
+  return DISPATCH(net_forward, layers, sizes, count, threads, in, out);
+}

@@ -3,3 +3,4 @@
 #include "activation.h"
 #include "conv_tiles.h"
 #include "layer.h"
+#include "net.h"

@@ -24,7 +24,8 @@ constexpr int64_t MAX_LANES = 16;
 
 // Sums over a batch are made over this many parts: a number that depends on the batch alone, so that results do too.
 inline int64_t parts_of(int64_t count) { return std::min<int64_t>(count, 32); }
-int usable_threads();  // OpenMP's number; 1 in a forked process, where OpenMP would wait for threads that are not there
+// `wanted`, if not 0, else OpenMP's number; 1 in a forked process, where OpenMP would wait for threads that are not there.
+int usable_threads(int64_t wanted = 0);
 inline int threads_for(int64_t tasks) { return int(std::clamp<int64_t>(tasks, 1, usable_threads())); }
 
 struct LayerSizes : MtcnnLayer {

@@ -1,0 +1,107 @@
+"""PReLU for ONNX Runtime, whose own `PRelu` takes longer than the convolution before it: the same in plain operators.
+
+It is done when a file is loaded, and not when it is written: OpenVINO and `cv2.dnn` are at their best with `PRelu`. The package
+`onnx` need not be there, so the little that is needed of the format (protocol buffers, `onnx.proto`) is here.
+"""
+
+from typing import Iterator
+
+_STRING = 2  # the kind of field that begins with its length: strings and messages
+_GRAPH = 7  # numbers of fields: of a model, of a graph, of a node, of a tensor
+_NODE, _INITIALIZER = 1, 5
+_INPUT, _OUTPUT, _OPERATOR = 1, 2, 4
+_TYPE, _NAME, _RAW = 2, 8, 9
+_FLOAT32 = 1
+_ZERO = b"mtcnn_gluon/zero"
+
+
+def spell_out_prelu(model: bytes) -> bytes:
+    """An ONNX model with max(x, 0) + slope * min(x, 0) in place of every `PRelu`, else as it is.
+
+    Args:
+        model: the bytes of a file, of opset 8 or later and float32. What is no such file comes back as it is.
+    """
+    try:
+        return b"".join(
+            _field(_GRAPH, _without_prelu(content)) if number == _GRAPH else whole for number, whole, content in _fields(model)
+        )
+    except (ValueError, IndexError):
+        return model  # the runtime says what is wrong with it
+
+
+def _without_prelu(graph: bytes) -> bytes:
+    parts, is_changed = [], False
+    for number, whole, content in _fields(graph):
+        if nodes := _plain_nodes(content) if number == _NODE else []:
+            parts += [_field(_NODE, node) for node in nodes]
+            is_changed = True
+        else:
+            parts.append(whole)
+    if is_changed:
+        tensor = _varint(_TYPE << 3) + _varint(_FLOAT32) + _field(_NAME, _ZERO) + _field(_RAW, bytes(4))  # no dimensions
+        parts.append(_field(_INITIALIZER, tensor))
+    return b"".join(parts)
+
+
+def _plain_nodes(node: bytes) -> list[bytes]:
+    """The nodes that do what a `PRelu` does; none for another node."""
+    fields = [(number, content) for number, _, content in _fields(node)]
+    if (_OPERATOR, b"PRelu") not in fields:
+        return []
+    data, slope = (content for number, content in fields if number == _INPUT)
+    (result,) = (content for number, content in fields if number == _OUTPUT)
+    above, below, scaled = (result + ending for ending in (b"/above", b"/below", b"/scaled"))
+    return [
+        _node(b"Max", (data, _ZERO), above),
+        _node(b"Min", (data, _ZERO), below),
+        _node(b"Mul", (below, slope), scaled),
+        _node(b"Add", (above, scaled), result),
+    ]
+
+
+def _node(operator: bytes, inputs: tuple[bytes, bytes], output: bytes) -> bytes:
+    return b"".join(_field(_INPUT, name) for name in inputs) + _field(_OUTPUT, output) + _field(_OPERATOR, operator)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | _STRING) + _varint(len(content)) + content
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Number, all bytes and, of a string or message, contents of each field.
+
+    Raises:
+        ValueError, IndexError: if the bytes are no message.
+    """
+    place = 0
+    while place < len(message):
+        start = place
+        key, place = _read_varint(message, place)
+        begin = place
+        if key & 7 == 0:
+            _, place = _read_varint(message, place)
+        elif key & 7 == _STRING:
+            length, begin = _read_varint(message, place)
+            place = begin + length
+        else:
+            place += {1: 8, 5: 4}.get(key & 7, len(message))  # numbers of fixed length
+        if place > len(message):
+            raise ValueError("a field reaches beyond its message")
+        yield key >> 3, message[start:place], message[begin:place] if key & 7 == _STRING else b""
+
+
+def _read_varint(message: bytes, place: int) -> tuple[int, int]:
+    """A whole number, seven bits a byte, and the place behind it."""
+    value = shift = 0
+    while message[place] & 128:
+        value |= (message[place] & 127) << shift
+        place, shift = place + 1, shift + 7
+    return value | message[place] << shift, place + 1
+
+
+def _varint(value: int) -> bytes:
+    parts = []
+    while value >= 128:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*parts, value])

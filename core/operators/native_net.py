@@ -1,0 +1,139 @@
+"""A whole net on the compiled kernels: layers of the table in `config`, with no framework."""
+
+import ctypes
+import math
+import re
+from typing import Any, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.config import HEADS
+from mtcnn_gluon.operators.native import Unavailable, load_kernels
+
+_MAX_LAYERS = 16  # of src/kernels.h
+_ALIGNMENT = 64  # bytes of the widest vector
+
+
+class _Layer(ctypes.Structure):
+    """`MtcnnNetLayer` of src/kernels.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("channels", "pool", "kernel", "filters")),
+        ("alpha", ctypes.c_void_p),
+        ("packed", ctypes.c_void_p),
+    )
+
+
+def why_not_layers(layers: Sequence[Sequence[Any]]) -> str | None:
+    """Why the kernels cannot run a net of these layers, rows of the table that `config` describes; None if they can."""
+    kinds = "".join(f"{layer[0]} " for layer in layers)
+    pools_fit = all(layer[1] in (2, 3) and layer[2] == 2 for layer in layers if layer[0] == "pool")
+    if not re.fullmatch(r"(conv )+(pool (conv )+)*(dense )?", kinds) or not pools_fit or len(layers) >= _MAX_LAYERS:
+        return "they are made for convolutions with poolings of 2 or 3 pixels, stride 2, between them, and one dense layer"
+    return None
+
+
+class NativeNet:
+    """One net of the cascade. It may be used from several threads.
+
+    Between two layers values are channels last. A dense layer is a convolution of its whole input, and the heads are one
+    convolution of 1 x 1.
+
+    Args:
+        net: beginning of the parameters' names, such as `pnet`.
+        table: `size`, `layers` and `landmarks`, as in `config.NETS`.
+        parameters: float32 by full name, in Gluon's shapes, as `onnx_nets.check_parameters` returns them.
+
+    Attributes:
+        heads: names of the heads, in the order of the outputs.
+        is_dense: whether the net has a dense layer, and so one output an image.
+
+    Raises:
+        Unavailable: (of `operators.native`) if there are no kernels, or they cannot run such a net.
+    """
+
+    def __init__(self, net: str, table: Mapping[str, Any], parameters: Mapping[str, np.ndarray]) -> None:
+        self._library = load_kernels()
+        if reason := why_not_layers(table["layers"]):
+            raise Unavailable(reason)
+        self.is_dense = any(layer[0] == "dense" for layer in table["layers"])
+        self.heads = [head for head in HEADS if table["landmarks"] or head != "landmark"]
+        self._kept: list[np.ndarray] = []  # what the layers point to
+        steps = _steps(net, table["layers"], parameters, self.heads)
+        layers = [self._layer(*step) for step in steps]
+        self._layers = (_Layer * len(layers))(*layers)
+
+    def __call__(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
+        """Raw outputs (N, h, w, 6) or, with landmarks, (N, h, w, 16): class logits, offsets, landmarks.
+
+        Behind a dense layer h = w = 1.
+
+
+        Args:
+            images: (N, 3, H, W) float32, normalised.
+            threads: CPU threads to use, at most; None: OpenMP's number. The result does not depend on it.
+
+        Raises:
+            ValueError: if there are no images, or they are too small or not of that form.
+            MemoryError: if there is not enough memory.
+        """
+        images = np.ascontiguousarray(images)
+        if images.dtype != np.float32 or images.ndim != 4 or images.shape[1] != self._layers[0].channels or not len(images):
+            raise ValueError(f"images must be (N, 3, H, W) float32, not {images.shape} {images.dtype}")
+        count, height, width = len(images), *images.shape[2:]
+        out = np.empty((count, *self.output_size(height, width), self._layers[-1].filters), np.float32)
+        if not self._library.mtcnn_net_forward(
+            self._layers, len(self._layers), count, height, width, threads or 0, images.ctypes.data, out.ctypes.data
+        ):
+            raise MemoryError(f"images of shape {images.shape} need more memory than there is")
+        return out
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """h and w of the output for images of `height` x `width` pixels.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        size = (ctypes.c_int64 * 2)()
+        rows, columns = ctypes.byref(size), ctypes.byref(size, ctypes.sizeof(ctypes.c_int64))
+        if not self._library.mtcnn_net_output(self._layers, len(self._layers), height, width, rows, columns):
+            raise ValueError(f"images of {height} x {width} pixels are too small for the net")
+        return size[0], size[1]
+
+    def _layer(self, pool: int, alpha: np.ndarray | None, weight: np.ndarray, bias: np.ndarray) -> _Layer:
+        """A layer of weights (O, I, k, k), packed."""
+        layer = _Layer(weight.shape[1], pool, weight.shape[2], weight.shape[0], None, None)
+        packed = _aligned(self._library.mtcnn_packed(ctypes.byref(layer)))
+        self._library.mtcnn_pack(ctypes.byref(layer), weight.ctypes.data, bias.ctypes.data, packed.ctypes.data)
+        layer.packed = packed.ctypes.data
+        self._kept.append(packed)
+        if alpha is not None:
+            layer.alpha = alpha.ctypes.data
+            self._kept.append(alpha)
+        return layer
+
+
+def _steps(
+    net: str, layers: Sequence[Sequence[Any]], values: Mapping[str, np.ndarray], heads: Sequence[str]
+) -> Iterator[tuple[int, np.ndarray | None, np.ndarray, np.ndarray]]:
+    """Pooling, slopes (C,) and then weights (O, C, k, k) and bias (O,) of each convolution; the heads are the last."""
+    pool, alpha, channels, counts = 0, None, 3, {"conv": 0, "dense": 0}
+    for kind, *arguments in layers:
+        if kind == "pool":
+            pool = arguments[0]
+            continue
+        counts[kind] += 1
+        name = f"{net}_{kind}{counts[kind]}"
+        weight = values[f"{name}_weight"]
+        side = math.isqrt(weight[0].size // channels)  # of a dense layer: its input is (channels, side, side)
+        yield pool, alpha, weight.reshape(-1, channels, side, side), values[f"{name}_bias"]
+        pool, alpha, channels = 0, values[f"{net}_prelu{sum(counts.values())}_alpha"], len(weight)
+    weight = np.concatenate([values[f"{net}_{head}_weight"].reshape(-1, channels, 1, 1) for head in heads])
+    yield pool, alpha, weight, np.concatenate([values[f"{net}_{head}_bias"] for head in heads])
+
+
+def _aligned(count: int) -> np.ndarray:
+    """`count` float32 that begin at an address which a vector's length divides."""
+    block = np.empty(count * 4 + _ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % _ALIGNMENT
+    return block[start : start + count * 4].view(np.float32)
