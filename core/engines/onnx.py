@@ -4,6 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 from typing import Any, Sequence
+from weakref import WeakSet
 
 import numpy as np
 
@@ -40,7 +41,9 @@ class OnnxEngine(NetRunner):
         def build(net: str, path: Path) -> Any:
             model = path.read_bytes()
             model = spell_out_prelu(model) if device == "cpu" else model
-            return runtime.InferenceSession(model, options, providers=self._providers)
+            session = runtime.InferenceSession(model, options, providers=self._providers)
+            _sessions.add(session)
+            return session
 
         self._build = partial(build_nets, bundle, self.ending, build, "ONNX Runtime")
         self._sessions: dict[str, Any] = self._build()
@@ -54,17 +57,15 @@ class OnnxEngine(NetRunner):
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `NetRunner.run`."""
         if self._process != os.getpid():
-            self._begin_in_child()
+            self._sessions, self._process = self._build(), os.getpid()  # its parent's would wait for threads that are not there
         session = self._sessions[net]
         return session.run(None, {session.get_inputs()[0].name: images})
 
-    def _begin_in_child(self) -> None:
-        """New sessions in a forked process: their parent's have threads that are not there, and may wait for them for ever."""
-        _parents.append(self._sessions)
-        self._sessions, self._process = self._build(), os.getpid()
 
-
-_parents: list[Any] = []  # sessions of a process that this one was forked from: their end would wait for their threads, too
+# The end of a session waits for its threads, which a forked process lacks: there, sessions of the parent never end.
+_sessions: WeakSet[Any] = WeakSet()
+_of_parents: list[Any] = []
+os.register_at_fork(after_in_child=lambda: _of_parents.extend(_sessions))
 
 
 def _load_runtime() -> Any:

@@ -1,5 +1,6 @@
 """One detector in several threads, and detectors in forked and spawned processes, answer as one alone does."""
 
+import gc
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -68,3 +69,22 @@ def test_forked_processes_inherit_a_detector(any_detector: Detector, monkeypatch
     any_detector.detect(crop_of(0))
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert_same(pool.map_async(with_inherited, range(4)).get(timeout=120), any_detector)
+
+
+def collect_garbage(_: int) -> int:
+    return gc.collect()
+
+
+def test_an_abandoned_detector_may_end_in_a_forked_process() -> None:
+    """One in a reference cycle ends whenever Python collects its garbage, which may be after a fork."""
+    pytest.importorskip("onnxruntime")
+    gc.disable()
+    try:
+        cycle = [Detector(engine="onnx", threads=THREADS)]
+        cycle.append(cycle)  # type: ignore[arg-type]
+        cycle[0].detect(crop_of(0))
+        del cycle
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            assert pool.map_async(collect_garbage, [0]).get(timeout=60)[0] > 0
+    finally:
+        gc.enable()
