@@ -21,7 +21,7 @@ class Checkpoint:
     Attributes:
         about: what the run is and how far, as JSON has it.
         parameters: by full name.
-        optimiser: the optimiser's arrays, by name of parameter and place.
+        optimiser: the optimiser's arrays, by place; see `flat` for how parameters lie in them.
         averages: averaged parameters by full name; empty if the run has none.
     """
 

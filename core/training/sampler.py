@@ -4,12 +4,13 @@ A batch depends on the records, the seed and its number alone: not on batches dr
 So training is resumed exactly by going on with the next number.
 """
 
+import itertools
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Iterator, Literal, Mapping
+from typing import Any, Iterator, Literal, Mapping
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from mtcnn_gluon.training.augment import Augmentation, mirror_labels
 
 Sampling = Literal["mixed", "alternate"]
 
+HELD = 3  # batches: while one is prepared for, one is computed, and one is looked at
 SMALLEST_BATCH = 6  # in which there is one of every kind
 MIX = {"positive": 64, "part": 64, "landmark": 64, "negative": 192}  # of a batch of 384
 TASKS: dict[str, dict[str, int]] = {  # what each task's batches are made of; a task at a time, as in mtcnn-caffe
@@ -41,12 +43,14 @@ class Batch:
         task: cls, box or landmark if the batch is for one task only, else None.
         images: (N, 3, S, S) float32, normalised.
         labels: (N, 18) float32, see `samples`; of mirrored images mirrored as well.
+        views: what whoever takes batches has made of the two arrays' memory; batches in the same memory share the list.
     """
 
     number: int
     task: str | None
     images: np.ndarray
     labels: np.ndarray
+    views: list[Any] = field(default_factory=list)
 
     @property
     def kinds(self) -> np.ndarray:
@@ -54,18 +58,22 @@ class Batch:
         return self.labels[:, 0]
 
 
-@dataclass(frozen=True, eq=False)
 class Record:
     """All samples of one record in memory: crops (M, S, S, 3) uint8 and labels (M, 18) float32."""
 
-    crops: np.ndarray
-    labels: np.ndarray
+    def __init__(self, crops: np.ndarray, labels: np.ndarray) -> None:
+        self.crops = crops
+        self._labels = np.concatenate([labels, mirror_labels(labels)])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(M, 18) float32, of the crops as they are."""
+        return self._labels[: len(self.crops)]
 
     def fill(self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, mirror: np.ndarray, mix: Any) -> None:
         """Write samples `rows` (N,) to images (N, 3, S, S) and labels (N, 18); for the others see `Augmentation.draw`."""
         make_batch(self.crops, rows, mirror, mix, out=images)
-        picked = self.labels[rows]
-        labels[:] = np.where(mirror[:, None], mirror_labels(picked), picked)
+        np.take(self._labels, rows + len(self.crops) * mirror, axis=0, out=labels, mode="clip")  # unbuffered in this mode
 
 
 class Pool:
@@ -140,20 +148,23 @@ class Sampler:
         """Batches of an epoch: as many as hold as many samples as there are."""
         return max(1, round(sum(map(len, self.pools.values())) / self.batch))
 
-    def draw(self, number: int) -> Batch:
-        """Batch `number` of the run, from 0 to any number."""
+    def draw(self, number: int, memory: Batch | None = None) -> Batch:
+        """Batch `number` of the run, from 0 to any number; in the memory of another one, or in new memory."""
         generator = np.random.default_rng([self.seed, 1, number])
         task = list(self._quotas)[generator.integers(len(self._quotas))]
         quotas = self._quotas[task]
         mirror, mix = self.augmentation.draw(self.batch, generator)
-        images = np.empty((self.batch, 3, self.size, self.size), np.float32)
-        labels = np.empty((self.batch, LABEL_LENGTH), np.float32)
+        batch = replace(memory or self._empty(), number=number, task=task)
         first = 0
         for record, rows in self._pick(quotas, number):
             part = slice(first, first + len(rows))
-            record.fill(images[part], labels[part], rows, mirror[part], None if mix is None else mix[part])
+            record.fill(batch.images[part], batch.labels[part], rows, mirror[part], None if mix is None else mix[part])
             first += len(rows)
-        return Batch(number, task, images, labels)
+        return batch
+
+    def _empty(self) -> Batch:
+        images = np.empty((self.batch, 3, self.size, self.size), np.float32)
+        return Batch(0, None, images, np.empty((self.batch, LABEL_LENGTH), np.float32))
 
     def _pick(self, quotas: Mapping[str, int], number: int) -> list[tuple[Record, np.ndarray]]:
         """The rows of every record that batch `number` has, kind after kind."""
@@ -176,14 +187,24 @@ class Sampler:
                 yield Batch(0, None, images, pool.record.labels[rows])
 
     def batches(self, start: int = 0, stop: int | None = None, ahead: int = 2, threads: int = 1) -> Iterator[Batch]:
-        """Batches start, start + 1 ... up to before `stop` (None: without end), some drawn ahead by `threads` threads."""
-        if threads == 0:
-            number = start
-            while stop is None or number < stop:
-                yield self.draw(number)
-                number += 1
-            return
-        yield from _ahead(self.draw, start, stop, max(ahead, threads), threads)
+        """Batches start, start + 1 ... up to before `stop` (None: without end), some drawn ahead by `threads` threads.
+
+        New memory for every batch would take a fifth of P-Net's training time, so batches take turns in a few places: one is
+        valid until `HELD` more have been taken.
+        """
+        ahead = max(ahead, threads)
+        places = [self._empty() for _ in range(ahead + HELD)]
+        waiting: deque[Future] = deque()
+        with ThreadPoolExecutor(threads, "batches") as pool:
+            try:
+                for number in itertools.count(start) if stop is None else range(start, stop + ahead):
+                    if stop is None or number < stop:
+                        waiting.append(pool.submit(self.draw, number, places[number % len(places)]))
+                    if number >= start + ahead:
+                        yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
 
 
 def check_batch(batch: object) -> None:
@@ -201,23 +222,6 @@ def shares(recipe: Mapping[str, int], pools: Mapping[str, Pool], batch: int) -> 
     there = {kind: share for kind, share in recipe.items() if kind in pools}
     ends = np.rint(np.cumsum(list(there.values())) / sum(there.values()) * batch).astype(int)
     return dict(zip(there, np.diff(ends, prepend=0).tolist()))
-
-
-def _ahead(draw: Callable[[int], Batch], start: int, stop: int | None, ahead: int, threads: int) -> Iterator[Batch]:
-    waiting: deque[Future] = deque()
-    number = start
-    with ThreadPoolExecutor(threads, "batches") as pool:
-        try:
-            while stop is None or number < stop or waiting:
-                while len(waiting) < ahead and (stop is None or number < stop):
-                    waiting.append(pool.submit(draw, number))
-                    number += 1
-                if not waiting:
-                    return
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str, str]]:

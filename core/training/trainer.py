@@ -21,6 +21,7 @@ from mtcnn_gluon.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.flat import FlatParameter
 from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
 from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.sampler import TASKS, Batch, Sampler, Sampling, check_batch
@@ -131,8 +132,9 @@ class Run:
         self.net = self._make_net(initial)
         self.graph = self._make_graph()
         settings = {"wd": options.decay, **({"momentum": 0.9} if options.optimiser == "sgd" else {})}
-        self.trainer = mx.gluon.Trainer(self.net.collect_params(), options.optimiser, settings, update_on_kvstore=False)
-        self.averages = {p.name: p.data(self.devices[0]).copy() for p in self.trainer._params} if options.average else {}
+        self.trained = FlatParameter(f"{options.net}_trained", self._parameters_to_train(), self.devices)
+        self.trainer = mx.gluon.Trainer({"trained": self.trained}, options.optimiser, settings, update_on_kvstore=False)
+        self.averaged = self.trained.data(self.devices[0]).copy() if options.average else None
         self.epoch, self.rows, self.best = 0, list[dict[str, Any]](), -np.inf
         if resume:
             self._restore(read_checkpoint(self.folder / LAST))
@@ -171,10 +173,13 @@ class Run:
             if unknown:
                 raise DataError(f"the initial parameters do not fit {options.net}: {', '.join(sorted(unknown))} is unknown")
             set_parameters(net, {**values, **initial}, self.devices)
-        for term in set(net.head_names) - set(options.tasks):
-            for parameter in getattr(net, term).collect_params().values():
-                parameter.wd_mult = 0  # what is not trained does not decay either
         return net
+
+    def _parameters_to_train(self) -> list[Any]:
+        """All but those of heads whose task is not trained."""
+        heads = [getattr(self.net, term) for term in self.net.head_names if term not in self.options.tasks]
+        left_out = {name for head in heads for name in head.collect_params()}
+        return [parameter for name, parameter in self.net.collect_params().items() if name not in left_out]
 
     def _make_graph(self) -> TrainingNet:
         graph = TrainingNet(self.net, self.loss_weights(), self.options.keep_ratio, portable=not self._is_cpu())
@@ -231,7 +236,8 @@ class Run:
 
     def best_parameters(self) -> dict[str, np.ndarray]:
         """The averaged parameters if there are any, else the current ones."""
-        return {name: value.asnumpy() for name, value in self.averages.items()} or self.parameters()
+        averages = {} if self.averaged is None else self.trained.parts(self.averaged)
+        return {**self.parameters(), **{name: value.asnumpy() for name, value in averages.items()}}
 
     def _keep(self, row: Mapping[str, Any]) -> None:
         """Write log, curves and checkpoints."""
@@ -261,14 +267,11 @@ class Run:
 
     def _checkpoint(self) -> Checkpoint:
         updater = self.trainer._updaters[0]
-        names = [parameter.name for parameter in self.trainer._params]
-        arrays: dict[str, np.ndarray] = {}
-        for index, state in updater.states.items():
-            for place, array in enumerate(state if isinstance(state, (list, tuple)) else [state]):
-                arrays[f"{names[index]}/{place}"] = array.asnumpy()
+        state = updater.states[0]
+        states = state if isinstance(state, tuple) else (state,)
+        arrays = {str(place): array.asnumpy() for place, array in enumerate(states)}
         about = {**self._identity(), "epoch": self.epoch, "rows": self.rows, "best": self.best}
-        averages = {name: value.asnumpy() for name, value in self.averages.items()}
-        return Checkpoint(about, self.parameters(), arrays, averages)
+        return Checkpoint(about, self.parameters(), arrays, self.best_parameters() if self.options.average else {})
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         found = {key: checkpoint.about.get(key) for key in self._identity()}
@@ -279,22 +282,18 @@ class Run:
             )
         set_parameters(self.net, checkpoint.parameters, self.devices)
         self.epoch, self.rows, self.best = (checkpoint.about[key] for key in ("epoch", "rows", "best"))
-        self.averages = {name: mx.nd.array(value, ctx=self.devices[0]) for name, value in checkpoint.averages.items()}
+        if self.averaged is not None:
+            for name, part in self.trained.parts(self.averaged).items():
+                part[:] = checkpoint.averages[name]
         steps = self.epoch * self.steps_an_epoch
         for device, updater in zip(self.devices, self.trainer._updaters):
-            for index, parameter in enumerate(self.trainer._params):
-                updater.states[index] = self._state(checkpoint, parameter.name, device)
-                updater.states_synced[index] = True
+            states = [mx.nd.array(state, ctx=device, dtype="float32") for _, state in sorted(checkpoint.optimiser.items())]
+            updater.states[0] = tuple(states) if len(states) > 1 else states[0]
+            updater.states_synced[0] = True
         optimiser = self.trainer._optimizer
         optimiser.num_update = optimiser.begin_num_update = steps
         for counts in optimiser._all_index_update_counts.values():
-            counts.update(dict.fromkeys(range(len(self.trainer._params)), steps))
-
-    def _state(self, checkpoint: Checkpoint, name: str, device: Any) -> Any:
-        arrays: list[Any] = []
-        while (key := f"{name}/{len(arrays)}") in checkpoint.optimiser:
-            arrays.append(mx.nd.array(checkpoint.optimiser[key], ctx=device, dtype="float32"))
-        return tuple(arrays) if self.options.optimiser == "adam" else arrays[0]
+            counts[0] = steps
 
 
 def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
@@ -316,7 +315,7 @@ def train_one_epoch(run: Run) -> dict[str, float]:
         for batch in bar:
             run.trainer.set_learning_rate(run.schedule(batch.number))
             pending.append((batch, step(run, batch)))
-            if run.averages:
+            if run.averaged is not None:
                 average(run, batch.number)
             if len(pending) > 1:  # one step behind, so that the device never waits for us
                 sums += settle(run, *pending.popleft(), tally)
@@ -334,6 +333,7 @@ def step(run: Run, batch: Batch) -> list[list[Any]]:
             outputs.append(run.graph(*share))
         losses = [_objective(run, batch, each) for each in outputs]
     mx.autograd.backward(losses)
+    run.trained.is_written()
     run.trainer.step(len(run.devices))
     return outputs
 
@@ -348,7 +348,9 @@ def _objective(run: Run, batch: Batch, outputs: Sequence[Any]) -> Any:
 def split(batch: Batch, devices: Sequence[Any]) -> Iterable[list[Any]]:
     """Images and labels in equal shares, one for each device, on it: every n-th sample, so that all get all kinds."""
     if len(devices) == 1 and devices[0].device_type == "cpu":
-        yield [mx.nd.from_numpy(array, zero_copy=True) for array in (batch.images, batch.labels)]
+        if not batch.views:  # from_numpy makes what it is given read-only
+            batch.views[:] = [mx.nd.from_numpy(array.view(), zero_copy=True) for array in (batch.images, batch.labels)]
+        yield batch.views
         return
     for i, device in enumerate(devices):
         yield [mx.nd.array(array[i :: len(devices)], ctx=device, dtype="float32") for array in (batch.images, batch.labels)]
@@ -388,9 +390,7 @@ def average(run: Run, number: int) -> None:
         return
     young = 1 + number // AVERAGE_EVERY
     keep = min(run.options.average**AVERAGE_EVERY, young / (9 + young))
-    for parameter in run.trainer._params:
-        averaged = run.averages[parameter.name]
-        averaged += (1 - keep) * (parameter.data(run.devices[0]) - averaged)
+    run.averaged += (1 - keep) * (run.trained.data(run.devices[0]) - run.averaged)
 
 
 def evaluate(graph: TrainingNet, sampler: Sampler, device: Any) -> dict[str, float]:

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/feeding.py pnet=pnet/records rnet=rnet/records onet=onet/records [--rounds 7]
 
-For each net three ways take turns: bare steps on one fixed batch that lies in MXNet's memory; the same with batches drawn from
-records (mirrored at random); and the trainer's loop, with figures and averaged weights. Prints samples a second, medians.
+For each net four ways take turns: plain Gluon on one fixed batch that lies in MXNet's memory; the trainer's steps on the same
+batch, which update all parameters at once; these steps on batches drawn from records (mirrored at random); and the trainer's
+loop, with figures and averaged weights. Prints samples a second, medians, and their ratio to plain Gluon's.
 """
 
 import argparse
@@ -33,7 +34,7 @@ def main() -> None:
 
 def measure(run: Run, rounds: int) -> None:
     """Let the three ways take turns."""
-    ways = {"fixed batch": fixed(run), "from records": fed(run), "trainer": loop(run)}
+    ways = {"Gluon": gluon(run), "fixed batch": fixed(run), "from records": fed(run), "trainer": loop(run)}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way(0.5)
@@ -41,11 +42,22 @@ def measure(run: Run, rounds: int) -> None:
         for name, way in ways.items():
             rates[name].append(way(TURN))
     medians = {name: statistics.median(each) for name, each in rates.items()}
-    bare = medians["fixed batch"]
+    bare = medians["Gluon"]
     print(
         f"{run.options.net}: "
         + ", ".join(f"{name} {rate:,.0f}/s ({100 * rate / bare:.0f} %)" for name, rate in medians.items())
     )
+
+
+def gluon(run: Run) -> Callable[[float], float]:
+    """Steps on one batch with a `gluon.Trainer` of the net's parameters, as people write them."""
+    (arrays,) = split(run.sampler.draw(0), run.devices)
+    plain = mx.gluon.Trainer(run.net.collect_params(), run.options.optimiser, update_on_kvstore=False)
+
+    def turn(seconds: float) -> float:
+        return timed(run, seconds, lambda: update(run, arrays, plain))
+
+    return turn
 
 
 def fixed(run: Run) -> Callable[[float], float]:
@@ -71,15 +83,15 @@ def fed(run: Run) -> Callable[[float], float]:
 
 
 def loop(run: Run) -> Callable[[float], float]:
-    """The trainer's own loop, over as many batches as take about a turn."""
+    """The trainer's own loop: an epoch that takes about a turn."""
     run.steps_an_epoch = 50
 
     def turn(seconds: float) -> float:
-        start, count = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds:
-            trainer.train_one_epoch(run)
-            count += run.steps_an_epoch
-        return count * run.options.batch / (time.perf_counter() - start)
+        start = time.perf_counter()
+        trainer.train_one_epoch(run)
+        steps, duration = run.steps_an_epoch, time.perf_counter() - start
+        run.steps_an_epoch = max(50, round(steps * seconds / duration))
+        return steps * run.options.batch / duration
 
     return turn
 
@@ -98,12 +110,14 @@ def timed(run: Run, seconds: float, step: Callable[[], None]) -> float:
 _previous: list[Any] = []
 
 
-def update(run: Run, arrays: list[Any]) -> None:
-    """One bare step."""
+def update(run: Run, arrays: list[Any], plain: Any = None) -> None:
+    """One bare step, by the trainer's way to update or plain Gluon's."""
     with mx.autograd.record():
         loss = run.graph(*arrays)[0]
     loss.backward()
-    run.trainer.step(1)
+    if plain is None:
+        run.trained.is_written()
+    (plain or run.trainer).step(1)
     _previous.append(loss)
     if len(_previous) > 1:
         _previous.pop(0).wait_to_read()
