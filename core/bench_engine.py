@@ -28,7 +28,7 @@ class TimedEngine:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.name = engine.name
+        self.name, self.kernel_threads = engine.name, engine.kernel_threads
         self.seconds = [0.0, 0.0, 0.0]
         self._engine = engine
 

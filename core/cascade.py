@@ -127,10 +127,12 @@ def _scan(
     images: Sequence[np.ndarray], levels: Sequence[Sequence[pyramid.Level]], engine: Engine, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """P-Net's cells that reach the threshold: level (N,), cells (N, 2) on it, scores (N,) and offsets (N, 4)."""
-    sources = [source for image, each in zip(images, levels) for source in pyramid.level_sources(image, each)]
+    sources = [
+        source for image, each in zip(images, levels) for source in pyramid.level_sources(image, each, engine.kernel_threads)
+    ]
     found = [(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))]
     for canvas in pyramid.plan_canvases(tuple((each.height, each.width) for each in sources)):
-        pixels = pyramid.fill_canvas(canvas, sources, settings.mean, settings.scale)
+        pixels = pyramid.fill_canvas(canvas, sources, settings.mean, settings.scale, engine.kernel_threads)
         probability, offsets = engine.pnet(pixels)  # (h, w), (4, h, w)
         rows, columns = np.nonzero(probability >= settings.thresholds[0])
         inside, level, cells = pyramid.locate_cells(canvas, rows, columns)
@@ -149,18 +151,18 @@ def _look_closer(
     outputs = [[np.zeros(0, np.float32), *(np.zeros((0, width), np.float32) for width in widths)]]
     for start in range(0, len(candidates), CROP_BATCH):
         part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))
-        outputs.append(run(_crop(images, part, size, settings)))
+        outputs.append(run(_crop(images, part, size, settings, engine.kernel_threads)))
     return [np.concatenate(parts) for parts in zip(*outputs)]
 
 
-def _crop(images: Sequence[np.ndarray], candidates: Candidates, size: int, settings: Settings) -> np.ndarray:
+def _crop(images: Sequence[np.ndarray], candidates: Candidates, size: int, settings: Settings, threads: int) -> np.ndarray:
     """The candidates (N, 3, size, size) float32 as nets see them."""
     if len(images) == 1:
-        return crop_resize(images[0], candidates.boxes, size, settings.mean, settings.scale)
+        return crop_resize(images[0], candidates.boxes, size, settings.mean, settings.scale, threads)
     crops = np.empty((len(candidates), 3, size, size), np.float32)
     for index in np.unique(candidates.image):
         rows = candidates.image == index
-        crops[rows] = crop_resize(images[index], candidates.boxes[rows], size, settings.mean, settings.scale)
+        crops[rows] = crop_resize(images[index], candidates.boxes[rows], size, settings.mean, settings.scale, threads)
     return crops
 
 

@@ -90,12 +90,15 @@ def _plan_level(height: int, width: int, scale: float) -> Level:
     return Level(h, w, halvings, h / used_h, w / used_w)
 
 
-def level_sources(image: np.ndarray, levels: Sequence[Level]) -> list[Source]:
-    """What `levels` of an image (H, W, 3) uint8 are made from: the image, or as many times halved as each level says."""
+def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) -> list[Source]:
+    """What `levels` of an image (H, W, 3) uint8 are made from: the image, or as many times halved as each level says.
+
+    At most `threads` CPU threads are used; 0: OpenMP's number.
+    """
     pixels, halvings, sources = np.ascontiguousarray(image), 0, []
     for level in levels:
         while halvings < level.halvings:
-            pixels = halve(pixels)
+            pixels = halve(pixels, threads)
             halvings += 1
         sources.append(Source(pixels, level.height, level.width))
     return sources
@@ -119,14 +122,16 @@ _PACKING_ORDERS: tuple[Callable[[Piece], tuple[int, int]], ...] = (
 )
 
 
-def fill_canvas(canvas: Canvas, sources: Sequence[Source], mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
+def fill_canvas(
+    canvas: Canvas, sources: Sequence[Source], mean: float = 0.0, scale: float = 1.0, threads: int = 0
+) -> np.ndarray:
     """The canvas (1, 3, H, W) float32 with its pieces of the levels made from `sources`; zero where no piece lies.
 
-    What nets see is (pixel - mean) * scale, for pixels in 0..255, not rounded.
+    What nets see is (pixel - mean) * scale, for pixels in 0..255, not rounded. `threads` as of `draw_pieces`.
     """
     pixels = np.zeros((1, 3, canvas.height, canvas.width), np.float32)
     places = [(p.source_y, p.source_x, p.height, p.width, p.y, p.x) for p in canvas.pieces]
-    draw_pieces(pixels[0], [sources[p.level] for p in canvas.pieces], places, mean, scale)
+    draw_pieces(pixels[0], [sources[p.level] for p in canvas.pieces], places, mean, scale, threads)
     return pixels
 
 

@@ -1,7 +1,8 @@
 """What the cascade needs of a runtime, and what runtimes have in common."""
 
 from pathlib import Path
-from typing import Any, Callable, Protocol, Sequence
+from types import MappingProxyType
+from typing import Any, Callable, Mapping, Protocol, Sequence
 
 import numpy as np
 
@@ -18,10 +19,13 @@ class Unavailable(ModelError):
 class Engine(Protocol):
     """Runs the three nets. Inputs are normalised float32 in NCHW; outputs are numpy arrays of the caller's own.
 
-    Implementations may be called from several threads.
+    Implementations may be called from several threads. `kernel_threads` is how many CPU threads the package's own kernels may
+    use between the nets, 0 for OpenMP's number: OpenMP's threads go on spinning for milliseconds after their work, and so
+    take processors from a runtime that has threads of its own.
     """
 
     name: str
+    kernel_threads: int
 
     def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(1, 3, H, W) -> face probability (h, w) and offsets (4, h, w), with h = (H - 10) / 2 and w = (W - 10) / 2."""
@@ -40,12 +44,14 @@ class NetRunner:
     """The `Engine` protocol for a runtime that can do one thing: `run` a net on images and return all its outputs.
 
     `ending` is that of the names of the bundle's files that it reads; `needs_warming` says whether the first sight of a shape
-    takes the runtime longer than the next.
+    takes the runtime longer than the next; `crops_a_run` how many crops of a net cost as much as running it once more, if many.
     """
 
     name: str
     ending = ".onnx"
     needs_warming = True
+    kernel_threads = 1
+    crops_a_run: Mapping[str, int] = MappingProxyType({})
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """(N, 3, H, W) -> probabilities (N, 2, ...), offsets (N, 4, ...) and, if the net has them, landmarks (N, 10, ...)."""
@@ -67,13 +73,22 @@ class NetRunner:
         return probability[:, 1], offsets, landmarks
 
     def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
-        """Run crops in batches whose sizes are powers of two, largest first: few shapes, and no crop in vain."""
+        """Run crops in batches whose sizes are powers of two, which are few shapes."""
         outputs, start = [], 0
         while start < len(crops):
-            size = min(MAX_BATCH, 1 << ((len(crops) - start).bit_length() - 1))
-            outputs.append(self.run(net, crops[start : start + size]))
+            size = self._batch_size(net, len(crops) - start)
+            batch = crops[start : start + size]
+            padded = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
+            outputs.append([output[: len(batch)] for output in self.run(net, padded if len(batch) < size else batch)])
             start += size
         return [np.concatenate(parts) for parts in zip(*outputs)]
+
+    def _batch_size(self, net: str, left: int) -> int:
+        """The largest batch that `left` crops fill; or, if that saves enough runs, the smallest that holds them all."""
+        runs = left.bit_count()  # for as many crops, none of them in vain
+        padded = 1 << (left - 1).bit_length()
+        is_better = padded <= MAX_BATCH and padded - left <= (runs - 1) * self.crops_a_run.get(net, 0)
+        return padded if is_better else min(MAX_BATCH, 1 << (left.bit_length() - 1))
 
 
 def build_nets(bundle: Bundle, ending: str, build: Callable[[str, Path], Any], runtime: str) -> dict[str, Any]:

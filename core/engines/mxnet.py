@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Mapping, Sequence
 
 import numpy as np
@@ -29,6 +30,8 @@ class MXNetEngine(NetRunner):
 
     name = "mxnet"
     ending = "-0000.params"
+    kernel_threads = 0
+    crops_a_run = MappingProxyType({"rnet": 40, "onet": 10})
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
         if threads is not None:

@@ -33,6 +33,7 @@ class NativeEngine(NetRunner):
 
     name = "native"
     needs_warming = False
+    kernel_threads = 0
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
         if device != "cpu":

@@ -37,6 +37,7 @@ class OnnxEngine(NetRunner):
         options.log_severity_level = _ERRORS_ONLY
         options.enable_mem_pattern = False  # it keeps a plan for every input shape it meets
         options.intra_op_num_threads = threads or 0
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each net's threads would disturb the others'
 
         def build(net: str, path: Path) -> Any:
             model = path.read_bytes()

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ class OpenVinoEngine(NetRunner):
     """
 
     name = "openvino"
+    crops_a_run = MappingProxyType({"rnet": 6, "onet": 1})
     precision = "f32"
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:

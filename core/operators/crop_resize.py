@@ -11,7 +11,9 @@ import numpy as np
 from mtcnn_gluon.operators.native import kernels
 
 
-def crop_resize(image: np.ndarray, boxes: np.ndarray, size: int, mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
+def crop_resize(
+    image: np.ndarray, boxes: np.ndarray, size: int, mean: float = 0.0, scale: float = 1.0, threads: int = 0
+) -> np.ndarray:
     """Crops of one image.
 
     Args:
@@ -19,6 +21,7 @@ def crop_resize(image: np.ndarray, boxes: np.ndarray, size: int, mean: float = 0
         boxes: (N, 4) finite x1, y1, x2, y2 with positive sides, in pixels; they may reach beyond the image.
         size: side S of the crops in pixels, positive.
         mean, scale: what nets see is (pixel - mean) * scale.
+        threads: CPU threads at most; 0: OpenMP's number.
 
     Returns:
         (N, 3, S, S) float32: 0..255, not rounded, if `mean` and `scale` are left alone.
@@ -34,7 +37,7 @@ def crop_resize(image: np.ndarray, boxes: np.ndarray, size: int, mean: float = 0
         return (_crop_resize(image, boxes, size) - np.float32(mean)) * np.float32(scale)
     image = np.ascontiguousarray(image)
     crops = np.empty((len(boxes), 3, size, size), np.float32)
-    arguments = (*image.shape[:2], boxes.ctypes.data, len(boxes), size, mean, scale, crops.ctypes.data)
+    arguments = (*image.shape[:2], boxes.ctypes.data, len(boxes), size, mean, scale, threads, crops.ctypes.data)
     library.mtcnn_crop_resize(image.ctypes.data, *arguments)
     return crops
 

@@ -39,8 +39,10 @@ class Source:
         return np.stack([cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in colours])
 
 
-def halve(image: np.ndarray) -> np.ndarray:
+def halve(image: np.ndarray, threads: int = 0) -> np.ndarray:
     """The 2 x 2 means (H // 2, W // 2, 3) float32 of an image (H, W, 3) uint8 or float32; an odd last line is dropped.
+
+    At most `threads` CPU threads are used; 0: OpenMP's number.
 
     Raises:
         ValueError: if `image` is something else, or has a side of less than two pixels.
@@ -54,7 +56,7 @@ def halve(image: np.ndarray) -> np.ndarray:
     if library is None:
         return _halve(image)
     halved = np.empty((height // 2, width // 2, 3), np.float32)
-    library.mtcnn_halve(image.ctypes.data, image.dtype == np.float32, height, width, halved.ctypes.data)
+    library.mtcnn_halve(image.ctypes.data, image.dtype == np.float32, height, width, threads, halved.ctypes.data)
     return halved
 
 
@@ -66,8 +68,9 @@ def _halve(image: np.ndarray) -> np.ndarray:
 
 
 def draw_pieces(
-    canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float = 0.0, scale: float = 1.0
-) -> None:
+    canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float = 0.0, scale: float = 1.0,
+    threads: int = 0,
+) -> None:  # fmt: skip
     """Draw parts of levels on a canvas, and leave the rest of it as it is.
 
     Args:
@@ -76,6 +79,7 @@ def draw_pieces(
         places: of each part `source_y, source_x, rows, columns, y, x`: its first pixel and size on the level, and its first
             pixel on the canvas. What lies below or right of the level repeats its last line.
         mean, scale: what is written is (pixel - mean) * scale, for pixels in 0..255, not rounded.
+        threads: CPU threads at most; 0: OpenMP's number.
 
     Raises:
         ValueError: if a part does not begin on its level, or does not lie on the canvas.
@@ -98,7 +102,7 @@ def draw_pieces(
         ],
         _PIECE,
     )
-    library.mtcnn_draw_pieces(table.ctypes.data, len(table), mean, scale, *canvas.shape[1:], canvas.ctypes.data)
+    library.mtcnn_draw_pieces(table.ctypes.data, len(table), mean, scale, *canvas.shape[1:], threads, canvas.ctypes.data)
 
 
 def _draw_pieces(canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float, scale: float) -> None:

@@ -91,6 +91,7 @@ def test_offsets_that_break_boxes_drop_whole_rows(image: np.ndarray, detector: D
         """An engine whose offsets turn some boxes inside out, some to NaN and some far outside."""
 
         name = "broken"
+        kernel_threads = 0
         wrong = np.array([[0, 0, -3, -3], [np.nan] * 4, [99, 99, 99, 99], [0, 0, 0, 0]], np.float32)
 
         def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from mtcnn_gluon import Detector, engines, read_image
 from mtcnn_gluon.bundle import Bundle, find_bundle, read_bundle
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.engines import AUTO
-from mtcnn_gluon.engines.base import MAX_BATCH
+from mtcnn_gluon.engines.base import MAX_BATCH, NetRunner
 from mtcnn_gluon.engines.openvino import OpenVinoBf16Engine
 from mtcnn_gluon.errors import ConfigError, ModelError
 from mtcnn_gluon.export import export_bundle
@@ -103,6 +103,30 @@ def test_runtimes_meet_few_batch_sizes(other: Detector, monkeypatch: pytest.Monk
     for count in range(1, 300, 7):
         other.engine.rnet(np.zeros((count, 3, 24, 24), np.float32))
     assert sizes <= {1 << i for i in range(8)} and max(sizes) == MAX_BATCH
+
+
+@pytest.mark.parametrize(
+    ("left", "crops_a_run", "expected"),
+    [
+        (100, 0, [64, 32, 4]), (100, 13, [64, 32, 4]), (100, 14, [128]), (128, 99, [128]), (1, 99, [1]), (3, 0, [2, 1]),
+        (3, 1, [4]), (300, 0, [128, 128, 32, 8, 4]), (300, 7, [128, 128, 32, 16]), (300, 10, [128, 128, 64]),
+        (129, 99, [128, 1]),
+    ],
+)  # fmt: skip
+def test_crops_are_run_in_as_few_batches_as_pay(left: int, crops_a_run: int, expected: list[int]) -> None:
+    class Sums(NetRunner):
+        def __init__(self) -> None:
+            self.crops_a_run, self.sizes = {"rnet": crops_a_run}, list[int]()
+
+        def run(self, net: str, images: np.ndarray) -> list[np.ndarray]:
+            self.sizes.append(len(images))
+            return [images.sum((1, 2, 3)), images[:, :, 0, 0]]
+
+    runner, crops = Sums(), np.random.default_rng(left).random((left, 3, 4, 4))
+    sums, corners = runner._run_batches("rnet", crops)
+    assert runner.sizes == expected
+    np.testing.assert_allclose(sums, crops.sum((1, 2, 3)))
+    np.testing.assert_array_equal(corners, crops[:, :, 0, 0])
 
 
 @pytest.mark.parametrize("engine", OTHERS)

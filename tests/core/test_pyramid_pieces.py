@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import plain_cascade
-from mtcnn_gluon.operators import Source, draw_pieces, halve, pyramid_pieces
+from mtcnn_gluon.operators import Source, crop_resize, draw_pieces, halve, pyramid_pieces
 from mtcnn_gluon.operators.pyramid_pieces import _draw_pieces, _halve
 
 
@@ -143,3 +143,19 @@ def test_many_pieces_of_several_levels_share_a_canvas() -> None:
 def test_parts_that_do_not_fit_are_refused(place: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         draw(picture(50, 60), (30, 36), place, (40, 40), True)
+
+
+# ---- Threads
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_results_do_not_depend_on_threads(threads: int) -> None:
+    image = picture(700, 900)
+    np.testing.assert_array_equal(halve(image, threads), halve(image))
+    found, expected = (np.zeros((3, 640, 256), np.float32) for _ in range(2))
+    for canvas, number in ((found, threads), (expected, 0)):
+        draw_pieces(canvas, [Source(image, 630, 400)], [(0, 100, 600, 256, 20, 0)], threads=number)
+    np.testing.assert_array_equal(found, expected)
+    boxes = np.random.default_rng(0).uniform(0, 500, (200, 4))
+    boxes[:, 2:] = boxes[:, :2] + 1 + boxes[:, 2:]
+    np.testing.assert_array_equal(crop_resize(image, boxes, 24, threads=threads), crop_resize(image, boxes, 24))

@@ -304,7 +304,7 @@ void check_crops(int64_t height, int64_t width, int64_t size, const Doubles& box
   const int64_t count = int64_t(boxes.size() / 4);
   Floats crops = unwritten(count * 3 * size * size);
   const float shift = 127.5f, scale = 1 / 128.f;
-  mtcnn_crop_resize(image.data(), height, width, boxes.data(), count, size, shift, scale, crops.data());
+  mtcnn_crop_resize(image.data(), height, width, boxes.data(), count, size, shift, scale, 0, crops.data());
   const auto share = [size](double start, double stop, int64_t part, int64_t pixel) {  // of one output, along an axis
     const double step = (stop - start) / double(size);
     const double low = start + step * double(part), high = start + step * double(part + 1);
@@ -339,7 +339,7 @@ void check_halve(int64_t height, int64_t width) {
   const std::vector<Value> image = random_pixels<Value>(height, width);
   const int64_t rows = height / 2, columns = width / 2;
   Floats out = unwritten(rows * columns * 3);
-  mtcnn_halve(image.data(), sizeof(Value) > 1, height, width, out.data());
+  mtcnn_halve(image.data(), sizeof(Value) > 1, height, width, 0, out.data());
   Doubles expected;
   for (int64_t i = 0; i < rows * columns * 3; ++i) {
     const int64_t at = (2 * (i / (3 * columns)) * width + 2 * (i / 3 % columns)) * 3 + i % 3;
@@ -357,7 +357,7 @@ void check_pieces(int64_t height, int64_t width, int64_t level_height, int64_t l
                             source_y,     source_x,          rows,   columns, 2,          3};
   Floats out(size_t(3 * h * w), 0.f);
   const float shift = 127.5f, scale = 1 / 128.f;
-  mtcnn_draw_pieces(&piece, 1, shift, scale, h, w, out.data());
+  mtcnn_draw_pieces(&piece, 1, shift, scale, h, w, 0, out.data());
   const auto share = [](int64_t part, int64_t parts, int64_t pixel, int64_t pixels) {  // of one output, along an axis
     const double low = double(part) * double(pixels) / double(parts), high = double(part + 1) * double(pixels) / double(parts);
     return std::max(0., std::min(high, double(pixel) + 1) - std::max(low, double(pixel))) / (high - low);
@@ -465,7 +465,7 @@ void check_pyramids() {
     check_pieces<float>(one_of(bases), one_of(bases), level_height, level_width, source_y, source_x);
   }
   check_pieces<uint8_t>(130, 190, 101, 99, 0, 0);
-  mtcnn_draw_pieces(nullptr, 0, 0, 1, 5, 5, nullptr);
+  mtcnn_draw_pieces(nullptr, 0, 0, 1, 5, 5, 0, nullptr);
 }
 
 }  // namespace

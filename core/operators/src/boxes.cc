@@ -66,8 +66,8 @@ int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_m
 }
 
 void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
-                       float shift, float scale, float* out) {
-#pragma omp parallel num_threads(threads_for(count / 16))
+                       float shift, float scale, int64_t threads, float* out) {
+#pragma omp parallel num_threads(threads_for(count / 16, threads))
   {
     Axis rows, columns;
     std::vector<float> row;

@@ -78,13 +78,13 @@ void mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows,
                       int64_t count, int64_t size, float shift, float scale, float* out);
 
 // Area means of boxes (count, 4) of one image (height, width, 3) with zeros around it -> out (count, 3, size, size), each
-// value (mean - shift) * scale. Boxes are finite with positive sides.
+// value (mean - shift) * scale. Boxes are finite with positive sides. threads, here and below: as of mtcnn_net_forward.
 void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
-                       float shift, float scale, float* out);
+                       float shift, float scale, int64_t threads, float* out);
 
 // Means of 2 x 2 pixels of an image (height, width, 3), float32 or uint8, -> out (height / 2, width / 2, 3); an odd last line is
 // dropped. Both sizes are at least 2.
-void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t width, float* out);
+void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t width, int64_t threads, float* out);
 
 // A part of a level of a pyramid, and its place on a canvas.
 struct MtcnnPiece {
@@ -97,5 +97,5 @@ struct MtcnnPiece {
 };
 // Writes the pieces, each value (mean - shift) * scale, to their places in out (3, height, width), and nothing else. count may be 0.
 void mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
-                       float* out);
+                       int64_t threads, float* out);
 }

@@ -40,9 +40,9 @@ struct Plan {
 #define BODY "pyramid_body.h"
 #include "each_isa.h"
 
-void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t width, float* out) {
+void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t width, int64_t threads, float* out) {
   const int64_t rows = height / 2, columns = width / 2;
-#pragma omp parallel for schedule(static) num_threads(threads_for(rows * columns / (8 * SMALL_WORK)))
+#pragma omp parallel for schedule(static) num_threads(threads_for(rows * columns / (8 * SMALL_WORK), threads))
   for (int64_t y = 0; y < rows; ++y) {
     const int64_t at = 2 * y * width * 3;
     if (is_float)
@@ -52,7 +52,8 @@ void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t w
   }
 }
 
-void mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width, float* out) {
+void mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
+                       int64_t threads, float* out) {
   std::vector<Plan> plans;
   std::vector<int64_t> starts = {0};  // of each plan's rows, counted over all
   int64_t pixels = 0, held = 0;
@@ -62,7 +63,7 @@ void mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, flo
     pixels += pieces[i].rows * pieces[i].columns;
     held = std::max(held, plans.back().held);
   }
-#pragma omp parallel num_threads(threads_for(pixels / SMALL_WORK))
+#pragma omp parallel num_threads(threads_for(pixels / SMALL_WORK, threads))
   {
     std::vector<float> row(size_t(3 * held + 1));  // one more: pixels are read four floats at a time
 #pragma omp for schedule(dynamic, 8)

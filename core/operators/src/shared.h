@@ -26,7 +26,7 @@ constexpr int64_t MAX_LANES = 16;
 inline int64_t parts_of(int64_t count) { return std::min<int64_t>(count, 32); }
 // `wanted`, if not 0, else OpenMP's number; 1 in a forked process, where OpenMP would wait for threads that are not there.
 int usable_threads(int64_t wanted = 0);
-inline int threads_for(int64_t tasks) { return int(std::clamp<int64_t>(tasks, 1, usable_threads())); }
+inline int threads_for(int64_t tasks, int64_t wanted = 0) { return int(std::clamp<int64_t>(tasks, 1, usable_threads(wanted))); }
 
 struct LayerSizes : MtcnnLayer {
   int64_t pooled_height, pooled_width, out_height, out_width;
