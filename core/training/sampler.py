@@ -189,7 +189,7 @@ class Sampler:
     def batches(self, start: int = 0, stop: int | None = None, ahead: int = 2, threads: int = 1) -> Iterator[Batch]:
         """Batches start, start + 1 ... up to before `stop` (None: without end), some drawn ahead by `threads` threads.
 
-        New memory for every batch would take a fifth of P-Net's training time, so batches take turns in a few places: one is
+        New memory for every batch would take a tenth of P-Net's training time, so batches take turns in a few places: one is
         valid until `HELD` more have been taken.
         """
         ahead = max(ahead, threads)
