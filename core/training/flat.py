@@ -9,11 +9,12 @@ from typing import Any, Iterable, Sequence
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
 mx = load_mxnet()
+Parameter: Any = mx.gluon.Parameter
 
 ALIGNMENT = 64  # floats, so that every part begins as aligned as an array of its own
 
 
-class FlatParameter(mx.gluon.Parameter):
+class FlatParameter(Parameter):
     """One parameter whose array holds the arrays of others, and its gradient theirs.
 
     Args:
