@@ -28,6 +28,7 @@ class Options:
             negative; in descending order.
         min_face: short side in pixels of the smallest face to learn from, at least 1.
         jitters: crops near every face, of which most are positive or part.
+        jitters_large: so many more near faces whose short side is at least `large_face` pixels. Photos hold few of those.
         scale_low, scale_high: a jittered crop's side is drawn from scale_low * the face's short side to scale_high * its long
             side.
         shift: a jittered crop's centre is moved by up to this share of the face's width and height.
@@ -44,6 +45,8 @@ class Options:
     negative: float = 0.3
     min_face: float = 20
     jitters: int = 20
+    jitters_large: int = 0
+    large_face: float = 40
     scale_low: float = 0.8
     scale_high: float = 1.25
     shift: float = 0.2
@@ -134,7 +137,9 @@ def draw(photo: Photo, shape: Sequence[int], smallest: int, options: Options, ge
     """
     height, width = shape[:2]
     faces = photo.boxes[learnable(photo, options)].astype(np.float64)
-    near = jittered(faces, options.jitters, options, generator)
+    large = faces[(faces[:, 2:] - faces[:, :2]).min(axis=1, initial=np.inf) >= options.large_face]
+    counts = ((faces, options.jitters), (large, options.jitters_large))
+    near = np.concatenate([jittered(each, count, options, generator) for each, count in counts])
     parts = [label(near[_are_inside(near, height, width, smallest)], photo, options)]
     parts[0] = parts[0].take(parts[0].kinds != Kind.NEGATIVE)
     largest = min(height, width) / 2

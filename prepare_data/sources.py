@@ -153,7 +153,9 @@ class MinedSource:
         return candidates.boxes[np.argsort(-candidates.scores, kind="stable")]
 
     def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:
-        options = Options(**{**asdict(self.options), "jitters": 0, "negatives": 0, "negatives_near": self.top_up})
+        options = Options(
+            **{**asdict(self.options), "jitters": 0, "jitters_large": 0, "negatives": 0, "negatives_near": self.top_up}
+        )
         generator = np.random.default_rng([self.seed, number])
         return sampling.draw(photo, image.shape[:2], int(self.find_from), options, generator)
 

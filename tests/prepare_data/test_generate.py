@@ -199,6 +199,7 @@ def test_work_of_other_options_is_not_taken(tmp_path: Path, photos: Path) -> Non
         {"net": "rnet"},
         *({"options": replace(OPTIONS, **{name: value})} for name, value in (
             ("positive", 0.7), ("part", 0.45), ("negative", 0.2), ("min_face", 16), ("jitters", 7), ("scale_low", 0.9),
+            ("jitters_large", 1), ("large_face", 50),
             ("scale_high", 1.2), ("shift", 0.1), ("negatives", 9), ("negatives_near", 3), ("negatives_mined", 99),
             ("landmark_jitters", 6), ("rotation", 10), ("mirror", False),
         )),

@@ -165,6 +165,8 @@ def test_numbers_of_crops() -> None:
     assert set(draw(photo, 300, 500, jitters=0).kinds) == {Kind.NEGATIVE}
     assert (draw(photo, 300, 500, negatives=0, negatives_near=0).kinds != Kind.NEGATIVE).all()
     assert not len(draw(photo, 300, 500, negatives=0, negatives_near=0, jitters=0))
+    large = draw(photo, 300, 500, negatives=0, negatives_near=0, jitters=3, jitters_large=200, large_face=70)  # the second
+    assert (large.faces == 0).sum() <= 3 and 150 <= (large.faces == 1).sum() <= 203
 
 
 @pytest.mark.parametrize(
