@@ -36,8 +36,7 @@ def load_mxnet() -> Any:
     if "bool" not in vars(np):
         np.bool = np.bool_  # type: ignore[attr-defined]  # mxnet 1.9.1 reads the alias that numpy 1.24 removed
     _preload_cuda()
-    # MXNet's own guess is half of the processors. OMP_NUM_THREADS would have it use threads in forked processes, too, and hang.
-    os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(usable_cores()))
+    os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(usable_cores()))  # its own guess is half of the processors
     try:
         return importlib.import_module("mxnet")
     except (ImportError, OSError) as error:
