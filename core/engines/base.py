@@ -78,8 +78,10 @@ class NetRunner:
         while start < len(crops):
             size = self._batch_size(net, len(crops) - start)
             batch = crops[start : start + size]
-            padded = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
-            outputs.append([output[: len(batch)] for output in self.run(net, padded if len(batch) < size else batch)])
+            count = len(batch)
+            if count < size:
+                batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), batch.dtype)])
+            outputs.append([output[:count] for output in self.run(net, batch)])
             start += size
         return [np.concatenate(parts) for parts in zip(*outputs)]
 

@@ -26,7 +26,7 @@ class Tally:
             outputs: (N, 6) or (N, 16), what the net says: 2 logits, 4 offsets and perhaps 10 numbers of landmarks.
             labels: (N, 18), see `samples`.
         """
-        self._waiting.append((outputs, labels))
+        self._waiting.append((outputs, labels.copy()))  # its memory is another batch's by then
         if len(self._waiting) >= TOGETHER:
             self._take()
 

@@ -285,6 +285,10 @@ class Run:
         if self.averaged is not None:
             for name, part in self.trained.parts(self.averaged).items():
                 part[:] = checkpoint.averages[name]
+        if {state.shape for state in checkpoint.optimiser.values()} != {self.trained.shape}:
+            raise DataError(
+                f"{self.folder / LAST}: the optimiser's arrays do not fit {self.options.net}, or an earlier version wrote them"
+            )
         steps = self.epoch * self.steps_an_epoch
         for device, updater in zip(self.devices, self.trainer._updaters):
             states = [mx.nd.array(state, ctx=device, dtype="float32") for _, state in sorted(checkpoint.optimiser.items())]

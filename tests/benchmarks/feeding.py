@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def measure(run: Run, rounds: int) -> None:
-    """Let the three ways take turns."""
+    """Let the four ways take turns."""
     ways = {"Gluon": gluon(run), "fixed batch": fixed(run), "from records": fed(run), "trainer": loop(run)}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():

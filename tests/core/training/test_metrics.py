@@ -84,3 +84,12 @@ def test_a_net_without_landmarks() -> None:
     labels = np.column_stack([[1, -2], np.zeros((2, 4)), np.ones((2, 13))])
     tally.add(np.column_stack([np.zeros((2, 2)), np.ones((2, 4))]), labels)
     assert tally.figures()["box_error"] == 1 and np.isnan(tally.figures()["landmark_error"])
+
+
+def test_labels_may_be_overwritten_once_they_are_added() -> None:
+    """Batches take turns in the same memory."""
+    tally, labels = Tally(), np.zeros((4, 18), np.float32)
+    labels[:, 0], labels[:, 1:5], labels[:, 16] = Kind.PART, 1, 1
+    tally.add(np.zeros((4, 16), np.float32), labels)
+    labels[:] = 0
+    assert tally.figures()["box_error"] == pytest.approx(1) and np.isnan(tally.figures()["recall"])

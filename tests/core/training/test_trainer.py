@@ -148,6 +148,14 @@ def finished(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_checkpoint_whose_optimiser_does_not_fit(records: Path, finished: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(finished / LAST)
+    checkpoint.optimiser = {f"pnet_{name}/{place}": np.zeros(7) for name in "ab" for place in range(2)}
+    write_checkpoint(tmp_path / LAST, checkpoint)
+    with pytest.raises(DataError, match="the optimiser's arrays do not fit pnet"):
+        Run(Options("pnet", epochs=2, batch=32, warm_up=5, average=0.999), records, tmp_path, resume=True)
+
+
 @pytest.mark.parametrize(
     "changed, message",
     [
