@@ -73,7 +73,10 @@ setup(
     python_requires=">=3.10",
     packages=[*FOLDERS, *(f"mtcnn_gluon.{name}" for name in find_packages(str(ROOT / "core")))],
     package_dir=FOLDERS,
-    package_data={"mtcnn_gluon": ["py.typed", "operators/src/*"]},
+    package_data={
+        "mtcnn_gluon": ["py.typed", "operators/src/*"],
+        "mtcnn_gluon.model": ["*/*.json", "*/*.params", "*/*.onnx", "*/*.md"],
+    },
     ext_modules=[kernels()],
     install_requires=["numpy>=1.23.5", "opencv-python", "easydict", "tqdm", "pillow>=9.4"],
     extras_require=EXTRAS,

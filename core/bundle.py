@@ -27,6 +27,7 @@ from typing import Any, Callable
 from mtcnn_gluon.boxes import check_convention
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
+from mtcnn_gluon.model import DEFAULT, shipped_bundles
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -105,18 +106,26 @@ def write_bundle(path: str | os.PathLike, manifest: dict[str, Any], write_files:
 
 
 def find_bundle(model: str | os.PathLike) -> Bundle:
-    """The bundle of a model name (`default`, `official`) or of a folder.
+    """The bundle of a model name, one of `model_names`, or of a folder.
 
     Raises:
         ModelError: if there is none, or it cannot be used.
     """
-    if model in ("default", "official"):
+    name = DEFAULT if model == "default" else model
+    if name == "official":
         from mtcnn_gluon.symbol.reference import official_bundle
 
         return official_bundle()
-    if not os.path.isdir(model):
-        raise ModelError(f"model {shown(os.fspath(model))}: expected default, official or the folder of a model bundle")
-    return read_bundle(model)
+    if name in shipped_bundles():
+        return read_bundle(shipped_bundles()[os.fspath(name)])
+    if not os.path.isdir(name):
+        raise ModelError(f"model {shown(os.fspath(name))}: expected {', '.join(model_names())} or the folder of a model bundle")
+    return read_bundle(name)
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of the models that can be used without a folder."""
+    return ("default", "official", *shipped_bundles())
 
 
 def cache_folder() -> Path:

@@ -19,7 +19,7 @@ from mtcnn_gluon import (
     cli_prepare,
     cli_train,
 )
-from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.bundle import find_bundle, model_names
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ModelError, MtcnnError
@@ -83,7 +83,7 @@ def info(options: argparse.Namespace) -> int:
     report["native operators"] = {"kernels": _kernels(), "mxnet": _state(_require_native_mxnet)}
     report["engines"] = {name: _state(partial(Detector, engine=name)) for name in ENGINES}
     report["engines"]["auto"] = _chosen_engine()
-    report["models"] = {name: _state(partial(find_bundle, name)) for name in ("default", "official")}
+    report["models"] = {name: _state(partial(find_bundle, name)) for name in model_names()}
     if options.json:
         print(json.dumps(report, indent=2))
         return 0

@@ -6,13 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.bundle import MANIFEST, Bundle, find_bundle
+from mtcnn_gluon.bundle import MANIFEST, Bundle, find_bundle, model_names
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detector import MAX_FACE
 from mtcnn_gluon.errors import ConfigError, ModelError
 from mtcnn_gluon.export import MIN_FACE, Format, export_bundle, make_bundle, missing_for, read_runs, usual_formats
-
-NAMES = ("default", "official")  # of bundles that are no folders
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -70,10 +68,12 @@ def is_bundle(source: str) -> bool:
     Raises:
         ConfigError: if it is nothing at all.
     """
-    if source in NAMES or os.path.isfile(os.path.join(source, MANIFEST)):
+    if source in model_names() or os.path.isfile(os.path.join(source, MANIFEST)):
         return True
     if not os.path.exists(source):
-        raise ConfigError(f"{source!r} does not exist: expected {', '.join(NAMES)}, a bundle's folder or a training run")
+        raise ConfigError(
+            f"{source!r} does not exist: expected {', '.join(model_names())}, a bundle's folder or a training run"
+        )
     return False
 
 

@@ -41,6 +41,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     learning.add_argument("--warm-up", type=int, default=200, metavar="STEPS", help="steps of rising rate (200)")
     learning.add_argument("--decay", type=float, default=0.0, help="weight decay (0)")
     learning.add_argument("--keep-ratio", type=float, default=0.7, help="share of hard samples to learn classes from (0.7)")
+    learning.add_argument("--box-weight", type=float, metavar="W", help="of the boxes in the loss (0.5)")
+    learning.add_argument("--landmark-weight", type=float, metavar="W", help="of the landmarks in the loss (0.5, O-Net 1)")
+    learning.add_argument(
+        "--landmark-faces", action=argparse.BooleanOptionalAction, default=False,
+        help="whether samples of landmarks teach the classes as well",
+    )  # fmt: skip
     learning.add_argument("--average", type=float, default=0.999, help="decay of the averaged weights, 0: none (0.999)")
     learning.add_argument("--seed", type=int, default=0, help="of all chance (0)")
     chance = parser.add_argument_group("augmentation")
@@ -55,7 +61,7 @@ def train(options: argparse.Namespace) -> int:
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     names = (
         "net", "epochs", "batch", "optimiser", "rate", "schedule", "warm_up", "decay", "keep_ratio", "average", "sampling",
-        "landmarks", "seed",
+        "landmarks", "seed", "box_weight", "landmark_weight", "landmark_faces",
     )  # fmt: skip
     augmentation = Augmentation(**{name: getattr(options, name) for name in vars(Augmentation())})
     values: dict[str, Any] = {name: getattr(options, name) for name in names}

@@ -28,7 +28,7 @@ class Detector:
     after it. What is not supported, because MXNet cannot, is forking while another thread is detecting: it may hang.
 
     Args:
-        model: `default`, `official` or the folder of a model bundle.
+        model: `default`, `official`, the name of another model that ships, or the folder of a model bundle.
         engine: what runs the nets: `native` (the package's own kernels), `openvino`, `openvino-bf16` (faster and less exact, on
             processors with bfloat16), `onnx` (ONNX Runtime), `mxnet`, or `auto`: the first of native, openvino, onnx and mxnet
             that can be used here, for which the model has files, and that knows the device. On processors for which the

@@ -125,32 +125,37 @@ def label(squares: np.ndarray, photo: Photo, options: Options) -> Crops:
     return Crops(squares, kinds, np.where(is_negative, NO_FACE, faces), iou).take(is_kept)
 
 
-def draw(photo: Photo, shape: Sequence[int], smallest: int, options: Options, generator: np.random.Generator) -> Crops:
+def draw(
+    photo: Photo, shape: Sequence[int], smallest: int, options: Options, generator: np.random.Generator, inside: bool = True
+) -> Crops:
     """Crops for the classes and boxes: jittered ones of every face, and negatives near faces and anywhere.
 
     Args:
         photo: its faces.
-        shape: height and width of the photo in pixels; all crops lie inside it.
+        shape: height and width of the photo in pixels.
         smallest: smallest side of a crop in pixels.
         options: how to draw.
         generator: the source of chance.
+        inside: whether crops near faces must lie inside the photo, as P-Net's do in detection; R- and O-Net see black beyond.
+            Negatives anywhere always lie inside.
     """
     height, width = shape[:2]
+    reach = (height, width) if inside else None
     faces = photo.boxes[learnable(photo, options)].astype(np.float64)
     large = faces[(faces[:, 2:] - faces[:, :2]).min(axis=1, initial=np.inf) >= options.large_face]
     counts = ((faces, options.jitters), (large, options.jitters_large))
     near = np.concatenate([jittered(each, count, options, generator) for each, count in counts])
-    parts = [label(near[_are_inside(near, height, width, smallest)], photo, options)]
+    parts = [label(near[_are_allowed(near, reach, smallest)], photo, options)]
     parts[0] = parts[0].take(parts[0].kinds != Kind.NEGATIVE)
     largest = min(height, width) / 2
     if largest >= smallest:
         count = ATTEMPTS * options.negatives_near
         squares = _touching(np.repeat(faces, count, axis=0), smallest, largest, generator)
         owners = np.repeat(np.arange(len(faces)), count)
-        parts.append(_negatives(squares, owners, options.negatives_near, photo, height, width, smallest, options))
+        parts.append(_negatives(squares, owners, options.negatives_near, photo, reach, smallest, options))
         squares = _anywhere(ATTEMPTS * options.negatives, height, width, smallest, largest, generator)
         owners = np.zeros(len(squares), np.int64)
-        parts.append(_negatives(squares, owners, options.negatives, photo, height, width, smallest, options))
+        parts.append(_negatives(squares, owners, options.negatives, photo, reach, smallest, options))
     return concatenate(parts)
 
 
@@ -182,21 +187,23 @@ def _anywhere(
 
 
 def _negatives(
-    squares: np.ndarray, owners: np.ndarray, count: int, photo: Photo, height: int, width: int, smallest: int, options: Options
-) -> Crops:
+    squares: np.ndarray, owners: np.ndarray, count: int, photo: Photo, reach: tuple[int, int] | None, smallest: int,
+    options: Options,
+) -> Crops:  # fmt: skip
     """The first `count` negatives of every owner among squares (N, 4), whose owners (N,) ascend."""
-    is_inside = _are_inside(squares, height, width, smallest)
-    squares, owners = squares[is_inside], owners[is_inside]
+    is_allowed = _are_allowed(squares, reach, smallest)
+    squares, owners = squares[is_allowed], owners[is_allowed]
     is_negative = _nearest(squares, photo)[1] < options.negative
     owners = owners[is_negative]
     place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # among the negatives of the same owner
     return label(squares[is_negative][place < count], photo, options)
 
 
-def _are_inside(squares: np.ndarray, height: int, width: int, smallest: float) -> np.ndarray:
-    """(N,) bool, which of squares (N, 4) lie inside a photo and are not too small."""
+def _are_allowed(squares: np.ndarray, reach: tuple[int, int] | None, smallest: float) -> np.ndarray:
+    """(N,) bool, which of squares (N, 4) are not too small, and lie inside a photo whose height and width `reach` is."""
     x1, y1, x2, y2 = squares.T
-    return (x1 >= 0) & (y1 >= 0) & (x2 <= width) & (y2 <= height) & (x2 - x1 >= smallest)
+    is_large = x2 - x1 >= smallest
+    return is_large if reach is None else is_large & (x1 >= 0) & (y1 >= 0) & (x2 <= reach[1]) & (y2 <= reach[0])
 
 
 def _nearest(squares: np.ndarray, photo: Photo) -> tuple[np.ndarray, np.ndarray]:

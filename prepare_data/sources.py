@@ -49,15 +49,19 @@ class FaceSource:
 
     def describe(self) -> dict[str, Any]:
         """See `generate.Source`."""
-        return {"samples": "faces", "net": self.net, "seed": self.seed, **asdict(self.options)}
+        return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self._is_inside(), **asdict(self.options)}
 
     def prepare(self) -> None:
         """See `generate.Source`."""
 
+    def _is_inside(self) -> bool:
+        """Whether crops near faces must lie inside the photo, see `sampling.draw`."""
+        return self.net == "pnet"
+
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
         """See `generate.Source`."""
         generator = np.random.default_rng([self.seed, number])
-        crops = sampling.draw(photo, image.shape[:2], SMALLEST, self.options, generator)
+        crops = sampling.draw(photo, image.shape[:2], SMALLEST, self.options, generator, self._is_inside())
         return cut_samples(image, crops, photo, number, NETS[self.net].size), _figures(crops, photo, self.options)
 
 
@@ -157,7 +161,7 @@ class MinedSource:
             **{**asdict(self.options), "jitters": 0, "jitters_large": 0, "negatives": 0, "negatives_near": self.top_up}
         )
         generator = np.random.default_rng([self.seed, number])
-        return sampling.draw(photo, image.shape[:2], int(self.find_from), options, generator)
+        return sampling.draw(photo, image.shape[:2], int(self.find_from), options, generator, inside=False)
 
 
 def _check_source(source: Any) -> None:

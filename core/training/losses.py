@@ -5,6 +5,7 @@ from typing import Any, Mapping
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
+from mtcnn_gluon.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet
 
 mx = load_mxnet()
@@ -35,22 +36,29 @@ class TrainingNet(HybridBlock):
         net: what to train.
         weights: of the terms, by name.
         keep_ratio: share of the samples, the hardest, that the classes are learned from; above 0, at most 1.
+        landmark_faces: whether samples of kind landmark count as positive ones for the classes.
         portable: whether it must run on a GPU as well.
     """
 
-    def __init__(self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False) -> None:
+    def __init__(
+        self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False,
+        landmark_faces: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(prefix="")
         register()
         self._portable = portable
         self.net = net
         self._weights = [float(weights[term]) for term in TERMS]
         self._keep_ratio = keep_ratio
+        self._landmark_faces = landmark_faces
 
     def hybrid_forward(self, F: Any, images: Any, labels: Any) -> tuple:
         """See the class."""
         kinds = F.reshape(F.slice_axis(labels, axis=1, begin=0, end=1), (-1,))
         targets = [F.slice_axis(labels, axis=1, begin=1, end=5), F.slice_axis(labels, axis=1, begin=5, end=15)]
         known = [F.reshape(F.slice_axis(labels, axis=1, begin=place, end=place + 1), (-1,)) for place in (16, 17)]
+        if self._landmark_faces:
+            kinds = F.where(kinds == int(Kind.LANDMARK), F.ones_like(kinds), kinds)
         logits, *others = (F.reshape(output, (0, -1)) for output in self.net(images))
         label = F.broadcast_greater(kinds, F.zeros_like(kinds))  # 1 of positive samples, 0 of all others
         masks = [F.negativemining(logits, kinds, self._keep_ratio, self._portable), *known]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping
 
+import numpy as np
+
 from mtcnn_gluon.config import CASCADE, NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.files import read_text
@@ -161,7 +163,7 @@ class Recipe:
         from mtcnn_gluon.export import make_bundle
 
         pairs = [word.split("=", 1) for word in words[1 : words.index("--out")]]
-        parameters = {net: read_parameters(path, net) for net, path in pairs}
+        parameters = {net: _without_landmarks(net, read_parameters(path, net)) for net, path in pairs}
         out = words[words.index("--out") + 1]
         first, second, third = map(float, words[words.index("--thresholds") + 1 :][:3])
         figures = self._figures() if "--figures" in words else None
@@ -247,6 +249,11 @@ class Recipe:
 
     def _path(self, name: str) -> str:
         return str(self.folder / name)
+
+
+def _without_landmarks(net: str, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Without a head that helped in training, if detection does not ask for it: it takes P-Net a fifth of its time."""
+    return {name: value for name, value in parameters.items() if NETS[net].landmarks or not name.startswith(f"{net}_landmark_")}
 
 
 def _epochs(records: Path, samples: float) -> int:

@@ -160,6 +160,7 @@ class Sampler:
             part = slice(first, first + len(rows))
             record.fill(batch.images[part], batch.labels[part], rows, mirror[part], None if mix is None else mix[part])
             first += len(rows)
+        self.augmentation.spoil(batch.images, generator)
         return batch
 
     def _empty(self) -> Batch:

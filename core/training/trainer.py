@@ -54,6 +54,8 @@ class Options:
         warm_up: steps of rising learning rate.
         decay: weight decay, 0 or more.
         keep_ratio: share of the hardest samples that the classes are learned from.
+        box_weight, landmark_weight: of their terms in the loss, 0 or more; None: those of `losses.WEIGHTS`.
+        landmark_faces: whether samples of kind landmark, which are faces, teach the classes as well.
         average: decay of the running average of the weights, which is then what is evaluated and kept; 0 for none, below 1.
         sampling: mixed or alternate, see `sampler`.
         tasks: some of cls, box and landmark.
@@ -71,6 +73,9 @@ class Options:
     warm_up: int = 200
     decay: float = 0.0
     keep_ratio: float = 0.7
+    box_weight: float | None = None
+    landmark_weight: float | None = None
+    landmark_faces: bool = False
     average: float = 0.999
     sampling: Sampling = "mixed"
     tasks: tuple[str, ...] = tuple(TASKS)
@@ -84,6 +89,9 @@ class Options:
         _check(self.optimiser in ("sgd", "adam"), "optimiser", "sgd or adam", self.optimiser)
         _check(0 <= self.decay < 1, "decay", "from 0 to 1", self.decay)
         _check(0 < self.keep_ratio <= 1, "keep_ratio", "above 0 and at most 1", self.keep_ratio)
+        for name in ("box_weight", "landmark_weight"):
+            value = getattr(self, name)
+            _check(value is None or 0 <= value < np.inf, name, "0 or more", value)
         _check(0 <= self.average < 1, "average", "from 0 to below 1", self.average)
         _check(self.seed >= 0, "seed", "0 or more", self.seed)
         check_batch(self.batch)
@@ -182,13 +190,16 @@ class Run:
         return [parameter for name, parameter in self.net.collect_params().items() if name not in left_out]
 
     def _make_graph(self) -> TrainingNet:
-        graph = TrainingNet(self.net, self.loss_weights(), self.options.keep_ratio, portable=not self._is_cpu())
+        options = self.options
+        graph = TrainingNet(self.net, self.loss_weights(), options.keep_ratio, not self._is_cpu(), options.landmark_faces)
         graph.hybridize(static_alloc=True, static_shape=True)
         return graph
 
     def loss_weights(self) -> dict[str, float]:
         """Of each term; 0 of those that are not trained."""
-        return {term: WEIGHTS[self.options.net][term] * (term in self.options.tasks) for term in TERMS}
+        told = {"box": self.options.box_weight, "landmark": self.options.landmark_weight}
+        weights = WEIGHTS[self.options.net] | {term: weight for term, weight in told.items() if weight is not None}
+        return {term: weights[term] * (term in self.options.tasks) for term in TERMS}
 
     def _is_cpu(self) -> bool:
         return all(device.device_type == "cpu" for device in self.devices)

@@ -139,19 +139,33 @@ def test_the_nearest_face_decides() -> None:
 # ---- drawing
 
 
+@pytest.mark.parametrize("inside", [True, False])
 @settings(max_examples=40, deadline=None)
 @given(photos(), st.integers(10, 200), st.integers(10, 200), st.sampled_from([12, 24, 48]), st.integers(0, 99))
-def test_drawn_crops(photo: Photo, height: int, width: int, size: int, seed: int) -> None:
+def test_drawn_crops(inside: bool, photo: Photo, height: int, width: int, size: int, seed: int) -> None:
     options = Options(negatives=15, negatives_near=3, jitters=6)
-    crops = sampling.draw(photo, (height, width), size, options, np.random.default_rng(seed))
+    crops = sampling.draw(photo, (height, width), size, options, np.random.default_rng(seed), inside)
     assert_right(crops, photo, options)
     sides = crops.boxes[:, 2:] - crops.boxes[:, :2]
     np.testing.assert_allclose(sides[:, 0], sides[:, 1], atol=1e-9)
-    assert (sides >= size - 1e-9).all() and (crops.boxes >= 0).all() and (crops.boxes[:, 2:] <= [width, height]).all()
+    assert (sides >= size - 1e-9).all()
+    assert not inside or ((crops.boxes >= 0).all() and (crops.boxes[:, 2:] <= [width, height]).all())
     count = int(sampling.learnable(photo, options).sum())
     assert (crops.kinds == Kind.NEGATIVE).sum() <= 15 + 3 * count and (crops.kinds != Kind.NEGATIVE).sum() <= 6 * count
-    again = sampling.draw(photo, (height, width), size, options, np.random.default_rng(seed))
+    again = sampling.draw(photo, (height, width), size, options, np.random.default_rng(seed), inside)
     np.testing.assert_array_equal(crops.boxes, again.boxes)
+
+
+def test_faces_that_the_photo_cuts() -> None:
+    """Where crops may reach beyond the photo, a face at its border gives as many as any other."""
+    photo = make_photo("a.png", [[0, 30, 40, 80], [100, 30, 140, 80]])
+    options = Options(jitters=100, negatives=0, negatives_near=20)
+    counts = []
+    for inside in (True, False):
+        crops = sampling.draw(photo, (200, 200), 12, options, np.random.default_rng(0), inside)
+        counts.append(np.bincount(crops.faces[crops.kinds == Kind.POSITIVE], minlength=2))
+        assert (crops.boxes.min() < 0) != inside
+    assert counts[0][0] < 0.6 * counts[0][1] and counts[1][0] > 0.8 * counts[1][1]
 
 
 def test_numbers_of_crops() -> None:

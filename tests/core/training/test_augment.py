@@ -11,7 +11,7 @@ from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.operators import make_batch
 from mtcnn_gluon.training.augment import LUMINANCE, MIRRORED, Augmentation, mirror_targets
 
-NAMES = ("mirror", "brightness", "contrast", "saturation")
+NAMES = ("mirror", "brightness", "contrast", "saturation", "blur", "occlusion")
 
 
 def mixes(count: int = 2000, **limits: float) -> np.ndarray:
@@ -55,6 +55,47 @@ def test_the_same_chance_twice() -> None:
 def test_none_at_all() -> None:
     mirror, mix = Augmentation(brightness=0.1).draw(0, np.random.default_rng(0))
     assert mirror.shape == (0,) and mix is not None and mix.shape == (0, 3, 4)
+
+
+def spoilt(images: np.ndarray, **shares: float) -> np.ndarray:
+    images = images.copy()
+    Augmentation(**shares).spoil(images, np.random.default_rng(0))
+    return images
+
+
+def test_nothing_is_spoilt_unless_asked_for() -> None:
+    images = np.random.default_rng(0).random((9, 3, 24, 24), np.float32)
+    np.testing.assert_array_equal(spoilt(images), images)
+    spoilt(images[:0], blur=1, occlusion=1)
+
+
+@pytest.mark.parametrize("size", [12, 24, 48])
+def test_blur(size: int) -> None:
+    images = np.random.default_rng(0).uniform(-1, 1, (400, 3, size, size)).astype(np.float32)
+    images += np.array([-2, 0, 2], np.float32)[:, None, None]
+    changed = spoilt(images, blur=0.25)
+    is_changed = (changed != images).any((1, 2, 3))
+    assert 60 <= is_changed.sum() <= 130  # a Gaussian that is narrow enough changes nothing
+    np.testing.assert_allclose(changed.mean((2, 3)), images.mean((2, 3)), atol=0.1)  # each colour by itself
+    contrast = (changed.std((2, 3)) / images.std((2, 3)))[is_changed].mean(1)
+    assert contrast.max() <= 1 and contrast.min() < 0.9 and np.ptp(contrast) > 0.1  # some more, some less
+
+
+@pytest.mark.parametrize("size", [12, 24, 48])
+def test_occlusion(size: int) -> None:
+    images = np.full((400, 3, size, size), 9, np.float32)
+    changed = spoilt(images, occlusion=0.25)
+    is_covered = (changed != 9).all(axis=1)  # (400, S, S)
+    assert 70 <= is_covered.any((1, 2)).sum() <= 130
+    shares = []
+    for image, covered in zip(changed, is_covered):
+        if covered.any():
+            rows, columns = np.flatnonzero(covered.any(1)), np.flatnonzero(covered.any(0))
+            patch = image[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            assert covered.sum() == patch[0].size and (patch == patch[:, :1, :1]).all() and np.abs(patch).max() <= 1
+            shares.append(covered.sum() / size**2)
+    assert 0.01 < min(shares) < 0.1 and 0.15 < max(shares) <= 0.27
+    assert is_covered.any((0, 1)).all() and is_covered.any((0, 2)).all()  # anywhere
 
 
 def test_brightness() -> None:

@@ -134,6 +134,21 @@ def test_kinds_that_are_not_there(form: str, kinds: list[int], terms: str) -> No
     np.testing.assert_allclose(found, oracle(outputs, batch, 0.7)[0], rtol=1e-4)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_faces_with_landmarks_teach_the_classes(form: str) -> None:
+    """Asked to, samples of kind landmark count as positive ones, for the classes alone."""
+    net, batch = make_net("pnet", form), make_batch("pnet", MIXED)
+    block = TrainingNet(net, WEIGHTS["pnet"], 0.7, form == "portable", landmark_faces=True)
+    block.hybridize(static_alloc=True, static_shape=True)
+    _, terms, costs, *outputs = run(block, batch)
+    renamed = [batch[0], np.where(batch[1] == Kind.LANDMARK, Kind.POSITIVE, batch[1]), *batch[2:]]
+    expected_terms, expected_costs = oracle(outputs, renamed, 0.7)
+    np.testing.assert_allclose(costs, expected_costs, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(terms, expected_terms, rtol=1e-4)
+    found = gradients(block, make_batch("pnet", [Kind.LANDMARK] * 4))
+    assert [head for head in TERMS if found[head] > 0] == ["cls", "landmark"]
+
+
 def gradients(block: TrainingNet, batch: list[np.ndarray]) -> dict[str, float]:
     """Largest absolute gradient of each layer, such as conv1 and box."""
     with mx.autograd.record():

@@ -31,7 +31,10 @@ SMALL = {
     },
     "rnet": {
         "faces": {"jitters": 60, "negatives": 60},
-        "train": {"samples": 16_000, "batch": 96, "rate": 0.001, "warm_up": 10, "average": 0.9},
+        "train": {
+            "samples": 16_000, "batch": 96, "rate": 0.001, "warm_up": 10, "average": 0.9, "landmarks": True,
+            "landmark_faces": True,
+        },
     },
     "onet": {
         "faces": {"jitters": 30, "negatives": 30}, "landmarks": {"landmark_jitters": 20},
@@ -121,7 +124,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
 
 def test_status_before_anything_is_done(tmp_path: Path, photos: Path, run: Run) -> None:
     status, said = run(write_config(tmp_path, photos), tmp_path / "run", "--status")
-    assert status == 0 and "0 of 30 steps done, about" in said and said.startswith("pnet/training/faces              next")
+    assert status == 0 and "0 of 32 steps done, about" in said and said.startswith("pnet/training/faces              next")
     assert not (tmp_path / "run").exists()
 
 
@@ -135,16 +138,18 @@ def test_end_to_end(photos: Path, finished: Path, run: Run) -> None:
     assert figures["trained"] == ["onet", "pnet", "rnet"] and figures["wider"]["height_30"] > 0.5
     assert figures["landmarks_given"]["photos"] == figures["landmarks_detected"]["photos"] == 4
     stages = json.loads((folder / "onet/stages/stages.json").read_text())
+    assert [manifest["architecture"][net]["landmarks"] for net in ("pnet", "rnet", "onet")] == [False, False, True]
+    assert "rnet_landmark_weight" in read_checkpoint(folder / "rnet/train/best.npz").parameters  # which only helped
     assert manifest["thresholds"][2] == stages["onet"]["suggested_for_detection"]
 
     before = digests(folder)
     assert steps_done(run(config, folder)[1]) == []
     _, said = run(config, folder, "--status")
-    assert "all 30 steps are done" in said and "next" not in said
+    assert "all 32 steps are done" in said and "next" not in said
 
     changed = write_config(finished.parent, photos, {"onet.train.rate": 0.002})
     _, said = run(changed, folder, "--status")
-    assert "onet/train" in said and "changed" in said and "24 of 30 steps done" in said
+    assert "onet/train" in said and "changed" in said and "26 of 32 steps done" in said
     assert steps_done(run(changed, folder)[1]) == [
         "onet/train", "onet/bundle", "onet/stages", "report/wider", "report/landmarks", "bundle",
     ]  # fmt: skip

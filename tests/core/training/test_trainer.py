@@ -426,6 +426,13 @@ def test_a_task_without_a_head(tmp_path: Path, records: Path) -> None:
         Run(Options("pnet", tasks=("landmark",)), records, tmp_path)
 
 
+def test_weights_of_the_loss(tmp_path: Path, records: Path) -> None:
+    run = Run(Options("onet", box_weight=3), write_records(tmp_path / "records", net="onet"), tmp_path / "a")
+    assert run.loss_weights() == {"cls": 1, "box": 3, "landmark": 1}
+    run = Run(Options("pnet", landmark_weight=0.0, tasks=("cls", "landmark"), landmarks=True), records, tmp_path / "b")
+    assert run.loss_weights() == {"cls": 1, "box": 0, "landmark": 0}
+
+
 @pytest.mark.parametrize("batch", [6, 7])
 def test_the_smallest_batches(tmp_path: Path, records: Path, batch: int) -> None:
     assert np.isfinite(Run(Options("pnet", epochs=1, batch=batch, landmarks=True), records, tmp_path).fit()["loss"])
@@ -561,7 +568,8 @@ def test_wrong_parameters_to_begin_with(
         ("net", "qnet"), ("epochs", 0), ("optimiser", "rmsprop"), ("decay", -0.1), ("decay", 1), ("decay", np.nan),
         ("keep_ratio", 0), ("keep_ratio", 1.1), ("keep_ratio", np.nan), ("average", 1), ("average", -0.1), ("seed", -1),
         ("rate", 0), ("rate", np.nan), ("rate", np.inf), ("schedule", "linear"), ("warm_up", -1), ("batch", 3),
-        ("sampling", "all"), ("tasks", ()), ("tasks", ("classes",)),
+        ("sampling", "all"), ("tasks", ()), ("tasks", ("classes",)), ("box_weight", -1), ("landmark_weight", np.nan),
+        ("box_weight", np.inf),
     ],
 )  # fmt: skip
 def test_options_out_of_range(tmp_path: Path, records: Path, name: str, value: Any) -> None:
