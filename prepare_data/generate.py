@@ -11,12 +11,11 @@ import json
 import logging
 import os
 import shutil
-import threading
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields, replace
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Protocol, Sequence
 from zipfile import BadZipFile
@@ -29,6 +28,7 @@ from mtcnn_gluon.errors import ConfigError, DataError, ImageError
 from mtcnn_gluon.files import printable, remove_drafts, whole_file
 from mtcnn_gluon.images import read_image
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
+from mtcnn_gluon.processes import end_with_parent
 from mtcnn_gluon.record_info import KIND_NAMES, REPORT
 from mtcnn_gluon.records import RecordWriter
 from mtcnn_gluon.samples import Kind, Samples
@@ -139,16 +139,9 @@ _source: Source  # of a worker process
 
 def _start(source: Source) -> None:
     global _source
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     source.prepare()
     _source = source
-
-
-def _end_with_parent() -> None:
-    """A killed parent cannot end its workers, which would wait for it for ever."""
-    if (parent := parent_process()) is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
 
 
 def _make_in_worker(photos: Sequence[Photo], shard: range, parts: Path) -> int:

@@ -27,6 +27,7 @@ from mtcnn_gluon.evaluation.results import Detections, to_row, without_ending
 from mtcnn_gluon.files import printable, whole_file
 from mtcnn_gluon.images import EXTENSIONS, read_image
 from mtcnn_gluon.json_lines import RowWriter, read_rows
+from mtcnn_gluon.processes import end_with_parent
 
 LOOK_AHEAD = 4  # photos that are given to each process before their results are asked for
 PHOTOS_A_PROCESS = 8  # fewer are not worth starting one
@@ -212,6 +213,7 @@ def _in_processes(
 
 def _start(work: Work, options: dict[str, Any]) -> None:
     global _own
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one stops the others
     _own = Detector(**options), work
 

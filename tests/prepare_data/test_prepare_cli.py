@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from process_watch import HAS_PROC, children, is_running, wait_for
 
 from mtcnn_gluon import cli
 from mtcnn_gluon.prepare_data.annotations import spread
@@ -342,26 +343,7 @@ def test_a_full_disk(photos: Path, tmp_path: Path, bytes_: int, name: str, worke
 # ---- killed
 
 
-def children(process: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-
-
-def is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise TimeoutError
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
+@pytest.mark.skipif(not HAS_PROC, reason="needs Linux")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_half_way_and_run_again(photos: Path, tmp_path: Path, workers: int) -> None:
     """A photo that never comes, a pipe, stops it in the second shard; workers do not outlive their parent."""

@@ -1,12 +1,17 @@
 """Running a model over photos: in several processes, resumed, and with photos that cannot be read."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from process_watch import HAS_PROC, children, is_running, wait_for
 
 from mtcnn_gluon import Detector, read_image
 from mtcnn_gluon.cli_detect import portrait
@@ -98,6 +103,41 @@ def test_resuming_with_other_options_is_refused(jobs: list[Job], tmp_path: Path)
 def test_a_process_that_dies(jobs: list[Job], tmp_path: Path) -> None:
     with pytest.raises(MtcnnError, match="a process died while it looked at photos"):
         run_model(jobs, die, {"engine": "mxnet"}, tmp_path / "found.jsonl", workers=2)
+
+
+SLEEPER = """
+import sys
+from pathlib import Path
+from mtcnn_gluon.evaluation.run import Job, run_model
+from test_run import sleep
+
+if __name__ == "__main__":
+    jobs = [Job(f"{i}.png", f"{sys.argv[1]}/{i}.png") for i in range(16)]
+    run_model(jobs, sleep, {"engine": "mxnet"}, Path(sys.argv[2]), workers=2)
+"""
+
+
+def sleep(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
+    """Takes longer than a test."""
+    time.sleep(60)
+    return {"faces": []}
+
+
+@pytest.mark.skipif(not HAS_PROC, reason="needs Linux")
+def test_processes_do_not_outlive_the_one_that_started_them(jobs: list[Job], tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    arguments = [sys.executable, str(tmp_path / "sleeper.py"), str(tmp_path), str(tmp_path / "out.jsonl")]
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
+    workers: list[int] = []
+    try:
+        wait_for(lambda: process.poll() is not None or len(children(process.pid)) >= 2)
+        workers = children(process.pid)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    wait_for(lambda: not any(map(is_running, workers)))
 
 
 def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
