@@ -6,6 +6,7 @@ measured recall of each stage on the validation photos (see `evaluation.stages`)
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping
@@ -149,7 +150,9 @@ class Recipe:
             if net != "pnet":
                 first = self._mining_thresholds(net) if net == "rnet" else self._detection_thresholds()
                 thresholds = (*first, thresholds[2])
-            return ["bundle", *self._weights(nets), "--out", self._path(f"{net}/bundle"), "--thresholds", *map(str, thresholds)]
+            words = ["bundle", *self._weights(nets), "--out", self._path(f"{net}/bundle")]
+            shifts = self._shifts(nets[:2]) if net == "onet" else []
+            return [*words, "--thresholds", *map(str, thresholds), *shifts]
 
         after = (*(f"{each}/train" for each in nets), *(f"{each}/stages" for each in nets[:-1]))
         return Step(f"{net}/bundle", command, after, run=self._make_bundle)
@@ -166,6 +169,9 @@ class Recipe:
         parameters = {net: _without_landmarks(net, read_parameters(path, net)) for net, path in pairs}
         out = words[words.index("--out") + 1]
         first, second, third = map(float, words[words.index("--thresholds") + 1 :][:3])
+        for word in words[words.index("--shift") + 1 :] if "--shift" in words else []:
+            net, _, shift = word.partition("=")
+            parameters[net] = _shifted(net, parameters[net], float(shift))
         figures = self._figures() if "--figures" in words else None
         config = self.config
         make_bundle(out, parameters, config.name, config.training_data, config.licence, (first, second, third), figures)
@@ -192,6 +198,14 @@ class Recipe:
         if told := self.config[TOLD]:
             return tuple(told[:2])
         return self._suggested("pnet", "detection"), self._suggested("rnet", "detection")
+
+    def _shifts(self, nets: Iterable[str]) -> Words:
+        """By how much the face logits of nets are raised for scores whose thresholds are those of the configuration."""
+        if not self.config.calibrate:
+            return []
+        wanted = dict(zip(NETS, self.config[TOLD]))
+        shifts = {net: _logit(wanted[net]) - _logit(self._suggested(net, "detection")) for net in nets}
+        return ["--shift", *(f"{net}={shift:.4f}" for net, shift in shifts.items())]
 
     def _suggested(self, net: str, use: str) -> float:
         value = _read_json(self.folder / net / "stages" / "stages.json")[net][f"suggested_for_{use}"]
@@ -233,7 +247,7 @@ class Recipe:
             told = self.config[TOLD]
             thresholds = (*self._detection_thresholds(), told[2] if told else self._suggested("onet", "detection"))
             words = ["bundle", *self._weights(NETS), "--out", self._path("bundle"), "--figures"]
-            return [*words, "--thresholds", *map(str, thresholds)]
+            return [*words, "--thresholds", *map(str, thresholds), *self._shifts(NETS)]
 
         return Step("bundle", command, ("onet/stages", *reports), run=self._make_bundle)
 
@@ -254,6 +268,16 @@ class Recipe:
 def _without_landmarks(net: str, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Without a head that helped in training, if detection does not ask for it: it takes P-Net a fifth of its time."""
     return {name: value for name, value in parameters.items() if NETS[net].landmarks or not name.startswith(f"{net}_landmark_")}
+
+
+def _shifted(net: str, parameters: Mapping[str, np.ndarray], shift: float) -> dict[str, np.ndarray]:
+    """With the logits of faces raised by `shift`: a score p becomes sigmoid(logit(p) + shift)."""
+    name = f"{net}_cls_bias"
+    return {**parameters, name: parameters[name] + np.array([0, shift], np.float32)}
+
+
+def _logit(score: float) -> float:
+    return math.log(score / (1 - score))
 
 
 def _epochs(records: Path, samples: float) -> int:

@@ -42,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "workers": 1,  # processes that prepare samples
     "find_from": 20,  # smallest face in pixels that is looked for when samples are mined and thresholds chosen
     "thresholds": None,  # three, of the finished bundle; None: from what the stages find
+    "calibrate": False,  # whether class scores are shifted until those thresholds are what the stages would find
     "compare": ["official"],  # models to evaluate beside the new one
     "data": PHOTOS,
     "validation": PHOTOS,
@@ -189,6 +190,8 @@ def _check(config: EasyDict) -> None:
         if not config[name] >= 1:
             raise ConfigError(f"{name} must be 1 or more, not {shown(config[name])}")
     _check_thresholds("thresholds", config.thresholds, 3)
+    if config.calibrate and not (config.thresholds and all(0 < each < 1 for each in config.thresholds)):
+        raise ConfigError(f"calibrate needs thresholds between 0 and 1 to shift scores to, not {shown(config.thresholds)}")
     for section in ("data", "validation"):
         limit = config[section].limit
         if limit is not None and (type(limit) is not int or limit < 1):

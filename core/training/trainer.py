@@ -32,6 +32,8 @@ mx = load_mxnet()
 logger = logging.getLogger(__name__)
 
 LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
+BATCH = {"pnet": 384, "rnet": 128, "onet": 128}  # the larger nets learn more from more steps, P-Net is faster by larger ones
+RATE = {"pnet": 0.002, "rnet": 0.004, "onet": 0.004}
 VALIDATION_BATCH = 512
 AVERAGE_EVERY = 16  # steps: often enough for a decay near 1, and it takes time
 
@@ -47,9 +49,9 @@ class Options:
     Attributes:
         net: pnet, rnet or onet.
         epochs: how often all samples are seen, on average; 1 or more.
-        batch: samples a step.
+        batch: samples a step; None: `BATCH` of the net.
         optimiser: sgd (with momentum 0.9) or adam.
-        rate: highest learning rate.
+        rate: highest learning rate; None: `RATE` of the net.
         schedule: step or cosine, see `schedules`.
         warm_up: steps of rising learning rate.
         decay: weight decay, 0 or more.
@@ -66,9 +68,9 @@ class Options:
 
     net: str
     epochs: int = 20
-    batch: int = 384
+    batch: int = None  # type: ignore[assignment]  # filled in
     optimiser: str = "adam"
-    rate: float = 0.002
+    rate: float = None  # type: ignore[assignment]  # filled in
     schedule: Literal["step", "cosine"] = "cosine"
     warm_up: int = 200
     decay: float = 0.0
@@ -85,6 +87,9 @@ class Options:
 
     def __post_init__(self) -> None:
         _check(self.net in NETS, "net", f"one of {', '.join(NETS)}", self.net)
+        for name, usual in (("batch", BATCH), ("rate", RATE)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, usual[self.net])
         _check(self.epochs >= 1, "epochs", "1 or more", self.epochs)
         _check(self.optimiser in ("sgd", "adam"), "optimiser", "sgd or adam", self.optimiser)
         _check(0 <= self.decay < 1, "decay", "from 0 to 1", self.decay)

@@ -17,6 +17,9 @@ import yaml
 
 from mtcnn_gluon import Detector, cli
 from mtcnn_gluon.bundle import read_bundle
+from mtcnn_gluon.cli_train import read_parameters
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.export import bundle_parameters
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from mtcnn_gluon.training.recipe_config import flags, read_config
 from painted_faces import HEADER
@@ -156,6 +159,24 @@ def test_end_to_end(photos: Path, finished: Path, run: Run) -> None:
     after = digests(folder)
     assert {name[:4] for name in before if after[name] != before[name]} == {"onet"}
 
+    changes = {"onet.train.rate": 0.002, "thresholds": [0.8, 0.6, 0.7], "calibrate": True}
+    calibrated = write_config(finished.parent, photos, changes)
+    assert steps_done(run(calibrated, folder)[1])[0] == "onet/bundle"
+    assert_calibrated(folder, changes["thresholds"])
+
+
+def assert_calibrated(folder: Path, thresholds: list[float]) -> None:
+    """Scores of the finished nets are those of the trained ones, shifted as the thresholds are from what the stages found."""
+    bundle = read_bundle(folder / "bundle")
+    assert bundle.manifest["thresholds"] == thresholds
+    parameters = bundle_parameters(bundle)
+    for net, wanted in zip(NETS, thresholds):
+        found = json.loads((folder / f"{net}/stages/stages.json").read_text())[net]["suggested_for_detection"]
+        trained = read_parameters(str(folder / f"{net}/train/best.npz"), net)
+        for name, value in parameters[net].items():
+            shift = name == f"{net}_cls_bias" and [0, np.log(wanted / (1 - wanted)) - np.log(found / (1 - found))]
+            np.testing.assert_allclose(value, trained[name] + np.float32(shift), atol=1e-3 if shift else 0)
+
 
 def start_and_kill(config: Path, folder: Path, when: Callable[[], bool]) -> str:
     """`mtcnn-gluon pipeline` in a process of its own, killed as soon as `when` is true; returns what it said."""
@@ -204,7 +225,7 @@ def test_a_step_that_fails(tmp_path: Path, photos: Path, run: Run) -> None:
         ({"pnet.train.rat": 1}, "unknown key 'rat' in pnet.train; there are average, "),
         ({"pnet.trian": {}}, "unknown key 'trian' in pnet; there are faces, landmarks, records, train"),
         ({"compare": ["nowhere"]}, "model 'nowhere': expected default, official or the folder of a model bundle"),
-        ({"speed": 1}, "unknown key 'speed'; there are compare, data, "),
+        ({"speed": 1}, "unknown key 'speed'; there are calibrate, compare, data, "),
         ({"pnet.train.rate": -1}, "pnet: learning rate must be from"),
         ({"pnet.train.batch": 2}, "pnet: batch must be a whole number, 6 or more, not 2"),
         ({"pnet.train.samples": 0}, "pnet: train.samples must be 1 or more, not 0"),
@@ -219,6 +240,8 @@ def test_a_step_that_fails(tmp_path: Path, photos: Path, run: Run) -> None:
         ({"seed": -1}, "seed must be a whole number, 0 or more, not -1"),
         ({"workers": 0}, "workers must be 1 or more, not 0"),
         ({"thresholds": [1, 2, 3]}, "thresholds must be 3 numbers from 0 to 1"),
+        ({"calibrate": True}, "calibrate needs thresholds between 0 and 1 to shift scores to, not None"),
+        ({"calibrate": True, "thresholds": [0.5, 0, 0.5]}, "calibrate needs thresholds between 0 and 1"),
         ({"data.limit": 0}, "data.limit must be a whole number, 1 or more, not 0"),
         ({"data.images": "nowhere"}, "nowhere does not exist"),
         ({"data.images": "${NOT_SET_AT_ALL}/x"}, "the environment variable 'NOT_SET_AT_ALL', which is not set"),
