@@ -36,10 +36,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     learning = parser.add_argument_group("learning")
     learning.add_argument("--batch", type=int, help="samples a step (P-Net 384, others 128)")
     learning.add_argument("--optimiser", default="adam", help="adam or sgd (adam)")
-    learning.add_argument("--rate", type=float, help="highest learning rate (P-Net 0.002, others 0.004)")
+    learning.add_argument("--rate", type=float, help="highest learning rate (0.002, 0.004, 0.0015)")
     learning.add_argument("--schedule", default="cosine", help="cosine or step (cosine)")
     learning.add_argument("--warm-up", type=int, default=200, metavar="STEPS", help="steps of rising rate (200)")
     learning.add_argument("--decay", type=float, default=0.0, help="weight decay (0)")
+    learning.add_argument("--clip", type=float, default=5.0, metavar="LENGTH", help="of the longest gradient, 0: any (5)")
     learning.add_argument("--keep-ratio", type=float, default=0.7, help="share of hard samples to learn classes from (0.7)")
     learning.add_argument("--box-weight", type=float, metavar="W", help="of the boxes in the loss (0.5)")
     learning.add_argument("--landmark-weight", type=float, metavar="W", help="of the landmarks in the loss (0.5, O-Net 1)")
@@ -60,8 +61,8 @@ def train(options: argparse.Namespace) -> int:
 
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     names = (
-        "net", "epochs", "batch", "optimiser", "rate", "schedule", "warm_up", "decay", "keep_ratio", "average", "sampling",
-        "landmarks", "seed", "box_weight", "landmark_weight", "landmark_faces",
+        "net", "epochs", "batch", "optimiser", "rate", "schedule", "warm_up", "decay", "clip", "keep_ratio", "box_weight",
+        "landmark_weight", "landmark_faces", "average", "sampling", "landmarks", "seed",
     )  # fmt: skip
     augmentation = Augmentation(**{name: getattr(options, name) for name in vars(Augmentation())})
     values: dict[str, Any] = {name: getattr(options, name) for name in names}

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
 BATCH = {"pnet": 384, "rnet": 128, "onet": 128}  # the larger nets learn more from more steps, P-Net is faster by larger ones
-RATE = {"pnet": 0.002, "rnet": 0.004, "onet": 0.004}
+RATE = {"pnet": 0.002, "rnet": 0.004, "onet": 0.0015}
 VALIDATION_BATCH = 512
 AVERAGE_EVERY = 16  # steps: often enough for a decay near 1, and it takes time
 
@@ -55,6 +55,8 @@ class Options:
         schedule: step or cosine, see `schedules`.
         warm_up: steps of rising learning rate.
         decay: weight decay, 0 or more.
+        clip: a longer gradient is shortened to this length; 0: never. Those of random weights are hundreds of times as long as
+            later ones, and adam remembers them for thousands of steps, in which it hardly moves.
         keep_ratio: share of the hardest samples that the classes are learned from.
         box_weight, landmark_weight: of their terms in the loss, 0 or more; None: those of `losses.WEIGHTS`.
         landmark_faces: whether samples of kind landmark, which are faces, teach the classes as well.
@@ -74,6 +76,7 @@ class Options:
     schedule: Literal["step", "cosine"] = "cosine"
     warm_up: int = 200
     decay: float = 0.0
+    clip: float = 5.0
     keep_ratio: float = 0.7
     box_weight: float | None = None
     landmark_weight: float | None = None
@@ -93,6 +96,7 @@ class Options:
         _check(self.epochs >= 1, "epochs", "1 or more", self.epochs)
         _check(self.optimiser in ("sgd", "adam"), "optimiser", "sgd or adam", self.optimiser)
         _check(0 <= self.decay < 1, "decay", "from 0 to 1", self.decay)
+        _check(0 <= self.clip < np.inf, "clip", "0 or more", self.clip)
         _check(0 < self.keep_ratio <= 1, "keep_ratio", "above 0 and at most 1", self.keep_ratio)
         for name in ("box_weight", "landmark_weight"):
             value = getattr(self, name)
@@ -354,8 +358,17 @@ def step(run: Run, batch: Batch) -> list[list[Any]]:
         losses = [_objective(run, batch, each) for each in outputs]
     mx.autograd.backward(losses)
     run.trained.is_written()
-    run.trainer.step(len(run.devices))
+    run.trainer.allreduce_grads()
+    if run.options.clip:
+        for gradient in run.trained.list_grad():  # each the sum over devices
+            shorten(gradient, run.options.clip * len(run.devices))
+    run.trainer.update(len(run.devices))
     return outputs
+
+
+def shorten(gradient: Any, length: float) -> None:
+    """Shorten a gradient (N,) to `length` if it is longer, in place; one that is not finite stays so."""
+    gradient *= mx.nd.minimum(length / mx.nd.norm(gradient), 1)
 
 
 def _objective(run: Run, batch: Batch, outputs: Sequence[Any]) -> Any:

@@ -22,7 +22,7 @@ from mtcnn_gluon.records import RecordWriter
 from mtcnn_gluon.samples import Kind, Samples
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.metrics import Tally
-from mtcnn_gluon.training.trainer import BEST, LAST, LOG, Options, Run, TrainingError, settle, step
+from mtcnn_gluon.training.trainer import BEST, LAST, LOG, Options, Run, TrainingError, settle, shorten, step
 from record_samples import make_samples
 
 mx = load_mxnet()
@@ -278,7 +278,7 @@ def test_the_last_good_checkpoint_stays(tmp_path: Path, records: Path, monkeypat
 def test_parameters_that_the_last_step_spoils_are_not_kept(
     tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(Options("pnet", epochs=3, batch=32, optimiser="sgd"), records, tmp_path)
+    run = Run(Options("pnet", epochs=3, batch=32, optimiser="sgd", clip=0), records, tmp_path)
     rate, last = run.schedule, 2 * run.steps_an_epoch - 1
     monkeypatch.setattr(run, "schedule", lambda step: 3e38 if step >= last else rate(step))
     with pytest.raises(TrainingError, match="epoch 2"):
@@ -426,6 +426,30 @@ def test_a_task_without_a_head(tmp_path: Path, records: Path) -> None:
         Run(Options("pnet", tasks=("landmark",)), records, tmp_path)
 
 
+@pytest.mark.parametrize("length, expected", [(5, [3, -4]), (1, [0.6, -0.8]), (10, [3, -4])])
+def test_long_gradients_are_shortened(length: float, expected: list[float]) -> None:
+    gradient = mx.nd.array([3, -4])
+    shorten(gradient, length)
+    np.testing.assert_allclose(gradient.asnumpy(), expected, rtol=1e-6)
+
+
+def test_gradients_of_none_and_of_too_much() -> None:
+    zero, spoilt = mx.nd.zeros(3), mx.nd.array([1, np.nan])
+    shorten(zero, 1)
+    shorten(spoilt, 1)
+    assert not zero.asnumpy().any() and np.isnan(spoilt.asnumpy()).any()
+
+
+@pytest.mark.parametrize("clip", [0, 0.5])
+def test_steps_are_clipped(tmp_path: Path, records: Path, clip: float) -> None:
+    run = Run(Options("pnet", batch=32, optimiser="sgd", clip=clip), records, tmp_path)
+    run.trainer.set_learning_rate(1)
+    before = run.trained.data().asnumpy()
+    step(run, run.sampler.draw(0))
+    moved = np.linalg.norm(run.trained.data().asnumpy() - before)
+    assert moved == pytest.approx(0.5, rel=1e-3) if clip else moved > 1
+
+
 def test_weights_of_the_loss(tmp_path: Path, records: Path) -> None:
     run = Run(Options("onet", box_weight=3), write_records(tmp_path / "records", net="onet"), tmp_path / "a")
     assert run.loss_weights() == {"cls": 1, "box": 3, "landmark": 1}
@@ -569,7 +593,7 @@ def test_wrong_parameters_to_begin_with(
         ("keep_ratio", 0), ("keep_ratio", 1.1), ("keep_ratio", np.nan), ("average", 1), ("average", -0.1), ("seed", -1),
         ("rate", 0), ("rate", np.nan), ("rate", np.inf), ("schedule", "linear"), ("warm_up", -1), ("batch", 3),
         ("sampling", "all"), ("tasks", ()), ("tasks", ("classes",)), ("box_weight", -1), ("landmark_weight", np.nan),
-        ("box_weight", np.inf),
+        ("box_weight", np.inf), ("clip", -1), ("clip", np.nan),
     ],
 )  # fmt: skip
 def test_options_out_of_range(tmp_path: Path, records: Path, name: str, value: Any) -> None:
