@@ -21,6 +21,7 @@ import mtcnn_gluon
 from mtcnn_gluon import Faces, cli, cli_detect, detector, read_image
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ImageError, ModelError
+from mtcnn_gluon.model import shipped_bundles
 
 BOXES = np.array([[8.25, 4.5, 40, 44], [50, 20.125, 70, 46]])
 SCORES = np.array([0.987654321, 0.7])
@@ -561,7 +562,8 @@ def test_info(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (outcome.status, outcome.err) == (0, "")
     assert report["mtcnn-gluon"] == mtcnn_gluon.__version__ and report["python"].startswith(f"3.{sys.version_info.minor}.")
     assert report["packages"]["numpy"] == np.__version__
-    assert report["models"] == {"default": "yes", "official": "no: not installed here"}
+    states = {"default": "yes", "official": "no: not installed here"}
+    assert report["models"] == {**states, **dict.fromkeys(shipped_bundles(), "yes")}
     assert report["engines"] == {**dict.fromkeys(ENGINES, "yes"), "auto": "takes auto"}
     assert FakeDetector.options == {"engine": "auto"}
     outcome = run("info")
