@@ -73,7 +73,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--crops", metavar="DIR", help="write every face aligned to 112 x 112 (ArcFace template)")
     output.add_argument("--resume", action="store_true", help="skip the photos that an earlier run wrote to --json FILE")
     detector = parser.add_argument_group("detector")
-    detector.add_argument("--model", default="default", help="default, official or a bundle folder")
+    detector.add_argument("--model", default="default", help="a model that info lists, or a bundle folder")
     detector.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
     detector.add_argument("--device", default="cpu", help="cpu, gpu or gpu:N")
     detector.add_argument("--min-face", type=float, default=20, metavar="N", help="smallest face in pixels (20)")

@@ -93,7 +93,7 @@ def _add_common(
     parser.set_defaults(run=run, results=[])
     tested = parser.add_argument_group("detectors, each may be given several times")
     tested.add_argument(
-        "--model", action="append", default=[], metavar="[NAME=]MODEL", help="default, official or a bundle folder"
+        "--model", action="append", default=[], metavar="[NAME=]MODEL", help="a model that info lists, or a bundle folder"
     )
     if results:
         text = "what a detector found: JSON Lines, a folder of WIDER FACE's text files, or FDDB's text"

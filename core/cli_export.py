@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a model bundle (default, official or a folder), a training run, a folder of runs, or a pipeline's",
+        help="a model that info lists, a bundle folder, a training run, a folder of runs, or a pipeline's",
     )
     parser.add_argument("dest", metavar="DEST", help="folder of the bundle to make; a bundle there is replaced")
     kind = parser.add_argument_group("formats", "without these: params, symbols if MXNet is installed, and ONNX")

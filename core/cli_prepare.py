@@ -78,7 +78,7 @@ def _landmark_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _mine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="default, official or a bundle folder")
+    parser.add_argument("--model", required=True, help="a model that info lists, or a bundle folder")
     parser.add_argument("--stage", required=True, help=f"last net that proposes: {', '.join(NEXT_NET)}")
     parser.add_argument("--thresholds", type=float, nargs=2, metavar=("P", "R"), help="face probabilities in 0..1")
     parser.add_argument("--top-up", type=int, default=0, metavar="N", help="near-face negatives to add for every face (0)")

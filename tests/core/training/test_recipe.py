@@ -224,7 +224,7 @@ def test_a_step_that_fails(tmp_path: Path, photos: Path, run: Run) -> None:
     [
         ({"pnet.train.rat": 1}, "unknown key 'rat' in pnet.train; there are average, "),
         ({"pnet.trian": {}}, "unknown key 'trian' in pnet; there are faces, landmarks, records, train"),
-        ({"compare": ["nowhere"]}, "model 'nowhere': expected default, official or the folder of a model bundle"),
+        ({"compare": ["nowhere"]}, "model 'nowhere': expected default, official"),
         ({"speed": 1}, "unknown key 'speed'; there are calibrate, compare, data, "),
         ({"pnet.train.rate": -1}, "pnet: learning rate must be from"),
         ({"pnet.train.batch": 2}, "pnet: batch must be a whole number, 6 or more, not 2"),

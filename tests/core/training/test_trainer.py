@@ -571,7 +571,7 @@ def cut(folder: Path, finished: Path) -> Path:
         (lambda folder, _: folder / "missing.params", "missing.params"),
         (lambda folder, _: folder / "missing.npz", "missing.npz does not exist"),
         (lambda folder, _: folder, "is not a model bundle"),
-        (lambda folder, _: "nothing", "expected default, official or the folder of a model bundle"),
+        (lambda folder, _: "nothing", "or the folder of a model bundle"),
     ],
 )
 def test_wrong_parameters_to_begin_with(
