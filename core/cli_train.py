@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     learning = parser.add_argument_group("learning")
     learning.add_argument("--batch", type=int, help="samples a step (P-Net 384, others 128)")
     learning.add_argument("--optimiser", default="adam", help="adam or sgd (adam)")
-    learning.add_argument("--rate", type=float, help="highest learning rate (0.002, 0.004, 0.0015)")
+    learning.add_argument("--rate", type=float, help="highest learning rate (0.002, O-Net 0.0015)")
     learning.add_argument("--schedule", default="cosine", help="cosine or step (cosine)")
     learning.add_argument("--warm-up", type=int, default=200, metavar="STEPS", help="steps of rising rate (200)")
     learning.add_argument("--decay", type=float, default=0.0, help="weight decay (0)")

@@ -266,7 +266,7 @@ class Recipe:
 
 
 def _without_landmarks(net: str, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Without a head that helped in training, if detection does not ask for it: it takes P-Net a fifth of its time."""
+    """Without a head that only helped in training."""
     return {name: value for name, value in parameters.items() if NETS[net].landmarks or not name.startswith(f"{net}_landmark_")}
 
 

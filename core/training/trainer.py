@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
 BATCH = {"pnet": 384, "rnet": 128, "onet": 128}  # the larger nets learn more from more steps, P-Net is faster by larger ones
-RATE = {"pnet": 0.002, "rnet": 0.004, "onet": 0.0015}
+RATE = {"pnet": 0.002, "rnet": 0.002, "onet": 0.0015}
 VALIDATION_BATCH = 512
 AVERAGE_EVERY = 16  # steps: often enough for a decay near 1, and it takes time
 
