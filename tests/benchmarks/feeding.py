@@ -29,7 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     for net, folder in (each.split("=", 1) for each in options.records):
         with tempfile.TemporaryDirectory() as out:
-            measure(Run(Options(net, batch=384, average=0.999), folder, out), options.rounds)
+            measure(Run(Options(net, batch=384, clip=0, average=0.999), folder, out), options.rounds)
 
 
 def measure(run: Run, rounds: int) -> None:
