@@ -116,6 +116,13 @@ def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
     ]
 
 
+def judge(
+    images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, net: Literal["rnet", "onet"], settings: Settings
+) -> np.ndarray:
+    """Face probabilities (N,) that a net gives to candidates, of which it drops none."""
+    return _look_closer(images, candidates, engine, net, settings)[0]
+
+
 def _faces(boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray, shape: Sequence[int], overlap: float) -> Faces:
     keep = nms(boxes, scores, overlap, "min")
     boxes = box_ops.clip(boxes[keep], shape[0], shape[1])

@@ -40,7 +40,7 @@ def pipeline(options: argparse.Namespace) -> int:
         annotations = read_annotations(config[section].annotations, landmarks=config[section].landmarks)
         counts[section] = len(spread(annotations.photos, config[section].limit))
     digests = {section: files_digest(config[section]) for section in SETS}
-    recipe = Recipe(config, Path(options.folder), counts, digests, main)
+    recipe = Recipe(config, Path(options.folder).absolute(), counts, digests, main)
     work = Pipeline(recipe.folder, recipe.steps(), main, RATES)
     if options.status:
         print(_table(work))

@@ -82,6 +82,10 @@ def _mine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", required=True, help=f"last net that proposes: {', '.join(NEXT_NET)}")
     parser.add_argument("--thresholds", type=float, nargs=2, metavar=("P", "R"), help="face probabilities in 0..1")
     parser.add_argument("--top-up", type=int, default=0, metavar="N", help="near-face negatives to add for every face (0)")
+    parser.add_argument(
+        "--again", action=argparse.BooleanOptionalAction, default=False,
+        help="a second round: first the negatives that the next net, as it is in the model, takes for faces",
+    )  # fmt: skip
     parser.add_argument("--find-from", type=float, default=20, metavar="N", help="smallest face in pixels to look for (20)")
     _annotation_options(parser)
     _common_options(parser)
@@ -124,7 +128,8 @@ def mine(options: argparse.Namespace) -> int:
     annotations = read_annotations(options.annotations, landmarks=options.landmarks, min_score=options.min_score)
     thresholds = None if options.thresholds is None else tuple(options.thresholds)
     where = (options.images, options.model, options.stage)
-    source = MinedSource(*where, thresholds, options.find_from, options.top_up, _drawing(options), options.seed)
+    more = {name: getattr(options, name) for name in ("find_from", "top_up", "again", "seed")}
+    source = MinedSource(*where, thresholds, options=_drawing(options), **more)
     return _generate(source, annotations, options)
 
 

@@ -20,7 +20,7 @@ from mtcnn_gluon.record_info import check_seed
 from mtcnn_gluon.samples import Kind, Samples
 
 Stage = Literal["pnet", "rnet"]
-NEXT_NET = {"pnet": "rnet", "rnet": "onet"}
+NEXT_NET: dict[str, Literal["rnet", "onet"]] = {"pnet": "rnet", "rnet": "onet"}
 MAX_FACE = 1e9
 MODEL_KEYS = ("files", "colour_order", "mean", "scale", "thresholds", "nms", "box_convention")  # what proposals depend on
 SMALLEST = NETS.pnet.size  # side in pixels of a crop for any net: no proposal in detection is smaller
@@ -90,6 +90,8 @@ class MinedSource:
         stage: the last net that proposes.
         thresholds: face probability in 0..1 that P- and R-Net must give; None: the bundle's own.
         find_from: smallest face in pixels to look for, 1 or more.
+        again: a second round: of the negatives, those come first that the net they are for, as it is in the bundle, takes for
+            faces most certainly.
         top_up: near-face negatives to draw for every face in addition, for want of mined ones.
         options, seed: as of `FaceSource`.
     """
@@ -100,6 +102,7 @@ class MinedSource:
     thresholds: tuple[float, float] | None = None
     find_from: float = 20
     top_up: int = 0
+    again: bool = False
     options: Options = field(default_factory=Options)
     seed: int = 0
 
@@ -120,7 +123,7 @@ class MinedSource:
         manifest = find_bundle(self.model).manifest
         mine = {
             "model": {name: manifest[name] for name in MODEL_KEYS},
-            **{name: getattr(self, name) for name in ("stage", "thresholds", "find_from", "top_up")},
+            **{name: getattr(self, name) for name in ("stage", "thresholds", "find_from", "top_up", "again")},
         }
         return {"samples": "mined", "seed": self.seed, **mine, **asdict(self.options)}
 
@@ -132,6 +135,8 @@ class MinedSource:
         given = os.environ.get("OMP_NUM_THREADS", "")  # which not every runtime reads: 1 in processes that share the processors
         threads = int(given) if re.fullmatch("[1-9][0-9]?", given) else None
         self._detector = Detector(self.model, min_face=self.find_from, thresholds=thresholds, threads=threads)
+        if self.again and self.net not in self._detector.bundle.manifest["figures"].get("trained", NETS):
+            raise ConfigError(f"again needs a model whose {self.net} is trained; that of {self.model} is not")
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
         """See `generate.Source`."""
@@ -154,7 +159,10 @@ class MinedSource:
         candidates = cascade.propose([image], detector.engine, detector.settings)
         if self.stage == "rnet":
             candidates = cascade.refine([image], candidates, detector.engine, detector.settings)
-        return candidates.boxes[np.argsort(-candidates.scores, kind="stable")]
+        scores = candidates.scores
+        if self.again:
+            scores = cascade.judge([image], candidates, detector.engine, NEXT_NET[self.stage], detector.settings)
+        return candidates.boxes[np.argsort(-scores, kind="stable")]
 
     def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:
         options = Options(

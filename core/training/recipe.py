@@ -29,6 +29,7 @@ RATES = {  # seconds for a unit of work on two cores, until something was measur
 BEFORE = {"rnet": "pnet", "onet": "rnet"}
 SETS = {"data": "training", "validation": "validation"}  # sections of the configuration, and folders of their samples
 TOLD = "thresholds"
+MEASURED = "report/bundle"  # the finished nets, of which the reports are
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class Recipe:
         for net in NETS:
             found += [step for section in SETS for step in self._sample_steps(net, section)]
             found += [self._train_step(net), self._bundle_step(net), self._stages_step(net)]
-        return [*found, *self._report_steps(), self._final_step()]
+        reports = self._report_steps()
+        result = self._result_step("bundle", tuple(step.name for step in reports), "--figures")
+        return [*found, self._result_step(MEASURED, ("onet/stages",)), *reports, result]
 
     # ---- samples
 
@@ -217,7 +220,7 @@ class Recipe:
 
     def _report_steps(self) -> list[Step]:
         """The evaluation of the nets beside other models."""
-        models = ["--model", f"{self.config.name}={self._path('onet/bundle')}"]
+        models = ["--model", f"{self.config.name}={self._path(MEASURED)}"]
         for other in self.config.compare:
             models += ["--model", other]
         data, steps = self.config.validation, []
@@ -228,7 +231,7 @@ class Recipe:
             out = self._path(f"report/{name}")
             words = ["evaluate", name, *models, *where, "--report", out, "--json", f"{out}/figures.json"]
             words += flags(self.config.evaluate[name])
-            steps.append(self._look_step(f"report/{name}", words, "onet/bundle", len(self.config.compare) + 1))
+            steps.append(self._look_step(f"report/{name}", words, MEASURED, len(self.config.compare) + 1))
         return steps
 
     def _look_step(self, name: str, words: Words, after: str, models: int = 1) -> Step:
@@ -239,17 +242,16 @@ class Recipe:
         return ["--annotations", self.config.validation.annotations, "--images", self.config.validation.images,
                 *self._limit("validation")]  # fmt: skip
 
-    def _final_step(self) -> Step:
-        """The bundle, which says what was measured of it."""
-        reports = tuple(step.name for step in self._report_steps())
+    def _result_step(self, name: str, after: tuple[str, ...], *more: str) -> Step:
+        """The bundle of the finished nets; with --figures it says what was measured of them."""
 
         def command() -> Words:
             told = self.config[TOLD]
             thresholds = (*self._detection_thresholds(), told[2] if told else self._suggested("onet", "detection"))
-            words = ["bundle", *self._weights(NETS), "--out", self._path("bundle"), "--figures"]
+            words = ["bundle", *self._weights(NETS), "--out", self._path(name), *more]
             return [*words, "--thresholds", *map(str, thresholds), *self._shifts(NETS)]
 
-        return Step("bundle", command, ("onet/stages", *reports), run=self._make_bundle)
+        return Step(name, command, after, run=self._make_bundle)
 
     def _figures(self) -> dict[str, Any]:
         """What the reports say of the bundle, without how it was measured."""

@@ -64,7 +64,7 @@ DETECTING = {"min_face", "factor", "thresholds", "nms", "max_faces", "resamples"
 OPEN = {  # sections that are not filled up, and what they may hold
     "faces": SAMPLING,
     "landmarks": SAMPLING,
-    "mine": SAMPLING | {"thresholds", "top_up"},
+    "mine": SAMPLING | {"thresholds", "top_up", "again"},
     "records": {"ratio", "encoding", "quality"},
     "train": TRAINING | AUGMENTATION | {"samples", "device"},
     "evaluate.wider": DETECTING | {"heights"},
@@ -87,7 +87,7 @@ def read_config(path: str | os.PathLike) -> EasyDict:
     try:
         config = EasyDict(_merged(DEFAULTS, {} if given is None else given, ""))
         for section in ("data", "validation"):
-            _resolve(config[section], section, Path(path).parent)
+            _resolve(config[section], section, Path(path).absolute().parent)
         _check(config)
     except (ConfigError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error

@@ -18,7 +18,9 @@ from mtcnn_gluon import Detector, cascade, files
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.cascade import Candidates
+from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError
+from mtcnn_gluon.export import bundle_parameters, make_bundle
 from mtcnn_gluon.images import read_image
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.operators.native import kernels
@@ -444,10 +446,34 @@ def test_proposals_come_best_first(
     np.testing.assert_array_equal(source._propose(np.zeros((9, 9, 3), np.uint8)), boxes[[4, 1, 3, 0, 2]])
 
 
+@pytest.mark.parametrize("stage, net", [("pnet", "rnet"), ("rnet", "onet")])
+def test_a_second_round_asks_the_next_net(mining: tuple[Path, Annotations], own_cache: None, stage: Any, net: str) -> None:
+    """The same proposals as in the first round, in the order of what the net that learns from them says of them."""
+    folder, annotations = mining
+    rounds = [miner(folder, stage, thresholds=(0.3, 0.1), find_from=24, again=again) for again in (False, True)]
+    image = read_image(folder / annotations.photos[0].path)
+    for source in rounds:
+        source.prepare()
+    first, second = (source._propose(image) for source in rounds)
+    assert len(first) > 10 and not np.array_equal(first, second)
+    np.testing.assert_array_equal(first[np.lexsort(first.T)], second[np.lexsort(second.T)])
+    crops = crop_resize(image, second, NETS[net].size, 127.5, 1 / 128)
+    scores = getattr(rounds[1]._detector.engine, net)(crops)[0]
+    assert (np.diff(scores) <= 1e-6).all() and scores[0] > 0.9 > 0.1 > scores[-1]
+
+
+def test_a_second_round_needs_a_trained_net(mining: tuple[Path, Annotations], tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle", {"pnet": bundle_parameters(find_bundle("official"))["pnet"]}, "first", "", "")
+    source = replace(miner(mining[0], again=True), model=str(bundle.path))
+    with pytest.raises(ConfigError, match="again needs a model whose rnet is trained"):
+        source.prepare()
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"stage": "rnet"}, {"thresholds": (0.5, 0.5)}, {"find_from": 24}, {"top_up": 1}, {"seed": 1},
+        {"stage": "rnet"}, {"thresholds": (0.5, 0.5)}, {"find_from": 24}, {"top_up": 1}, {"again": True},
+        {"seed": 1},
         {"options": Options(min_face=24)}, {"options": Options(negatives_mined=9)}, "weights", "thresholds", "colour_order",
     ],
     ids=str,

@@ -127,11 +127,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
 
 def test_status_before_anything_is_done(tmp_path: Path, photos: Path, run: Run) -> None:
     status, said = run(write_config(tmp_path, photos), tmp_path / "run", "--status")
-    assert status == 0 and "0 of 32 steps done, about" in said and said.startswith("pnet/training/faces              next")
+    assert status == 0 and "0 of 33 steps done, about" in said and said.startswith("pnet/training/faces              next")
     assert not (tmp_path / "run").exists()
 
 
-def test_end_to_end(photos: Path, finished: Path, run: Run) -> None:
+def test_end_to_end(photos: Path, finished: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The result is a bundle that works; nothing is done twice, and a change has done again what comes after it."""
     config, folder = finished.parent / "config.yaml", finished
     faces = Detector(folder / "bundle", min_face=24).detect(photos / "validation" / "0.png")
@@ -148,13 +148,15 @@ def test_end_to_end(photos: Path, finished: Path, run: Run) -> None:
     before = digests(folder)
     assert steps_done(run(config, folder)[1]) == []
     _, said = run(config, folder, "--status")
-    assert "all 32 steps are done" in said and "next" not in said
+    assert "all 33 steps are done" in said and "next" not in said
+    monkeypatch.chdir(finished.parent)
+    assert "all 33 steps are done" in run(Path("config.yaml"), Path("run"), "--status")[1]
 
     changed = write_config(finished.parent, photos, {"onet.train.rate": 0.002})
     _, said = run(changed, folder, "--status")
-    assert "onet/train" in said and "changed" in said and "26 of 32 steps done" in said
+    assert "onet/train" in said and "changed" in said and "26 of 33 steps done" in said
     assert steps_done(run(changed, folder)[1]) == [
-        "onet/train", "onet/bundle", "onet/stages", "report/wider", "report/landmarks", "bundle",
+        "onet/train", "onet/bundle", "onet/stages", "report/bundle", "report/wider", "report/landmarks", "bundle",
     ]  # fmt: skip
     after = digests(folder)
     assert {name[:4] for name in before if after[name] != before[name]} == {"onet"}
@@ -169,6 +171,7 @@ def assert_calibrated(folder: Path, thresholds: list[float]) -> None:
     """Scores of the finished nets are those of the trained ones, shifted as the thresholds are from what the stages found."""
     bundle = read_bundle(folder / "bundle")
     assert bundle.manifest["thresholds"] == thresholds
+    assert bundle.manifest["files"] == read_bundle(folder / "report/bundle").manifest["files"]  # the figures are of these nets
     parameters = bundle_parameters(bundle)
     for net, wanted in zip(NETS, thresholds):
         found = json.loads((folder / f"{net}/stages/stages.json").read_text())[net]["suggested_for_detection"]
