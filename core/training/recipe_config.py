@@ -64,7 +64,7 @@ DETECTING = {"min_face", "factor", "thresholds", "nms", "max_faces", "resamples"
 OPEN = {  # sections that are not filled up, and what they may hold
     "faces": SAMPLING,
     "landmarks": SAMPLING,
-    "mine": SAMPLING | {"thresholds", "top_up", "again"},
+    "mine": SAMPLING | {"thresholds", "top_up"},
     "records": {"ratio", "encoding", "quality"},
     "train": TRAINING | AUGMENTATION | {"samples", "device"},
     "evaluate.wider": DETECTING | {"heights"},
