@@ -115,7 +115,7 @@ class MinedSource:
             raise ConfigError(f"find_from must be a number of pixels, 1 or more, not {shown(self.find_from)}")
         if self.top_up < 0:
             raise ConfigError(f"top_up must be 0 or more, not {shown(self.top_up)}")
-        self.net = NEXT_NET[self.stage]
+        self.net: str = NEXT_NET[self.stage]
         _check_source(self)
 
     def describe(self) -> dict[str, Any]:
