@@ -32,6 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, gpu or several, such as gpu:0,1")
     parser.add_argument("--tasks", nargs="+", default=["cls", "box", "landmark"], help="some of cls, box and landmark (all)")
     parser.add_argument("--sampling", default="mixed", help="mixed: all kinds in a batch; alternate: one task a batch (mixed)")
+    parser.add_argument("--ratio", default="3:1:1:1", metavar="N:P:P:L", help="negative:positive:part:landmark (3:1:1:1)")
     parser.add_argument("--landmarks", action=argparse.BooleanOptionalAction, help="whether the net has a landmark head")
     learning = parser.add_argument_group("learning")
     learning.add_argument("--batch", type=int, help="samples a step (P-Net 384, others 128)")
@@ -48,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--landmark-faces", action=argparse.BooleanOptionalAction, default=False,
         help="whether samples of landmarks teach the classes as well",
     )  # fmt: skip
+    learning.add_argument("--regression", default="squared", help="error of boxes and landmarks: squared or absolute (squared)")
     learning.add_argument("--average", type=float, default=0.999, help="decay of the averaged weights, 0: none (0.999)")
     learning.add_argument("--seed", type=int, default=0, help="of all chance (0)")
     chance = parser.add_argument_group("augmentation")
@@ -62,7 +64,7 @@ def train(options: argparse.Namespace) -> int:
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     names = (
         "net", "epochs", "batch", "optimiser", "rate", "schedule", "warm_up", "decay", "clip", "keep_ratio", "box_weight",
-        "landmark_weight", "landmark_faces", "average", "sampling", "landmarks", "seed",
+        "landmark_weight", "landmark_faces", "regression", "average", "sampling", "ratio", "landmarks", "seed",
     )  # fmt: skip
     augmentation = Augmentation(**{name: getattr(options, name) for name in vars(Augmentation())})
     values: dict[str, Any] = {name: getattr(options, name) for name in names}

@@ -49,7 +49,7 @@ def make_records(
     """
     out = Path(out)
     options: dict[str, Any] = dict(net=net, encoding=encoding, quality=quality, seed=seed)
-    _check_ratio(ratio)
+    check_ratio(ratio)
     check_seed(seed)
     RecordWriter(out / net, **options)  # checks the others
     _check_out(out, folders)
@@ -106,7 +106,8 @@ def parse_ratio(text: str) -> dict[str, float]:
     return dict(zip(RATIO, shares))
 
 
-def _check_ratio(ratio: Mapping[str, float]) -> None:
+def check_ratio(ratio: Mapping[str, float]) -> None:
+    """Raises ConfigError if the ratio does not give shares, 0 or more, and one above 0, of kinds that there are."""
     are_shares = all(np.isfinite(share) and share >= 0 for share in ratio.values()) and any(ratio.values())
     if set(ratio) - set(KIND_NAMES) or not are_shares:
         raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")

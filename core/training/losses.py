@@ -1,8 +1,9 @@
 """The loss of Zhang et al. (2016), section II-D: classes, boxes and landmarks at once, each from the samples that know it."""
 
 from itertools import zip_longest
-from typing import Any, Mapping
+from typing import Any, Literal, Mapping, get_args
 
+from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.samples import Kind
@@ -10,6 +11,8 @@ from mtcnn_gluon.symbol.blocks import CascadeNet
 
 mx = load_mxnet()
 HybridBlock: Any = mx.gluon.HybridBlock
+
+Regression = Literal["squared", "absolute"]
 
 TERMS = ("cls", "box", "landmark")
 WEIGHTS = {  # of each term, by net
@@ -26,9 +29,8 @@ class TrainingNet(HybridBlock):
 
         the loss (1,): the weighted sum of the terms
         the loss and the terms (4,): cross-entropy of the samples that `negativemining` keeps of those of kind positive and
-            negative; squared error of the offsets, summed over the four, of those of kind positive and part; squared error of
-            the landmarks, summed over the ten, of all that have some. Each is the mean over its own samples, and 0 if there
-            is none.
+            negative; error of the offsets, summed over the four, of those of kind positive and part; error of the landmarks,
+            summed over the ten, of all that have some. Each is the mean over its own samples, and 0 if there is none.
         of every sample (N, 9) or (N, 19): its terms, 0 where a term does not count it, and the net's outputs, which are 2
             logits, 4 offsets and, if the net has them, 10 numbers of landmarks
 
@@ -42,8 +44,9 @@ class TrainingNet(HybridBlock):
 
     def __init__(
         self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False,
-        landmark_faces: bool = False,
+        landmark_faces: bool = False, regression: Regression = "squared",
     ) -> None:  # fmt: skip
+        check_regression(regression)
         super().__init__(prefix="")
         register()
         self._portable = portable
@@ -51,6 +54,7 @@ class TrainingNet(HybridBlock):
         self._weights = [float(weights[term]) for term in TERMS]
         self._keep_ratio = keep_ratio
         self._landmark_faces = landmark_faces
+        self._regression = regression
 
     def hybrid_forward(self, F: Any, images: Any, labels: Any) -> tuple:
         """See the class."""
@@ -63,9 +67,16 @@ class TrainingNet(HybridBlock):
         label = F.broadcast_greater(kinds, F.zeros_like(kinds))  # 1 of positive samples, 0 of all others
         masks = [F.negativemining(logits, kinds, self._keep_ratio, self._portable), *known]
         costs = [-F.pick(F.log_softmax(logits), label)]  # (N,)
+        error = {"squared": F.square, "absolute": F.abs}[self._regression]
         for target, output in zip_longest(targets, others):  # a net without landmarks makes no error
-            costs.append(F.sum(F.square((target if output is None else output) - target), axis=1))
+            costs.append(F.sum(error((target if output is None else output) - target), axis=1))
         costs = [cost * mask for cost, mask in zip(costs, masks)]
         terms = [F.sum(cost) / F.maximum(F.sum(mask), F.ones_like(F.sum(mask))) for cost, mask in zip(costs, masks)]
         loss = sum(weight * term for weight, term in zip(self._weights, terms))
         return loss, F.concat(loss, *terms, dim=0), F.concat(F.stack(*costs, axis=1), logits, *others, dim=1)
+
+
+def check_regression(regression: str) -> None:
+    """Raises ConfigError if there is no such error of regression."""
+    if regression not in get_args(Regression):
+        raise ConfigError(f"regression must be one of {', '.join(get_args(Regression))}, not {shown(regression)}")

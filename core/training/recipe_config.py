@@ -107,30 +107,22 @@ def flags(options: Mapping[str, Any]) -> list[str]:
 
 
 def files_digest(photos: Mapping[str, Any]) -> str:
-    """Changes with the lists of a section, and with the name, size or time of any file in its folders."""
+    """Changes with the lists of a section, and with the name or content of any file in its folders."""
     digest = hashlib.sha256()
     for key in PATHS:
-        value = photos[key]
-        if value and os.path.isdir(value):
-            for entry in _files_below(value):
-                digest.update(repr(entry).encode("utf-8", "surrogateescape"))
-        elif value:
-            digest.update(Path(value).read_bytes())
+        path = photos[key]
+        if path and os.path.isdir(path):
+            for name in _files_below(path):
+                digest.update(os.fsencode(name) + b"\0" + hashlib.sha256(Path(path, name).read_bytes()).digest())
+        elif path:
+            digest.update(Path(path).read_bytes())
     return digest.hexdigest()
 
 
-def _files_below(folder: str) -> list[tuple[str, int, int]]:
-    """Path, size and time of every file in a folder and those below it."""
-    found, waiting = [], [folder]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    waiting.append(entry.path)
-                else:
-                    about = entry.stat()
-                    found.append((os.path.relpath(entry.path, folder), about.st_size, about.st_mtime_ns))
-    return sorted(found)
+def _files_below(folder: str) -> list[str]:
+    """Path of every file in a folder and those below it, in order."""
+    walk = os.walk(folder, followlinks=True)
+    return sorted(os.path.relpath(os.path.join(below, name), folder) for below, _, names in walk for name in names)
 
 
 def _merged(defaults: Mapping[str, Any], given: Any, place: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.operators import make_batch
+from mtcnn_gluon.prepare_data.merge import RATIO, check_ratio
 from mtcnn_gluon.record_info import KIND_NAMES, REPORT, check_options, check_seed
 from mtcnn_gluon.records import Reader
 from mtcnn_gluon.samples import LABEL_LENGTH, Kind
@@ -26,7 +27,7 @@ Sampling = Literal["mixed", "alternate"]
 
 HELD = 3  # batches: while one is prepared for, one is computed, and one is looked at
 SMALLEST_BATCH = 6  # in which there is one of every kind
-MIX = {"positive": 64, "part": 64, "landmark": 64, "negative": 192}  # of a batch of 384
+KINDS = ("positive", "part", "landmark", "negative")  # in the order in which a batch has them
 TASKS: dict[str, dict[str, int]] = {  # what each task's batches are made of; a task at a time, as in mtcnn-caffe
     "cls": {"positive": 1, "negative": 3},
     "box": {"positive": 1, "part": 1},
@@ -110,11 +111,12 @@ class Sampler:
     Args:
         records: a folder that `prepare records` has made.
         net: pnet, rnet or onet.
-        batch: samples a batch. Kinds get fixed shares of it, those of `MIX`; kinds of which there is none, nothing.
+        batch: samples a batch. Kinds get fixed shares of it; kinds of which there is none, nothing.
         sampling: `mixed` has all kinds in every batch; `alternate` has the samples of one task, chosen at random.
         seed: of all chance.
         augmentation: what is done to the images.
         tasks: which tasks are trained; kinds that serve none of them are left out.
+        ratio: of the kinds in a mixed batch, shares by name, 0 or more.
 
     Raises:
         ConfigError: if an option is out of range.
@@ -124,12 +126,14 @@ class Sampler:
     def __init__(
         self, records: str | os.PathLike, net: str, batch: int = 384, sampling: Sampling = "mixed", seed: int = 0,
         augmentation: Augmentation | None = None, tasks: tuple[str, ...] = tuple(TASKS),
+        ratio: Mapping[str, float] = RATIO,
     ) -> None:  # fmt: skip
         if sampling not in ("mixed", "alternate"):
             raise ConfigError(f"sampling must be mixed or alternate, not {sampling!r}")
         if not tasks or set(tasks) - set(TASKS):
             raise ConfigError(f"tasks must be some of {', '.join(TASKS)}, not {tasks!r}")
         check_batch(batch)
+        check_ratio(ratio)
         check_options(net, "raw", None)
         check_seed(seed)
         self.seed, self.batch, self.augmentation = seed, batch, augmentation or Augmentation()
@@ -138,8 +142,10 @@ class Sampler:
         self.tasks = tuple(task for task in tasks if set(TASKS[task]) & set(self.pools))
         if not self.tasks:
             raise DataError(f"{records}: there are no samples for {', '.join(tasks)}")
-        wanted = {kind: MIX[kind] for kind in MIX if any(kind in TASKS[task] for task in self.tasks)}
-        recipes: dict[str | None, Mapping[str, int]] = {None: wanted}
+        wanted = {kind: ratio[kind] for kind in KINDS if any(kind in TASKS[task] for task in self.tasks)}
+        if not any(wanted[kind] for kind in wanted.keys() & self.pools.keys()):
+            raise DataError(f"{records}: the ratio {shown(dict(ratio))} leaves nothing for {', '.join(self.tasks)}")
+        recipes: dict[str | None, Mapping[str, float]] = {None: wanted}
         if sampling == "alternate":
             recipes = {task: TASKS[task] for task in self.tasks}
         self._quotas = {task: shares(recipe, self.pools, batch) for task, recipe in recipes.items()}
@@ -218,7 +224,7 @@ def check_batch(batch: object) -> None:
         raise ConfigError(f"batch must be a whole number, {SMALLEST_BATCH} or more, not {shown(batch)}")
 
 
-def shares(recipe: Mapping[str, int], pools: Mapping[str, Pool], batch: int) -> dict[str, int]:
+def shares(recipe: Mapping[str, float], pools: Mapping[str, Pool], batch: int) -> dict[str, int]:
     """Whole numbers of samples of each kind that there is, as near to the recipe's shares as `batch` samples allow."""
     there = {kind: share for kind, share in recipe.items() if kind in pools}
     ends = np.rint(np.cumsum(list(there.values())) / sum(there.values()) * batch).astype(int)

@@ -17,12 +17,13 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
 from mtcnn_gluon.files import whole_file
 from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.prepare_data.merge import check_ratio, parse_ratio
 from mtcnn_gluon.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.flat import FlatParameter
-from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
+from mtcnn_gluon.training.losses import TERMS, WEIGHTS, Regression, TrainingNet, check_regression
 from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.sampler import TASKS, Batch, Sampler, Sampling, check_batch
 from mtcnn_gluon.training.schedules import schedule
@@ -60,8 +61,10 @@ class Options:
         keep_ratio: share of the hardest samples that the classes are learned from.
         box_weight, landmark_weight: of their terms in the loss, 0 or more; None: those of `losses.WEIGHTS`.
         landmark_faces: whether samples of kind landmark, which are faces, teach the classes as well.
+        regression: squared or absolute, the error of offsets and landmarks in the loss.
         average: decay of the running average of the weights, which is then what is evaluated and kept; 0 for none, below 1.
         sampling: mixed or alternate, see `sampler`.
+        ratio: negative:positive:part:landmark in a mixed batch.
         tasks: some of cls, box and landmark.
         landmarks: whether the net gets a landmark head; None: as in `config.NETS`.
         seed: of all chance.
@@ -81,8 +84,10 @@ class Options:
     box_weight: float | None = None
     landmark_weight: float | None = None
     landmark_faces: bool = False
+    regression: Regression = "squared"
     average: float = 0.999
     sampling: Sampling = "mixed"
+    ratio: str = "3:1:1:1"
     tasks: tuple[str, ...] = tuple(TASKS)
     landmarks: bool | None = None
     seed: int = 0
@@ -101,9 +106,11 @@ class Options:
         for name in ("box_weight", "landmark_weight"):
             value = getattr(self, name)
             _check(value is None or 0 <= value < np.inf, name, "0 or more", value)
+        check_regression(self.regression)
         _check(0 <= self.average < 1, "average", "from 0 to below 1", self.average)
         _check(self.seed >= 0, "seed", "0 or more", self.seed)
         check_batch(self.batch)
+        check_ratio(parse_ratio(self.ratio))
         schedule(self.schedule, self.rate, 1, self.warm_up)  # checks them
 
 
@@ -138,7 +145,10 @@ class Run:
         self.options, self.folder = options, Path(folder)
         self.devices = list(devices or [mx.cpu()])
         tasks = self._tasks()
-        self.sampler = Sampler(records, options.net, options.batch, options.sampling, options.seed, options.augmentation, tasks)
+        self.sampler = Sampler(
+            records, options.net, options.batch, options.sampling, options.seed, options.augmentation, tasks,
+            parse_ratio(options.ratio),
+        )  # fmt: skip
         self.validation = None if validation is None else Sampler(
             validation, options.net, VALIDATION_BATCH, augmentation=Augmentation(mirror=0), tasks=tasks
         )  # fmt: skip
@@ -200,7 +210,9 @@ class Run:
 
     def _make_graph(self) -> TrainingNet:
         options = self.options
-        graph = TrainingNet(self.net, self.loss_weights(), options.keep_ratio, not self._is_cpu(), options.landmark_faces)
+        graph = TrainingNet(
+            self.net, self.loss_weights(), options.keep_ratio, not self._is_cpu(), options.landmark_faces, options.regression
+        )
         graph.hybridize(static_alloc=True, static_shape=True)
         return graph
 

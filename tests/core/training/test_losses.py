@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.samples import Kind
@@ -44,7 +45,9 @@ def make_batch(net: str, kinds: list[int], seed: int = 0) -> list[np.ndarray]:
     return [array.astype(np.float32) for array in arrays]
 
 
-def oracle(outputs: list[np.ndarray], batch: list[np.ndarray], keep_ratio: float) -> tuple[np.ndarray, np.ndarray]:
+def oracle(
+    outputs: list[np.ndarray], batch: list[np.ndarray], keep_ratio: float, power: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
     """Terms (3,) and costs of every sample (N, 3) from the net's outputs, in float64 and with plain loops."""
     logits, predicted, *points = (output.astype(float) for output in outputs)
     _, kinds, offsets, landmarks, has_box, has_landmarks = batch
@@ -54,9 +57,9 @@ def oracle(outputs: list[np.ndarray], batch: list[np.ndarray], keep_ratio: float
         if kind in (Kind.POSITIVE, Kind.NEGATIVE):
             entropy[i] = np.log(np.exp(logits[i]).sum()) - logits[i][int(kind)]
         if has_box[i]:
-            costs[i, 1] = ((predicted[i] - offsets[i]) ** 2).sum()
+            costs[i, 1] = (np.abs(predicted[i] - offsets[i]) ** power).sum()
         if has_landmarks[i] and points:
-            costs[i, 2] = ((points[0][i] - landmarks[i]) ** 2).sum()
+            costs[i, 2] = (np.abs(points[0][i] - landmarks[i]) ** power).sum()
     kept = sorted(entropy, key=lambda i: -entropy[i])[: max(1, int(keep_ratio * len(entropy) + 1e-6))]
     for i in kept:
         costs[i, 0] = entropy[i]
@@ -100,6 +103,21 @@ def test_like_the_oracle(net: str, form: str, hybrid: bool) -> None:
         np.testing.assert_allclose(costs, expected_costs, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(terms, expected_terms, rtol=1e-4)
         np.testing.assert_allclose(loss, [sum(WEIGHTS[net][term] * value for term, value in zip(TERMS, terms))], rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_absolute_errors(form: str) -> None:
+    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], portable=form == "portable", regression="absolute")
+    batch = make_batch("onet", MIXED)
+    _, terms, costs, *outputs = run(block, batch)
+    expected_terms, expected_costs = oracle(outputs, batch, 0.7, power=1)
+    np.testing.assert_allclose(costs, expected_costs, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(terms, expected_terms, rtol=1e-4)
+
+
+def test_no_such_error_of_regression() -> None:
+    with pytest.raises(ConfigError, match="regression must be one of squared, absolute, not 'huber'"):
+        TrainingNet(make_net("pnet"), WEIGHTS["pnet"], regression="huber")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from mtcnn_gluon.cli_train import read_parameters
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.export import bundle_parameters
 from mtcnn_gluon.training.checkpoints import read_checkpoint
-from mtcnn_gluon.training.recipe_config import flags, read_config
+from mtcnn_gluon.training.recipe_config import PHOTOS, files_digest, flags, read_config
 from painted_faces import HEADER
 
 ROOT = Path(__file__).parents[3]
@@ -274,6 +275,26 @@ def test_a_damaged_state(tmp_path: Path, photos: Path, run: Run) -> None:
     (tmp_path / "run/.steps/pnet-train.json").write_text("{")
     status, said = run(write_config(tmp_path, photos), tmp_path / "run", "--status")
     assert status == 2 and "pnet-train.json is damaged: remove it" in said
+
+
+def test_files_are_known_by_name_and_content(tmp_path: Path) -> None:
+    """A copy of the photos with other times is the same data; a list is known by its content."""
+    for name in ("a.png", "below/b.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"some")
+    (tmp_path / "faces.csv").write_text("one")
+    section = {**PHOTOS, "images": str(tmp_path / "photos"), "annotations": str(tmp_path / "faces.csv")}
+    before = files_digest(section)
+    os.utime(tmp_path / "photos/a.png", (0, 0))
+    assert files_digest({**section, "images": str(shutil.copytree(tmp_path / "photos", tmp_path / "copy"))}) == before
+    found = [before]
+    for path, content in ((tmp_path / "copy/below/b.png", "same"), (tmp_path / "faces.csv", "two")):
+        path.write_text(content)
+        found.append(files_digest({**section, "images": str(tmp_path / "copy")}))
+    (tmp_path / "copy/a.png").rename(tmp_path / "copy/c.png")
+    found.append(files_digest({**section, "images": str(tmp_path / "copy")}))
+    assert len(set(found)) == 4
 
 
 def test_flags() -> None:

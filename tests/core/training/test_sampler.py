@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
+from mtcnn_gluon.prepare_data.merge import RATIO, parse_ratio
 from mtcnn_gluon.prepare_data.sampling import Options, draw
 from mtcnn_gluon.record_info import KIND_NAMES, REPORT
 from mtcnn_gluon.records import RecordWriter
 from mtcnn_gluon.samples import LABEL_LENGTH, Kind, Samples, pack_labels
 from mtcnn_gluon.training import sampler as module
 from mtcnn_gluon.training.augment import MIRRORED, Augmentation
-from mtcnn_gluon.training.sampler import HELD, MIX, TASKS, Batch, Pool, Record, Sampler, shares
+from mtcnn_gluon.training.sampler import HELD, TASKS, Batch, Pool, Record, Sampler, shares
 from painted_faces import find_dots, landmarks_of, make_photo, paint
 from record_samples import make_samples
 
@@ -105,13 +106,33 @@ def test_kinds_are_exact(tmp_path: Path, samples: Samples, batch: int, expected:
         assert drawn.images.shape == (batch, 3, 12, 12)
 
 
-@given(st.integers(6, 1000), st.sets(st.sampled_from(list(MIX)), min_size=1))
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        ("3:1:1:2", {"negative": 48, "positive": 16, "part": 16, "landmark": 32}),
+        ("2:1:0:0.5", {"negative": 64, "positive": 32, "landmark": 16}),
+    ],
+)
+def test_ratio(records: Path, ratio: str, expected: dict[str, int]) -> None:
+    batch = sum(expected.values())
+    assert kinds_of(Sampler(records, "pnet", batch, ratio=parse_ratio(ratio)).draw(0)) == expected
+
+
+def test_a_ratio_that_leaves_nothing(tmp_path: Path, records: Path) -> None:
+    with pytest.raises(ConfigError, match="ratio must give shares"):
+        Sampler(records, "pnet", ratio=parse_ratio("0:0:0:0"))
+    negatives = write(tmp_path, of_counts({"negative": 20}), merged=False)
+    with pytest.raises(DataError, match="the ratio .* leaves nothing for cls"):
+        Sampler(negatives, "pnet", ratio=parse_ratio("0:1:1:1"))
+
+
+@given(st.integers(6, 1000), st.sets(st.sampled_from(list(RATIO)), min_size=1))
 def test_shares(batch: int, there: set[str]) -> None:
     """They add up, none is forgotten, and none is off by more than one."""
-    found = shares(MIX, dict.fromkeys(there), batch)  # type: ignore[arg-type]
+    found = shares(RATIO, dict.fromkeys(there), batch)  # type: ignore[arg-type]
     assert set(found) == there and sum(found.values()) == batch and min(found.values()) >= 1
-    whole = sum(MIX[kind] for kind in there)
-    assert all(abs(count - batch * MIX[kind] / whole) <= 1 for kind, count in found.items())
+    whole = sum(RATIO[kind] for kind in there)
+    assert all(abs(count - batch * RATIO[kind] / whole) <= 1 for kind, count in found.items())
 
 
 @pytest.mark.parametrize(

@@ -593,7 +593,8 @@ def test_wrong_parameters_to_begin_with(
         ("keep_ratio", 0), ("keep_ratio", 1.1), ("keep_ratio", np.nan), ("average", 1), ("average", -0.1), ("seed", -1),
         ("rate", 0), ("rate", np.nan), ("rate", np.inf), ("schedule", "linear"), ("warm_up", -1), ("batch", 3),
         ("sampling", "all"), ("tasks", ()), ("tasks", ("classes",)), ("box_weight", -1), ("landmark_weight", np.nan),
-        ("box_weight", np.inf), ("clip", -1), ("clip", np.nan),
+        ("box_weight", np.inf), ("clip", -1), ("clip", np.nan), ("regression", "huber"), ("ratio", "3:1:1"),
+        ("ratio", "3:-1:1:1"),
     ],
 )  # fmt: skip
 def test_options_out_of_range(tmp_path: Path, records: Path, name: str, value: Any) -> None:
