@@ -11,10 +11,11 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
+from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError
-from mtcnn_gluon.evaluation import fddb, landmarks, stages, summaries, summaries_nets, wider, wider_truth
+from mtcnn_gluon.evaluation import fddb, landmarks, samples, stages, summaries, summaries_nets, wider, wider_truth
 from mtcnn_gluon.evaluation.coverage import cover
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.report import Report, json_text, write_report
@@ -25,9 +26,11 @@ from mtcnn_gluon.images import read_image
 from mtcnn_gluon.json_lines import read_rows
 from mtcnn_gluon.prepare_data.annotations import Photo, Problems, spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
+from mtcnn_gluon.training.sampler import Sampler
 
 RESAMPLES = 1000
 TIMED_PHOTOS = 50
+RECORDS_BATCH = 512
 BENCHMARK_THRESHOLDS = (0.5, 0.5, 0.3)  # low, so that curves reach far
 DETECTOR_OPTIONS = ("engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces")
 
@@ -47,6 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             "stages", help="recall, proposals, thresholds and time of each stage", description=evaluate_stages.__doc__
         )
     )
+    _add_records(benchmarks.add_parser("records", help="a net on training samples", description=evaluate_records.__doc__))
 
 
 def _add_wider(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +84,19 @@ def _add_stages(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--annotations", metavar="FILE", required=True, help="a list of faces")
     parser.add_argument("--timed", type=int, default=TIMED_PHOTOS, metavar="N", help=f"photos to time ({TIMED_PHOTOS})")
     _add_common(parser, evaluate_stages, results=False)
+
+
+def _add_records(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=evaluate_records)
+    parser.add_argument("--records", metavar="DIR", required=True, help="samples of the net, from prepare records")
+    parser.add_argument("--net", required=True, help=", ".join(NETS))
+    parser.add_argument(
+        "--model", action="append", metavar="[NAME=]MODEL", help="a model that info lists, or a bundle folder; several times"
+    )
+    parser.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
+    parser.add_argument("--device", default="cpu", help="cpu, gpu or gpu:N")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON; - for standard output")
+    parser.add_argument("--report", metavar="DIR", help="write Markdown and JSON")
 
 
 def _add_common(
@@ -214,6 +231,20 @@ def evaluate_stages(options: argparse.Namespace) -> int:
     return _finish(summaries_nets.of_stages(coverage, curves, seconds, results, problems), options)
 
 
+def evaluate_records(options: argparse.Namespace) -> int:
+    """One net of each bundle on the same training samples: accuracy of the classes, recall at 1 % false positives, errors of
+    boxes and landmarks, as training logs them."""
+    models = _named(options.model or ["default"])
+    _check_names(models)
+    taken = Sampler(options.records, options.net, RECORDS_BATCH)
+    figures = {}
+    for name, model in models:
+        engine = Detector(model, engine=options.engine, device=options.device).engine
+        figures[name] = samples.measure(engine, taken, options.net)
+    counts = {kind: len(pool) for kind, pool in taken.pools.items()}
+    return _finish(summaries_nets.of_samples(figures, options.net, counts, printable(options.records)), options)
+
+
 # ---- what detectors found
 
 
@@ -231,12 +262,15 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--resamples must be 0 or more, not {options.resamples}")
     if getattr(options, "write_text", None) and len(options.results) + len(options.model) > 1:
         raise ConfigError("--write-text is for one detector")
-    names = Counter(name for name, _ in _named([*options.results, *options.model]))
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise ConfigError(f"two detectors are called {twice[0]}: give them names, as in NAME=PATH")
+    _check_names(_named([*options.results, *options.model]))
     if options.report:
         need("matplotlib.figure", "drawing curves")
+
+
+def _check_names(named: Sequence[tuple[str, str]]) -> None:
+    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
+    if twice:
+        raise ConfigError(f"two detectors are called {twice[0]}: give them names, as in NAME=PATH")
 
 
 def _named(arguments: Sequence[str]) -> list[tuple[str, str]]:
@@ -335,5 +369,5 @@ def _finish(report: Report, options: argparse.Namespace) -> int:
         with whole_file(options.json) as file:
             file.write(json_text(report.to_json()))
     if options.report:
-        write_report(report, options.report, options.images)
+        write_report(report, options.report, getattr(options, "images", None))
     return 1 if report.has_faults else 0

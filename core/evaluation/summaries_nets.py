@@ -5,7 +5,7 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from mtcnn_gluon.config import LANDMARK_NAMES
-from mtcnn_gluon.evaluation import landmarks, stages
+from mtcnn_gluon.evaluation import landmarks, samples, stages
 from mtcnn_gluon.evaluation.bootstrap import interval
 from mtcnn_gluon.evaluation.coverage import Coverage
 from mtcnn_gluon.evaluation.gallery import EXAMPLES, Example, Gallery
@@ -236,3 +236,36 @@ def _stage_plot(curves: dict[str, list[stages.Curve]], place: int) -> Plot:
     title = f"{NET_TITLES[stages.STAGES[place]]}: recall over proposals"
     name = f"stage_{stages.STAGES[place]}"
     return Plot(name, title, "proposals a photo", "recall", tuple(lines), logarithmic=True)
+
+
+# ---- samples
+
+
+def of_samples(figures: dict[str, dict[str, float]], net: str, counts: dict[str, int], source: str) -> Report:
+    """The report on `samples.measure`: figures by name of bundle, of samples of which there are `counts` by kind."""
+    shares, errors = samples.FIGURES[:3], samples.FIGURES[3:]
+    rows = [
+        (name, *(percent(each[key]) for key in shares), *(number(each[key], digits=4) for key in errors))
+        for name, each in figures.items()
+    ]
+    head = ("bundle", "positive accuracy", "negative accuracy", "recall at 1 % false positives", "box error", "landmark error")
+    there = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    return Report(
+        headline=f"{NET_TITLES[net]} on {sum(counts.values()):,} samples: {there}",
+        is_complete=True,
+        tables=(Table("Classes, and errors in sides of the crop", head, tuple(rows)),),
+        plots=(),
+        galleries=(),
+        notes=(
+            f"Samples: {source}, as they are.",
+            "Classes are of positive and negative samples, accuracy at probability 0.5.",
+        ),
+        problems={},
+        summary={
+            "benchmark": "records",
+            "net": net,
+            "samples": counts,
+            **next(iter(figures.values())),
+            "detectors": [{"name": name, **each} for name, each in figures.items()],
+        },
+    )

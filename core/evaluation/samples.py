@@ -1,0 +1,38 @@
+"""How well one net tells training samples apart, and how exact its boxes and landmarks are on them: what training measures, of
+any bundle's net."""
+
+import numpy as np
+
+from mtcnn_gluon.boxes import STRIDE
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.engines.base import Engine
+from mtcnn_gluon.training.metrics import Tally
+from mtcnn_gluon.training.sampler import Sampler
+
+FIGURES = ("positive_accuracy", "negative_accuracy", "recall", "box_error", "landmark_error")
+
+
+def measure(engine: Engine, samples: Sampler, net: str) -> dict[str, float]:
+    """`FIGURES` of a net on every sample as it is, not augmented; see `metrics.Tally.figures`.
+
+    Args:
+        engine: with the net's weights.
+        samples: from `prepare records`, of this net; a batch is at most as large as its.
+        net: pnet, rnet or onet.
+    """
+    tally = Tally()
+    for batch in samples.everything():
+        probability, *others = _look_at_tiles(engine, batch.images) if net == "pnet" else getattr(engine, net)(batch.images)
+        tally.add(np.column_stack([1 - probability, probability, *others]), batch.labels)  # as logits these have the same order
+    return tally.figures()
+
+
+def _look_at_tiles(engine: Engine, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P-Net's face probability (N,) and offsets (N, 4) of crops (N, 3, 12, 12), which it looks at as tiles of one photo."""
+    count, side, columns = len(crops), NETS["pnet"].size, int(np.ceil(np.sqrt(len(crops))))
+    tiles = np.zeros((columns, columns, *crops.shape[1:]), np.float32)
+    tiles.reshape(-1, *crops.shape[1:])[:count] = crops
+    canvas = tiles.transpose(2, 0, 3, 1, 4).reshape(1, 3, columns * side, columns * side)
+    probability, offsets = engine.pnet(np.ascontiguousarray(canvas))
+    step = side // STRIDE
+    return probability[::step, ::step].reshape(-1)[:count], offsets[:, ::step, ::step].reshape(4, -1)[:, :count].T
