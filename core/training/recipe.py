@@ -1,5 +1,5 @@
 """The whole recipe of Zhang et al. (2016), section II-D, as steps: data for P-Net, P-Net, what P-Net lets through, R-Net, what
-both let through, O-Net, and the bundle with its evaluation beside other models.
+both let through, O-Net, and the bundle with its evaluation beside other models. A net may be trained twice, see `_train_steps`.
 
 Every step is a command that can be run by hand as well. Thresholds for mining, and those of the finished bundle, come from the
 measured recall of each stage on the validation photos (see `evaluation.stages`), unless the configuration says them.
@@ -20,7 +20,7 @@ from mtcnn_gluon.prepare_data.generate import PARTS, SHARD
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from mtcnn_gluon.training.pipeline import Step, Words
 from mtcnn_gluon.training.recipe_config import flags
-from mtcnn_gluon.training.trainer import LAST
+from mtcnn_gluon.training.trainer import BEST, LAST
 
 RATES = {  # seconds for a unit of work on two cores, until something was measured: photos, or samples to train on
     "cut": 0.005, "records": 0.001, "mine": 0.15, "look": 0.1,
@@ -55,7 +55,7 @@ class Recipe:
         found: list[Step] = []
         for net in NETS:
             found += [step for section in SETS for step in self._sample_steps(net, section)]
-            found += [self._train_step(net), self._bundle_step(net), self._stages_step(net)]
+            found += [*self._train_steps(net), self._bundle_step(net), self._stages_step(net)]
         reports = self._report_steps()
         result = self._result_step("bundle", tuple(step.name for step in reports), "--figures")
         return [*found, self._result_step(MEASURED, ("onet/stages",)), *reports, result]
@@ -127,20 +127,37 @@ class Recipe:
 
     # ---- nets
 
-    def _train_step(self, net: str) -> Step:
-        out, records, validation = f"{net}/train", f"{net}/training/records", f"{net}/validation/records"
-        options = {key: value for key, value in self.config[net].train.items() if key != "samples"}
-        samples = self.config[net].train.samples
+    def _train_steps(self, net: str) -> list[Step]:
+        """A training and, if the configuration has `finish`, another with those options, which begins with the first's net."""
+        first = self.config[net].train
+        steps = [self._train_step(net, f"{net}/train", first)]
+        if self._is_finished_apart(net):
+            steps.append(self._train_step(net, f"{net}/finish", {**first, **self.config[net].finish}, f"{net}/train"))
+        return steps
+
+    def _is_finished_apart(self, net: str) -> bool:
+        return bool(self.config[net].finish)
+
+    def _trained(self, net: str) -> str:
+        """The step that ends with the net's parameters."""
+        return f"{net}/finish" if self._is_finished_apart(net) else f"{net}/train"
+
+    def _train_step(self, net: str, out: str, options: Mapping[str, Any], before: str | None = None) -> Step:
+        records, validation = f"{net}/training/records", f"{net}/validation/records"
+        samples = options["samples"]
+        words = ["train", "--net", net, "--records", self._path(records), "--validation", self._path(validation)]
+        words += ["--out", self._path(out), "--seed", str(self.config.seed)]
+        words += flags({key: value for key, value in options.items() if key != "samples"})
+        words += ["--init", f"{self._path(before)}/{BEST}"] if before else []
 
         def command() -> Words:
-            words = ["train", "--net", net, "--records", self._path(records), "--validation", self._path(validation)]
-            words += ["--out", self._path(out), "--seed", str(self.config.seed), *flags(options)]
             return [*words, "--epochs", str(_epochs(self.folder / records, samples))]
 
-        return Step(out, command, (records, validation), net, samples, run=self._train, progress=_Epochs(self.folder / out))
+        after = (records, validation, *([before] if before else []))
+        return Step(out, command, after, net, samples, run=self._train, progress=_Epochs(self.folder / out))
 
     def _train(self, words: Words) -> int:
-        """Runs what `_train_step` says, and goes on with what was interrupted."""
+        """Runs what a step of training says, and goes on with what was interrupted."""
         is_begun = (Path(words[words.index("--out") + 1]) / LAST).is_file()
         return self.main([*words, *(["--resume"] if is_begun else [])])
 
@@ -157,11 +174,11 @@ class Recipe:
             shifts = self._shifts(nets[:2]) if net == "onet" else []
             return [*words, "--thresholds", *map(str, thresholds), *shifts]
 
-        after = (*(f"{each}/train" for each in nets), *(f"{each}/stages" for each in nets[:-1]))
+        after = (*map(self._trained, nets), *(f"{each}/stages" for each in nets[:-1]))
         return Step(f"{net}/bundle", command, after, run=self._make_bundle)
 
     def _weights(self, nets: Iterable[str]) -> Words:
-        return [f"{net}={self._path(f'{net}/train')}/best.npz" for net in nets]
+        return [f"{net}={self._path(self._trained(net))}/{BEST}" for net in nets]
 
     def _make_bundle(self, words: Words) -> int:
         """Runs what `_bundle_step` says; the figures, if there are any, are the finished bundle's."""
@@ -213,7 +230,8 @@ class Recipe:
     def _suggested(self, net: str, use: str) -> float:
         value = _read_json(self.folder / net / "stages" / "stages.json")[net][f"suggested_for_{use}"]
         if value is None:
-            raise DataError(f"{net} finds no face in the validation photos: train it longer, or look at {net}/train/log.csv")
+            log = f"{self._trained(net)}/log.csv"
+            raise DataError(f"{net} finds no face in the validation photos: train it longer, or look at {log}")
         return value
 
     # ---- the result

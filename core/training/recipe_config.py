@@ -2,7 +2,8 @@
 
 `DEFAULTS` has all keys. Paths are relative to the file's folder; `~` and `${VARIABLE}` in them are replaced. The sections
 `faces`, `landmarks`, `mine`, `records` and `train` of a net, and those of `evaluate`, take the options of the command of that
-name, with `_` for `-`; `train` has `samples`, how many to learn from in all, for `epochs`.
+name, with `_` for `-`; `train` has `samples`, how many to learn from in all, for `epochs`. A net with a section `finish` is
+trained a second time, from where the first training ended and with its options, but for those that `finish` has.
 """
 
 import copy
@@ -46,14 +47,15 @@ DEFAULTS: dict[str, Any] = {
     "compare": ["official"],  # models to evaluate beside the new one
     "data": PHOTOS,
     "validation": PHOTOS,
-    "pnet": {"faces": {}, "landmarks": {}, "records": {}, "train": {"samples": 12_000_000, "landmarks": False}},
+    "pnet": {"faces": {}, "landmarks": {}, "records": {}, "train": {"samples": 12_000_000, "landmarks": False},
+             "finish": {}},
     "rnet": {  # beside what is mined, crops near faces; faces: null for none
         "mine": {}, "faces": {"negatives": 0}, "landmarks": {}, "records": {},
-        "train": {"samples": 10_000_000, "landmarks": False},
+        "train": {"samples": 10_000_000, "landmarks": False}, "finish": {},
     },
     "onet": {
         "mine": {}, "faces": {"negatives": 0}, "landmarks": {}, "records": {},
-        "train": {"samples": 5_000_000, "landmarks": True},
+        "train": {"samples": 5_000_000, "landmarks": True}, "finish": {},
     },
     "evaluate": {"wider": {}, "landmarks": {}},
 }  # fmt: skip
@@ -67,6 +69,7 @@ OPEN = {  # sections that are not filled up, and what they may hold
     "mine": SAMPLING | {"thresholds", "top_up"},
     "records": {"ratio", "encoding", "quality"},
     "train": TRAINING | AUGMENTATION | {"samples", "device"},
+    "finish": TRAINING - {"landmarks"} | AUGMENTATION | {"samples", "device"},
     "evaluate.wider": DETECTING | {"heights"},
     "evaluate.landmarks": DETECTING | {"normaliser", "boxes"},
 }
@@ -204,12 +207,17 @@ def _check_net(net: str, config: EasyDict) -> None:
     check_options(net, records.get("encoding", "raw"), records.get("quality"))
     if "ratio" in records:
         parse_ratio(records.ratio)
-    train = dict(config.train)
-    if not train["samples"] >= 1:
-        raise ConfigError(f"train.samples must be 1 or more, not {shown(train['samples'])}")
-    augmentation = Augmentation(**{key: value for key, value in train.items() if key in AUGMENTATION})
-    options = {key: tuple(value) if key == "tasks" else value for key, value in train.items() if key in TRAINING}
-    Training(net, **options, augmentation=augmentation)
+    _check_training(net, "train", config.train)
+    _check_training(net, "finish", {**config.train, **config.finish})
+
+
+def _check_training(net: str, section: str, options: Mapping[str, Any]) -> None:
+    samples = options["samples"]
+    if type(samples) not in (int, float) or not samples >= 1:
+        raise ConfigError(f"{section}.samples must be 1 or more, not {shown(samples)}")
+    augmentation = Augmentation(**{key: value for key, value in options.items() if key in AUGMENTATION})
+    others = {key: tuple(value) if key == "tasks" else value for key, value in options.items() if key in TRAINING}
+    Training(net, **others, augmentation=augmentation)
 
 
 def _check_thresholds(name: str, values: Any, count: int) -> None:
