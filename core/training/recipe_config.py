@@ -216,7 +216,9 @@ def _check_training(net: str, section: str, options: Mapping[str, Any]) -> None:
     if type(samples) not in (int, float) or not samples >= 1:
         raise ConfigError(f"{section}.samples must be 1 or more, not {shown(samples)}")
     augmentation = Augmentation(**{key: value for key, value in options.items() if key in AUGMENTATION})
-    others = {key: tuple(value) if key == "tasks" else value for key, value in options.items() if key in TRAINING}
+    others: dict[str, Any] = {key: value for key, value in options.items() if key in TRAINING}
+    if "tasks" in others:
+        others["tasks"] = tuple(others["tasks"])
     Training(net, **others, augmentation=augmentation)
 
 
