@@ -131,16 +131,13 @@ class Recipe:
         """A training and, if the configuration has `finish`, another with those options, which begins with the first's net."""
         first = self.config[net].train
         steps = [self._train_step(net, f"{net}/train", first)]
-        if self._is_finished_apart(net):
+        if self.config[net].finish:
             steps.append(self._train_step(net, f"{net}/finish", {**first, **self.config[net].finish}, f"{net}/train"))
         return steps
 
-    def _is_finished_apart(self, net: str) -> bool:
-        return bool(self.config[net].finish)
-
     def _trained(self, net: str) -> str:
         """The step that ends with the net's parameters."""
-        return f"{net}/finish" if self._is_finished_apart(net) else f"{net}/train"
+        return f"{net}/finish" if self.config[net].finish else f"{net}/train"
 
     def _train_step(self, net: str, out: str, options: Mapping[str, Any], before: str | None = None) -> Step:
         records, validation = f"{net}/training/records", f"{net}/validation/records"
