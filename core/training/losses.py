@@ -39,12 +39,13 @@ class TrainingNet(HybridBlock):
         weights: of the terms, by name.
         keep_ratio: share of the samples, the hardest, that the classes are learned from; above 0, at most 1.
         landmark_faces: whether samples of kind landmark count as positive ones for the classes.
+        part_faces: overlap, 0..1, from which samples of kind part count as positive ones for the classes; None: none of them.
         portable: whether it must run on a GPU as well.
     """
 
     def __init__(
         self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False,
-        landmark_faces: bool = False, regression: Regression = "squared",
+        landmark_faces: bool = False, part_faces: float | None = None, regression: Regression = "squared",
     ) -> None:  # fmt: skip
         check_regression(regression)
         super().__init__(prefix="")
@@ -54,6 +55,7 @@ class TrainingNet(HybridBlock):
         self._weights = [float(weights[term]) for term in TERMS]
         self._keep_ratio = keep_ratio
         self._landmark_faces = landmark_faces
+        self._part_faces = part_faces
         self._regression = regression
 
     def hybrid_forward(self, F: Any, images: Any, labels: Any) -> tuple:
@@ -63,6 +65,9 @@ class TrainingNet(HybridBlock):
         known = [F.reshape(F.slice_axis(labels, axis=1, begin=place, end=place + 1), (-1,)) for place in (16, 17)]
         if self._landmark_faces:
             kinds = F.where(kinds == int(Kind.LANDMARK), F.ones_like(kinds), kinds)
+        if self._part_faces is not None:
+            overlaps = F.reshape(F.slice_axis(labels, axis=1, begin=15, end=16), (-1,))
+            kinds = F.where((kinds == int(Kind.PART)) * (overlaps >= self._part_faces), F.ones_like(kinds), kinds)
         logits, *others = (F.reshape(output, (0, -1)) for output in self.net(images))
         label = F.broadcast_greater(kinds, F.zeros_like(kinds))  # 1 of positive samples, 0 of all others
         masks = [F.negativemining(logits, kinds, self._keep_ratio, self._portable), *known]

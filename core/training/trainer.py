@@ -61,6 +61,8 @@ class Options:
         keep_ratio: share of the hardest samples that the classes are learned from.
         box_weight, landmark_weight: of their terms in the loss, 0 or more; None: those of `losses.WEIGHTS`.
         landmark_faces: whether samples of kind landmark, which are faces, teach the classes as well.
+        part_faces: overlap, 0..1, from which samples of kind part teach the classes as well, as faces; None: none of them. Many
+            boxes that a net proposes to the next are such samples, of hard faces most of all.
         regression: squared or absolute, the error of offsets and landmarks in the loss.
         average: decay of the running average of the weights, which is then what is evaluated and kept; 0 for none, below 1.
         sampling: mixed or alternate, see `sampler`.
@@ -84,6 +86,7 @@ class Options:
     box_weight: float | None = None
     landmark_weight: float | None = None
     landmark_faces: bool = False
+    part_faces: float | None = None
     regression: Regression = "squared"
     average: float = 0.999
     sampling: Sampling = "mixed"
@@ -106,6 +109,7 @@ class Options:
         for name in ("box_weight", "landmark_weight"):
             value = getattr(self, name)
             _check(value is None or 0 <= value < np.inf, name, "0 or more", value)
+        _check(self.part_faces is None or 0 <= self.part_faces <= 1, "part_faces", "from 0 to 1", self.part_faces)
         check_regression(self.regression)
         _check(0 <= self.average < 1, "average", "from 0 to below 1", self.average)
         _check(self.seed >= 0, "seed", "0 or more", self.seed)
@@ -211,8 +215,9 @@ class Run:
     def _make_graph(self) -> TrainingNet:
         options = self.options
         graph = TrainingNet(
-            self.net, self.loss_weights(), options.keep_ratio, not self._is_cpu(), options.landmark_faces, options.regression
-        )
+            self.net, self.loss_weights(), options.keep_ratio, not self._is_cpu(), options.landmark_faces, options.part_faces,
+            options.regression,
+        )  # fmt: skip
         graph.hybridize(static_alloc=True, static_shape=True)
         return graph
 

@@ -67,19 +67,19 @@ def oracle(
     return costs.sum(axis=0) / np.maximum(counts, 1), costs
 
 
-def labels_of(batch: list[np.ndarray]) -> np.ndarray:
+def labels_of(batch: list[np.ndarray], overlaps: np.ndarray | float = 0.0) -> np.ndarray:
     """Labels (N, 18) of a batch."""
     kinds, offsets, landmarks, has_box, has_landmarks = batch[1:]
-    return np.column_stack([kinds, offsets, landmarks, np.zeros(len(kinds)), has_box, has_landmarks])
+    return np.column_stack([kinds, offsets, landmarks, np.broadcast_to(overlaps, kinds.shape), has_box, has_landmarks])
 
 
-def forward(block: TrainingNet, batch: list[np.ndarray]) -> Any:
-    return block(mx.nd.array(batch[0]), mx.nd.array(labels_of(batch)))
+def forward(block: TrainingNet, batch: list[np.ndarray], overlaps: np.ndarray | float = 0.0) -> Any:
+    return block(mx.nd.array(batch[0]), mx.nd.array(labels_of(batch, overlaps)))
 
 
-def run(block: TrainingNet, batch: list[np.ndarray]) -> list[np.ndarray]:
+def run(block: TrainingNet, batch: list[np.ndarray], overlaps: np.ndarray | float = 0.0) -> list[np.ndarray]:
     """The loss (1,), the terms (3,), those of every sample (N, 3), and the net's outputs."""
-    loss, terms, samples = (output.asnumpy() for output in forward(block, batch))
+    loss, terms, samples = (output.asnumpy() for output in forward(block, batch, overlaps))
     np.testing.assert_array_equal(terms[0], loss[0])
     ends = [3, 5, 9, 19] if samples.shape[1] == 19 else [3, 5, 9]
     return [loss, terms[1:], *np.split(samples, ends[:-1], axis=1)]
@@ -165,6 +165,22 @@ def test_faces_with_landmarks_teach_the_classes(form: str) -> None:
     np.testing.assert_allclose(terms, expected_terms, rtol=1e-4)
     found = gradients(block, make_batch("pnet", [Kind.LANDMARK] * 4))
     assert [head for head in TERMS if found[head] > 0] == ["cls", "landmark"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("part_faces", [0.0, 0.45, 1.0])
+def test_part_samples_teach_the_classes(form: str, part_faces: float) -> None:
+    """Asked to, samples of kind part count as positive ones from an overlap on, for the classes alone."""
+    images, kinds, *others = make_batch("onet", MIXED)
+    overlaps = np.linspace(0.4, 0.65, len(kinds), dtype=np.float32)
+    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], portable=form == "portable", part_faces=part_faces)
+    block.hybridize(static_alloc=True, static_shape=True)
+    _, terms, costs, *outputs = run(block, [images, kinds, *others], overlaps)
+    renamed = np.where((kinds == Kind.PART) & (overlaps >= part_faces), Kind.POSITIVE, kinds)
+    assert (renamed != kinds).sum() == {0.0: 5, 0.45: 4, 1.0: 0}[part_faces]
+    expected_terms, expected_costs = oracle(outputs, [images, renamed, *others], 0.7)
+    np.testing.assert_allclose(costs, expected_costs, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(terms, expected_terms, rtol=1e-4)
 
 
 def gradients(block: TrainingNet, batch: list[np.ndarray]) -> dict[str, float]:
