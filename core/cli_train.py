@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--landmark-faces", action=argparse.BooleanOptionalAction, default=False,
         help="whether samples of landmarks teach the classes as well",
     )  # fmt: skip
-    learning.add_argument("--part-faces", type=float, metavar="IOU", help="overlap from which part samples are faces to them")
+    learning.add_argument("--part-faces", type=float, metavar="IOU", help="part samples that overlap so much are faces too")
     learning.add_argument("--regression", default="squared", help="error of boxes and landmarks: squared or absolute (squared)")
     learning.add_argument("--average", type=float, default=0.999, help="decay of the averaged weights, 0: none (0.999)")
     learning.add_argument("--seed", type=int, default=0, help="of all chance (0)")

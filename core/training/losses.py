@@ -40,6 +40,7 @@ class TrainingNet(HybridBlock):
         keep_ratio: share of the samples, the hardest, that the classes are learned from; above 0, at most 1.
         landmark_faces: whether samples of kind landmark count as positive ones for the classes.
         part_faces: overlap, 0..1, from which samples of kind part count as positive ones for the classes; None: none of them.
+        regression: squared or absolute, the error of offsets and landmarks.
         portable: whether it must run on a GPU as well.
     """
 

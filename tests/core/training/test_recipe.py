@@ -43,7 +43,7 @@ SMALL = {
     "onet": {
         "faces": {"jitters": 30, "negatives": 30}, "landmarks": {"landmark_jitters": 20},
         "train": {"samples": 5_000, "batch": 64, "rate": 0.001, "warm_up": 10, "average": 0.9},
-        "finish": {"samples": 2_000, "rate": 0.0005, "ratio": "3:1:1:2"},
+        "finish": {"samples": 2_000, "rate": 0.0005, "ratio": "3:1:1:2", "part_faces": 0.45},
     },
     "evaluate": {"wider": {"min_face": 24, "resamples": 0, "workers": 1}, "landmarks": {"resamples": 0, "workers": 1}},
 }  # fmt: skip
@@ -174,7 +174,7 @@ def test_end_to_end(photos: Path, finished: Path, run: Run, monkeypatch: pytest.
 def assert_finished(folder: Path, rate: float) -> None:
     """The second training began with the net of the first, and had its options but for those of its own."""
     first, second = (read_checkpoint(folder / name / "last.npz").about["options"] for name in ("train", "finish"))
-    own = {"epochs": second["epochs"], "rate": rate, "ratio": "3:1:1:2"}
+    own = {"epochs": second["epochs"], "rate": rate, "ratio": "3:1:1:2", "part_faces": 0.45}
     assert second == {**first, **own} != first
     begun = json.loads((folder.parent / ".steps/onet-finish.json").read_text())["command"]
     assert begun[begun.index("--init") + 1] == str(folder / "train/best.npz")
