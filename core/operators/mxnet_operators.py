@@ -3,11 +3,13 @@
     prelu(data (N, C, ...), alpha (C,)) -> like data
     max_pool(data (N, C, H, W), kernel=2 or 3) -> (N, C, ceil((H - kernel) / 2) + 1, ceil((W - kernel) / 2) + 1)
     negativemining(logits (N, 2), label (N,), keep_ratio=0.7) -> mask (N,); in a symbol for a GPU it needs portable=True
-    prelu_pool_conv(data (N, H, W, C), weight (O, C, k, k), bias (O,), alpha=None, pool=0 or 2 or 3) -> (N, H', W', O)
+    prelu_pool_conv(data (N, H, W, C), weight (O, C, k, k), bias (O,), alpha=None, pool=0 or 2 or 3, bfloat16=False)
+        -> (N, H', W', O)
 
 All are float32; another type is an error. Where the compiled kernels can be used (on the CPU), the first three run on them,
 else on MXNet's own operators; the last exists only with the kernels. It convolves the pooled PReLU of channels-last data, or,
-without `alpha`, plain images (N, C, H, W), of which it gives no gradient: that is NaN.
+without `alpha`, plain images (N, C, H, W), of which it gives no gradient: that is NaN. With `bfloat16` the factors of all products are
+rounded to that type, and the sums are float32; that needs a processor with AMX, under Linux (`native.has_bfloat16`).
 
 In a symbol the shapes of all arrays that go into these operators must be known before any shape is inferred, parameters'
 too: declare them, as in `mx.sym.var("alpha", shape=(10,))`. Gluon's blocks do, but where a shape is missing MXNet 1.9.1 writes
@@ -128,13 +130,13 @@ def _operators(mx: Any, F: Any, is_native: bool) -> dict[str, Any]:
             return F.Custom(logits, label, keep_ratio=keep_ratio, op_type="negativemining")
         return F.mtcnn_negativemining(F.BlockGrad(logits), F.BlockGrad(label), keep_ratio=keep_ratio)
 
-    def prelu_pool_conv(data: Any, weight: Any, bias: Any, alpha: Any = None, pool: int = 0) -> Any:
+    def prelu_pool_conv(data: Any, weight: Any, bias: Any, alpha: Any = None, pool: int = 0, bfloat16: bool = False) -> Any:
         if alpha is None:
             if pool:
                 raise ValueError("prelu_pool_conv: pool must be 0 without alpha")
-            return F.mtcnn_prelu_pool_conv(safe(data), safe(weight), safe(bias), first=1)
+            return F.mtcnn_prelu_pool_conv(safe(data), safe(weight), safe(bias), first=1, bfloat16=int(bfloat16))
         inputs = (safe(each) for each in (data, alpha, weight, bias))
-        return F.mtcnn_prelu_pool_conv(*inputs, pool=pool)
+        return F.mtcnn_prelu_pool_conv(*inputs, pool=pool, bfloat16=int(bfloat16))
 
     operators = {"prelu": prelu, "max_pool": max_pool, "negativemining": negativemining}
     return {**operators, "prelu_pool_conv": prelu_pool_conv} if is_native else operators

@@ -39,6 +39,7 @@ def load_kernels() -> ctypes.CDLL:
         getattr(library, name).restype = ctypes.c_char_p
     if library.mtcnn_source_digest().decode() != source_digest():
         raise Unavailable(f"{path.name} was built from other sources: install mtcnn-gluon again")
+    library.mtcnn_has_bfloat16.restype = ctypes.c_bool
     library.mtcnn_nms.restype = _i64
     library.mtcnn_nms.argtypes = [_pointer, _i64, ctypes.c_double, ctypes.c_int, ctypes.c_float, _pointer]
     library.mtcnn_crop_resize.restype = None
@@ -66,6 +67,12 @@ def kernels() -> ctypes.CDLL | None:
         return load_kernels()
     except Unavailable:
         return None
+
+
+def has_bfloat16() -> bool:
+    """Whether the kernels can compute layers in bfloat16: on an x86 processor with AMX, under Linux."""
+    library = kernels()
+    return library is not None and library.mtcnn_has_bfloat16()
 
 
 def source_digest() -> str:

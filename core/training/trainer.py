@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Iterable, Literal, Mapping, Sequence
+from typing import Any, Iterable, Literal, Mapping, Sequence, get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -31,6 +31,8 @@ from mtcnn_gluon.training.schedules import schedule
 mx = load_mxnet()
 
 logger = logging.getLogger(__name__)
+
+Precision = Literal["float32", "bfloat16"]
 
 LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
 BATCH = {"pnet": 384, "rnet": 128, "onet": 128}  # the larger nets learn more from more steps, P-Net is faster by larger ones
@@ -64,6 +66,7 @@ class Options:
         part_faces: overlap, 0..1, from which samples of kind part teach the classes as well, as faces; None: none of them. Many
             boxes that a net proposes to the next are such samples, of hard faces most of all.
         regression: squared or absolute, the error of offsets and landmarks in the loss.
+        precision: float32, or bfloat16: what the factors of the convolutions' products are rounded to, see `CascadeNet`.
         average: decay of the running average of the weights, which is then what is evaluated and kept; 0 for none, below 1.
         sampling: mixed or alternate, see `sampler`.
         ratio: negative:positive:part:landmark in a mixed batch.
@@ -88,6 +91,7 @@ class Options:
     landmark_faces: bool = False
     part_faces: float | None = None
     regression: Regression = "squared"
+    precision: Precision = "float32"
     average: float = 0.999
     sampling: Sampling = "mixed"
     ratio: str = "3:1:1:1"
@@ -111,6 +115,7 @@ class Options:
             _check(value is None or 0 <= value < np.inf, name, "0 or more", value)
         _check(self.part_faces is None or 0 <= self.part_faces <= 1, "part_faces", "from 0 to 1", self.part_faces)
         check_regression(self.regression)
+        _check(self.precision in get_args(Precision), "precision", "float32 or bfloat16", self.precision)
         _check(0 <= self.average < 1, "average", "from 0 to below 1", self.average)
         _check(self.seed >= 0, "seed", "0 or more", self.seed)
         check_batch(self.batch)
@@ -194,6 +199,10 @@ class Run:
     def _make_net(self, initial: Mapping[str, np.ndarray] | None) -> CascadeNet:
         options, table = self.options, NETS[self.options.net]
         form: Any = "auto" if self._is_cpu() else "portable"
+        if options.precision == "bfloat16":
+            if not self._is_cpu():
+                raise ConfigError("precision must be float32 on a GPU")
+            form = "bfloat16"
         net = CascadeNet(table.layers, self._has_landmarks(), f"{options.net}_", form)
         mx.random.seed(options.seed)
         net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), self.devices)

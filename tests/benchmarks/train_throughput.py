@@ -1,4 +1,4 @@
-"""Training steps of the three nets: ours, stock MXNet and, if it is installed, PyTorch, in one run.
+"""Training steps of the three nets: ours (also in bfloat16 where that is possible), stock MXNet and, if it is installed, PyTorch.
 
     python tests/benchmarks/train_throughput.py [--batch 384] [--threads 2] [--rounds 7]
 
@@ -19,8 +19,9 @@ from typing import Any, Callable
 import numpy as np
 
 from mtcnn_gluon.config import HEADS, NETS
+from mtcnn_gluon.operators.native import has_bfloat16
 
-CONTENDERS = ("ours", "MXNet", "PyTorch", "PyTorch channels_last")
+CONTENDERS = ("ours", "ours bfloat16", "MXNet", "PyTorch", "PyTorch channels_last")
 ROUND = 2.0  # seconds a turn
 
 
@@ -36,7 +37,8 @@ def main() -> None:
     if options.contender:
         serve(step_of(options.contender, options.net, options.batch, options.threads), options.batch)
         return
-    names = [name for name in CONTENDERS if "PyTorch" not in name or importlib.util.find_spec("torch")]
+    can = {"PyTorch": importlib.util.find_spec("torch"), "bfloat16": has_bfloat16()}
+    names = [name for name in CONTENDERS if all(possible for word, possible in can.items() if word in name)]
     for net in NETS:
         rates = race(net, names, options)
         ours = rates["ours"]
@@ -88,18 +90,18 @@ def step_of(contender: str, net: str, batch: int, threads: int) -> Callable[[], 
     targets = [generator.standard_normal((batch, HEADS[name])).astype(np.float32) for name in heads]
     if contender.startswith("PyTorch"):
         return torch_step(net, images, label, targets, threads, is_last="channels_last" in contender)
-    return mxnet_step(net, images, label, targets, is_native=contender == "ours")
+    # "export" is the form with MXNet's own PReLU operator; what is wrong with its gradient does not change its speed.
+    return mxnet_step(net, images, label, targets, {"ours": "native", "ours bfloat16": "bfloat16", "MXNet": "export"}[contender])
 
 
-def mxnet_step(net: str, images: Any, label: Any, targets: list, is_native: bool) -> Callable[[], None]:
+def mxnet_step(net: str, images: Any, label: Any, targets: list, form: Any) -> Callable[[], None]:
     """A Gluon step of the package's net."""
     from mtcnn_gluon.mxnet_loader import load_mxnet
 
     mx = load_mxnet()
     from mtcnn_gluon.symbol.blocks import CascadeNet
 
-    # "export" is the form with MXNet's own PReLU operator; what is wrong with its gradient does not change its speed.
-    block = CascadeNet(NETS[net].layers, NETS[net].landmarks, f"{net}_", form="native" if is_native else "export")
+    block = CascadeNet(NETS[net].layers, NETS[net].landmarks, f"{net}_", form)
     block.initialize(mx.init.Xavier())
     block.hybridize(static_alloc=True, static_shape=True)
     trainer = mx.gluon.Trainer(block.collect_params(), "sgd", {"learning_rate": 0.01, "momentum": 0.9})

@@ -627,8 +627,8 @@ def mining_with(keep_ratio: Any) -> Any:
     return nd.negativemining(one(2, 2), one(2), keep_ratio=keep_ratio)
 
 
-def layer_with(pool: Any) -> Any:
-    return nd.prelu_pool_conv(one(2, 4, 4, 3), one(5, 3, 1, 1), one(5), one(3), pool=pool)
+def layer_with(pool: Any, bfloat16: Any = 0) -> Any:
+    return nd.mtcnn_prelu_pool_conv(one(2, 4, 4, 3), one(3), one(5, 3, 1, 1), one(5), pool=pool, bfloat16=bfloat16)
 
 
 REFUSED = [
@@ -643,9 +643,10 @@ REFUSED = [
     (lambda: nd.mtcnn_prelu(one(2, 3), one(3), slope=1), "prelu: unknown attribute slope"),
     (lambda: nd.mtcnn_negativemining(one(2, 2), one(2), ratio=1), "negativemining: unknown attribute ratio; there is keep"),
     (lambda: nd.mtcnn_prelu_pool_conv(one(2, 4, 4, 3), one(3), one(5, 3, 1, 1), one(5), kernel=1),
-     "prelu_pool_conv: unknown attribute kernel; there are first and pool"),
+     "prelu_pool_conv: unknown attribute kernel; there are first, pool and bfloat16"),
     (lambda: nd.mtcnn_prelu_pool_conv(one(2, 3, 4, 4), one(5, 3, 1, 1), one(5), first=1, pool=2), "prelu_pool_conv: pool"),
     (lambda: nd.mtcnn_prelu_pool_conv(one(2, 3, 4, 4), one(5, 3, 1, 1), one(5), first=2), "prelu_pool_conv: "),
+    *((functools.partial(layer_with, 0, bfloat16=b), "prelu_pool_conv: bfloat16 must be 0 or 1") for b in (2, 0.5, "x", None)),
     (lambda: nd.negativemining(one(2, 3), one(2)), "negativemining: logits must be (N, 2), not (2, 3)"),
     (lambda: nd.negativemining(one(4), one(2)), "negativemining: logits must be (N, 2), not (4)"),
     (lambda: nd.negativemining(one(2, 2), one(3)), "negativemining: label must be (2,), not (3)"),
@@ -733,7 +734,9 @@ CALLS = st.one_of(
     st.tuples(
         st.sampled_from(["mtcnn_prelu", "mtcnn_max_pool", "mtcnn_negativemining", "mtcnn_prelu_pool_conv"]),
         st.lists(shapes((2, 3, 4, 3), (3,), (5, 3, 2, 2), (5,), (2, 2), (2,)), max_size=5).map(tuple),
-        st.dictionaries(st.sampled_from(["kernel", "pool", "first", "keep_ratio", "other", "__x__"]), mostly([0, 2])),
+        st.dictionaries(
+            st.sampled_from(["kernel", "pool", "first", "bfloat16", "keep_ratio", "other", "__x__"]), mostly([0, 1, 2])
+        ),
     ),
 )  # fmt: skip
 

@@ -39,11 +39,11 @@ void fail(const std::string& what) {
   ++failures;
 }
 
-void compare(const std::string& what, const Floats& found, const Doubles& expected) {
+void compare(const std::string& what, const Floats& found, const Doubles& expected, double tolerance = 1e-5) {
   double largest = 1;
   for (double value : expected) largest = std::max(largest, std::abs(value));
   for (size_t i = 0; i < expected.size(); ++i)
-    if (!(std::abs(found[i] - expected[i]) <= 1e-5 * largest))
+    if (!(std::abs(found[i] - expected[i]) <= tolerance * largest))
       return fail(what + ": value " + std::to_string(i) + " is " + std::to_string(found[i]) + ", not " +
                   std::to_string(expected[i]));
 }
@@ -167,8 +167,9 @@ struct PlainLayer {
 };
 
 void check_layer(const MtcnnLayer& s, bool has_alpha, bool wants_din) {
+  const double tolerance = s.bfloat16 ? 0.02 : 1e-5;  // sums of products of factors with 8 bits
   const std::string what = shown("layer", {s.images, s.height, s.width, s.channels, s.pool, s.kernel, s.filters,
-                                           s.channels_first, has_alpha, wants_din});
+                                           s.channels_first, s.bfloat16, has_alpha, wants_din});
   const int64_t pixels = s.images * s.height * s.width;
   const Floats in = random_floats(pixels * s.channels), alpha = random_floats(s.channels), bias = random_floats(s.filters);
   const Floats weight = random_floats(s.filters * s.channels * s.kernel * s.kernel);
@@ -208,11 +209,11 @@ void check_layer(const MtcnnLayer& s, bool has_alpha, bool wants_din) {
     expected_dalpha[c] += expected_din[i] * in[i];
     expected_din[i] *= alpha[c];
   }
-  compare(what + " forward", out, expected_out);
-  compare(what + " dweight", dweight, expected_dweight);
+  compare(what + " forward", out, expected_out, tolerance);
+  compare(what + " dweight", dweight, expected_dweight, tolerance);
   compare(what + " dbias", dbias, expected_dbias);
-  if (wants_din) compare(what + " din", din, expected_din);
-  if (wants_din && has_alpha) compare(what + " dalpha", dalpha, expected_dalpha);
+  if (wants_din) compare(what + " din", din, expected_din, tolerance);
+  if (wants_din && has_alpha) compare(what + " dalpha", dalpha, expected_dalpha, 5 * tolerance);  // its terms cancel out
 }
 
 // A net gives exactly what its layers give one after the other.
@@ -396,14 +397,19 @@ void check_layers() {
       {60, 3, 3, 16, 0, 3, 32, 0}, {1, 150, 130, 3, 0, 3, 10, 1}, {1, 101, 199, 10, 2, 3, 16, 0}, {1, 700, 40, 2, 3, 2, 5, 0},
       {1, 3, 900, 40, 0, 3, 7, 0}, {3, 9, 9, 130, 3, 3, 130, 0},
   };
+  const auto check = [](MtcnnLayer layer, bool has_alpha, bool wants_din) {
+    check_layer(layer, has_alpha, wants_din);
+    layer.bfloat16 = mtcnn_has_bfloat16();
+    if (layer.bfloat16) check_layer(layer, has_alpha, wants_din);
+  };
   for (const MtcnnLayer& layer : nets)
-    for (int variant = 0; variant < 3; ++variant) check_layer(layer, variant != 1, variant != 2);
+    for (int variant = 0; variant < 3; ++variant) check(layer, variant != 1, variant != 2);
   const std::vector<int64_t> sides = {1, 2, 3, 4, 5, 7, 12}, channels = {1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 28, 33, 64, 65};
   for (int64_t i = 0; i < 1500; ++i) {
     const int64_t pool = one_of<int64_t>({0, 0, 2, 3}), kernel = 1 + below(3);
     const MtcnnLayer layer = {one_of<int64_t>({1, 1, 2, 3, 7, 30}), one_of(sides), one_of(sides),    one_of(channels),
                               pool,                                 kernel,        one_of(channels), !pool && below(3) == 0};
-    check_layer(layer, below(4) != 0, below(4) != 0);
+    check(layer, below(4) != 0, below(4) != 0);
   }
 }
 

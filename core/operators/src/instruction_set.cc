@@ -5,6 +5,12 @@
 
 #include "kernels.h"
 
+#if MTCNN_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 // MTCNN_GLUON_ISA=baseline|avx2 asks for less than the processor has, so that tests can try every variant on one machine.
 static InstructionSet best() {
 #if MTCNN_X86
@@ -27,6 +33,25 @@ InstructionSet instruction_set() {
 const char* mtcnn_instruction_set() {
   static const char* const names[] = {"baseline", "avx2", "avx512"};
   return names[int(instruction_set())];
+}
+
+// The processor must have the unit, and Linux must let this process use it.
+static bool may_use_matrix_unit() {
+#if MTCNN_AMX
+  constexpr unsigned AMX_BF16 = 1u << 22, AMX_TILE = 1u << 24, AVX512_BF16 = 1u << 5;  // leaf 7: EDX; EDX; of its part 1, EAX
+  constexpr long ASK = 0x1023, TILE_DATA = 18;                                         // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  unsigned a, b, c, d;
+  if (instruction_set() != InstructionSet::avx512 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if ((d & AMX_BF16) == 0 || (d & AMX_TILE) == 0 || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & AVX512_BF16) == 0) return false;
+  return syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+#else
+  return false;
+#endif
+}
+
+bool mtcnn_has_bfloat16() {
+  static const bool has = may_use_matrix_unit();
+  return has;
 }
 
 const char* mtcnn_source_digest() { return SOURCE_DIGEST; }

@@ -7,6 +7,13 @@
 #define MTCNN_X86 0
 #endif
 
+// Whether the compiler knows Intel's matrix unit, and the system can be asked for it.
+#if MTCNN_X86 && defined(__linux__) && (__clang_major__ >= 12 || (!defined(__clang__) && __GNUC__ >= 11))
+#define MTCNN_AMX 1
+#else
+#define MTCNN_AMX 0
+#endif
+
 #define MTCNN_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define MTCNN_TARGET(features) MTCNN_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))

@@ -9,6 +9,8 @@ extern "C" {
 
 // The instruction set in use: "avx512", "avx2" or "baseline".
 const char* mtcnn_instruction_set();
+// Whether layers can be computed in bfloat16: on x86 processors with AMX, under Linux.
+bool mtcnn_has_bfloat16();
 // The digest of the sources that the library was built from.
 const char* mtcnn_source_digest();
 
@@ -33,6 +35,7 @@ struct MtcnnLayer {
   int64_t pool;                             // 0: none; else the side of windows of stride 2, as in mtcnn_max_pool_forward
   int64_t kernel, filters;                  // weight (filters, channels, kernel, kernel), bias (filters)
   int64_t channels_first;                   // 1: `in` is (images, channels, height, width), and there is no pooling
+  int64_t bfloat16 = 0;                     // 1: factors of products are rounded to bfloat16; needs mtcnn_has_bfloat16()
 };
 // The size of out, (images, out_height, out_width, filters); false if no output is left.
 bool mtcnn_layer_output(const MtcnnLayer* layer, int64_t* out_height, int64_t* out_width);

@@ -23,11 +23,18 @@ bool mtcnn_layer_output(const MtcnnLayer* layer, int64_t* out_height, int64_t* o
 
 bool mtcnn_layer_forward(const MtcnnLayer* layer, const float* in, const float* alpha, const float* weight, const float* bias,
                          float* out) {
+#if MTCNN_AMX
+  if (layer->bfloat16) return avx512::layer_forward_bfloat16(sizes_of(*layer), in, alpha, weight, bias, out);
+#endif
   return DISPATCH(layer_forward, sizes_of(*layer), in, alpha, weight, bias, out);
 }
 
 bool mtcnn_layer_backward(const MtcnnLayer* layer, const float* dout, const float* in, const float* alpha, const float* weight,
                           float* din, float* dalpha, float* dweight, float* dbias) {
+#if MTCNN_AMX
+  if (layer->bfloat16)
+    return avx512::layer_backward_bfloat16(sizes_of(*layer), dout, in, alpha, weight, din, dalpha, dweight, dbias);
+#endif
   return DISPATCH(layer_backward, sizes_of(*layer), dout, in, alpha, weight, din, dalpha, dweight, dbias);
 }
 

@@ -3,4 +3,7 @@
 #include "activation.h"
 #include "conv_tiles.h"
 #include "layer.h"
+#if MTCNN_AMX && VECTOR_BYTES == 64
+#include "layer_bfloat16.h"
+#endif
 #include "net.h"

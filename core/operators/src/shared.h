@@ -14,7 +14,12 @@
 inline int omp_get_thread_num() { return 0; }
 #endif
 
+#include "instruction_set.h"
 #include "kernels.h"
+
+#if MTCNN_AMX
+#include <immintrin.h>
+#endif
 
 constexpr int64_t SMALL_WORK = 16384;  // values below which threads cost more than they bring
 constexpr int64_t SHORT_PLANE = 64;    // values below which a loop over one channel's plane is too short
