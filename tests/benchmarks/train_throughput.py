@@ -1,4 +1,4 @@
-"""Training steps of the three nets: ours (also in bfloat16 where that is possible), stock MXNet and, if it is installed, PyTorch.
+"""Training steps of the three nets: ours, in bfloat16 too where that is possible, stock MXNet and, if installed, PyTorch.
 
     python tests/benchmarks/train_throughput.py [--batch 384] [--threads 2] [--rounds 7]
 
@@ -91,7 +91,8 @@ def step_of(contender: str, net: str, batch: int, threads: int) -> Callable[[], 
     if contender.startswith("PyTorch"):
         return torch_step(net, images, label, targets, threads, is_last="channels_last" in contender)
     # "export" is the form with MXNet's own PReLU operator; what is wrong with its gradient does not change its speed.
-    return mxnet_step(net, images, label, targets, {"ours": "native", "ours bfloat16": "bfloat16", "MXNet": "export"}[contender])
+    form = {"ours": "native", "ours bfloat16": "bfloat16", "MXNet": "export"}[contender]
+    return mxnet_step(net, images, label, targets, form)
 
 
 def mxnet_step(net: str, images: Any, label: Any, targets: list, form: Any) -> Callable[[], None]:
