@@ -8,8 +8,8 @@
 
 All are float32; another type is an error. Where the compiled kernels can be used (on the CPU), the first three run on them,
 else on MXNet's own operators; the last exists only with the kernels. It convolves the pooled PReLU of channels-last data, or,
-without `alpha`, plain images (N, C, H, W), of which it gives no gradient: that is NaN. With `bfloat16` the factors of products are
-rounded to that type, and the sums are float32; that needs a processor with AMX, under Linux (`native.has_bfloat16`).
+without `alpha`, plain images (N, C, H, W), of which it gives no gradient: that is NaN. With `bfloat16` the factors of
+products are rounded to that type and sums are float32; that needs a processor with AMX, under Linux (`native.has_bfloat16`).
 
 In a symbol the shapes of all arrays that go into these operators must be known before any shape is inferred, parameters'
 too: declare them, as in `mx.sym.var("alpha", shape=(10,))`. Gluon's blocks do, but where a shape is missing MXNet 1.9.1 writes
