@@ -63,7 +63,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Train one net on records. The best and the last state are kept in checkpoints, from which --resume goes on exactly."""
-    from mtcnn_gluon.training.trainer import BEST, LAST, Options, Run
+    from mtcnn_gluon.training.options import Options
+    from mtcnn_gluon.training.trainer import BEST, LAST, Run
 
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     names = (

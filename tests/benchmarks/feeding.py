@@ -15,7 +15,8 @@ from typing import Any, Callable
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training import trainer
-from mtcnn_gluon.training.trainer import Options, Run, split
+from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.trainer import Run, split
 
 mx = load_mxnet()
 TURN = 2.0  # seconds

@@ -7,7 +7,8 @@ from typing import Any, Iterator
 import pytest
 
 from mtcnn_gluon import cli
-from mtcnn_gluon.training.trainer import Options, Run
+from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.trainer import Run
 from training_runs import Train, write_records
 
 

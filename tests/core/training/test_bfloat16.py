@@ -14,7 +14,8 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.operators.native import has_bfloat16
 from mtcnn_gluon.training.checkpoints import read_checkpoint
-from mtcnn_gluon.training.trainer import LAST, Options, Run
+from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.trainer import LAST, Run
 from training_runs import Train, assert_same_state, write_records
 
 mx = load_mxnet()
@@ -129,17 +130,22 @@ def test_a_run_goes_on_in_bfloat16(tmp_path: Path, train: Train, monkeypatch: py
 
 
 WITHOUT = """
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import MtcnnError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.symbol import PNet
+from mtcnn_gluon.training.options import Options
 mx, _ = load_mxnet(), register()
 one = mx.nd.ones
 inputs = one((1, 3, 4, 4)), one((5, 3, 1, 1)), one(5)
-for call in (lambda: PNet(form="bfloat16"), lambda: mx.nd.prelu_pool_conv(*inputs, bfloat16=True)):
+calls = (
+    lambda: PNet(form="bfloat16"), lambda: mx.nd.prelu_pool_conv(*inputs, bfloat16=True),
+    lambda: Options("pnet", precision="bfloat16"),
+)
+for call in calls:
     try:
         call()
-    except (ModelError, mx.base.MXNetError) as error:
+    except (MtcnnError, mx.base.MXNetError) as error:
         print(error)
 """
 
@@ -148,4 +154,4 @@ def test_a_processor_without_it_is_named() -> None:
     environment = {**os.environ, "MTCNN_GLUON_ISA": "avx2"}
     run = subprocess.run([sys.executable, "-c", WITHOUT], env=environment, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.count("needs a processor with AMX, under Linux") == 2, run.stdout
+    assert run.stdout.count("needs a processor with AMX, under Linux") == 3, run.stdout

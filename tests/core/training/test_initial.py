@@ -10,7 +10,8 @@ import pytest
 from mtcnn_gluon import cli
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from mtcnn_gluon.training.trainer import LAST, Options, Run
+from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.trainer import LAST, Run
 from training_runs import Train, write_records
 
 mx = load_mxnet()

@@ -15,7 +15,8 @@ from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.samples import Samples
 from mtcnn_gluon.training.checkpoints import read_checkpoint, write_checkpoint
-from mtcnn_gluon.training.trainer import LAST, LOG, Options, Run
+from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.trainer import LAST, LOG, Run
 from record_samples import make_samples
 from training_runs import SHORT, Train, assert_same_state, contents, write_records
 

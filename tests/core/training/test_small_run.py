@@ -11,7 +11,8 @@ from mtcnn_gluon.record_info import REPORT
 from mtcnn_gluon.records import RecordWriter
 from mtcnn_gluon.samples import NO_FACE, Kind, Samples
 from mtcnn_gluon.training.augment import Augmentation
-from mtcnn_gluon.training.trainer import Options, Run
+from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.trainer import Run
 
 SIZE = 24
 

@@ -14,7 +14,8 @@ from mtcnn_gluon.record_info import REPORT
 from mtcnn_gluon.samples import Kind, Samples
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from mtcnn_gluon.training.metrics import Tally
-from mtcnn_gluon.training.trainer import BEST, LAST, Options, Run, TrainingError, settle, shorten, step
+from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.trainer import BEST, LAST, Run, TrainingError, settle, shorten, step
 from record_samples import make_samples
 from training_runs import SHORT, Train, arrays, write_records
 
