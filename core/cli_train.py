@@ -52,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     learning.add_argument("--part-faces", type=float, metavar="IOU", help="part samples that overlap so much are faces too")
     learning.add_argument("--regression", default="squared", help="error of boxes and landmarks: squared or absolute (squared)")
     learning.add_argument(
-        "--precision", default="float32", help="float32, or bfloat16: about half the time on x86 processors with AMX (float32)"
+        "--precision", default="float32", help="float32, or bfloat16: faster on processors with AMX, under Linux (float32)"
     )
     learning.add_argument("--average", type=float, default=0.999, help="decay of the averaged weights, 0: none (0.999)")
     learning.add_argument("--seed", type=int, default=0, help="of all chance (0)")

@@ -32,11 +32,11 @@ class CascadeNet(nn.HybridBlock):
         layers: rows of the table that `config` describes.
         landmarks: whether the net has a landmark head.
         prefix: beginning of all parameter names, such as `pnet_`.
-        form: which operators compute it; parameters and results are the same.
+        form: which operators compute it; parameters and, but for `bfloat16`, results are the same.
             `native`: the package's own, on the CPU only, several times as fast. The symbol then holds operators that only
             this package knows, and the gradient of the images is not computed (it is NaN).
             `bfloat16`: native, with the factors of the convolutions' products rounded to bfloat16 and their sums float32, which
-            takes half the time in training and a processor with AMX. All arrays stay float32.
+            makes training faster and needs a processor with AMX, under Linux. All arrays stay float32.
             `portable`: MXNet's, on any device.
             `export`: MXNet's, each PReLU one `LeakyReLU` node as other tools expect. Only for inference: when a net is
             hybridized, MXNet 1.9.1 lets that node overwrite its input, and computes wrong gradients of the slopes from it.
@@ -65,9 +65,8 @@ class CascadeNet(nn.HybridBlock):
                 head = nn.Dense(units, in_units=channels, prefix=f"{name}_") if is_dense else None
                 setattr(self, name, head or nn.Conv2D(units, 1, in_channels=channels, prefix=f"{name}_"))
         if self._form == "native":
-            object.__setattr__(
-                self, "_pass", NativePass(self, layers, form == "bfloat16")
-            )  # no child: its parameters would count twice
+            # No child: its parameters would count twice.
+            object.__setattr__(self, "_pass", NativePass(self, layers, form == "bfloat16"))
 
     def _add_layers(self, layers: Sequence[Sequence[Any]]) -> int:
         """Fill the body; returns the number of channels that leave it."""
@@ -158,9 +157,8 @@ class NativePass(nn.HybridBlock):
             return tuple(self._linear(F, x, name, HEADS[name], parameters) for name in self._head_names)
         weight = F.concat(*[parameters[f"{name}_weight"] for name in self._head_names], dim=0)
         bias = F.concat(*[parameters[f"{name}_bias"] for name in self._head_names], dim=0)
-        x = F.transpose(
-            F.prelu_pool_conv(x, weight, bias, alpha, 0, self._bfloat16), (0, 3, 1, 2)
-        )  # (N, 6, h, w) or (N, 16, h, w)
+        x = F.prelu_pool_conv(x, weight, bias, alpha, 0, self._bfloat16)
+        x = F.transpose(x, (0, 3, 1, 2))  # (N, 6, h, w) or (N, 16, h, w)
         ends = np.cumsum([HEADS[name] for name in self._head_names]).tolist()
         return tuple(F.slice_axis(x, axis=1, begin=begin, end=end) for begin, end in zip([0, *ends], ends))
 
