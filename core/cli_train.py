@@ -52,6 +52,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     learning.add_argument("--part-faces", type=float, metavar="IOU", help="part samples that overlap so much are faces too")
     learning.add_argument("--regression", default="squared", help="error of boxes and landmarks: squared or absolute (squared)")
     learning.add_argument(
+        "--listed-landmarks", action=argparse.BooleanOptionalAction, default=False,
+        help="whether landmarks are learned from samples of landmarks only, not from photos' faces",
+    )  # fmt: skip
+    learning.add_argument(
+        "--distil", type=float, default=0.0, metavar="SHARE", help="of the net that --init names in what is learned, 0..1 (0)"
+    )
+    learning.add_argument(
         "--precision", default="float32", help="float32, or bfloat16: faster on processors with AMX, under Linux (float32)"
     )
     learning.add_argument("--average", type=float, default=0.999, help="decay of the averaged weights, 0: none (0.999)")
@@ -69,8 +76,8 @@ def train(options: argparse.Namespace) -> int:
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     names = (
         "net", "epochs", "batch", "optimiser", "rate", "schedule", "warm_up", "decay", "clip", "keep_ratio", "box_weight",
-        "landmark_weight", "landmark_faces", "part_faces", "regression", "precision", "average", "sampling", "ratio",
-        "landmarks", "seed",
+        "landmark_weight", "landmark_faces", "part_faces", "regression", "listed_landmarks", "distil", "precision", "average",
+        "sampling", "ratio", "landmarks", "seed",
     )  # fmt: skip
     augmentation = Augmentation(**{name: getattr(options, name) for name in vars(Augmentation())})
     values: dict[str, Any] = {name: getattr(options, name) for name in names}

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from mtcnn_gluon.record_info import REPORT
 from mtcnn_gluon.records import RecordWriter
@@ -41,3 +41,11 @@ def assert_same_state(a: Path, b: Path) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def interrupt_after(function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapped(*arguments: Any) -> None:
+        function(*arguments)
+        raise KeyboardInterrupt
+
+    return wrapped

@@ -70,7 +70,12 @@ class Augmentation:
 def mirror_targets(offsets: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Box offsets (N, 4) and landmarks (N, 5, 2) of mirrored crops: left becomes right. Doing it twice undoes it."""
     flipped = landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
-    return offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32), flipped
+    return mirror_offsets(offsets), flipped
+
+
+def mirror_offsets(offsets: np.ndarray) -> np.ndarray:
+    """Box offsets (N, 4) of mirrored crops."""
+    return offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
 
 
 def mirror_labels(labels: np.ndarray) -> np.ndarray:

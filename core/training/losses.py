@@ -6,7 +6,7 @@ from typing import Any, Literal, Mapping, get_args
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
-from mtcnn_gluon.samples import Kind
+from mtcnn_gluon.samples import LABEL_LENGTH, Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet
 
 mx = load_mxnet()
@@ -25,7 +25,8 @@ WEIGHTS = {  # of each term, by net
 class TrainingNet(HybridBlock):
     """A net with its loss, so that both are one graph.
 
-    The forward pass takes images (N, 3, S, S) and labels (N, 18), both float32, as a `sampler.Batch` has them, and returns
+    The forward pass takes images (N, 3, S, S) and labels (N, 18), or (N, 19) of a sampler that was taught, both float32, as a
+    `sampler.Batch` has them, and returns
 
         the loss (1,): the weighted sum of the terms
         the loss and the terms (4,): cross-entropy of the samples that `negativemining` keeps of those of kind positive and
@@ -41,12 +42,16 @@ class TrainingNet(HybridBlock):
         landmark_faces: whether samples of kind landmark count as positive ones for the classes.
         part_faces: overlap, 0..1, from which samples of kind part count as positive ones for the classes; None: none of them.
         regression: squared or absolute, the error of offsets and landmarks.
+        listed_landmarks: whether landmarks are learned from samples of kind landmark only.
+        distil: share, 0..1, that a teacher's probability of a face has in the class that a sample is taken to be of, the
+            targets of Hinton et al. (2015), "Distilling the Knowledge in a Neural Network"; 0: labels have no such probability.
         portable: whether it must run on a GPU as well.
     """
 
     def __init__(
         self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False,
         landmark_faces: bool = False, part_faces: float | None = None, regression: Regression = "squared",
+        listed_landmarks: bool = False, distil: float = 0.0,
     ) -> None:  # fmt: skip
         check_regression(regression)
         super().__init__(prefix="")
@@ -58,21 +63,30 @@ class TrainingNet(HybridBlock):
         self._landmark_faces = landmark_faces
         self._part_faces = part_faces
         self._regression = regression
+        self._listed_landmarks = listed_landmarks
+        self._distil = distil
 
     def hybrid_forward(self, F: Any, images: Any, labels: Any) -> tuple:
         """See the class."""
-        kinds = F.reshape(F.slice_axis(labels, axis=1, begin=0, end=1), (-1,))
+        kinds = _column(F, labels, 0)
         targets = [F.slice_axis(labels, axis=1, begin=1, end=5), F.slice_axis(labels, axis=1, begin=5, end=15)]
-        known = [F.reshape(F.slice_axis(labels, axis=1, begin=place, end=place + 1), (-1,)) for place in (16, 17)]
+        known = [_column(F, labels, place) for place in (16, 17)]
+        if self._listed_landmarks:
+            known[1] = known[1] * (kinds == int(Kind.LANDMARK))
         if self._landmark_faces:
             kinds = F.where(kinds == int(Kind.LANDMARK), F.ones_like(kinds), kinds)
         if self._part_faces is not None:
-            overlaps = F.reshape(F.slice_axis(labels, axis=1, begin=15, end=16), (-1,))
-            kinds = F.where((kinds == int(Kind.PART)) * (overlaps >= self._part_faces), F.ones_like(kinds), kinds)
+            is_face = (kinds == int(Kind.PART)) * (_column(F, labels, 15) >= self._part_faces)
+            kinds = F.where(is_face, F.ones_like(kinds), kinds)
         logits, *others = (F.reshape(output, (0, -1)) for output in self.net(images))
-        label = F.broadcast_greater(kinds, F.zeros_like(kinds))  # 1 of positive samples, 0 of all others
+        faces = kinds > 0  # 1 of positive samples, 0 of all others
         masks = [F.negativemining(logits, kinds, self._keep_ratio, self._portable), *known]
-        costs = [-F.pick(F.log_softmax(logits), label)]  # (N,)
+        scores = F.log_softmax(logits)
+        if self._distil:
+            faces = (1 - self._distil) * faces + self._distil * _column(F, labels, LABEL_LENGTH)
+            costs = [-faces * _column(F, scores, 1) - (1 - faces) * _column(F, scores, 0)]  # (N,)
+        else:
+            costs = [-F.pick(scores, faces)]
         error = {"squared": F.square, "absolute": F.abs}[self._regression]
         for target, output in zip_longest(targets, others):  # a net without landmarks makes no error
             costs.append(F.sum(error((target if output is None else output) - target), axis=1))
@@ -80,6 +94,11 @@ class TrainingNet(HybridBlock):
         terms = [F.sum(cost) / F.maximum(F.sum(mask), F.ones_like(F.sum(mask))) for cost, mask in zip(costs, masks)]
         loss = sum(weight * term for weight, term in zip(self._weights, terms))
         return loss, F.concat(loss, *terms, dim=0), F.concat(F.stack(*costs, axis=1), logits, *others, dim=1)
+
+
+def _column(F: Any, values: Any, place: int) -> Any:
+    """Column `place` of values (N, M), as (N,)."""
+    return F.reshape(F.slice_axis(values, axis=1, begin=place, end=place + 1), (-1,))
 
 
 def check_regression(regression: str) -> None:

@@ -41,6 +41,10 @@ class Options:
         part_faces: overlap, 0..1, from which samples of kind part teach the classes as well, as faces; None: none of them. Many
             boxes that a net proposes to the next are such samples, of hard faces most of all.
         regression: squared or absolute, the error of offsets and landmarks in the loss.
+        listed_landmarks: whether landmarks are learned from samples of kind landmark only, and not from those of faces in
+            photos, which may be a program's.
+        distil: share, 0..1, that the net as it is at the beginning, as the mean of what it says of a sample and of its mirror
+            image, has in the classes and boxes to learn; it must then begin with trained parameters. 0: labels alone.
         precision: float32, or bfloat16: what the factors of the convolutions' products are rounded to, see `CascadeNet`.
         average: decay of the running average of the weights, which is then what is evaluated and kept; 0 for none, below 1.
         sampling: mixed or alternate, see `sampler`.
@@ -66,6 +70,8 @@ class Options:
     landmark_faces: bool = False
     part_faces: float | None = None
     regression: Regression = "squared"
+    listed_landmarks: bool = False
+    distil: float = 0.0
     precision: Precision = "float32"
     average: float = 0.999
     sampling: Sampling = "mixed"
@@ -90,6 +96,7 @@ class Options:
             _check(value is None or 0 <= value < np.inf, name, "0 or more", value)
         _check(self.part_faces is None or 0 <= self.part_faces <= 1, "part_faces", "from 0 to 1", self.part_faces)
         check_regression(self.regression)
+        _check(0 <= self.distil <= 1, "distil", "from 0 to 1", self.distil)
         _check(self.precision in get_args(Precision), "precision", "float32 or bfloat16", self.precision)
         if self.precision == "bfloat16" and not has_bfloat16():
             raise ConfigError("precision bfloat16 needs a processor with AMX, under Linux, and the compiled kernels")

@@ -128,16 +128,23 @@ class Recipe:
     # ---- nets
 
     def _train_steps(self, net: str) -> list[Step]:
-        """A training and, if the configuration has `finish`, another with those options, which begins with the first's net."""
-        first = self.config[net].train
-        steps = [self._train_step(net, f"{net}/train", first)]
-        if self.config[net].finish:
-            steps.append(self._train_step(net, f"{net}/finish", {**first, **self.config[net].finish}, f"{net}/train"))
+        """A training, and those that the configuration has in `finish`, each of which begins with the net of the one before."""
+        options = self.config[net].train
+        names = self._trainings(net)
+        steps = [self._train_step(net, names[0], options)]
+        for before, name, more in zip(names, names[1:], self.config[net].finish):
+            options = {**options, **more}
+            steps.append(self._train_step(net, name, options, before))
         return steps
+
+    def _trainings(self, net: str) -> list[str]:
+        """Steps that train the net, in order: NET/train, NET/finish, NET/finish2 and so on."""
+        count = len(self.config[net].finish)
+        return [f"{net}/train", *(f"{net}/finish{number if number > 1 else ''}" for number in range(1, count + 1))]
 
     def _trained(self, net: str) -> str:
         """The step that ends with the net's parameters."""
-        return f"{net}/finish" if self.config[net].finish else f"{net}/train"
+        return self._trainings(net)[-1]
 
     def _train_step(self, net: str, out: str, options: Mapping[str, Any], before: str | None = None) -> Step:
         records, validation = f"{net}/training/records", f"{net}/validation/records"

@@ -2,8 +2,8 @@
 
 `DEFAULTS` has all keys. Paths are relative to the file's folder; `~` and `${VARIABLE}` in them are replaced. The sections
 `faces`, `landmarks`, `mine`, `records` and `train` of a net, and those of `evaluate`, take the options of the command of that
-name, with `_` for `-`; `train` has `samples`, how many to learn from in all, for `epochs`. A net with a section `finish` is
-trained a second time, from where the first training ended and with its options, but for those that `finish` has.
+name, with `_` for `-`; `train` has `samples`, how many to learn from in all, for `epochs`. `finish` has options of another
+training, or a list of several: each goes on from where the one before ended, with its options but for those it has itself.
 """
 
 import copy
@@ -48,14 +48,14 @@ DEFAULTS: dict[str, Any] = {
     "data": PHOTOS,
     "validation": PHOTOS,
     "pnet": {"faces": {}, "landmarks": {}, "records": {}, "train": {"samples": 12_000_000, "landmarks": False},
-             "finish": {}},
+             "finish": []},
     "rnet": {  # beside what is mined, crops near faces; faces: null for none
         "mine": {}, "faces": {"negatives": 0}, "landmarks": {}, "records": {},
-        "train": {"samples": 10_000_000, "landmarks": False}, "finish": {},
+        "train": {"samples": 10_000_000, "landmarks": False}, "finish": [],
     },
     "onet": {
         "mine": {}, "faces": {"negatives": 0}, "landmarks": {}, "records": {},
-        "train": {"samples": 5_000_000, "landmarks": True}, "finish": {},
+        "train": {"samples": 5_000_000, "landmarks": True}, "finish": [],
     },
     "evaluate": {"wider": {}, "landmarks": {}},
 }  # fmt: skip
@@ -68,7 +68,7 @@ OPEN = {  # sections that are not filled up, and what they may hold
     "landmarks": SAMPLING,
     "mine": SAMPLING | {"thresholds", "top_up"},
     "records": {"ratio", "encoding", "quality"},
-    "train": TRAINING | AUGMENTATION | {"samples", "device"},
+    "train": TRAINING - {"distil"} | AUGMENTATION | {"samples", "device"},
     "finish": TRAINING - {"landmarks"} | AUGMENTATION | {"samples", "device"},
     "evaluate.wider": DETECTING | {"heights"},
     "evaluate.landmarks": DETECTING | {"normaliser", "boxes"},
@@ -141,7 +141,10 @@ def _merged(defaults: Mapping[str, Any], given: Any, place: str) -> dict[str, An
     for key, value in defaults.items():
         if key == "faces" and merged[key] is None and place != "pnet":
             continue
-        if isinstance(value, dict):
+        if key == "finish":
+            trainings = merged[key] if isinstance(merged[key], list) else [merged[key]]
+            merged[key] = [_merged({}, each, f"{place}.finish") for each in trainings]
+        elif isinstance(value, dict):
             merged[key] = _merged(value, merged[key], f"{place}.{key}" if place else key)
         elif value is not None and value is not merged[key]:
             merged[key] = _of_same_type(f"{place}.{key}" if place else key, merged[key], value)
@@ -208,7 +211,10 @@ def _check_net(net: str, config: EasyDict) -> None:
     if "ratio" in records:
         parse_ratio(records.ratio)
     _check_training(net, "train", config.train)
-    _check_training(net, "finish", {**config.train, **config.finish})
+    options = config.train
+    for more in config.finish:
+        options = {**options, **more}
+        _check_training(net, "finish", options)
 
 
 def _check_training(net: str, section: str, options: Mapping[str, Any]) -> None:

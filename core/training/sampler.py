@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterator, Literal, Mapping
+from typing import Any, Iterator, Literal, Mapping, Sequence
 
 import numpy as np
 
@@ -43,7 +43,8 @@ class Batch:
         number: of the batch in the run, from 0.
         task: cls, box or landmark if the batch is for one task only, else None.
         images: (N, 3, S, S) float32, normalised.
-        labels: (N, 18) float32, see `samples`; of mirrored images mirrored as well.
+        labels: (N, 18) float32, see `samples`; of mirrored images mirrored as well. Those of a sampler that was taught have a
+            19th value, the teacher's probability of a face, 0..1.
         views: what whoever takes batches has made of the two arrays' memory; batches in the same memory share the list.
     """
 
@@ -60,7 +61,7 @@ class Batch:
 
 
 class Record:
-    """All samples of one record in memory: crops (M, S, S, 3) uint8 and labels (M, 18) float32."""
+    """All samples of one record in memory: crops (M, S, S, 3) uint8 and labels (M, 18) float32, (M, 19) once it was taught."""
 
     def __init__(self, crops: np.ndarray, labels: np.ndarray) -> None:
         self.crops = crops
@@ -68,13 +69,20 @@ class Record:
 
     @property
     def labels(self) -> np.ndarray:
-        """(M, 18) float32, of the crops as they are."""
+        """Of the crops as they are."""
         return self._labels[: len(self.crops)]
 
     def fill(self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, mirror: np.ndarray, mix: Any) -> None:
-        """Write samples `rows` (N,) to images (N, 3, S, S) and labels (N, 18); for the others see `Augmentation.draw`."""
+        """Write samples `rows` (N,) to images (N, 3, S, S) and their labels; for the others see `Augmentation.draw`."""
         make_batch(self.crops, rows, mirror, mix, out=images)
         np.take(self._labels, rows + len(self.crops) * mirror, axis=0, out=labels, mode="clip")  # unbuffered in this mode
+
+    def teach(self, taught: np.ndarray, share: float) -> None:
+        """Mix what a teacher says into the labels, see `Sampler.teach`."""
+        labels = self.labels.copy()
+        known = labels[:, 16] > 0
+        labels[known, 1:5] += share * (taught[known, 1:] - labels[known, 1:5])
+        self._labels = np.hstack([np.concatenate([labels, mirror_labels(labels)]), np.tile(taught[:, :1], (2, 1))])
 
 
 class Pool:
@@ -139,6 +147,8 @@ class Sampler:
         self.seed, self.batch, self.augmentation = seed, batch, augmentation or Augmentation()
         self.size = NETS[net].size
         self.pools, self.digests = _pools(Path(records), net, seed)
+        self.records = list(dict.fromkeys(pool.record for pool in self.pools.values()))
+        self.label_length = LABEL_LENGTH
         self.tasks = tuple(task for task in tasks if set(TASKS[task]) & set(self.pools))
         if not self.tasks:
             raise DataError(f"{records}: there are no samples for {', '.join(tasks)}")
@@ -171,7 +181,19 @@ class Sampler:
 
     def _empty(self) -> Batch:
         images = np.empty((self.batch, 3, self.size, self.size), np.float32)
-        return Batch(0, None, images, np.empty((self.batch, LABEL_LENGTH), np.float32))
+        return Batch(0, None, images, np.empty((self.batch, self.label_length), np.float32))
+
+    def teach(self, taught: Sequence[np.ndarray], share: float) -> None:
+        """Let labels say what a teacher says of the samples. The sampler must not have been taught before.
+
+        Args:
+            taught: (M, 5) float32 for each of `records`: probability of a face, which becomes the label's 19th value, and box
+                offsets, which are mixed with those of the label where they are known.
+            share: of the teacher in the mixed offsets, 0..1.
+        """
+        for record, each in zip(self.records, taught, strict=True):
+            record.teach(each, share)
+        self.label_length = LABEL_LENGTH + 1
 
     def _pick(self, quotas: Mapping[str, int], number: int) -> list[tuple[Record, np.ndarray]]:
         """The rows of every record that batch `number` has, kind after kind."""

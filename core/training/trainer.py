@@ -28,6 +28,7 @@ from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.sampler import Batch, Sampler
 from mtcnn_gluon.training.schedules import schedule
+from mtcnn_gluon.training.teacher import teach
 
 mx = load_mxnet()
 
@@ -80,17 +81,29 @@ class Run:
         self.steps_an_epoch = len(self.sampler)
         self.schedule = schedule(options.schedule, options.rate, options.epochs * self.steps_an_epoch, options.warm_up)
         self.net = self._make_net(initial)
-        self.graph = self._make_graph()
+        last = self._last(resume)
+        self._make_folder()
+        if options.distil:
+            if initial is None and last is None:
+                raise ConfigError("distil needs trained parameters to begin with: --init names them")
+            teach(self.sampler, self.net, options.distil, self.folder, self.devices[0], initial is not None)
+        self.graph = self._make_graph(options.distil)
+        self.validated = self._make_graph() if options.distil else self.graph
         settings = {"wd": options.decay, **({"momentum": 0.9} if options.optimiser == "sgd" else {})}
         self.trained = FlatParameter(f"{options.net}_trained", self._parameters_to_train(), self.devices)
         self.trainer = mx.gluon.Trainer({"trained": self.trained}, options.optimiser, settings, update_on_kvstore=False)
         self.averaged = self.trained.data(self.devices[0]).copy() if options.average else None
         self.epoch, self.rows, self.best = 0, list[dict[str, Any]](), -np.inf
+        if last is not None:
+            self._restore(last)
+
+    def _last(self, resume: bool) -> Checkpoint | None:
+        """The checkpoint to go on from; None for a new run."""
         if resume:
-            self._restore(read_checkpoint(self.folder / LAST))
-        elif (self.folder / LAST).exists():
+            return read_checkpoint(self.folder / LAST)
+        if (self.folder / LAST).exists():
             raise DataError(f"{self.folder} holds a training run: go on with --resume, or name another folder")
-        self._make_folder()
+        return None
 
     def _make_folder(self) -> None:
         try:
@@ -135,11 +148,11 @@ class Run:
         left_out = {name for head in heads for name in head.collect_params()}
         return [parameter for name, parameter in self.net.collect_params().items() if name not in left_out]
 
-    def _make_graph(self) -> TrainingNet:
+    def _make_graph(self, distil: float = 0.0) -> TrainingNet:
         options = self.options
         graph = TrainingNet(
             self.net, self.loss_weights(), options.keep_ratio, not self._is_cpu(), options.landmark_faces, options.part_faces,
-            options.regression,
+            options.regression, options.listed_landmarks, distil,
         )  # fmt: skip
         graph.hybridize(static_alloc=True, static_shape=True)
         return graph
@@ -190,7 +203,7 @@ class Run:
         assert self.validation is not None
         current = self.parameters()
         set_parameters(self.net, self.best_parameters(), self.devices)
-        figures = evaluate(self.graph, self.validation, self.devices[0])
+        figures = evaluate(self.validated, self.validation, self.devices[0])
         set_parameters(self.net, current, self.devices)
         return figures
 

@@ -183,6 +183,42 @@ def test_part_samples_teach_the_classes(form: str, part_faces: float) -> None:
     np.testing.assert_allclose(terms, expected_terms, rtol=1e-4)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_landmarks_of_listed_samples_alone(form: str) -> None:
+    """Asked to, landmarks of samples of other kinds are taken as not known."""
+    *batch, has_landmarks = make_batch("onet", MIXED)
+    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], portable=form == "portable", listed_landmarks=True)
+    block.hybridize(static_alloc=True, static_shape=True)
+    _, terms, costs, *outputs = run(block, [*batch, has_landmarks])
+    is_listed = (batch[1] == Kind.LANDMARK).astype(np.float32)
+    assert 0 < is_listed.sum() < has_landmarks.sum()
+    expected_terms, expected_costs = oracle(outputs, [*batch, is_listed], 0.7)
+    np.testing.assert_allclose(costs, expected_costs, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(terms, expected_terms, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_classes_that_a_teacher_says(form: str, share: float) -> None:
+    """The cross-entropy is of the labels' and the teacher's probability, mixed, for the samples that are kept."""
+    batch = make_batch("onet", MIXED)
+    taught = np.random.default_rng(1).random(len(MIXED))
+    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], 1.0, form == "portable", distil=share)
+    block.hybridize(static_alloc=True, static_shape=True)
+    labels = np.column_stack([labels_of(batch), taught])
+    samples = block(mx.nd.array(batch[0]), mx.nd.array(labels))[2].asnumpy()
+    logits = samples[:, 3:5].astype(float)
+    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    kinds = batch[1]
+    wanted = (1 - share) * (kinds == Kind.POSITIVE) + share * taught
+    expected = -wanted * logs[:, 1] - (1 - wanted) * logs[:, 0]
+    learned = np.isin(kinds, (Kind.POSITIVE, Kind.NEGATIVE))
+    np.testing.assert_allclose(samples[:, 0], np.where(learned, expected, 0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        samples[:, 1:3], oracle(np.split(samples[:, 3:], [2, 6], axis=1), batch, 1.0)[1][:, 1:], rtol=1e-4
+    )
+
+
 def gradients(block: TrainingNet, batch: list[np.ndarray]) -> dict[str, float]:
     """Largest absolute gradient of each layer, such as conv1 and box."""
     with mx.autograd.record():

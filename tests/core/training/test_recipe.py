@@ -43,7 +43,10 @@ SMALL = {
     "onet": {
         "faces": {"jitters": 30, "negatives": 30}, "landmarks": {"landmark_jitters": 20},
         "train": {"samples": 5_000, "batch": 64, "rate": 0.001, "warm_up": 10, "average": 0.9},
-        "finish": {"samples": 2_000, "rate": 0.0005, "ratio": "3:1:1:2", "part_faces": 0.45},
+        "finish": [
+            {"samples": 2_000, "rate": 0.0005, "ratio": "3:1:1:2", "part_faces": 0.45},
+            {"samples": 1_000, "distil": 0.7, "listed_landmarks": True},
+        ],
     },
     "evaluate": {"wider": {"min_face": 24, "resamples": 0, "workers": 1}, "landmarks": {"resamples": 0, "workers": 1}},
 }  # fmt: skip
@@ -129,7 +132,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
 
 def test_status_before_anything_is_done(tmp_path: Path, photos: Path, run: Run) -> None:
     status, said = run(write_config(tmp_path, photos), tmp_path / "run", "--status")
-    assert status == 0 and "0 of 34 steps done, about" in said and said.startswith("pnet/training/faces              next")
+    assert status == 0 and "0 of 35 steps done, about" in said and said.startswith("pnet/training/faces              next")
     assert not (tmp_path / "run").exists()
 
 
@@ -151,15 +154,15 @@ def test_end_to_end(photos: Path, finished: Path, run: Run, monkeypatch: pytest.
     before = digests(folder)
     assert steps_done(run(config, folder)[1]) == []
     _, said = run(config, folder, "--status")
-    assert "all 34 steps are done" in said and "next" not in said
+    assert "all 35 steps are done" in said and "next" not in said
     monkeypatch.chdir(finished.parent)
-    assert "all 34 steps are done" in run(Path("config.yaml"), Path("run"), "--status")[1]
+    assert "all 35 steps are done" in run(Path("config.yaml"), Path("run"), "--status")[1]
 
     changed = write_config(finished.parent, photos, {"onet.train.rate": 0.002})
     _, said = run(changed, folder, "--status")
-    assert "onet/train" in said and "changed" in said and "26 of 34 steps done" in said
+    assert "onet/train" in said and "changed" in said and "26 of 35 steps done" in said
     assert steps_done(run(changed, folder)[1]) == [
-        "onet/train", "onet/finish", "onet/bundle", "onet/stages",
+        "onet/train", "onet/finish", "onet/finish2", "onet/bundle", "onet/stages",
         "report/bundle", "report/wider", "report/landmarks", "bundle",
     ]  # fmt: skip
     after = digests(folder)
@@ -172,12 +175,15 @@ def test_end_to_end(photos: Path, finished: Path, run: Run, monkeypatch: pytest.
 
 
 def assert_finished(folder: Path, rate: float) -> None:
-    """The second training began with the net of the first, and had its options but for those of its own."""
-    first, second = (read_checkpoint(folder / name / "last.npz").about["options"] for name in ("train", "finish"))
-    own = {"epochs": second["epochs"], "rate": rate, "ratio": "3:1:1:2", "part_faces": 0.45}
-    assert second == {**first, **own} != first
-    begun = json.loads((folder.parent / ".steps/onet-finish.json").read_text())["command"]
-    assert begun[begun.index("--init") + 1] == str(folder / "train/best.npz")
+    """Each training began with the net of the one before, and had its options but for those of its own."""
+    names = ("train", "finish", "finish2")
+    own: dict[str, Any] = {"finish": {"rate": rate, "ratio": "3:1:1:2", "part_faces": 0.45},
+                           "finish2": {"distil": 0.7, "listed_landmarks": True}}  # fmt: skip
+    for before, name in zip(names, names[1:]):
+        first, second = (read_checkpoint(folder / each / "last.npz").about["options"] for each in (before, name))
+        assert second == {**first, "epochs": second["epochs"], **own[name]} != first
+        begun = json.loads((folder.parent / f".steps/onet-{name}.json").read_text())["command"]
+        assert begun[begun.index("--init") + 1] == str(folder / before / "best.npz")
 
 
 def assert_calibrated(folder: Path, thresholds: list[float]) -> None:
@@ -188,7 +194,7 @@ def assert_calibrated(folder: Path, thresholds: list[float]) -> None:
     parameters = bundle_parameters(bundle)
     for net, wanted in zip(NETS, thresholds):
         found = json.loads((folder / f"{net}/stages/stages.json").read_text())[net]["suggested_for_detection"]
-        trained = read_parameters(str(folder / net / ("finish" if net == "onet" else "train") / "best.npz"), net)
+        trained = read_parameters(str(folder / net / ("finish2" if net == "onet" else "train") / "best.npz"), net)
         for name, value in parameters[net].items():
             shift = name == f"{net}_cls_bias" and [0, np.log(wanted / (1 - wanted)) - np.log(found / (1 - found))]
             np.testing.assert_allclose(value, trained[name] + np.float32(shift), atol=1e-3 if shift else 0)
@@ -246,10 +252,12 @@ def test_a_step_that_fails(tmp_path: Path, photos: Path, run: Run) -> None:
         ({"pnet.train.batch": 2}, "pnet: batch must be a whole number, 6 or more, not 2"),
         ({"pnet.train.samples": 0}, "pnet: train.samples must be 1 or more, not 0"),
         ({"pnet.train.samples": "many"}, "pnet.train.samples must be a number, as 12000000 is, not 'many'"),
-        ({"onet.finish.landmarks": True}, "unknown key 'landmarks' in onet.finish; there are average, "),
-        ({"onet.finish.rate": -1}, "onet: learning rate must be from"),
-        ({"onet.finish.samples": "many"}, "onet: finish.samples must be 1 or more, not 'many'"),
+        ({"onet.finish": {"landmarks": True}}, "unknown key 'landmarks' in onet.finish; there are average, "),
+        ({"onet.finish": {"rate": -1}}, "onet: learning rate must be from"),
+        ({"onet.finish": [{}, {"samples": "many"}]}, "onet: finish.samples must be 1 or more, not 'many'"),
+        ({"onet.finish": [{"distil": 2}]}, "onet: distil must be from 0 to 1, not 2"),
         ({"onet.finish": None}, "onet.finish must have keys with values, not None"),
+        ({"onet.train.distil": 0.5}, "unknown key 'distil' in onet.train; there are average, "),
         ({"rnet.train.mirror": 2}, "rnet: mirror must be a number from 0 to 1, not 2"),
         ({"rnet.mine.thresholds": [0.5]}, "rnet: mine.thresholds must be 2 numbers from 0 to 1, not [0.5]"),
         ({"onet.faces.positive": 0.1}, "onet: negative, part and positive must ascend"),

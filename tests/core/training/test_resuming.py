@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from mtcnn_gluon.training.checkpoints import read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.trainer import LAST, LOG, Run
 from record_samples import make_samples
-from training_runs import SHORT, Train, assert_same_state, contents, write_records
+from training_runs import SHORT, Train, assert_same_state, contents, interrupt_after, write_records
 
 mx = load_mxnet()
 
@@ -73,14 +73,6 @@ def test_two_devices_are_resumed_to_the_bit(tmp_path: Path, records: Path, monke
         first.fit()
     Run(options, records, tmp_path / "parts", devices=devices, resume=True).fit()
     assert_same_state(tmp_path / "parts", tmp_path / "whole")
-
-
-def interrupt_after(function: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapped(*arguments: Any) -> None:
-        function(*arguments)
-        raise KeyboardInterrupt
-
-    return wrapped
 
 
 def test_a_checkpoint_whose_optimiser_does_not_fit(records: Path, finished: Path, tmp_path: Path) -> None:

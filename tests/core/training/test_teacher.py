@@ -1,0 +1,120 @@
+"""Learning from what the net that training began with says, as well as from the labels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.training.augment import Augmentation, mirror_offsets
+from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.sampler import Sampler
+from mtcnn_gluon.training.teacher import TEACHER, look, teach
+from mtcnn_gluon.training.trainer import BEST, Run
+from training_runs import SHORT, Train, assert_same_state, interrupt_after, write_records
+
+mx = load_mxnet()
+PLAIN = Augmentation(mirror=0)
+
+
+def begun(folder: Path, records: Path, finished: Path, share: float = 0.5, **options: object) -> Run:
+    values = read_checkpoint(finished / BEST).averages
+    settings = Options("pnet", epochs=1, batch=32, warm_up=5, distil=share, augmentation=PLAIN, **options)  # type: ignore[arg-type]
+    return Run(settings, records, folder, records, initial=values)
+
+
+def test_what_a_teacher_says(tmp_path: Path, records: Path, finished: Path) -> None:
+    """The mean of the logits and of the boxes of a sample and of its mirror image."""
+    run = begun(tmp_path, records, finished)
+    record = Sampler(records, "pnet").records[0]
+    found = look(run.net, record, mx.cpu())
+    images = (record.crops.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128
+    one, other = (
+        [each.asnumpy().reshape(len(images), -1) for each in run.net(mx.nd.array(x))] for x in (images, images[..., ::-1])
+    )
+    margin = sum(logits[:, 1] - logits[:, 0] for logits, *_ in (one, other)) / 2
+    np.testing.assert_allclose(found[:, 0], 1 / (1 + np.exp(-margin)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found[:, 1:], (one[1] + mirror_offsets(other[1])) / 2, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / TEACHER).parameters["0"], found)
+
+
+@pytest.mark.parametrize("mirror", [0, 1])
+def test_labels_of_a_sampler_that_was_taught(records: Path, mirror: int) -> None:
+    plain, taught = (Sampler(records, "pnet", 64, augmentation=Augmentation(mirror=mirror)) for _ in range(2))
+    says = np.random.default_rng(0).random((len(plain.records[0].crops), 5)).astype(np.float32)
+    taught.teach([says], 0.25)
+    before, after = plain.draw(3), taught.draw(3)
+    np.testing.assert_array_equal(after.images, before.images)
+    assert after.labels.shape == (64, 19)
+    rows = np.concatenate([rows for _, rows in plain._pick(plain._quotas[None], 3)])
+    np.testing.assert_array_equal(after.labels[:, 18], says[rows, 0])
+    expected = before.labels.copy()
+    offsets = mirror_offsets(says[rows, 1:]) if mirror else says[rows, 1:]
+    known = expected[:, 16] > 0
+    assert 0 < known.sum() < len(known)
+    expected[known, 1:5] = 0.75 * expected[known, 1:5] + 0.25 * offsets[known]
+    np.testing.assert_allclose(after.labels[:, :18], expected, atol=1e-6)
+
+
+def test_a_teacher_alone_is_learned_from(tmp_path: Path, records: Path, finished: Path) -> None:
+    """The more of it is learned, the nearer a net stays to its teacher, which labels alone lead away from."""
+    distances = []
+    for share in (0.0, 0.5, 1.0):
+        run = begun(tmp_path / str(share), records, finished, share, tasks=("cls",), keep_ratio=1.0)
+        teacher = look(run.net, run.sampler.records[0], mx.cpu())[:, 0]
+        run.fit()
+        after = look(run.net, run.sampler.records[0], mx.cpu())[:, 0]
+        distances.append(np.abs(after - teacher).mean())
+    assert distances == sorted(distances, reverse=True) and distances[2] < 0.5 * distances[0]
+
+
+def test_validated_by_the_labels(tmp_path: Path, records: Path, finished: Path) -> None:
+    run, plain = (begun(tmp_path / str(share), records, finished, share) for share in (0.9, 0.0))
+    assert run.evaluate() == plain.evaluate()
+
+
+def test_kept_and_taken_again(tmp_path: Path, records: Path, finished: Path) -> None:
+    """Whole again after being killed before the first checkpoint; not taken for other records or another teacher."""
+    run = begun(tmp_path, records, finished)
+    kept = read_checkpoint(tmp_path / TEACHER)
+    marked = Checkpoint(kept.about, {"0": np.full_like(kept.parameters["0"], 0.125)})
+    write_checkpoint(tmp_path / TEACHER, marked)
+    assert (begun(tmp_path, records, finished).sampler.records[0].labels[:, 18] == 0.125).all()
+    fresh = Sampler(records, "pnet")
+    teach(fresh, run.net, 0.5, tmp_path, mx.cpu(), is_trained=False)
+    assert (fresh.records[0].labels[:, 18] == 0.125).all()
+    run.net.collect_params()["pnet_cls_bias"].set_data(mx.nd.array([0, 1]))
+    fresh = Sampler(records, "pnet")
+    teach(fresh, run.net, 0.5, tmp_path, mx.cpu())
+    assert (fresh.records[0].labels[:, 18] != 0.125).all()
+    other = write_records(tmp_path / "other", seed=1)
+    with pytest.raises(ConfigError, match="nothing to distil from these samples: --init"):
+        teach(Sampler(other, "pnet"), run.net, 0.5, tmp_path, mx.cpu(), is_trained=False)
+
+
+def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With or without the parameters that the run began with, the end is that of a run in one go."""
+    options = Options("pnet", epochs=2, batch=32, warm_up=5, distil=0.5)
+    initial = read_checkpoint(finished / BEST).averages
+    Run(options, records, tmp_path / "whole", initial=initial).fit()
+    for name, more in (("with", ["--init", finished / BEST]), ("without", [])):
+        first = Run(options, records, tmp_path / name, initial=initial)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(first, "_keep", interrupt_after(first._keep))
+            first.fit()
+        assert train("--records", records, *SHORT, "--distil", 0.5, *more, "--out", tmp_path / name, "--resume")[0] == 0
+        assert_same_state(tmp_path / name, tmp_path / "whole")
+
+
+def test_nothing_to_learn_from(tmp_path: Path, records: Path, train: Train) -> None:
+    status, said = train("--records", records, *SHORT, "--distil", 0.5, "--out", tmp_path / "run")
+    assert status == 2 and "distil needs trained parameters to begin with: --init names them" in said
+
+
+def test_a_finished_run_is_not_begun_again(tmp_path: Path, records: Path, finished: Path) -> None:
+    before = sorted(path.name for path in finished.iterdir())
+    with pytest.raises(DataError, match="holds a training run"):
+        begun(finished, records, finished)
+    assert sorted(path.name for path in finished.iterdir()) == before  # nothing was looked at for it
