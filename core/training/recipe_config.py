@@ -143,7 +143,7 @@ def _merged(defaults: Mapping[str, Any], given: Any, place: str) -> dict[str, An
             continue
         if key == "finish":
             trainings = merged[key] if isinstance(merged[key], list) else [merged[key]]
-            merged[key] = [_merged({}, each, f"{place}.finish") for each in trainings]
+            merged[key] = [_merged({}, each, f"{place}.finish") for each in trainings] if trainings != [{}] else []
         elif isinstance(value, dict):
             merged[key] = _merged(value, merged[key], f"{place}.{key}" if place else key)
         elif value is not None and value is not merged[key]:

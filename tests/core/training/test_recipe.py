@@ -242,6 +242,14 @@ def test_a_step_that_fails(tmp_path: Path, photos: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    "given, expected",
+    [({}, []), ([], []), ({"rate": 0.001}, [{"rate": 0.001}]), ([{"rate": 0.001}, {}], [{"rate": 0.001}, {}])],
+)
+def test_trainings_to_finish_with(tmp_path: Path, photos: Path, given: Any, expected: list[dict[str, Any]]) -> None:
+    assert read_config(write_config(tmp_path, photos, {"onet.finish": given})).onet.finish == expected
+
+
+@pytest.mark.parametrize(
     "changes, message",
     [
         ({"pnet.train.rat": 1}, "unknown key 'rat' in pnet.train; there are average, "),
