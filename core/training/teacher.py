@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import make_batch
 from mtcnn_gluon.symbol.blocks import CascadeNet
@@ -27,10 +27,10 @@ TEACHER = "teacher.npz"
 BATCH = 512
 
 
-def teach(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device: Any, is_trained: bool = True) -> None:
+def teach(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device: Any, resume: bool = False) -> None:
     """Teach a sampler what a net says of its samples, see `Sampler.teach`.
 
-    It is kept in `folder`, and taken from there if it is of the same samples and the same net.
+    It is kept in `folder`. A run that is resumed takes it from there, and so does a new one if it is of the same net.
 
     Args:
         sampler: to be taught.
@@ -38,21 +38,17 @@ def teach(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device:
         share: of the teacher in what is learned, 0..1.
         folder: of the run.
         device: MXNet's context.
-        is_trained: whether `net` has the teacher's parameters; if not, what is kept is taken.
+        resume: whether what is kept is taken whatever the net.
 
     Raises:
-        ConfigError: if the net has not the teacher's parameters and nothing is kept of these samples.
-        DataError: if what is kept cannot be read, or cannot be written.
+        DataError: if what is kept cannot be read or written, or is missing or of other samples where it is to be taken.
     """
     path = folder / TEACHER
     about = {"records": sampler.digests, "teacher": _digest(net, device)}
-    compared = list(about) if is_trained else ["records"]
     kept = read_checkpoint(path) if path.exists() else None
-    if kept is None or any(kept.about.get(key) != about[key] for key in compared):
-        if not is_trained:
-            raise ConfigError(
-                f"{path} has nothing to distil from these samples: --init must name the net that the run began with"
-            )
+    if kept is None or any(kept.about.get(key) != about[key] for key in (["records"] if resume else about)):
+        if resume:
+            raise DataError(f"{path} is missing or of other samples: without it the run cannot go on")
         logger.info("distilling: what the net says of all samples")
         taught = {str(place): look(net, record, device) for place, record in enumerate(sampler.records)}
         kept = Checkpoint(about, taught)

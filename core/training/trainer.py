@@ -80,13 +80,13 @@ class Run:
             raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
         self.steps_an_epoch = len(self.sampler)
         self.schedule = schedule(options.schedule, options.rate, options.epochs * self.steps_an_epoch, options.warm_up)
-        self.net = self._make_net(initial)
         last = self._last(resume)
+        self.net = self._make_net(initial)
         self._make_folder()
         if options.distil:
             if initial is None and last is None:
                 raise ConfigError("distil needs trained parameters to begin with: --init names them")
-            teach(self.sampler, self.net, options.distil, self.folder, self.devices[0], initial is not None)
+            teach(self.sampler, self.net, options.distil, self.folder, self.devices[0], resume)
         self.graph = self._make_graph(options.distil)
         self.validated = self._make_graph() if options.distil else self.graph
         settings = {"wd": options.decay, **({"momentum": 0.9} if options.optimiser == "sgd" else {})}
@@ -98,12 +98,18 @@ class Run:
             self._restore(last)
 
     def _last(self, resume: bool) -> Checkpoint | None:
-        """The checkpoint to go on from; None for a new run."""
-        if resume:
-            return read_checkpoint(self.folder / LAST)
-        if (self.folder / LAST).exists():
-            raise DataError(f"{self.folder} holds a training run: go on with --resume, or name another folder")
-        return None
+        """The checkpoint to go on from, if it is of this run; None for a new run."""
+        path = self.folder / LAST
+        if not resume:
+            if path.exists():
+                raise DataError(f"{self.folder} holds a training run: go on with --resume, or name another folder")
+            return None
+        last, expected = read_checkpoint(path), self._identity()
+        found = {key: last.about.get(key) for key in expected}
+        if found != expected:
+            changed = [key for key, value in expected.items() if found[key] != value]
+            raise ConfigError(f"{path} is of a run with other {', '.join(changed)}: {_difference(found, expected)}")
+        return last
 
     def _make_folder(self) -> None:
         try:
@@ -247,12 +253,6 @@ class Run:
         return Checkpoint(about, self.parameters(), arrays, self.best_parameters() if self.options.average else {})
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        found = {key: checkpoint.about.get(key) for key in self._identity()}
-        if found != self._identity():
-            changed = [key for key, value in self._identity().items() if found[key] != value]
-            raise ConfigError(
-                f"{self.folder / LAST} is of a run with other {', '.join(changed)}: {_difference(found, self._identity())}"
-            )
         set_parameters(self.net, checkpoint.parameters, self.devices)
         self.epoch, self.rows, self.best = (checkpoint.about[key] for key in ("epoch", "rows", "best"))
         if self.averaged is not None:

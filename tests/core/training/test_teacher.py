@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.augment import Augmentation, mirror_offsets
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
@@ -83,29 +83,43 @@ def test_kept_and_taken_again(tmp_path: Path, records: Path, finished: Path) -> 
     write_checkpoint(tmp_path / TEACHER, marked)
     assert (begun(tmp_path, records, finished).sampler.records[0].labels[:, 18] == 0.125).all()
     fresh = Sampler(records, "pnet")
-    teach(fresh, run.net, 0.5, tmp_path, mx.cpu(), is_trained=False)
+    teach(fresh, run.net, 0.5, tmp_path, mx.cpu(), resume=True)
     assert (fresh.records[0].labels[:, 18] == 0.125).all()
     run.net.collect_params()["pnet_cls_bias"].set_data(mx.nd.array([0, 1]))
+    fresh = Sampler(records, "pnet")
+    teach(fresh, run.net, 0.5, tmp_path, mx.cpu(), resume=True)  # another net, and yet the teacher that the run began with
+    assert (fresh.records[0].labels[:, 18] == 0.125).all()
     fresh = Sampler(records, "pnet")
     teach(fresh, run.net, 0.5, tmp_path, mx.cpu())
     assert (fresh.records[0].labels[:, 18] != 0.125).all()
     other = write_records(tmp_path / "other", seed=1)
-    with pytest.raises(ConfigError, match="nothing to distil from these samples: --init"):
-        teach(Sampler(other, "pnet"), run.net, 0.5, tmp_path, mx.cpu(), is_trained=False)
+    with pytest.raises(DataError, match="missing or of other samples: without it the run cannot go on"):
+        teach(Sampler(other, "pnet"), run.net, 0.5, tmp_path, mx.cpu(), resume=True)
 
 
 def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With or without the parameters that the run began with, the end is that of a run in one go."""
+    """With the parameters that the run began with, with others or none, the end is that of a run in one go."""
     options = Options("pnet", epochs=2, batch=32, warm_up=5, distil=0.5)
     initial = read_checkpoint(finished / BEST).averages
     Run(options, records, tmp_path / "whole", initial=initial).fit()
-    for name, more in (("with", ["--init", finished / BEST]), ("without", [])):
+    for name, more in (("same", ["--init", finished / BEST]), ("none", []), ("others", ["--init", tmp_path / "whole" / BEST])):
         first = Run(options, records, tmp_path / name, initial=initial)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(first, "_keep", interrupt_after(first._keep))
             first.fit()
         assert train("--records", records, *SHORT, "--distil", 0.5, *more, "--out", tmp_path / name, "--resume")[0] == 0
         assert_same_state(tmp_path / name, tmp_path / "whole")
+
+
+def test_not_resumed_with_other_options(tmp_path: Path, records: Path, finished: Path, train: Train) -> None:
+    """Which is refused before a teacher looks at samples."""
+    options = Options("pnet", epochs=2, batch=32, warm_up=5)
+    Run(options, records, tmp_path, initial=read_checkpoint(finished / BEST).averages).fit()
+    status, said = train(
+        "--records", records, *SHORT, "--distil", 0.5, "--init", finished / BEST, "--out", tmp_path, "--resume"
+    )
+    assert status == 2 and "is of a run with other options: distil was 0.0, is 0.5" in said
+    assert not (tmp_path / TEACHER).exists()
 
 
 def test_nothing_to_learn_from(tmp_path: Path, records: Path, train: Train) -> None:
