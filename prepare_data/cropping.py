@@ -8,7 +8,7 @@ import numpy as np
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Photo
-from mtcnn_gluon.prepare_data.sampling import Crops, Options, jittered, learnable
+from mtcnn_gluon.prepare_data.sampling import Crops, Options, jittered, learnable, overlapped
 from mtcnn_gluon.samples import NO_FACE, Kind, Samples
 from mtcnn_gluon.training.augment import mirror_targets
 
@@ -52,7 +52,7 @@ def cut_landmark_samples(
     faces = np.repeat(known, options.landmark_jitters)  # (N,)
     angles = generator.uniform(-options.rotation, options.rotation, len(faces))
     angles[::2] = 0
-    iou = box_ops.iou(squares, photo.boxes.astype(np.float64))[np.arange(len(faces)), faces]
+    iou = box_ops.iou(squares, overlapped(photo, options))[np.arange(len(faces)), faces]
     turned = _turn(photo.landmarks[faces].astype(np.float64), squares, angles)
     landmarks = box_ops.encode_landmarks(squares, turned).reshape(-1, 5, 2)
     rows = np.flatnonzero((iou >= options.positive) & _are_inside(landmarks))

@@ -3,6 +3,9 @@
 A crop is a square, and what it is depends on its intersection over union with the nearest face: positive from 0.65 on, part of
 a face from 0.4 to 0.65, negative below 0.3. What lies between 0.3 and 0.4 is nothing. Faces that are too small, or that the
 annotators gave up on, are no sample's face; but what overlaps them is no negative either.
+
+No square overlaps a face that is 1.62 times as high as it is wide, as a head in profile may be, by 0.65. With `square_faces`
+overlaps are those with the square around a face instead.
 """
 
 from dataclasses import dataclass, fields
@@ -26,6 +29,8 @@ class Options:
     Attributes:
         positive, part, negative: intersection over union, 0..1, from which on a crop is positive or part, and below which it is
             negative; in descending order.
+        square_faces: whether that is the overlap with the smallest square around a face, of the same centre, instead of the
+            face as annotated. Boxes to learn are those annotated in either case.
         min_face: short side in pixels of the smallest face to learn from, at least 1.
         jitters: crops near every face, of which most are positive or part.
         jitters_large: so many more near faces whose short side is at least `large_face` pixels. Photos hold few of those.
@@ -43,6 +48,7 @@ class Options:
     positive: float = 0.65
     part: float = 0.4
     negative: float = 0.3
+    square_faces: bool = False
     min_face: float = 20
     jitters: int = 20
     jitters_large: int = 0
@@ -118,7 +124,7 @@ def label(squares: np.ndarray, photo: Photo, options: Options) -> Crops:
     if len(photo.boxes) == 0:
         zeros = np.zeros(len(squares))
         return Crops(squares, zeros.astype(np.int64), np.full(len(squares), NO_FACE), zeros)
-    faces, iou = _nearest(squares, photo)
+    faces, iou = _nearest(squares, photo, options)
     kinds = np.select([iou >= options.positive, iou >= options.part], [int(Kind.POSITIVE), int(Kind.PART)], int(Kind.NEGATIVE))
     is_negative = iou < options.negative
     is_kept = is_negative | ((iou >= options.part) & learnable(photo, options)[faces])
@@ -193,7 +199,7 @@ def _negatives(
     """The first `count` negatives of every owner among squares (N, 4), whose owners (N,) ascend."""
     is_allowed = _are_allowed(squares, reach, smallest)
     squares, owners = squares[is_allowed], owners[is_allowed]
-    is_negative = _nearest(squares, photo)[1] < options.negative
+    is_negative = _nearest(squares, photo, options)[1] < options.negative
     owners = owners[is_negative]
     place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # among the negatives of the same owner
     return label(squares[is_negative][place < count], photo, options)
@@ -206,10 +212,16 @@ def _are_allowed(squares: np.ndarray, reach: tuple[int, int] | None, smallest: f
     return is_large if reach is None else is_large & (x1 >= 0) & (y1 >= 0) & (x2 <= reach[1]) & (y2 <= reach[0])
 
 
-def _nearest(squares: np.ndarray, photo: Photo) -> tuple[np.ndarray, np.ndarray]:
+def overlapped(photo: Photo, options: Options) -> np.ndarray:
+    """(N, 4) float64, what overlaps with a photo's faces are taken with: the faces, or the squares around them."""
+    boxes = photo.boxes.astype(np.float64)
+    return box_ops.square(boxes) if options.square_faces else boxes
+
+
+def _nearest(squares: np.ndarray, photo: Photo, options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Of each of squares (M, 4) the face it overlaps most (M,) and their intersection over union (M,); 0 without faces."""
     faces, best = np.zeros(len(squares), np.int64), np.zeros(len(squares))
-    boxes = photo.boxes.astype(np.float64)
+    boxes = overlapped(photo, options)
     step = max(1, OVERLAPS // max(1, len(boxes)))
     for start in range(0, len(squares) if len(boxes) else 0, step):
         overlaps = box_ops.iou(squares[start : start + step], boxes)

@@ -193,6 +193,6 @@ def _figures(crops: Crops, photo: Photo, options: Options) -> dict[str, float]:
 
 def _recall(proposals: np.ndarray, photo: Photo, options: Options) -> dict[str, float]:
     """Proposals, and faces that any of them has found."""
-    faces = photo.boxes[sampling.learnable(photo, options)]
+    faces = sampling.overlapped(photo, options)[sampling.learnable(photo, options)]
     best = box_ops.iou(proposals, faces).max(axis=0, initial=0)  # (N,)
     return {"proposals": float(len(proposals)), "faces found": float((best >= RECALL_OVERLAP).sum())}

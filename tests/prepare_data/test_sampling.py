@@ -24,14 +24,26 @@ def plain_iou(a: np.ndarray, b: np.ndarray) -> float:
     return width * height / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height)
 
 
+def plain_targets(photo: Photo, options: Options) -> np.ndarray:
+    """What overlaps are taken with (N, 4): faces, or squares around them."""
+    if not options.square_faces:
+        return photo.boxes.astype(float)
+    rows = []
+    for x1, y1, x2, y2 in photo.boxes.astype(float):
+        x, y, half = (x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1) / 2
+        rows.append([x - half, y - half, x + half, y + half])
+    return np.array(rows).reshape(-1, 4)
+
+
 def draw(photo: Photo, height: int, width: int, size: int = 12, seed: int = 0, **options: Any) -> Crops:
     return sampling.draw(photo, (height, width), size, Options(**options), np.random.default_rng(seed))
 
 
 def assert_right(crops: Crops, photo: Photo, options: Options) -> None:
     """Every kind, face and overlap is what the plain oracle says."""
+    targets = plain_targets(photo, options)
     for box, kind, face, iou in zip(crops.boxes, crops.kinds, crops.faces, crops.iou):
-        overlaps = [plain_iou(box, other) for other in photo.boxes.astype(float)]
+        overlaps = [plain_iou(box, other) for other in targets]
         assert iou == pytest.approx(max(overlaps, default=0), abs=1e-9)
         if kind == Kind.NEGATIVE:
             assert iou < options.negative and face == NO_FACE
@@ -80,6 +92,7 @@ def test_options_out_of_range(name: str, value: Any) -> None:
         ({"landmark_jitters": True}, "landmark_jitters"),
         ({"shift": True}, "shift"),
         ({"mirror": 1}, "mirror"),
+        ({"square_faces": 1}, "square_faces"),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, Any], names: str) -> None:
@@ -94,9 +107,9 @@ def test_options_at_their_limits() -> None:
 # ---- kinds
 
 
-@given(photos(), st.lists(st.tuples(st.floats(-30, 150), st.floats(-30, 100), st.floats(0.5, 200)), max_size=30))
-def test_labels_agree_with_overlaps(photo: Photo, squares: list[tuple[float, float, float]]) -> None:
-    options = Options(min_face=30)
+@given(photos(), st.lists(st.tuples(st.floats(-30, 150), st.floats(-30, 100), st.floats(0.5, 200)), max_size=30), st.booleans())
+def test_labels_agree_with_overlaps(photo: Photo, squares: list[tuple[float, float, float]], square_faces: bool) -> None:
+    options = Options(min_face=30, square_faces=square_faces)
     boxes = np.array([[x, y, x + side, y + side] for x, y, side in squares]).reshape(-1, 4)
     boxes = np.vstack([boxes, photo.boxes, photo.boxes + 3])
     found = sampling.label(boxes, photo, options)
@@ -104,7 +117,7 @@ def test_labels_agree_with_overlaps(photo: Photo, squares: list[tuple[float, flo
     learnable = ~photo.ignore & ((photo.boxes[:, 2:] - photo.boxes[:, :2]).min(axis=1, initial=np.inf) >= 30)
     kept = []
     for box in boxes:
-        overlaps = [plain_iou(box, other) for other in photo.boxes.astype(float)]
+        overlaps = [plain_iou(box, other) for other in plain_targets(photo, options)]
         best = max(overlaps, default=0)
         is_learned = best >= 0.4 and learnable[int(np.argmax(overlaps))]
         kept.append(best < 0.3 or is_learned)
@@ -129,6 +142,21 @@ def test_kinds_at_their_borders(side: float, kind: Kind | None) -> None:
     assert found.kinds.tolist() == ([] if kind is None else [kind])
 
 
+def test_a_face_in_profile_is_positive_by_the_square_around_it() -> None:
+    photo = make_photo("a.png", [[100, 100, 150, 200]])
+    around, off_side = [75, 100, 175, 200], [150, 100, 250, 200]
+    squares = np.array([around, off_side], float)
+    assert sampling.label(squares, photo, Options()).kinds.tolist() == [Kind.PART, Kind.NEGATIVE]
+    found = sampling.label(squares, photo, Options(square_faces=True))
+    assert found.boxes.tolist() == [around, off_side] and found.kinds.tolist() == [Kind.POSITIVE, Kind.NEGATIVE]
+    assert found.iou == pytest.approx([1, 1 / 7])
+    most = {
+        square: (draw(photo, 300, 300, jitters=200, square_faces=square).kinds == Kind.POSITIVE).sum()
+        for square in (False, True)
+    }
+    assert most[False] == 0 and most[True] > 20
+
+
 def test_the_nearest_face_decides() -> None:
     photo = make_photo("a.png", [[0, 0, 100, 100], [0, 0, 90, 90], [0, 0, 10, 10]], [False, True, False])
     squares = np.array([[0, 0, 99, 99], [0, 0, 91, 91], [0, 0, 11, 11], [0, 0, 30, 30.0]])
@@ -141,9 +169,9 @@ def test_the_nearest_face_decides() -> None:
 
 @pytest.mark.parametrize("inside", [True, False])
 @settings(max_examples=40, deadline=None)
-@given(photos(), st.integers(10, 200), st.integers(10, 200), st.sampled_from([12, 24, 48]), st.integers(0, 99))
-def test_drawn_crops(inside: bool, photo: Photo, height: int, width: int, size: int, seed: int) -> None:
-    options = Options(negatives=15, negatives_near=3, jitters=6)
+@given(photos(), st.integers(10, 200), st.integers(10, 200), st.sampled_from([12, 24, 48]), st.integers(0, 99), st.booleans())
+def test_drawn_crops(inside: bool, photo: Photo, height: int, width: int, size: int, seed: int, square_faces: bool) -> None:
+    options = Options(negatives=15, negatives_near=3, jitters=6, square_faces=square_faces)
     crops = sampling.draw(photo, (height, width), size, options, np.random.default_rng(seed), inside)
     assert_right(crops, photo, options)
     sides = crops.boxes[:, 2:] - crops.boxes[:, :2]
