@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--landmarks", action=argparse.BooleanOptionalAction, help="whether the net has a landmark head")
     learning = parser.add_argument_group("learning")
     learning.add_argument("--batch", type=int, help="samples a step (P-Net 384, others 128)")
-    learning.add_argument("--optimiser", default="adam", help="adam or sgd (adam)")
+    learning.add_argument("--optimiser", default="adam", help="adam, muon or sgd (adam)")
     learning.add_argument("--rate", type=float, help="highest learning rate (0.002, O-Net 0.0015)")
     learning.add_argument("--schedule", default="cosine", help="cosine or step (cosine)")
     learning.add_argument("--warm-up", type=int, default=200, metavar="STEPS", help="steps of rising rate (200)")
@@ -51,6 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     learning.add_argument("--part-faces", type=float, metavar="IOU", help="part samples that overlap so much are faces too")
     learning.add_argument("--regression", default="squared", help="error of boxes and landmarks: squared or absolute (squared)")
+    learning.add_argument("--overlap-weight", type=float, default=0.0, metavar="W", help="of 1 - IoU in the error of boxes (0)")
     learning.add_argument(
         "--listed-landmarks", action=argparse.BooleanOptionalAction, default=False,
         help="whether landmarks are learned from samples of landmarks only, not from photos' faces",
@@ -76,8 +77,8 @@ def train(options: argparse.Namespace) -> int:
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     names = (
         "net", "epochs", "batch", "optimiser", "rate", "schedule", "warm_up", "decay", "clip", "keep_ratio", "box_weight",
-        "landmark_weight", "landmark_faces", "part_faces", "regression", "listed_landmarks", "distil", "precision", "average",
-        "sampling", "ratio", "landmarks", "seed",
+        "landmark_weight", "landmark_faces", "part_faces", "regression", "overlap_weight", "listed_landmarks", "distil",
+        "precision", "average", "sampling", "ratio", "landmarks", "seed",
     )  # fmt: skip
     augmentation = Augmentation(**{name: getattr(options, name) for name in vars(Augmentation())})
     values: dict[str, Any] = {name: getattr(options, name) for name in names}

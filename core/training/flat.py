@@ -17,18 +17,21 @@ ALIGNMENT = 64  # floats, so that every part begins as aligned as an array of it
 class FlatParameter(Parameter):
     """One parameter whose array holds the arrays of others, and its gradient theirs.
 
+    Attributes:
+        places: of each of them by name, where it is in the array, and its shape.
+
     Args:
         parameters: initialised; from now on their data and gradients are views of this parameter's.
         devices: where they are.
     """
 
     def __init__(self, name: str, parameters: Iterable[Any], devices: Sequence[Any]) -> None:
-        self._places: dict[str, tuple[slice, tuple[int, ...]]] = {}
+        self.places: dict[str, tuple[slice, tuple[int, ...]]] = {}
         parameters, size = list(parameters), 0
         for each in parameters:
             shape = each.data(devices[0]).shape
             length = math.prod(shape)
-            self._places[each.name] = slice(size, size + length), shape
+            self.places[each.name] = slice(size, size + length), shape
             size += -(-length // ALIGNMENT) * ALIGNMENT
         super().__init__(name, shape=(size,))
         self.initialize(mx.init.Zero(), devices)
@@ -41,7 +44,7 @@ class FlatParameter(Parameter):
 
     def parts(self, whole: Any) -> dict[str, Any]:
         """By name, the parts of an array that is laid out as this parameter's; they share its memory."""
-        return {name: whole[part].reshape(shape) for name, (part, shape) in self._places.items()}
+        return {name: whole[part].reshape(shape) for name, (part, shape) in self.places.items()}
 
     def is_written(self) -> None:
         """Tell MXNet that a backward pass has written the gradient: it saw only the parts' being written."""

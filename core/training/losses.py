@@ -30,8 +30,9 @@ class TrainingNet(HybridBlock):
 
         the loss (1,): the weighted sum of the terms
         the loss and the terms (4,): cross-entropy of the samples that `negativemining` keeps of those of kind positive and
-            negative; error of the offsets, summed over the four, of those of kind positive and part; error of the landmarks,
-            summed over the ten, of all that have some. Each is the mean over its own samples, and 0 if there is none.
+            negative; error of the offsets, summed over the four, and what their box lacks of a full overlap, of those of kind
+            positive and part; error of the landmarks, summed over the ten, of all that have some. Each is the mean over its
+            own samples, and 0 if there is none.
         of every sample (N, 9) or (N, 19): its terms, 0 where a term does not count it, and the net's outputs, which are 2
             logits, 4 offsets and, if the net has them, 10 numbers of landmarks
 
@@ -42,6 +43,8 @@ class TrainingNet(HybridBlock):
         landmark_faces: whether samples of kind landmark count as positive ones for the classes.
         part_faces: overlap, 0..1, from which samples of kind part count as positive ones for the classes; None: none of them.
         regression: squared or absolute, the error of offsets and landmarks.
+        overlap_weight: of 1 - IoU of the box that the offsets describe with the annotated one, beside the error of the offsets;
+            the loss L_IoU of Rezatofighi et al. (2019), "Generalized Intersection over Union". 0: it is not counted.
         listed_landmarks: whether landmarks are learned from samples of kind landmark only.
         distil: share, 0..1, that a teacher's probability of a face has in the class that a sample is taken to be of, the
             targets of Hinton et al. (2015), "Distilling the Knowledge in a Neural Network"; 0: labels have no such probability.
@@ -51,7 +54,7 @@ class TrainingNet(HybridBlock):
     def __init__(
         self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False,
         landmark_faces: bool = False, part_faces: float | None = None, regression: Regression = "squared",
-        listed_landmarks: bool = False, distil: float = 0.0,
+        overlap_weight: float = 0.0, listed_landmarks: bool = False, distil: float = 0.0,
     ) -> None:  # fmt: skip
         check_regression(regression)
         super().__init__(prefix="")
@@ -63,6 +66,7 @@ class TrainingNet(HybridBlock):
         self._landmark_faces = landmark_faces
         self._part_faces = part_faces
         self._regression = regression
+        self._overlap_weight = overlap_weight
         self._listed_landmarks = listed_landmarks
         self._distil = distil
 
@@ -90,6 +94,8 @@ class TrainingNet(HybridBlock):
         error = {"squared": F.square, "absolute": F.abs}[self._regression]
         for target, output in zip_longest(targets, others):  # a net without landmarks makes no error
             costs.append(F.sum(error((target if output is None else output) - target), axis=1))
+        if self._overlap_weight:
+            costs[1] = costs[1] + self._overlap_weight * (1 - _overlaps(F, others[0], targets[0]))
         costs = [cost * mask for cost, mask in zip(costs, masks)]
         terms = [F.sum(cost) / F.maximum(F.sum(mask), F.ones_like(F.sum(mask))) for cost, mask in zip(costs, masks)]
         loss = sum(weight * term for weight, term in zip(self._weights, terms))
@@ -99,6 +105,15 @@ class TrainingNet(HybridBlock):
 def _column(F: Any, values: Any, place: int) -> Any:
     """Column `place` of values (N, M), as (N,)."""
     return F.reshape(F.slice_axis(values, axis=1, begin=place, end=place + 1), (-1,))
+
+
+def _overlaps(F: Any, a: Any, b: Any) -> Any:
+    """Intersection over union (N,) of the boxes that offsets (N, 4) and (N, 4) describe on the same crops; see `boxes.iou`."""
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = ([_column(F, box, place) for place in range(4)] for box in (a, b))
+    shared = F.relu(1 + F.minimum(ax2, bx2) - F.maximum(ax1, bx1)) * F.relu(1 + F.minimum(ay2, by2) - F.maximum(ay1, by1))
+    area_a = F.relu(1 + ax2 - ax1) * F.relu(1 + ay2 - ay1)
+    area_b = F.relu(1 + bx2 - bx1) * F.relu(1 + by2 - by1)
+    return shared / F.maximum(area_a + area_b - shared, 1e-6 * F.ones_like(shared))
 
 
 def check_regression(regression: str) -> None:

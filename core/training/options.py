@@ -28,7 +28,7 @@ class Options:
         net: pnet, rnet or onet.
         epochs: how often all samples are seen, on average; 1 or more.
         batch: samples a step; None: `BATCH` of the net.
-        optimiser: sgd (with momentum 0.9) or adam.
+        optimiser: sgd (with momentum 0.9), adam or muon, see `muon`.
         rate: highest learning rate; None: `RATE` of the net.
         schedule: step or cosine, see `schedules`.
         warm_up: steps of rising learning rate.
@@ -41,6 +41,8 @@ class Options:
         part_faces: overlap, 0..1, from which samples of kind part teach the classes as well, as faces; None: none of them. Many
             boxes that a net proposes to the next are such samples, of hard faces most of all.
         regression: squared or absolute, the error of offsets and landmarks in the loss.
+        overlap_weight: in the error of the boxes, of what they lack of a full overlap with the annotated ones, see `losses`; 0
+            or more.
         listed_landmarks: whether landmarks are learned from samples of kind landmark only, and not from those of faces in
             photos, which may be a program's.
         distil: share, 0..1, that the net as it is at the beginning, as the mean of what it says of a sample and of its mirror
@@ -70,6 +72,7 @@ class Options:
     landmark_faces: bool = False
     part_faces: float | None = None
     regression: Regression = "squared"
+    overlap_weight: float = 0.0
     listed_landmarks: bool = False
     distil: float = 0.0
     precision: Precision = "float32"
@@ -87,7 +90,7 @@ class Options:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, usual[self.net])
         _check(self.epochs >= 1, "epochs", "1 or more", self.epochs)
-        _check(self.optimiser in ("sgd", "adam"), "optimiser", "sgd or adam", self.optimiser)
+        _check(self.optimiser in ("sgd", "adam", "muon"), "optimiser", "sgd, adam or muon", self.optimiser)
         _check(0 <= self.decay < 1, "decay", "from 0 to 1", self.decay)
         _check(0 <= self.clip < np.inf, "clip", "0 or more", self.clip)
         _check(0 < self.keep_ratio <= 1, "keep_ratio", "above 0 and at most 1", self.keep_ratio)
@@ -96,6 +99,7 @@ class Options:
             _check(value is None or 0 <= value < np.inf, name, "0 or more", value)
         _check(self.part_faces is None or 0 <= self.part_faces <= 1, "part_faces", "from 0 to 1", self.part_faces)
         check_regression(self.regression)
+        _check(0 <= self.overlap_weight < np.inf, "overlap_weight", "0 or more", self.overlap_weight)
         _check(0 <= self.distil <= 1, "distil", "from 0 to 1", self.distil)
         _check(self.precision in get_args(Precision), "precision", "float32 or bfloat16", self.precision)
         if self.precision == "bfloat16" and not has_bfloat16():

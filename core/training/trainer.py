@@ -25,6 +25,7 @@ from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_
 from mtcnn_gluon.training.flat import FlatParameter
 from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
 from mtcnn_gluon.training.metrics import Tally
+from mtcnn_gluon.training.muon import Muon
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.sampler import Batch, Sampler
 from mtcnn_gluon.training.schedules import schedule
@@ -89,9 +90,8 @@ class Run:
             teach(self.sampler, self.net, options.distil, self.folder, self.devices[0], resume)
         self.graph = self._make_graph(options.distil)
         self.validated = self._make_graph() if options.distil else self.graph
-        settings = {"wd": options.decay, **({"momentum": 0.9} if options.optimiser == "sgd" else {})}
         self.trained = FlatParameter(f"{options.net}_trained", self._parameters_to_train(), self.devices)
-        self.trainer = mx.gluon.Trainer({"trained": self.trained}, options.optimiser, settings, update_on_kvstore=False)
+        self.trainer = mx.gluon.Trainer({"trained": self.trained}, self._make_optimiser(), update_on_kvstore=False)
         self.averaged = self.trained.data(self.devices[0]).copy() if options.average else None
         self.epoch, self.rows, self.best = 0, list[dict[str, Any]](), -np.inf
         if last is not None:
@@ -154,11 +154,20 @@ class Run:
         left_out = {name for head in heads for name in head.collect_params()}
         return [parameter for name, parameter in self.net.collect_params().items() if name not in left_out]
 
+    def _make_optimiser(self) -> Any:
+        options = self.options
+        if options.optimiser == "muon":
+            heads = {name for term in self.net.head_names for name in getattr(self.net, term).collect_params()}
+            hidden = [place for name, place in self.trained.places.items() if name.endswith("_weight") and name not in heads]
+            return Muon(hidden, options.decay)
+        settings = {"momentum": 0.9} if options.optimiser == "sgd" else {}
+        return mx.optimizer.create(options.optimiser, wd=options.decay, **settings)
+
     def _make_graph(self, distil: float = 0.0) -> TrainingNet:
         options = self.options
         graph = TrainingNet(
             self.net, self.loss_weights(), options.keep_ratio, not self._is_cpu(), options.landmark_faces, options.part_faces,
-            options.regression, options.listed_landmarks, distil,
+            options.regression, options.overlap_weight, options.listed_landmarks, distil,
         )  # fmt: skip
         graph.hybridize(static_alloc=True, static_shape=True)
         return graph

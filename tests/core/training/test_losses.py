@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mtcnn_gluon import boxes
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet
-from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
+from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet, _overlaps
 
 mx = load_mxnet()
 ALL = (Kind.POSITIVE, Kind.NEGATIVE, Kind.PART, Kind.LANDMARK)
@@ -113,6 +114,47 @@ def test_absolute_errors(form: str) -> None:
     expected_terms, expected_costs = oracle(outputs, batch, 0.7, power=1)
     np.testing.assert_allclose(costs, expected_costs, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(terms, expected_terms, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_errors_with_overlaps(form: str) -> None:
+    """What a box lacks of a full overlap counts beside its offsets, with boxes of all kinds: apart, inside out, exact."""
+    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], portable=form == "portable", overlap_weight=3)
+    block.hybridize(static_alloc=True, static_shape=True)
+    batch = make_batch("onet", MIXED)
+    batch[2] *= np.repeat([0.0, 0.1, 0.5, 1.0], 5)[:, None]
+    predicted = run(block, batch)[4]
+    batch[2][0] = predicted[0]
+    _, terms, costs, *outputs = run(block, batch)
+    _, expected = oracle(outputs, batch, 0.7)
+    crop = np.array([[0, 0, 1, 1]])
+    overlaps = np.array(
+        [boxes.iou(*(boxes.decode(crop, each[i : i + 1]) for each in (predicted, batch[2])))[0, 0] for i in range(20)]
+    )
+    has_box = batch[4] > 0
+    assert overlaps[0] == pytest.approx(1) and (overlaps[has_box] == 0).any() and (overlaps[has_box] > 0).sum() > 3
+    expected[:, 1] += 3 * (1 - overlaps) * has_box
+    np.testing.assert_allclose(costs, expected, rtol=1e-4, atol=1e-5)
+    assert terms[1] == pytest.approx(expected[has_box, 1].mean(), rel=1e-4)
+
+
+def test_gradients_of_overlaps() -> None:
+    generator = np.random.default_rng(0)
+    wanted, offsets = (generator.normal(0, 0.2, (50, 4)).astype(np.float32) for _ in range(2))
+
+    def overlaps(values: np.ndarray) -> np.ndarray:
+        crops = np.tile([0.0, 0, 1, 1], (50, 1))
+        return np.diag(boxes.iou(boxes.decode(crops, values.astype(float)), boxes.decode(crops, wanted.astype(float))))
+
+    predicted = mx.nd.array(offsets)
+    predicted.attach_grad()
+    with mx.autograd.record():
+        found = _overlaps(mx.nd, predicted, mx.nd.array(wanted))
+    found.backward()
+    np.testing.assert_allclose(found.asnumpy(), overlaps(offsets), rtol=1e-5, atol=1e-6)
+    steps = 1e-6 * np.eye(4)
+    expected = np.stack([(overlaps(offsets + step) - overlaps(offsets - step)) / 2e-6 for step in steps], axis=1)
+    np.testing.assert_allclose(predicted.grad.asnumpy(), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_no_such_error_of_regression() -> None:

@@ -30,6 +30,7 @@ mx = load_mxnet()
         (signal.SIGKILL, "sgd", 0, "alternate"),
         (signal.SIGINT, "adam", 0, "alternate"),
         (signal.SIGINT, "sgd", 0.99, "mixed"),
+        (signal.SIGKILL, "muon", 0.99, "mixed"),
     ],
 )
 def test_resumed_to_the_bit(
