@@ -60,6 +60,7 @@ def _add_wider(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--heights", type=float, nargs="+", default=wider_truth.HEIGHTS, metavar="PX", help="of faces, at least"
     )
+    parser.add_argument("--overlap", type=float, default=wider.IOU, metavar="IOU", help="from which a face is found (0.5)")
     _add_common(parser, evaluate_wider, min_face=10, thresholds=BENCHMARK_THRESHOLDS)
     parser.add_argument("--write-text", metavar="DIR", help="write what was found as WIDER FACE's text files too")
 
@@ -150,6 +151,7 @@ def evaluate_wider(options: argparse.Namespace) -> int:
     """Average precision by WIDER FACE's protocol: for the easy, medium and hard faces of its published ground truth, or for
     faces of at least some heights of any annotated photos."""
     _check(options)
+    wider.check_overlap(options.overlap)
     problems = {}
     if options.ground_truth:
         truth = wider_truth.read_mat(options.ground_truth)
@@ -160,10 +162,10 @@ def evaluate_wider(options: argparse.Namespace) -> int:
     chosen = spread(truth.photos, options.limit)
     truth = wider_truth.Truth(truth.title, truth.sets, chosen, truth.total, truth.remarks, truth.source)
     results = _found(options, truth.names)
-    coverage, outcomes = wider.evaluate(truth, results, options.missing, options.resamples)
+    coverage, outcomes = wider.evaluate(truth, results, options.missing, options.resamples, options.overlap)
     if options.write_text:
         write_results(options.write_text, results[0], "wider", truth.names)
-    return _finish(summaries.of_wider(truth, coverage, outcomes, results, problems), options)
+    return _finish(summaries.of_wider(truth, coverage, outcomes, results, options.overlap, problems), options)
 
 
 def evaluate_fddb(options: argparse.Namespace) -> int:

@@ -24,9 +24,10 @@ def of_wider(
     coverage: Coverage,
     outcomes: Sequence[wider.Outcome],
     results: Sequence[Results],
+    overlap: float,
     problems: dict[str, Problems],
 ) -> Report:
-    """The report on `wider.evaluate`; `problems` of other sources than results, such as the annotations."""
+    """The report on `wider.evaluate` with an `overlap`; `problems` of other sources than results, such as the annotations."""
     photos = {photo.name: photo for photo in truth.photos}
     used = [photos[name] for name in coverage.names]
     first = outcomes[0]
@@ -42,8 +43,9 @@ def of_wider(
     tables += _difference_table(differences, {name: _title(name) for name in sets}, first.name)
     whole = {**_problems_of(results), **problems}
     faces = int(sum(len(photo.boxes) for photo in used))
+    figure = "average precision" if overlap == wider.IOU else f"average precision from an overlap of {overlap:g}"
     return Report(
-        headline=headline(truth.title, "average precision", coverage, faces, list(whole.values())),
+        headline=headline(truth.title, figure, coverage, faces, list(whole.values())),
         is_complete=coverage.is_complete,
         tables=tuple(tables),
         plots=tuple(_precision_plot(name, outcomes) for name in sets),
@@ -52,6 +54,7 @@ def of_wider(
         problems=whole,
         summary={
             "benchmark": "wider",
+            "overlap": overlap,
             **{name: first.sets[name].ap for name in sets},
             "photos": {"used": len(used), "of": coverage.total},
             "faces": {name: first.sets[name].faces for name in sets},

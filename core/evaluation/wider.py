@@ -5,7 +5,7 @@
    the same it divides by zero; here they are 1.)
 2. In each photo, detections go best first, equal scores in their order in the file. Each looks at the annotated face that it
    overlaps most, the first of equals. Overlap is intersection over union of boxes whose corners are whole pixels that belong
-   to them: width is x2 - x1 + 1 with x2 = x + w. Below 0.5 the detection has no face.
+   to them: width is x2 - x1 + 1 with x2 = x + w. Below 0.5, or what else is told, the detection has no face.
 3. If that face is ignored in the set, the detection does not count at all. Otherwise it is a proposal, and if it is the first
    one on its face, the face is found; a second one stays a proposal that finds nothing.
 4. For each of the thresholds 0.999, 0.998 ... 0, precision is found faces over proposals and recall found faces over all that
@@ -18,6 +18,7 @@ from typing import Sequence
 
 import numpy as np
 
+from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation.bootstrap import interval, resample
 from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
 from mtcnn_gluon.evaluation.results import Detections, Results
@@ -75,7 +76,7 @@ class Outcome:
 
 
 def evaluate(
-    truth: Truth, results: Sequence[Results], missing: Missing = "leave-out", resamples: int = 0
+    truth: Truth, results: Sequence[Results], missing: Missing = "leave-out", resamples: int = 0, overlap: float = IOU
 ) -> tuple[Coverage, list[Outcome]]:
     """Measure detectors, all on the same photos.
 
@@ -84,25 +85,34 @@ def evaluate(
         results: what each detector found.
         missing: see `coverage.cover`.
         resamples: of the photos, for intervals; the same for all detectors.
+        overlap: with a face, from which a detection has it; above 0, at most 1. WIDER FACE's is 0.5.
 
     Returns:
         the photos that figures stand on, and an outcome for each detector.
 
     Raises:
+        ConfigError: if `overlap` is out of range.
         DataError: if there is no photo that figures could stand on.
     """
+    check_overlap(overlap)
     coverage = cover(truth.names, results, missing, truth.remarks, truth.total)
     kept = set(coverage.names)
     photos = [photo for photo in truth.photos if photo.name in kept]
     weights = resample(len(photos), resamples)
-    return coverage, [_measure(truth, photos, each, weights) for each in results]
+    return coverage, [_measure(truth, photos, each, weights, overlap) for each in results]
 
 
-def _measure(truth: Truth, photos: Sequence[TruthPhoto], results: Results, weights: np.ndarray) -> Outcome:
+def check_overlap(overlap: float) -> None:
+    """Raises ConfigError if no face could be found from that overlap on, or any face by any detection."""
+    if not 0 < overlap <= 1:
+        raise ConfigError(f"overlap must be above 0 and at most 1, not {overlap}")
+
+
+def _measure(truth: Truth, photos: Sequence[TruthPhoto], results: Results, weights: np.ndarray, overlap: float) -> Outcome:
     none = Detections.of_boxes([], [])
     found = [results.photos.get(photo.name, none) for photo in photos]
     scaled = scale_scores([each.scores for each in found])
-    matches = tuple(match(photo.boxes, each.boxes, scores) for photo, each, scores in zip(photos, found, scaled))
+    matches = tuple(match(photo.boxes, each.boxes, scores, overlap) for photo, each, scores in zip(photos, found, scaled))
     sets = {name: _measure_set(photos, matches, index, weights) for index, name in enumerate(truth.sets)}
     return Outcome(results.name, sets, matches)
 
@@ -142,12 +152,13 @@ def inclusive_overlap(found: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)  # malformed annotations have odd areas
 
 
-def match(faces: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> PhotoMatch:
+def match(faces: np.ndarray, boxes: np.ndarray, scores: np.ndarray, least: float = IOU) -> PhotoMatch:
     """The annotated face of each detection, see step 2.
 
     Args:
         faces: (N, 4) annotated boxes.
         boxes, scores: (M, 4) and (M,) detections in any order.
+        least: overlap, in 0..1, from which a detection has a face.
     """
     order = np.argsort(-scores, kind="stable")
     if not len(faces) or not len(boxes):
@@ -155,7 +166,7 @@ def match(faces: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> PhotoMatc
     overlaps = inclusive_overlap(boxes[order], faces)  # (M, N)
     best = overlaps.argmax(1)
     overlap = overlaps[np.arange(len(best)), best]
-    return PhotoMatch(scores[order], order, np.where(overlap >= IOU, best, -1), overlap)
+    return PhotoMatch(scores[order], order, np.where(overlap >= least, best, -1), overlap)
 
 
 def finds(matched: PhotoMatch, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -68,6 +68,13 @@ def test_wider(here: Path, capsys: pytest.CaptureFixture) -> None:
     assert "Photos without any annotated face (1), with what was found there (1), do not count" in text
 
 
+def test_overlaps_other_than_the_published_are_named(here: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(*WIDER, "--results", "good.jsonl", "--json", "out.json", "--overlap", "0.7") == 0
+    out = json.loads((here / "out.json").read_text())
+    assert out["overlap"] == 0.7
+    assert "average precision from an overlap of 0.7 on all 6 photos" in out["headline"]
+
+
 def test_published_ground_truth(here: Path) -> None:
     """`easy`, `medium` and `hard`; results of WIDER FACE's own text; not the whole published set, which the headline says."""
     boxes, every, none = np.array([[*FACE], [0, 0, 20, 20]]), np.array([[1], [2]]), np.zeros((0, 0))
@@ -173,6 +180,7 @@ def test_bad_annotations_are_problems(here: Path) -> None:
         ((*WIDER, "--results", "good.jsonl", "--resume"), "--resume needs --detections"),
         ((*WIDER, "--results", "good.jsonl", "--resamples", "-1"), "--resamples must be 0 or more"),
         ((*WIDER, "--results", "good.jsonl", "--results", "photos/../good.jsonl"), "two detectors are called good"),
+        ((*WIDER, "--results", "good.jsonl", "--overlap", "0"), "overlap must be above 0 and at most 1, not 0.0"),
         ((*WIDER, "--results", "good.jsonl", "--limit", "0"), "limit must be 1 or more"),
         ((*WIDER, "--results", "nowhere.jsonl"), "nowhere.jsonl does not exist"),
         (

@@ -103,6 +103,17 @@ def test_half_an_overlap(shift: int, expected: float) -> None:
     assert ap([([FACE], [1])], [[(FACE[0] + shift, *FACE[1:], 0.9), NOISE]]) == expected
 
 
+@pytest.mark.parametrize("shift, overlap, expected", [(6, 0.54, 0), (7, 0.48, 1), (10, 1 / 3, 1), (0, 1, 1), (1, 1, 0)])
+def test_other_overlaps(shift: int, overlap: float, expected: float) -> None:
+    assert ap([([FACE], [1])], [[(FACE[0] + shift, *FACE[1:], 0.9), NOISE]], overlap=overlap) == expected
+
+
+@pytest.mark.parametrize("overlap", [0, -0.5, 1.01, math.nan])
+def test_overlaps_that_mean_nothing(overlap: float) -> None:
+    with pytest.raises(ConfigError, match="overlap must be above 0 and at most 1, not "):
+        ap([([FACE], [1])], [[(*FACE, 0.9)]], overlap=overlap)
+
+
 def test_overlap_of_exactly_half_is_enough() -> None:
     """A face of 1 x 2 pixels and a detection of 1 x 1: half with both corners, nothing at all without."""
     assert ap([([(5, 5, 0, 1)], [1])], [[(5, 5, 0, 0, 0.9), NOISE]]) == 1
