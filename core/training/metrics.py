@@ -11,9 +11,14 @@ FALSE_POSITIVES = 0.01  # share of negative samples at which recall is measured
 
 
 class Tally:
-    """Gathers outputs batch by batch; `figures` are over all of them."""
+    """Gathers outputs batch by batch; `figures` are over all of them.
 
-    def __init__(self) -> None:
+    Args:
+        listed_landmarks: whether landmarks count of samples of kind landmark only, as in `losses`.
+    """
+
+    def __init__(self, listed_landmarks: bool = False) -> None:
+        self._listed_landmarks = listed_landmarks
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._margins: list[np.ndarray] = []
         self._kinds: list[np.ndarray] = []
@@ -40,7 +45,8 @@ class Tally:
         self._margins.append((outputs[:, 1] - outputs[:, 0])[is_class])
         self._kinds.append(kinds[is_class])
         self._add_errors("box", outputs[:, 2:6], labels[:, 1:5], labels[:, 16] > 0, axes=1)
-        self._add_errors("landmark", outputs[:, 6:16], labels[:, 5:15], labels[:, 17] > 0, axes=2)
+        has_landmarks = (labels[:, 17] > 0) & ((kinds == Kind.LANDMARK) | (not self._listed_landmarks))
+        self._add_errors("landmark", outputs[:, 6:16], labels[:, 5:15], has_landmarks, axes=2)
 
     def _add_errors(self, name: str, output: np.ndarray, target: np.ndarray, rows: np.ndarray, axes: int) -> None:
         if output.shape[1]:

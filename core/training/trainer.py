@@ -218,7 +218,7 @@ class Run:
         assert self.validation is not None
         current = self.parameters()
         set_parameters(self.net, self.best_parameters(), self.devices)
-        figures = evaluate(self.validated, self.validation, self.devices[0])
+        figures = evaluate(self.validated, self.validation, self.devices[0], self.options.listed_landmarks)
         set_parameters(self.net, current, self.devices)
         return figures
 
@@ -295,7 +295,7 @@ def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
 def train_one_epoch(run: Run) -> dict[str, float]:
     """Train over `run.steps_an_epoch` batches; returns mean losses by term and the figures of the batches."""
     first = run.epoch * run.steps_an_epoch
-    sums, tally, pending = np.zeros(1 + len(TERMS)), Tally(), deque[tuple[Batch, list]]()
+    sums, tally, pending = np.zeros(1 + len(TERMS)), Tally(run.options.listed_landmarks), deque[tuple[Batch, list]]()
     batches = run.sampler.batches(first, first + run.steps_an_epoch)
     with tqdm(batches, f"{run.options.net} epoch {run.epoch + 1}", run.steps_an_epoch, disable=None, leave=False) as bar:
         for batch in bar:
@@ -388,9 +388,9 @@ def average(run: Run, number: int) -> None:
     run.averaged += (1 - keep) * (run.trained.data(run.devices[0]) - run.averaged)
 
 
-def evaluate(graph: TrainingNet, sampler: Sampler, device: Any) -> dict[str, float]:
-    """Figures of a net on all samples of a sampler; see `metrics.Tally.figures`."""
-    tally = Tally()
+def evaluate(graph: TrainingNet, sampler: Sampler, device: Any, listed_landmarks: bool) -> dict[str, float]:
+    """Figures of a net on all samples of a sampler; see `metrics.Tally`."""
+    tally = Tally(listed_landmarks)
     for batch in sampler.everything():
         outputs = graph.net(mx.nd.array(batch.images, ctx=device))
         tally.add(np.hstack([output.reshape((len(batch.kinds), -1)).asnumpy() for output in outputs]), batch.labels)

@@ -64,6 +64,14 @@ def test_landmark_error_is_the_mean_distance() -> None:
     assert tally.figures()["landmark_error"] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("listed, expected", [(False, (0.5 + 1) / 2), (True, 0.5)])
+def test_landmarks_of_listed_samples_alone(listed: bool, expected: float) -> None:
+    tally = Tally(listed)
+    landmarks = [[0.3, 0.4] * 5, [0.6, 0.8] * 5, [9] * 10]
+    add(tally, [0, 0, 0], [Kind.LANDMARK, Kind.POSITIVE, Kind.LANDMARK], landmarks=landmarks, has_landmarks=[1, 1, 0])
+    assert tally.figures()["landmark_error"] == pytest.approx(expected)
+
+
 def test_batches_add_up() -> None:
     generator = np.random.default_rng(0)
     margins, kinds = generator.normal(size=90), generator.choice([1, 0, -1, -2], 90)
