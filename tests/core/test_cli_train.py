@@ -64,7 +64,7 @@ def run(capsys: pytest.CaptureFixture) -> Iterator[Run]:
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
         (["--batch", "3"], "batch must be a whole number, 6 or more, not 3"),
         (["--batch", "0"], "batch"),
-        (["--optimiser", "rmsprop"], "optimiser must be sgd or adam, not 'rmsprop'"),
+        (["--optimiser", "rmsprop"], "optimiser must be sgd, adam or muon, not 'rmsprop'"),
         (["--rate", "0"], "learning rate must be from 1e-30 to 1e+30, not 0"),
         (["--rate", "-1"], "rate"),
         (["--rate", "nan"], "rate"),
