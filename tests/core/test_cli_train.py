@@ -65,6 +65,7 @@ def run(capsys: pytest.CaptureFixture) -> Iterator[Run]:
         (["--batch", "3"], "batch must be a whole number, 6 or more, not 3"),
         (["--batch", "0"], "batch"),
         (["--optimiser", "rmsprop"], "optimiser must be sgd, adam or muon, not 'rmsprop'"),
+        (["--overlap-weight", -1], "overlap_weight must be 0 or more, not -1"),
         (["--rate", "0"], "learning rate must be from 1e-30 to 1e+30, not 0"),
         (["--rate", "-1"], "rate"),
         (["--rate", "nan"], "rate"),
