@@ -21,7 +21,7 @@ class Muon(Optimizer):
 
     Nesterov's momentum of a weight, as a matrix of its first axis by all others, is replaced by what `orthogonal` makes of it:
     Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks". It is scaled as in Liu et al. (2025), "Muon
-    is Scalable for LLM Training", equation 4, so that adam's rates suit both.
+    is Scalable for LLM Training", so that adam's rates suit both.
 
     Args:
         matrices: of each such weight, where it is in the one array that is trained, and its shape; see `flat.FlatParameter`.
@@ -63,9 +63,14 @@ def orthogonal(matrix: np.ndarray) -> np.ndarray:
     matrix = matrix / (np.linalg.norm(matrix) + np.float32(1e-7))
     first, third, fifth = (np.float32(factor) for factor in ITERATION)
     identity = np.eye(len(matrix), dtype=matrix.dtype)
-    square, product = matrix @ matrix.T, identity  # every round multiplies from the left by a polynomial of the square
-    for _ in range(ROUNDS):
-        factor = first * identity + third * square + fifth * square @ square
-        product = factor @ product
+
+    def polynomial(square: np.ndarray) -> np.ndarray:
+        return first * identity + third * square + fifth * square @ square
+
+    square = matrix @ matrix.T  # every round multiplies the matrix from the left by a polynomial of its square
+    product = factor = polynomial(square)
+    for _ in range(ROUNDS - 1):
         square = factor @ square @ factor
+        factor = polynomial(square)
+        product = factor @ product
     return product @ matrix
