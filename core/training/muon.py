@@ -41,17 +41,21 @@ class Muon(Optimizer):
         """One step of `weight` (N,), in place."""
         self._update_count(index)
         count, rate = self._index_update_count[index], self._get_lr(index)
-        mean, square = state
-        grad = grad * self.rescale_grad
-        new = BETAS[0] * mean + (1 - BETAS[0]) * grad
-        square[:] = BETAS[1] * square + (1 - BETAS[1]) * grad * grad
-        step = new / (1 - BETAS[0] ** count) / (mx.nd.sqrt(square / (1 - BETAS[1] ** count)) + EPSILON)
+        gradient = grad.asnumpy() * np.float32(self.rescale_grad)
+        mean, square = (each.asnumpy() for each in state)
+        step = np.zeros_like(gradient)
+        rest = np.ones(gradient.shape, bool)
         for place, shape in self._matrices:
-            new[place] = MOMENTUM * mean[place] + (1 - MOMENTUM) * grad[place]
-            nesterov = (MOMENTUM * new[place] + (1 - MOMENTUM) * grad[place]).asnumpy().reshape(shape[0], -1)
+            rest[place] = False
+            mean[place] = MOMENTUM * mean[place] + (1 - MOMENTUM) * gradient[place]
+            nesterov = (MOMENTUM * mean[place] + (1 - MOMENTUM) * gradient[place]).reshape(shape[0], -1)
             step[place] = LENGTH * max(nesterov.shape) ** 0.5 * orthogonal(nesterov).ravel()
-        mean[:] = new
-        weight[:] = weight - rate * (step + self._get_wd(index) * weight)
+        mean[rest] = BETAS[0] * mean[rest] + (1 - BETAS[0]) * gradient[rest]
+        square[rest] = BETAS[1] * square[rest] + (1 - BETAS[1]) * gradient[rest] ** 2
+        unbiased = square[rest] / (1 - BETAS[1] ** count)
+        step[rest] = mean[rest] / (1 - BETAS[0] ** count) / (np.sqrt(unbiased) + EPSILON)
+        state[0][:], state[1][:] = mean, square
+        weight[:] = (1 - rate * self._get_wd(index)) * weight - mx.nd.array(rate * step, ctx=weight.context)
 
 
 def orthogonal(matrix: np.ndarray) -> np.ndarray:
