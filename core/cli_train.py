@@ -50,6 +50,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="whether samples of landmarks teach the classes as well",
     )  # fmt: skip
     learning.add_argument("--part-faces", type=float, metavar="IOU", help="part samples that overlap so much are faces too")
+    learning.add_argument(
+        "--overlap-faces", action=argparse.BooleanOptionalAction, default=False,
+        help="whether the class to learn of a face is its overlap, and not 1",
+    )  # fmt: skip
     learning.add_argument("--regression", default="squared", help="error of boxes and landmarks: squared or absolute (squared)")
     learning.add_argument("--overlap-weight", type=float, default=0.0, metavar="W", help="of 1 - IoU in the error of boxes (0)")
     learning.add_argument(
@@ -77,8 +81,8 @@ def train(options: argparse.Namespace) -> int:
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     names = (
         "net", "epochs", "batch", "optimiser", "rate", "schedule", "warm_up", "decay", "clip", "keep_ratio", "box_weight",
-        "landmark_weight", "landmark_faces", "part_faces", "regression", "overlap_weight", "listed_landmarks", "distil",
-        "precision", "average", "sampling", "ratio", "landmarks", "seed",
+        "landmark_weight", "landmark_faces", "part_faces", "overlap_faces", "regression", "overlap_weight", "listed_landmarks",
+        "distil", "precision", "average", "sampling", "ratio", "landmarks", "seed",
     )  # fmt: skip
     augmentation = Augmentation(**{name: getattr(options, name) for name in vars(Augmentation())})
     values: dict[str, Any] = {name: getattr(options, name) for name in names}

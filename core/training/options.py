@@ -40,6 +40,8 @@ class Options:
         landmark_faces: whether samples of kind landmark, which are faces, teach the classes as well.
         part_faces: overlap, 0..1, from which samples of kind part teach the classes as well, as faces; None: none of them. Many
             boxes that a net proposes to the next are such samples, of hard faces most of all.
+        overlap_faces: whether the class to learn of a face is its overlap, and not 1, so that of the boxes on a face the best gets
+            the highest score.
         regression: squared or absolute, the error of offsets and landmarks in the loss.
         overlap_weight: in the error of the boxes, of what they lack of a full overlap with the annotated ones, see `losses`; 0
             or more.
@@ -71,6 +73,7 @@ class Options:
     landmark_weight: float | None = None
     landmark_faces: bool = False
     part_faces: float | None = None
+    overlap_faces: bool = False
     regression: Regression = "squared"
     overlap_weight: float = 0.0
     listed_landmarks: bool = False

@@ -167,7 +167,7 @@ class Run:
         options = self.options
         graph = TrainingNet(
             self.net, self.loss_weights(), options.keep_ratio, not self._is_cpu(), options.landmark_faces, options.part_faces,
-            options.regression, options.overlap_weight, options.listed_landmarks, distil,
+            options.overlap_faces, options.regression, options.overlap_weight, options.listed_landmarks, distil,
         )  # fmt: skip
         graph.hybridize(static_alloc=True, static_shape=True)
         return graph

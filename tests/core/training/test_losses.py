@@ -249,16 +249,42 @@ def test_classes_that_a_teacher_says(form: str, share: float) -> None:
     block.hybridize(static_alloc=True, static_shape=True)
     labels = np.column_stack([labels_of(batch), taught])
     samples = block(mx.nd.array(batch[0]), mx.nd.array(labels))[2].asnumpy()
-    logits = samples[:, 3:5].astype(float)
-    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     kinds = batch[1]
     wanted = (1 - share) * (kinds == Kind.POSITIVE) + share * taught
-    expected = -wanted * logs[:, 1] - (1 - wanted) * logs[:, 0]
     learned = np.isin(kinds, (Kind.POSITIVE, Kind.NEGATIVE))
-    np.testing.assert_allclose(samples[:, 0], np.where(learned, expected, 0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(samples[:, 0], learned * entropy(samples[:, 3:5], wanted), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(
         samples[:, 1:3], oracle(np.split(samples[:, 3:], [2, 6], axis=1), batch, 1.0)[1][:, 1:], rtol=1e-4
     )
+
+
+def entropy(logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Cross-entropy (N,) of the probability of a face that is wanted (N,) and the one that logits (N, 2) say."""
+    logits = logits.astype(float)
+    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return -wanted * logs[:, 1] - (1 - wanted) * logs[:, 0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_overlaps_as_classes(form: str, share: float) -> None:
+    """Asked to, faces are learned by their overlap, part samples too; those of no known box are whole faces, as without it."""
+    batch = make_batch("onet", MIXED)
+    kinds, has_box = batch[1], batch[4]
+    overlaps = np.linspace(0.4, 0.9, len(kinds), dtype=np.float32)
+    taught = np.random.default_rng(1).random(len(kinds))
+    block = TrainingNet(
+        make_net("onet", form), WEIGHTS["onet"], 1.0, form == "portable", landmark_faces=True, part_faces=0.5,
+        overlap_faces=True, distil=share,
+    )  # fmt: skip
+    block.hybridize(static_alloc=True, static_shape=True)
+    labels = np.column_stack([labels_of(batch, overlaps), taught])
+    samples = block(mx.nd.array(batch[0]), mx.nd.array(labels))[2].asnumpy()
+    is_face = (kinds == Kind.POSITIVE) | (kinds == Kind.LANDMARK) | ((kinds == Kind.PART) & (overlaps >= 0.5))
+    assert set(kinds[is_face & (has_box == 0)]) == {Kind.LANDMARK}
+    wanted = (1 - share) * is_face * np.where(has_box, overlaps, 1) + share * taught
+    expected = (is_face | (kinds == Kind.NEGATIVE)) * entropy(samples[:, 3:5], wanted)
+    np.testing.assert_allclose(samples[:, 0], expected, rtol=1e-4, atol=1e-6)
 
 
 def gradients(block: TrainingNet, batch: list[np.ndarray]) -> dict[str, float]:
