@@ -50,10 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="whether samples of landmarks teach the classes as well",
     )  # fmt: skip
     learning.add_argument("--part-faces", type=float, metavar="IOU", help="part samples that overlap so much are faces too")
-    learning.add_argument(
-        "--overlap-faces", action=argparse.BooleanOptionalAction, default=False,
-        help="whether the class to learn of a face is its overlap, and not 1",
-    )  # fmt: skip
+    learning.add_argument("--overlap-faces", type=float, metavar="IOU", help="samples that overlap less are faces in part only")
     learning.add_argument("--regression", default="squared", help="error of boxes and landmarks: squared or absolute (squared)")
     learning.add_argument("--overlap-weight", type=float, default=0.0, metavar="W", help="of 1 - IoU in the error of boxes (0)")
     learning.add_argument(

@@ -49,6 +49,7 @@ class Curve:
         faces: (S,) number of faces of each size.
         mining, detection: suggested thresholds; None if the stage finds no face, for mining also if nothing is mined with it.
         current: the bundle's own threshold.
+        surest: the score that one proposal of a thousand exceeds; None if there is no proposal.
     """
 
     stage: str
@@ -60,6 +61,7 @@ class Curve:
     mining: float | None
     detection: float | None
     current: float
+    surest: float | None
 
 
 def look_at_stages(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
@@ -180,7 +182,8 @@ def _curve(
         precision = _reaching(right) / (_reaching(right) + _reaching(wrong))
     mining, detection = suggest(stage, _reaching(scores) / photos, recall, precision)
     faces = np.array([mask.sum() for mask in masks])
-    return Curve(stage, _reaching(scores) / photos, recall, by_size, precision, faces, mining, detection, current)
+    surest = float(np.quantile(scores, 0.999)) if len(scores) else None
+    return Curve(stage, _reaching(scores) / photos, recall, by_size, precision, faces, mining, detection, current, surest)
 
 
 def _reaching(scores: np.ndarray) -> np.ndarray:

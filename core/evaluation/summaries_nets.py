@@ -174,6 +174,7 @@ def _stage_figures(curves: Sequence[stages.Curve], seconds: np.ndarray) -> dict[
             "proposals_per_photo": curve.proposals[at],
             "suggested_for_mining": curve.mining,
             "suggested_for_detection": curve.detection,
+            "surest": curve.surest,
             "milliseconds_median": 1000 * float(np.median(times)) if len(times) else None,
         }
     return figures

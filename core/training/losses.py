@@ -42,9 +42,9 @@ class TrainingNet(HybridBlock):
         keep_ratio: share of the samples, the hardest, that the classes are learned from; above 0, at most 1.
         landmark_faces: whether samples of kind landmark count as positive ones for the classes.
         part_faces: overlap, 0..1, from which samples of kind part count as positive ones for the classes; None: none of them.
-        overlap_faces: whether the class to learn of a positive sample is its overlap with its face instead of 1, as in Li et al.
-            (2020), "Generalized Focal Loss", so that of the boxes on a face the best gets the highest score; it stays 1 of those
-            whose box is not known.
+        overlap_faces: overlap, above 0 and at most 1, from which a positive sample is wholly a face: the class to learn of one
+            with a smaller overlap is its share of that, so that of the boxes on a face the best gets the highest score; 1 gives
+            the targets of Li et al. (2020), "Generalized Focal Loss". Those whose box is not known are whole faces. None: all.
         regression: squared or absolute, the error of offsets and landmarks.
         overlap_weight: of 1 - IoU of the box that the offsets describe with the annotated one, beside the error of the offsets;
             the loss L_IoU of Rezatofighi et al. (2019), "Generalized Intersection over Union". 0: it is not counted.
@@ -56,7 +56,7 @@ class TrainingNet(HybridBlock):
 
     def __init__(
         self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False,
-        landmark_faces: bool = False, part_faces: float | None = None, overlap_faces: bool = False,
+        landmark_faces: bool = False, part_faces: float | None = None, overlap_faces: float | None = None,
         regression: Regression = "squared", overlap_weight: float = 0.0, listed_landmarks: bool = False, distil: float = 0.0,
     ) -> None:  # fmt: skip
         check_regression(regression)
@@ -90,11 +90,12 @@ class TrainingNet(HybridBlock):
         faces = kinds > 0  # 1 of positive samples, 0 of all others
         masks = [F.negativemining(logits, kinds, self._keep_ratio, self._portable), *known]
         scores = F.log_softmax(logits)
-        if self._overlap_faces:
-            faces = faces * F.where(known[0], _column(F, labels, 15), F.ones_like(faces))
+        if self._overlap_faces is not None:
+            shares = F.minimum(_column(F, labels, 15) / self._overlap_faces, 1)
+            faces = faces * F.where(known[0], shares, F.ones_like(faces))
         if self._distil:
             faces = (1 - self._distil) * faces + self._distil * _column(F, labels, LABEL_LENGTH)
-        if self._distil or self._overlap_faces:
+        if self._distil or self._overlap_faces is not None:
             costs = [-faces * _column(F, scores, 1) - (1 - faces) * _column(F, scores, 0)]  # (N,)
         else:
             costs = [-F.pick(scores, faces)]

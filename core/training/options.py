@@ -40,8 +40,8 @@ class Options:
         landmark_faces: whether samples of kind landmark, which are faces, teach the classes as well.
         part_faces: overlap, 0..1, from which samples of kind part teach the classes as well, as faces; None: none of them. Many
             boxes that a net proposes to the next are such samples, of hard faces most of all.
-        overlap_faces: whether the class to learn of a face is its overlap, and not 1, so that of the boxes on a face the best gets
-            the highest score.
+        overlap_faces: overlap, above 0 and at most 1, from which a sample is wholly a face; one with less is a face by its
+            share of that, so that of the boxes on a face the best gets the highest score. None: all are whole faces.
         regression: squared or absolute, the error of offsets and landmarks in the loss.
         overlap_weight: in the error of the boxes, of what they lack of a full overlap with the annotated ones, see `losses`; 0
             or more.
@@ -73,7 +73,7 @@ class Options:
     landmark_weight: float | None = None
     landmark_faces: bool = False
     part_faces: float | None = None
-    overlap_faces: bool = False
+    overlap_faces: float | None = None
     regression: Regression = "squared"
     overlap_weight: float = 0.0
     listed_landmarks: bool = False
@@ -101,6 +101,8 @@ class Options:
             value = getattr(self, name)
             _check(value is None or 0 <= value < np.inf, name, "0 or more", value)
         _check(self.part_faces is None or 0 <= self.part_faces <= 1, "part_faces", "from 0 to 1", self.part_faces)
+        whole = self.overlap_faces
+        _check(whole is None or 0 < whole <= 1, "overlap_faces", "above 0 and at most 1", whole)
         check_regression(self.regression)
         _check(0 <= self.overlap_weight < np.inf, "overlap_weight", "0 or more", self.overlap_weight)
         _check(0 <= self.distil <= 1, "distil", "from 0 to 1", self.distil)

@@ -29,6 +29,8 @@ RATES = {  # seconds for a unit of work on two cores, until something was measur
 BEFORE = {"rnet": "pnet", "onet": "rnet"}
 SETS = {"data": "training", "validation": "validation"}  # sections of the configuration, and folders of their samples
 TOLD = "thresholds"
+LOGITS = "--logits"
+SUREST, ROUNDING = 0.999, 1e-6  # of scores
 MEASURED = "report/bundle"  # the finished nets, of which the reports are
 
 
@@ -175,8 +177,8 @@ class Recipe:
                 first = self._mining_thresholds(net) if net == "rnet" else self._detection_thresholds()
                 thresholds = (*first, thresholds[2])
             words = ["bundle", *self._weights(nets), "--out", self._path(f"{net}/bundle")]
-            shifts = self._shifts(nets[:2]) if net == "onet" else []
-            return [*words, "--thresholds", *map(str, thresholds), *shifts]
+            logits = self._logits(nets[:2]) if net == "onet" else []
+            return [*words, "--thresholds", *map(str, thresholds), *logits]
 
         after = (*map(self._trained, nets), *(f"{each}/stages" for each in nets[:-1]))
         return Step(f"{net}/bundle", command, after, run=self._make_bundle)
@@ -193,9 +195,9 @@ class Recipe:
         parameters = {net: _without_landmarks(net, read_parameters(path, net)) for net, path in pairs}
         out = words[words.index("--out") + 1]
         first, second, third = map(float, words[words.index("--thresholds") + 1 :][:3])
-        for word in words[words.index("--shift") + 1 :] if "--shift" in words else []:
-            net, _, shift = word.partition("=")
-            parameters[net] = _shifted(net, parameters[net], float(shift))
+        for word in words[words.index(LOGITS) + 1 :] if LOGITS in words else []:
+            net, _, numbers = word.partition("=")
+            parameters[net] = _rescored(net, parameters[net], *map(float, numbers.split(",")))
         figures = self._figures() if "--figures" in words else None
         config = self.config
         make_bundle(out, parameters, config.name, config.training_data, config.licence, (first, second, third), figures)
@@ -223,20 +225,34 @@ class Recipe:
             return tuple(told[:2])
         return self._suggested("pnet", "detection"), self._suggested("rnet", "detection")
 
-    def _shifts(self, nets: Iterable[str]) -> Words:
-        """By how much the face logits of nets are raised for scores whose thresholds are those of the configuration."""
+    def _logits(self, nets: Iterable[str]) -> Words:
+        """Slope and offset of nets' face logits, for scores whose thresholds are those of the configuration.
+
+        O-Net's are also drawn together until one in a thousand is above `SUREST`: a program that looks at three digits of a
+        score, as WIDER FACE's does, cannot tell those above it apart.
+        """
         if not self.config.calibrate:
             return []
-        wanted = dict(zip(NETS, self.config[TOLD]))
-        shifts = {net: _logit(wanted[net]) - _logit(self._suggested(net, "detection")) for net in nets}
-        return ["--shift", *(f"{net}={shift:.4f}" for net, shift in shifts.items())]
+        words = []
+        for net in nets:
+            wanted = _logit(dict(zip(NETS, self.config[TOLD]))[net])
+            found, slope = _logit(self._suggested(net, "detection")), 1.0
+            if net == "onet" and wanted < _logit(SUREST):
+                surest = _logit(min(self._stage(net)["surest"], 1 - ROUNDING))
+                slope = min(1.0, (_logit(SUREST) - wanted) / max(surest - found, 1e-3))
+            words.append(f"{net}={slope:.4f},{wanted - slope * found:.4f}")
+        return [LOGITS, *words]
 
     def _suggested(self, net: str, use: str) -> float:
-        value = _read_json(self.folder / net / "stages" / "stages.json")[net][f"suggested_for_{use}"]
+        value = self._stage(net)[f"suggested_for_{use}"]
         if value is None:
             log = f"{self._trained(net)}/log.csv"
             raise DataError(f"{net} finds no face in the validation photos: train it longer, or look at {log}")
         return value
+
+    def _stage(self, net: str) -> dict[str, Any]:
+        """What was measured of the net's stage."""
+        return _read_json(self.folder / net / "stages" / "stages.json")[net]
 
     # ---- the result
 
@@ -271,7 +287,7 @@ class Recipe:
             told = self.config[TOLD]
             thresholds = (*self._detection_thresholds(), told[2] if told else self._suggested("onet", "detection"))
             words = ["bundle", *self._weights(NETS), "--out", self._path(name), *more]
-            return [*words, "--thresholds", *map(str, thresholds), *self._shifts(NETS)]
+            return [*words, "--thresholds", *map(str, thresholds), *self._logits(NETS)]
 
         return Step(name, command, after, run=self._make_bundle)
 
@@ -294,10 +310,12 @@ def _without_landmarks(net: str, parameters: Mapping[str, np.ndarray]) -> dict[s
     return {name: value for name, value in parameters.items() if NETS[net].landmarks or not name.startswith(f"{net}_landmark_")}
 
 
-def _shifted(net: str, parameters: Mapping[str, np.ndarray], shift: float) -> dict[str, np.ndarray]:
-    """With the logits of faces raised by `shift`: a score p becomes sigmoid(logit(p) + shift)."""
-    name = f"{net}_cls_bias"
-    return {**parameters, name: parameters[name] + np.array([0, shift], np.float32)}
+def _rescored(net: str, parameters: Mapping[str, np.ndarray], slope: float, offset: float) -> dict[str, np.ndarray]:
+    """With other scores of the same order: a score p becomes sigmoid(slope * logit(p) + offset)."""
+    weight, bias = f"{net}_cls_weight", f"{net}_cls_bias"
+    factor = np.float32(slope)
+    moved = parameters[bias] * factor + np.array([0, offset], np.float32)
+    return {**parameters, weight: parameters[weight] * factor, bias: moved}
 
 
 def _logit(score: float) -> float:

@@ -43,7 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "workers": 1,  # processes that prepare samples
     "find_from": 20,  # smallest face in pixels that is looked for when samples are mined and thresholds chosen
     "thresholds": None,  # three, of the finished bundle; None: from what the stages find
-    "calibrate": False,  # whether class scores are shifted until those thresholds are what the stages would find
+    "calibrate": False,  # whether scores are moved, in the same order, until those thresholds are what the stages would find
     "compare": ["official"],  # models to evaluate beside the new one
     "data": PHOTOS,
     "validation": PHOTOS,

@@ -266,23 +266,23 @@ def entropy(logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("share", [0.0, 0.25])
-def test_overlaps_as_classes(form: str, share: float) -> None:
-    """Asked to, faces are learned by their overlap, part samples too; those of no known box are whole faces, as without it."""
+@pytest.mark.parametrize("whole, share", [(1.0, 0.0), (0.7, 0.0), (0.7, 0.25)])
+def test_overlaps_as_classes(form: str, whole: float, share: float) -> None:
+    """Asked to, faces that overlap less than that are learned in part, part samples too; those of no known box wholly."""
     batch = make_batch("onet", MIXED)
     kinds, has_box = batch[1], batch[4]
     overlaps = np.linspace(0.4, 0.9, len(kinds), dtype=np.float32)
     taught = np.random.default_rng(1).random(len(kinds))
     block = TrainingNet(
         make_net("onet", form), WEIGHTS["onet"], 1.0, form == "portable", landmark_faces=True, part_faces=0.5,
-        overlap_faces=True, distil=share,
+        overlap_faces=whole, distil=share,
     )  # fmt: skip
     block.hybridize(static_alloc=True, static_shape=True)
     labels = np.column_stack([labels_of(batch, overlaps), taught])
     samples = block(mx.nd.array(batch[0]), mx.nd.array(labels))[2].asnumpy()
     is_face = (kinds == Kind.POSITIVE) | (kinds == Kind.LANDMARK) | ((kinds == Kind.PART) & (overlaps >= 0.5))
     assert set(kinds[is_face & (has_box == 0)]) == {Kind.LANDMARK}
-    wanted = (1 - share) * is_face * np.where(has_box, overlaps, 1) + share * taught
+    wanted = (1 - share) * is_face * np.where(has_box, np.minimum(overlaps / whole, 1), 1) + share * taught
     expected = (is_face | (kinds == Kind.NEGATIVE)) * entropy(samples[:, 3:5], wanted)
     np.testing.assert_allclose(samples[:, 0], expected, rtol=1e-4, atol=1e-6)
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from easydict import EasyDict
 
 from mtcnn_gluon import Detector, cli
 from mtcnn_gluon.bundle import read_bundle
@@ -22,6 +23,7 @@ from mtcnn_gluon.cli_train import read_parameters
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.export import bundle_parameters
 from mtcnn_gluon.training.checkpoints import read_checkpoint
+from mtcnn_gluon.training.recipe import Recipe
 from mtcnn_gluon.training.recipe_config import PHOTOS, files_digest, flags, read_config
 from painted_faces import HEADER
 
@@ -187,17 +189,50 @@ def assert_finished(folder: Path, rate: float) -> None:
 
 
 def assert_calibrated(folder: Path, thresholds: list[float]) -> None:
-    """Scores of the finished nets are those of the trained ones, shifted as the thresholds are from what the stages found."""
+    """Scores of the finished nets are those of the trained ones, moved as the thresholds are from what the stages found."""
     bundle = read_bundle(folder / "bundle")
     assert bundle.manifest["thresholds"] == thresholds
     assert bundle.manifest["files"] == read_bundle(folder / "report/bundle").manifest["files"]  # the figures are of these nets
     parameters = bundle_parameters(bundle)
     for net, wanted in zip(NETS, thresholds):
-        found = json.loads((folder / f"{net}/stages/stages.json").read_text())[net]["suggested_for_detection"]
+        stage = json.loads((folder / f"{net}/stages/stages.json").read_text())[net]
+        slope = slope_for(net, stage, wanted)
         trained = read_parameters(str(folder / net / ("finish2" if net == "onet" else "train") / "best.npz"), net)
+        moved = {
+            f"{net}_cls_weight": slope * trained[f"{net}_cls_weight"],
+            f"{net}_cls_bias": slope * trained[f"{net}_cls_bias"]
+            + [0, logit(wanted) - slope * logit(stage["suggested_for_detection"])],
+        }
         for name, value in parameters[net].items():
-            shift = name == f"{net}_cls_bias" and [0, np.log(wanted / (1 - wanted)) - np.log(found / (1 - found))]
-            np.testing.assert_allclose(value, trained[name] + np.float32(shift), atol=1e-3 if shift else 0)
+            np.testing.assert_allclose(value, moved.get(name, trained[name]), atol=1e-3 if name in moved else 0)
+
+
+def slope_for(net: str, stage: dict[str, float], wanted: float) -> float:
+    if net != "onet":
+        return 1
+    return min(1, (logit(0.999) - logit(wanted)) / (logit(stage["surest"]) - logit(stage["suggested_for_detection"])))
+
+
+def logit(score: float) -> float:
+    return float(np.log(score / (1 - score)))
+
+
+@pytest.mark.parametrize(
+    "surest, slope", [(0.9, 1), (0.99, 1), (0.99999, (logit(0.999) - logit(0.7)) / logit(0.99999)),
+                      (1.0, (logit(0.999) - logit(0.7)) / logit(1 - 1e-6)), (0.5, 1)],
+)  # fmt: skip
+def test_sure_scores_are_drawn_together(surest: float, slope: float, tmp_path: Path) -> None:
+    """O-Net's, until one in a thousand is above 0.999, and no more than that; its threshold stays where it is wanted."""
+    for net in NETS:
+        (tmp_path / net / "stages").mkdir(parents=True)
+        figures = {net: {"suggested_for_detection": 0.5, "surest": surest}}
+        (tmp_path / net / "stages/stages.json").write_text(json.dumps(figures))
+    config = EasyDict(calibrate=True, thresholds=[0.8, 0.6, 0.7])
+    words = Recipe(config, tmp_path, {}, {}, lambda words: 0)._logits(NETS)
+    found = {word.split("=")[0]: [float(number) for number in word.split("=")[1].split(",")] for word in words[1:]}
+    assert found["pnet"] == pytest.approx([1, logit(0.8)], abs=1e-4)
+    assert found["rnet"] == pytest.approx([1, logit(0.6)], abs=1e-4)
+    assert found["onet"] == pytest.approx([slope, logit(0.7)], abs=1e-4)
 
 
 def start_and_kill(config: Path, folder: Path, when: Callable[[], bool]) -> str:

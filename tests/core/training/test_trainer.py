@@ -279,6 +279,7 @@ def test_best_is_the_best(tmp_path: Path, records: Path) -> None:
         ("sampling", "all"), ("tasks", ()), ("tasks", ("classes",)), ("box_weight", -1), ("landmark_weight", np.nan),
         ("box_weight", np.inf), ("clip", -1), ("clip", np.nan), ("regression", "huber"), ("ratio", "3:1:1"),
         ("ratio", "3:-1:1:1"), ("precision", "float16"), ("part_faces", -0.1), ("part_faces", 1.1), ("part_faces", np.nan),
+        ("overlap_faces", 0), ("overlap_faces", 1.1), ("overlap_faces", np.nan),
         ("distil", -0.1), ("distil", 1.1), ("distil", np.nan),
     ],
 )  # fmt: skip
