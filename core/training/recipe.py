@@ -30,7 +30,7 @@ BEFORE = {"rnet": "pnet", "onet": "rnet"}
 SETS = {"data": "training", "validation": "validation"}  # sections of the configuration, and folders of their samples
 TOLD = "thresholds"
 LOGITS = "--logits"
-SUREST, ROUNDING = 0.999, 1e-6  # of scores
+SUREST, ROUNDING = 0.99, 1e-6  # of scores
 MEASURED = "report/bundle"  # the finished nets, of which the reports are
 
 
@@ -206,11 +206,11 @@ class Recipe:
     # ---- thresholds
 
     def _stages_step(self, net: str) -> Step:
-        """What each stage lets through on the validation photos."""
+        """What each stage lets through on the validation photos: the last of what is detected unless told otherwise."""
         name = f"{net}/stages"
         words = ["evaluate", "stages", "--model", f"{net}={self._path(f'{net}/bundle')}", *self._validation()]
-        words += ["--min-face", str(self.config.find_from), "--json", f"{self._path(name)}/stages.json"]
-        words += ["--report", self._path(name), "--timed", "0"]
+        words += ["--json", f"{self._path(name)}/stages.json", "--report", self._path(name), "--timed", "0"]
+        words += ["--min-face", str(self.config.find_from)] if net != "onet" else []
         return self._look_step(name, words, f"{net}/bundle")
 
     def _mining_thresholds(self, net: str) -> tuple[float, float]:
@@ -229,7 +229,7 @@ class Recipe:
         """Slope and offset of nets' face logits, for scores whose thresholds are those of the configuration.
 
         O-Net's are also drawn together until one in a thousand is above `SUREST`: a program that looks at three digits of a
-        score, as WIDER FACE's does, cannot tell those above it apart.
+        score, as WIDER FACE's does, could not tell the faces apart that are near 1.
         """
         if not self.config.calibrate:
             return []

@@ -41,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "licence": "not stated",
     "seed": 0,  # of all chance
     "workers": 1,  # processes that prepare samples
-    "find_from": 20,  # smallest face in pixels that is looked for when samples are mined and thresholds chosen
+    "find_from": 20,  # smallest face in pixels that is looked for when samples are mined and P- and R-Net's thresholds chosen
     "thresholds": None,  # three, of the finished bundle; None: from what the stages find
     "calibrate": False,  # whether scores are moved, in the same order, until those thresholds are what the stages would find
     "compare": ["official"],  # models to evaluate beside the new one
