@@ -57,7 +57,7 @@ def test_a_bundle(run: Run, tmp_path: Path, options: list[str], files: list[str]
 
 def test_the_manifest_can_be_changed(run: Run, tmp_path: Path) -> None:
     options = ["--name", "mine", "--training-data", "photos", "--licence", "MIT", "--thresholds", 0.5, 0.6, 0.7]
-    assert run("default", tmp_path / "model", "--onnx", *options)[0] == 0
+    assert run("official", tmp_path / "model", "--onnx", *options)[0] == 0
     manifest = read_bundle(tmp_path / "model").manifest
     assert [manifest[key] for key in ("name", "training_data", "licence")] == ["mine", "photos", "MIT"]
     assert manifest["thresholds"] == [0.5, 0.6, 0.7] and manifest["box_convention"] == "matlab"

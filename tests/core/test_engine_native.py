@@ -177,19 +177,19 @@ for name in ("mxnet", "onnx", "onnxruntime", "openvino"):
     sys.modules[name] = None
 from mtcnn_gluon import Detector
 from mtcnn_gluon.cli_detect import portrait
-detector = Detector()
+detector = Detector("official")
 print(json.dumps([detector.engine.name, sorted(detector.bundle.manifest["files"]), detector.detect(portrait()).boxes.tolist()]))
 """
 
 
-def test_no_framework_is_needed(detector: Detector, image: np.ndarray, tmp_path: Path) -> None:
+def test_no_framework_is_needed(image: np.ndarray, tmp_path: Path) -> None:
     """Also to make a bundle of the official weights."""
     environment = {**os.environ, "MTCNN_GLUON_CACHE": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", DETECT], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     engine, files, boxes = json.loads(done.stdout)
     assert engine == "native" and files == [f"{net}-0000.params" for net in sorted(NETS)]
-    np.testing.assert_allclose(boxes, detector.detect(image).boxes, atol=0.01)
+    np.testing.assert_allclose(boxes, Detector("official", "mxnet").detect(image).boxes, atol=0.01)
 
 
 # ---- Where it cannot be used
@@ -216,7 +216,7 @@ def test_nets_that_the_kernels_cannot_run(layers: list[list[Any]]) -> None:
 
 def test_a_bundle_with_onnx_files_only(tmp_path: Path, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = export_bundle(find_bundle("official"), tmp_path / "model", ["onnx"])
-    found, expected = Detector(bundle.path, engine="native").detect(image), Detector(engine="native").detect(image)
+    found, expected = (Detector(model, engine="native").detect(image) for model in (bundle.path, "official"))
     np.testing.assert_array_equal(found.boxes, expected.boxes)
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(Unavailable, match=r"has no -0000\.params files.*mtcnn-gluon\[export\]"):

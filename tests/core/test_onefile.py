@@ -34,13 +34,13 @@ def portrait() -> np.ndarray:
 
 
 @cache
-def default_detector() -> Detector:
-    return Detector(engine="onnx")
+def official_detector() -> Detector:
+    return Detector("official", engine="onnx")
 
 
 def detect(image: np.ndarray, **options: Any) -> Faces:
     """What the Python cascade finds, with options as in `cascade.Settings`."""
-    detector = default_detector()
+    detector = official_detector()
     return cascade.detect([image], detector.engine, replace(detector.settings, **options))[0]
 
 
