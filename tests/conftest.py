@@ -54,7 +54,8 @@ def image() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def detector(own_cache: None) -> Detector:
-    return Detector(engine="mxnet")
+    """With the official weights, which other code has as well."""
+    return Detector("official", "mxnet")
 
 
 @pytest.fixture(scope="session")

@@ -163,7 +163,7 @@ def test_other_images(images: np.ndarray) -> None:
 
 def test_faces_are_those_of_mxnet(detector: Detector, dev_photos: list[Path]) -> None:
     """The same kernels: what differs is the order of sums in dense layers."""
-    agreement, own = Agreement(), Detector(engine="native")
+    agreement, own = Agreement(), Detector("official", "native")
     for path in dev_photos:
         image = read_image(path)
         agreement.add(detector.detect(image), own.detect(image))

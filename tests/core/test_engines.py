@@ -29,7 +29,7 @@ ENDINGS = {"native": "-0000.params", "mxnet": "-0000.params", "onnx": ".onnx", "
 
 @pytest.fixture(scope="module", params=OTHERS)
 def other(request: pytest.FixtureRequest, own_cache: None) -> Detector:
-    return Detector(engine=request.param)
+    return Detector("official", request.param)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_outputs_are_the_callers_own(other: Detector) -> None:
 
 def test_bfloat16_is_near(detector: Detector, image: np.ndarray, own_cache: None) -> None:
     try:
-        faces = Detector(engine="openvino-bf16").detect(image)
+        faces = Detector("official", "openvino-bf16").detect(image)
     except ModelError as error:
         pytest.skip(str(error))
     expected = detector.detect(image)

@@ -19,7 +19,7 @@ THREADS = 2  # so that runtimes have threads, which a forked process lacks
 
 @pytest.fixture(params=AUTO)
 def any_detector(request: pytest.FixtureRequest, detector: Detector) -> Detector:
-    return detector if request.param == "mxnet" else Detector(engine=request.param, threads=THREADS)
+    return detector if request.param == "mxnet" else Detector("official", request.param, threads=THREADS)
 
 
 def crop_of(index: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def crop_of(index: int) -> np.ndarray:
 
 
 def with_own(engine: str, index: int) -> Faces:
-    return Detector(engine=engine).detect(crop_of(index))
+    return Detector("official", engine).detect(crop_of(index))
 
 
 def with_inherited(index: int) -> Faces:

@@ -364,7 +364,7 @@ class NoNets(MinedSource):
 @pytest.mark.parametrize("stage", ["pnet", "rnet"])
 def test_proposals_are_those_of_the_detector(mining: tuple[Path, Annotations], own_cache: None, stage: Any) -> None:
     folder, annotations = mining
-    detector = Detector()
+    detector = Detector("official")
     source = miner(folder, stage, thresholds=(0.5, 0.4), find_from=24, options=Options(negatives_mined=10**5))
     source.prepare()
     settings = replace(detector.settings, min_face=24, thresholds=(0.5, 0.4, 1))

@@ -54,7 +54,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def test_processes_find_what_one_finds(jobs: list[Job], tmp_path: Path) -> None:
-    options = {"engine": "mxnet", "min_face": 40}
+    options = {"model": "official", "engine": "mxnet", "min_face": 40}
     about = run_model(jobs, find_faces, options, tmp_path / "one.jsonl", workers=1)
     assert run_model(jobs, find_faces, options, tmp_path / "two.jsonl", workers=2) == about
     one, two = rows_of(tmp_path / "one.jsonl"), rows_of(tmp_path / "two.jsonl")
@@ -66,7 +66,7 @@ def test_processes_find_what_one_finds(jobs: list[Job], tmp_path: Path) -> None:
     assert about["thresholds"] == [0.6, 0.7, 0.7] and about["min_face"] == 40 and about["work"] == "find_faces"
     results = read_results(tmp_path / "one.jsonl", [job.name for job in jobs])
     assert results.unusable == {"5.png"} and results.photos["0.png"].size == (240, 200)
-    alone = Detector(engine="mxnet", min_face=40).detect(tmp_path / "0.png")
+    alone = Detector("official", "mxnet", min_face=40).detect(tmp_path / "0.png")
     np.testing.assert_allclose(results.photos["0.png"].boxes, alone.boxes, rtol=1e-6)
     np.testing.assert_array_equal(results.photos["0.png"].scores.astype(np.float32), alone.scores)
 
