@@ -20,7 +20,7 @@ from onefile_session import MANIFEST, PARAMETERS, Session, agreeing, make_model
 from painted_faces import make_photo, paint
 
 LOW = (0.3, 0.2, 0.1)  # thresholds at which much is found that is no face
-PORTRAIT = Path(__file__).parents[2] / "example/portrait.jpg"
+PORTRAIT = Path(__file__).parents[1] / "portrait.jpg"
 
 
 @pytest.fixture(scope="module")
