@@ -358,7 +358,7 @@ import json
 from mtcnn_gluon import Detector
 from mtcnn_gluon.cli_detect import portrait
 from mtcnn_gluon.operators import mxnet_operators, native
-faces = Detector(engine="mxnet").detect(portrait())
+faces = Detector("official", "mxnet").detect(portrait())
 print(json.dumps([mxnet_operators.register(), native.kernels() is None, faces.boxes.tolist(), faces.scores.tolist()]))
 """
 
