@@ -182,14 +182,14 @@ print(json.dumps([detector.engine.name, sorted(detector.bundle.manifest["files"]
 """
 
 
-def test_no_framework_is_needed(image: np.ndarray, tmp_path: Path) -> None:
+def test_no_framework_is_needed(detector: Detector, image: np.ndarray, tmp_path: Path) -> None:
     """Also to make a bundle of the official weights."""
     environment = {**os.environ, "MTCNN_GLUON_CACHE": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", DETECT], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     engine, files, boxes = json.loads(done.stdout)
     assert engine == "native" and files == [f"{net}-0000.params" for net in sorted(NETS)]
-    np.testing.assert_allclose(boxes, Detector("official", "mxnet").detect(image).boxes, atol=0.01)
+    np.testing.assert_allclose(boxes, detector.detect(image).boxes, atol=0.01)
 
 
 # ---- Where it cannot be used
