@@ -31,7 +31,10 @@ class Muon(Optimizer):
 
     def __init__(self, matrices: Sequence[tuple[slice, tuple[int, ...]]], wd: float = 0.0) -> None:
         super().__init__(wd=wd)
-        self._matrices = matrices
+        self._matrices = sorted(matrices, key=lambda matrix: matrix[0].start)
+        places = [place for place, _ in self._matrices]
+        ends = [*(place.start for place in places), None]
+        self._others = [slice(*ends_of) for ends_of in zip([0, *(place.stop for place in places)], ends)]  # what lies between
 
     def create_state(self, index: int, weight: Any) -> tuple[Any, Any]:
         """Means of the gradient and of its square, both (N,) as the weight is; of matrices the first is the momentum."""
@@ -43,17 +46,18 @@ class Muon(Optimizer):
         count, rate = self._index_update_count[index], self._get_lr(index)
         gradient = grad.asnumpy() * np.float32(self.rescale_grad)
         mean, square = (each.asnumpy() for each in state)
-        step = np.zeros_like(gradient)
-        rest = np.ones(gradient.shape, bool)
+        step = np.empty_like(gradient)
         for place, shape in self._matrices:
-            rest[place] = False
-            mean[place] = MOMENTUM * mean[place] + (1 - MOMENTUM) * gradient[place]
-            nesterov = (MOMENTUM * mean[place] + (1 - MOMENTUM) * gradient[place]).reshape(shape[0], -1)
-            step[place] = LENGTH * max(nesterov.shape) ** 0.5 * orthogonal(nesterov).ravel()
-        mean[rest] = BETAS[0] * mean[rest] + (1 - BETAS[0]) * gradient[rest]
-        square[rest] = BETAS[1] * square[rest] + (1 - BETAS[1]) * gradient[rest] ** 2
-        unbiased = square[rest] / (1 - BETAS[1] ** count)
-        step[rest] = mean[rest] / (1 - BETAS[0] ** count) / (np.sqrt(unbiased) + EPSILON)
+            momentum, part = mean[place], gradient[place]  # views
+            momentum += (1 - MOMENTUM) * (part - momentum)
+            nesterov = part + MOMENTUM * (momentum - part)
+            direction = orthogonal(nesterov.reshape(shape[0], -1))
+            step[place] = LENGTH * max(direction.shape) ** 0.5 * direction.ravel()
+        for place in self._others:
+            mean[place] = BETAS[0] * mean[place] + (1 - BETAS[0]) * gradient[place]
+            square[place] = BETAS[1] * square[place] + (1 - BETAS[1]) * gradient[place] ** 2
+            unbiased = square[place] / (1 - BETAS[1] ** count)
+            step[place] = mean[place] / (1 - BETAS[0] ** count) / (np.sqrt(unbiased) + EPSILON)
         state[0][:], state[1][:] = mean, square
         weight[:] = (1 - rate * self._get_wd(index)) * weight - mx.nd.array(rate * step, ctx=weight.context)
 

@@ -5,6 +5,7 @@ Every step is a command that can be run by hand as well. Thresholds for mining, 
 measured recall of each stage on the validation photos (see `evaluation.stages`), unless the configuration says them.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ class Recipe:
         names = self._trainings(net)
         steps = [self._train_step(net, names[0], options)]
         for before, name, more in zip(names, names[1:], self.config[net].finish):
-            options = {**options, **more}
+            options = {**options, **more, "init": f"{self._path(before)}/{BEST}"}
             steps.append(self._train_step(net, name, options, before))
         return steps
 
@@ -154,13 +155,27 @@ class Recipe:
         words = ["train", "--net", net, "--records", self._path(records), "--validation", self._path(validation)]
         words += ["--out", self._path(out), "--seed", str(self.config.seed)]
         words += flags({key: value for key, value in options.items() if key != "samples"})
-        words += ["--init", f"{self._path(before)}/{BEST}"] if before else []
 
         def command() -> Words:
             return [*words, "--epochs", str(_epochs(self.folder / records, samples))]
 
         after = (records, validation, *([before] if before else []))
-        return Step(out, command, after, net, samples, run=self._train, progress=_Epochs(self.folder / out))
+        files = "" if before else self._initial_digest(net)
+        return Step(out, command, after, net, samples, files, run=self._train, progress=_Epochs(self.folder / out))
+
+    def _initial_digest(self, net: str) -> str:
+        """Changes with the parameters that the net begins with; empty for random ones.
+
+        Raises:
+            DataError, ModelError: if there are none for this net where the configuration says.
+        """
+        from mtcnn_gluon.cli_train import read_parameters
+
+        source = self.config[net].train.get("init")
+        if source is None:
+            return ""
+        parameters = sorted(read_parameters(source, net).items())
+        return hashlib.sha256(b"".join(name.encode() + value.tobytes() for name, value in parameters)).hexdigest()
 
     def _train(self, words: Words) -> int:
         """Runs what a step of training says, and goes on with what was interrupted."""

@@ -2,8 +2,9 @@
 
 `DEFAULTS` has all keys. Paths are relative to the file's folder; `~` and `${VARIABLE}` in them are replaced. The sections
 `faces`, `landmarks`, `mine`, `records` and `train` of a net, and those of `evaluate`, take the options of the command of that
-name, with `_` for `-`; `train` has `samples`, how many to learn from in all, for `epochs`. `finish` has options of another
-training, or a list of several: each goes on from where the one before ended, with its options but for those it has itself.
+name, with `_` for `-`; `train` has `samples`, how many to learn from in all, for `epochs`. Its `init` is a model's name, or a
+path like the others. `finish` has options of another training, or a list of several: each goes on from where the one before
+ended, with its options but for those it has itself.
 """
 
 import copy
@@ -17,6 +18,7 @@ from typing import Any, Mapping
 import yaml
 from easydict import EasyDict
 
+from mtcnn_gluon.bundle import model_names
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.files import read_text
@@ -68,7 +70,7 @@ OPEN = {  # sections that are not filled up, and what they may hold
     "landmarks": SAMPLING,
     "mine": SAMPLING | {"thresholds", "top_up"},
     "records": {"ratio", "encoding", "quality"},
-    "train": TRAINING - {"distil"} | AUGMENTATION | {"samples", "device"},
+    "train": TRAINING - {"distil"} | AUGMENTATION | {"samples", "device", "init"},
     "finish": TRAINING - {"landmarks"} | AUGMENTATION | {"samples", "device"},
     "evaluate.wider": DETECTING | {"heights"},
     "evaluate.landmarks": DETECTING | {"normaliser", "boxes"},
@@ -91,6 +93,8 @@ def read_config(path: str | os.PathLike) -> EasyDict:
         config = EasyDict(_merged(DEFAULTS, {} if given is None else given, ""))
         for section in ("data", "validation"):
             _resolve(config[section], section, Path(path).absolute().parent)
+        for net in NETS:
+            _resolve_init(config[net].train, f"{net}.train.init", Path(path).absolute().parent)
         _check(config)
     except (ConfigError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
@@ -165,13 +169,7 @@ def _resolve(photos: EasyDict, section: str, base: Path) -> None:
     for key in PATHS:
         if not photos[key]:
             continue
-        try:
-            text = Template(str(photos[key])).substitute(os.environ)
-        except (KeyError, ValueError) as error:
-            raise ConfigError(
-                f"{section}.{key}: {photos[key]} names the environment variable {error}, which is not set"
-            ) from None
-        photos[key] = str(base / os.path.expanduser(text))
+        photos[key] = _whole_path(photos[key], f"{section}.{key}", base)
         if not os.path.exists(photos[key]):
             raise ConfigError(f"{section}.{key}: {photos[key]} does not exist")
     for key in ("images", "annotations"):
@@ -179,6 +177,25 @@ def _resolve(photos: EasyDict, section: str, base: Path) -> None:
             raise ConfigError(f"{section}.{key} is missing")
     if bool(photos.landmark_root) != bool(photos.landmark_list):
         raise ConfigError(f"{section}: landmark_root and landmark_list go together")
+
+
+def _resolve_init(train: EasyDict, name: str, base: Path) -> None:
+    """Make the path of the parameters to begin with whole, if it is one and not a model's name."""
+    if train.get("init") is None:
+        return
+    path = _whole_path(train.init, name, base)
+    if os.path.exists(path):
+        train.init = path
+    elif train.init not in model_names():
+        raise ConfigError(f"{name}: {path} does not exist, and the models are {', '.join(model_names())}")
+
+
+def _whole_path(text: Any, name: str, base: Path) -> str:
+    """A path relative to `base`, with `~` and variables replaced."""
+    try:
+        return str(base / os.path.expanduser(Template(str(text)).substitute(os.environ)))
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"{name}: {text} names the environment variable {error}, which is not set") from None
 
 
 def _check(config: EasyDict) -> None:

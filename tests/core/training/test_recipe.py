@@ -18,12 +18,14 @@ import yaml
 from easydict import EasyDict
 
 from mtcnn_gluon import Detector, cli
-from mtcnn_gluon.bundle import read_bundle
+from mtcnn_gluon.bundle import find_bundle, read_bundle
 from mtcnn_gluon.cli_train import read_parameters
 from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.export import bundle_parameters
-from mtcnn_gluon.training.checkpoints import read_checkpoint
-from mtcnn_gluon.training.recipe import Recipe
+from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.pipeline import Step
+from mtcnn_gluon.training.recipe import SETS, Recipe
 from mtcnn_gluon.training.recipe_config import PHOTOS, files_digest, flags, read_config
 from painted_faces import HEADER
 
@@ -284,6 +286,37 @@ def test_trainings_to_finish_with(tmp_path: Path, photos: Path, given: Any, expe
     assert read_config(write_config(tmp_path, photos, {"onet.finish": given})).onet.finish == expected
 
 
+def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -> None:
+    """A model's name or a path; only the first training of a net begins with it; other parameters make another step."""
+
+    def steps(changes: dict[str, Any]) -> dict[str, Step]:
+        config = read_config(write_config(tmp_path, photos, changes))
+        made = Recipe(config, tmp_path / "run", dict.fromkeys(SETS, 1), dict.fromkeys(SETS, ""), cli.main).steps()
+        return {step.name: step for step in made}
+
+    def initial(step: Step) -> list[str]:
+        words = step.command()
+        return [value for word, value in zip(words, words[1:]) if word == "--init"]
+
+    nets = bundle_parameters(find_bundle("default"))
+    write_checkpoint(tmp_path / "best.npz", Checkpoint({}, nets["rnet"]))
+    for net in NETS:
+        records = tmp_path / "run" / net / "training/records"
+        records.mkdir(parents=True)
+        (records / "report.json").write_text('{"counts": {"positive": 5000}}')
+    changes = {"rnet.train.init": "best.npz", "onet.train.init": "default"}
+    found = steps(changes)
+    assert [initial(found[f"{net}/train"]) for net in NETS] == [[], [str(tmp_path / "best.npz")], ["default"]]
+    assert initial(found["onet/finish"]) == [str(tmp_path / "run/onet/train/best.npz")]
+
+    nets["rnet"]["rnet_cls_bias"] += 1
+    write_checkpoint(tmp_path / "best.npz", Checkpoint({}, nets["rnet"]))
+    changed = steps(changes)
+    assert [net for net in NETS if changed[f"{net}/train"].files != found[f"{net}/train"].files] == ["rnet"]
+    with pytest.raises(DataError, match="holds no parameters of onet"):
+        steps({"onet.train.init": "best.npz"})
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
@@ -300,6 +333,9 @@ def test_trainings_to_finish_with(tmp_path: Path, photos: Path, given: Any, expe
         ({"onet.finish": [{}, {"samples": "many"}]}, "onet: finish.samples must be 1 or more, not 'many'"),
         ({"onet.finish": [{"distil": 2}]}, "onet: distil must be from 0 to 1, not 2"),
         ({"onet.finish": None}, "onet.finish must have keys with values, not None"),
+        ({"onet.train.init": "nowhere"}, "nowhere does not exist, and the models are default, official, "),
+        ({"onet.train.init": "${NOT_SET_AT_ALL}/x"}, "onet.train.init: ${NOT_SET_AT_ALL}/x names the environment variable"),
+        ({"onet.finish": {"init": "default"}}, "unknown key 'init' in onet.finish; there are average, "),
         ({"onet.train.distil": 0.5}, "unknown key 'distil' in onet.train; there are average, "),
         ({"rnet.train.mirror": 2}, "rnet: mirror must be a number from 0 to 1, not 2"),
         ({"rnet.mine.thresholds": [0.5]}, "rnet: mine.thresholds must be 2 numbers from 0 to 1, not [0.5]"),

@@ -47,7 +47,7 @@ def test_resumed_to_the_bit(
         list(map(str, command)), stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell may have had it ignored
     )  # fmt: skip
-    while not (tmp_path / "broken" / LOG).exists() and process.poll() is None:
+    while not (tmp_path / "broken" / LAST).exists() and process.poll() is None:  # the last file that an epoch writes
         time.sleep(0.005)
     time.sleep(0.05)  # into the second epoch
     process.send_signal(how)
