@@ -64,7 +64,7 @@ def test_figures(tmp_path: Path, model: Detector, net: str) -> None:
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder, made = write(tmp_path / "records", "rnet")
-    words = ["evaluate", "records", "--records", str(folder), "--net", "rnet", "--model", "official", "--model", "b=gluon-3"]
+    words = ["evaluate", "records", "--records", str(folder), "--net", "rnet", "--model", "official", "--model", "b=default"]
     out = tmp_path / "out.json"
     assert cli.main([*words, "--engine", "native", "--json", str(out), "--report", str(tmp_path / "report")]) == 0
     figures = json.loads(out.read_text())
