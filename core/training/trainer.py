@@ -23,6 +23,7 @@ from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.flat import FlatParameter
+from mtcnn_gluon.training.interrupts import Interrupts
 from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
 from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.muon import Muon
@@ -191,18 +192,20 @@ class Run:
         Raises:
             TrainingError: if a loss or a parameter is not finite; what was reached before is kept.
         """
-        while self.epoch < self.options.epochs:
-            start = time.perf_counter()
-            figures = train_one_epoch(self)
-            seconds = time.perf_counter() - start
-            self._check_parameters()
-            self.epoch += 1
-            rate = self.steps_an_epoch * self.options.batch / seconds
-            row = {"epoch": self.epoch, "samples_per_second": round(rate), **figures}
-            if self.validation is not None:
-                row |= {f"val_{name}": value for name, value in self.evaluate().items()}
-            self.rows.append(row)
-            self._keep(row)
+        with Interrupts() as interrupts:
+            while self.epoch < self.options.epochs:
+                start = time.perf_counter()
+                figures = train_one_epoch(self, interrupts)
+                seconds = time.perf_counter() - start
+                self._check_parameters()
+                self.epoch += 1
+                rate = self.steps_an_epoch * self.options.batch / seconds
+                row = {"epoch": self.epoch, "samples_per_second": round(rate), **figures}
+                if self.validation is not None:
+                    row |= {f"val_{name}": value for name, value in self.evaluate().items()}
+                self.rows.append(row)
+                self._keep(row)
+                interrupts.check()
         return self.rows[-1]
 
     def _check_parameters(self) -> None:
@@ -292,13 +295,14 @@ def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     return "; ".join(changes)
 
 
-def train_one_epoch(run: Run) -> dict[str, float]:
+def train_one_epoch(run: Run, interrupts: Interrupts) -> dict[str, float]:
     """Train over `run.steps_an_epoch` batches; returns mean losses by term and the figures of the batches."""
     first = run.epoch * run.steps_an_epoch
     sums, tally, pending = np.zeros(1 + len(TERMS)), Tally(run.options.listed_landmarks), deque[tuple[Batch, list]]()
     batches = run.sampler.batches(first, first + run.steps_an_epoch)
     with tqdm(batches, f"{run.options.net} epoch {run.epoch + 1}", run.steps_an_epoch, disable=None, leave=False) as bar:
         for batch in bar:
+            interrupts.check()
             run.trainer.set_learning_rate(run.schedule(batch.number))
             pending.append((batch, step(run, batch)))
             if run.averaged is not None:

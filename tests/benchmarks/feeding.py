@@ -89,7 +89,7 @@ def loop(run: Run) -> Callable[[float], float]:
 
     def turn(seconds: float) -> float:
         start = time.perf_counter()
-        trainer.train_one_epoch(run)
+        trainer.train_one_epoch(run, trainer.Interrupts())
         steps, duration = run.steps_an_epoch, time.perf_counter() - start
         run.steps_an_epoch = max(50, round(steps * seconds / duration))
         return steps * run.options.batch / duration

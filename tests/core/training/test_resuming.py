@@ -14,6 +14,7 @@ import pytest
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.samples import Samples
+from mtcnn_gluon.training import trainer
 from mtcnn_gluon.training.checkpoints import read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.trainer import LAST, LOG, Run
@@ -62,6 +63,30 @@ def test_resumed_to_the_bit(
     assert train(*options, "--out", tmp_path / "broken", "--resume")[0] == 0
     assert_same_state(tmp_path / "broken", tmp_path / "whole")
     assert len((tmp_path / "broken" / LOG).read_text().splitlines()) == 5
+
+
+def test_no_interrupt_is_lost(tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python drops one that is raised while an array is destroyed."""
+
+    class Destroyed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def step_and_destroy(*arguments: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 2:
+            Destroyed()
+        return step(*arguments)
+
+    steps: list[int] = []
+    step, dropped = trainer.step, []
+    monkeypatch.setattr(trainer, "step", step_and_destroy)
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+    run = Run(Options("pnet", epochs=2, batch=32), records, tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        run.fit()
+    assert len(steps) == 2 and not dropped
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_two_devices_are_resumed_to_the_bit(tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
