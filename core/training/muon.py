@@ -33,8 +33,8 @@ class Muon(Optimizer):
         super().__init__(wd=wd)
         self._matrices = sorted(matrices, key=lambda matrix: matrix[0].start)
         places = [place for place, _ in self._matrices]
-        ends = [*(place.start for place in places), None]
-        self._others = [slice(*ends_of) for ends_of in zip([0, *(place.stop for place in places)], ends)]  # what lies between
+        starts, stops = [0, *(place.stop for place in places)], [*(place.start for place in places), None]
+        self._others = [slice(start, stop) for start, stop in zip(starts, stops)]  # what lies between matrices
 
     def create_state(self, index: int, weight: Any) -> tuple[Any, Any]:
         """Means of the gradient and of its square, both (N,) as the weight is; of matrices the first is the momentum."""
