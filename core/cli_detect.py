@@ -95,6 +95,8 @@ def detect(options: argparse.Namespace) -> int:
     done = {row["image"] for row in earlier}
     names = ("model", "engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces", "threads")
     detector = Detector(**{name: getattr(options, name) for name in names})
+    if options.crops and not detector.has_landmarks:
+        raise ConfigError(f"--crops aligns faces by landmarks, and model {options.model} was trained without")
     left = [found for found in inputs if printable(found.path) not in done]
     status = 0
     with ExitStack() as stack:
@@ -241,7 +243,7 @@ class CsvTable:
     def _write(self, row: dict[str, Any]) -> None:
         common = {key: row.get(key) for key in ("image", "frame", "time", "width", "height", "error")}
         for index, face in enumerate(row["faces"]):
-            points = {f"{name}_{axis}": v for name, xy in face["landmarks"].items() for axis, v in zip("xy", xy)}
+            points = {f"{name}_{axis}": v for name, xy in (face["landmarks"] or {}).items() for axis, v in zip("xy", xy)}
             box = dict(zip(("x1", "y1", "x2", "y2"), face["box"]))
             self._table.writerow({**common, "face": index, **box, "score": face["score"], **points})
         if not row["faces"]:
