@@ -205,6 +205,8 @@ class Run:
                 row = {"epoch": self.epoch, "samples_per_second": round(rate), **figures}
                 if self.validation is not None:
                     row |= {f"val_{name}": value for name, value in self.evaluate().items()}
+                if not self._has_landmarks():  # no column of a head that the net does not have
+                    row = {name: value for name, value in row.items() if "landmark" not in name}
                 self.rows.append(row)
                 self._keep(row)
                 interrupts.check()
@@ -239,7 +241,7 @@ class Run:
         with whole_file(self.folder / LOG) as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows({name: "" if np.isnan(value) else value for name, value in row.items()} for row in self.rows)
         draw_curves(self.rows, self.folder / "curves.png")
         score = row.get("val_recall", row["recall"])
         if np.isnan(score):
@@ -250,7 +252,7 @@ class Run:
         if is_best:
             write_checkpoint(self.folder / BEST, checkpoint)
         write_checkpoint(self.folder / LAST, checkpoint)  # last of all: an epoch whose other files are missing is done again
-        logger.info("%s", " ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        logger.info("%s", " ".join(f"{name} {value:.4g}" for name, value in row.items() if not np.isnan(value)))
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same when a run is resumed."""
