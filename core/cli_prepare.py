@@ -7,12 +7,12 @@ from typing import Any, Callable
 
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
-from mtcnn_gluon.files import write_picture
+from mtcnn_gluon.files import printable, write_picture
 from mtcnn_gluon.prepare_data import merge
 from mtcnn_gluon.prepare_data.annotations import Annotations, spread
 from mtcnn_gluon.prepare_data.generate import UNREADABLE, Source, generate, read_report
-from mtcnn_gluon.prepare_data.readers import read_annotations
-from mtcnn_gluon.prepare_data.sampling import Options
+from mtcnn_gluon.prepare_data.readers import read_annotations, why_no_landmarks
+from mtcnn_gluon.prepare_data.sampling import Options, learnable
 from mtcnn_gluon.prepare_data.sources import NEXT_NET, FaceSource, LandmarkSource, MinedSource
 from mtcnn_gluon.record_info import KIND_NAMES, REPORT, check_seed
 from mtcnn_gluon.records import check
@@ -120,7 +120,22 @@ def landmarks(options: argparse.Namespace) -> int:
     """Cut crops with landmarks out of photos, turned and mirrored as well."""
     annotations = read_annotations(options.list, landmarks=options.landmarks, min_score=options.min_score)
     source = LandmarkSource(options.root, options.net, _drawing(options), options.seed)
+    _check_landmarks(annotations, options)
     return _generate(source, annotations, options)
+
+
+def _check_landmarks(annotations: Annotations, options: argparse.Namespace) -> None:
+    """Raises DataError, before a photo is read, if there are no landmarks to learn."""
+    if not any(photo.has_landmarks.any() for photo in annotations.photos):
+        reason = why_no_landmarks(options.list, options.landmarks, options.min_score)
+        wrong = "".join(f"; {count} {kind}" for kind, count in annotations.problems.counts.items())
+        raise DataError(printable(f"{options.list} has no face with landmarks: {reason}{wrong}"))
+    photos = spread(annotations.photos, options.limit)
+    drawing = _drawing(options)
+    if not any((photo.has_landmarks & learnable(photo, drawing)).any() for photo in photos):
+        limit = " in the photos that --limit leaves" if options.limit else ""
+        small = f"its short side must be {drawing.min_face:g} pixels (--min-face), and the list must not call it invalid"
+        raise DataError(printable(f"{options.list}: no face with landmarks{limit} can be learned from: {small}"))
 
 
 def mine(options: argparse.Namespace) -> int:
