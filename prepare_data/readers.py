@@ -308,7 +308,7 @@ def _lines(path: PathLike) -> list[_Line]:
 
 def _csv_rows(path: PathLike, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[_Line, dict[str, str]]]:
     """The rows of a csv with a header: all columns that are `needed`, and all or none of the `optional` ones, in any order."""
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""))
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)  # a quote that nothing ends would take the rest
     header: list[str] = []
     try:
         for cells in reader:
@@ -326,3 +326,5 @@ def _csv_rows(path: PathLike, needed: Sequence[str], optional: Sequence[str]) ->
                 yield line, dict(zip(header, cells))
     except csv.Error as error:
         raise DataError(printable(f"{path}:{reader.line_num}: expected csv: {error}")) from error
+    if not header:
+        raise DataError(printable(f"{path}: expected the columns {','.join(needed)}, got no line with any text in it"))
