@@ -1,6 +1,8 @@
 """What `bench` measured, as tables, JSON and a picture."""
 
 import io
+import math
+import textwrap
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -17,6 +19,7 @@ MAX_SIZES = 6  # groups of equal size, before photos are grouped by megapixels
 MEGAPIXELS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
 QUIET = 0.3  # processors that others may use before a measurement counts as disturbed
 NETS = ("P-Net", "R-Net", "O-Net")
+SHORTEST, MAX_TICKS = 1e-3, 12  # milliseconds that can be drawn, and numbers on an axis
 Groups = dict[str, np.ndarray]  # indices of photos by title
 
 
@@ -239,20 +242,43 @@ def draw_times(groups: Groups, outcomes: Sequence[Outcome]) -> bytes:
     Raises:
         ConfigError: if Matplotlib is not installed.
     """
+    buffer = io.BytesIO()
+    times_figure(groups, outcomes).savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def times_figure(groups: Groups, outcomes: Sequence[Outcome]) -> Any:
+    """What `draw_times` draws, as a figure of Matplotlib's."""
     figure = need("matplotlib.figure", "drawing times").Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    width = 0.8 / max(len(outcomes), 1)
+    width, ends = 0.8 / max(len(outcomes), 1), [1.0]
     for index, outcome in enumerate(outcomes):
         times = [1e3 * np.percentile(outcome.seconds[:, photos], (25, 50, 75)) for photos in groups.values()]
         low, middle, high = np.array(times).T  # (G,) each
         x = np.arange(len(groups)) + (index - (len(outcomes) - 1) / 2) * width
         axes.bar(x, middle, width * 0.92, yerr=[middle - low, high - middle], label=outcome.contender.name, capsize=2)
+        ends = [*(ends if index else []), low.min(), high.max()]
+    ticks = round_times(min(ends), max(ends))
     axes.set_yscale("log")
-    axes.set_xticks(np.arange(len(groups)), list(groups))
+    axes.minorticks_off()
+    axes.set_yticks(ticks, [np.format_float_positional(tick, trim="-") for tick in ticks])
+    axes.set_ylim(ticks[0], ticks[-1])
+    axes.set_xticks(np.arange(len(groups)), [textwrap.fill(title, 12) for title in groups])
     axes.set(title="Whole detection: median and quartiles", ylabel="milliseconds a photo")
     axes.grid(axis="y", alpha=0.3)
     if outcomes:
-        axes.legend(fontsize="small")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+        figure.legend(fontsize="small", loc="outside lower center", ncols=min(3, len(outcomes)))
+    return figure
+
+
+def round_times(low: float, high: float) -> list[float]:
+    """Two or more round numbers for an axis, from below `low` to above `high`, which are positive."""
+    low, high = max(low, SHORTEST), max(high, SHORTEST)
+    powers = range(math.floor(math.log10(low)) - 1, math.floor(math.log10(high)) + 2)
+    for digits in ((1, 2, 5), (1,)):
+        numbers = [float(f"{digit}e{power}") for power in powers for digit in digits]
+        first = max(place for place, number in enumerate(numbers) if number < low)
+        last = min((place for place, number in enumerate(numbers) if number > high), default=len(numbers) - 1)
+        if last - first < MAX_TICKS:
+            break
+    return numbers[first : last + 1]

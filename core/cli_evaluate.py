@@ -90,7 +90,7 @@ def _add_stages(parser: argparse.ArgumentParser) -> None:
 def _add_records(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=evaluate_records)
     parser.add_argument("--records", metavar="DIR", required=True, help="samples of the net, from prepare records")
-    parser.add_argument("--net", required=True, help=", ".join(NETS))
+    parser.add_argument("--net", required=True, help=f"net to measure: {', '.join(NETS)}")
     parser.add_argument(
         "--model", action="append", metavar="[NAME=]MODEL", help="a model that info lists, or a bundle folder; several times"
     )

@@ -12,17 +12,27 @@ from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.training.augment import Augmentation
 
 MAX_CPUS = 1024  # MXNet takes any number, and starts threads for it
+CHANCE = {  # what each of `Augmentation` means
+    "mirror": "of the samples are mirrored",
+    "brightness": "of the whole range by which colours become lighter or darker at most",
+    "contrast": "by which contrast is raised or lowered at most",
+    "saturation": "by which saturation is raised or lowered at most",
+    "blur": "of the samples are blurred",
+    "occlusion": "of the samples are covered in part",
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `train`."""
     parser.set_defaults(run=train)
-    parser.add_argument("--net", required=True, help=", ".join(NETS))
+    parser.add_argument("--net", required=True, help=f"net to train: {', '.join(NETS)}")
     parser.add_argument("--records", required=True, metavar="DIR", help="training records, from prepare records")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run: checkpoints, log.csv, curves.png")
     parser.add_argument("--validation", metavar="DIR", help="records to measure the net on after every epoch")
-    parser.add_argument("--epochs", type=int, default=20, help="(20)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="how often all samples are seen (20)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in --out, with the same records and options"
+    )
     parser.add_argument("--init", metavar="FROM", help="parameters to begin with: a checkpoint, a .params file or a bundle")
     parser.add_argument("--device", default="cpu", help="cpu, gpu or several, such as gpu:0,1")
     parser.add_argument("--tasks", nargs="+", default=["cls", "box", "landmark"], help="some of cls, box and landmark (all)")
@@ -62,7 +72,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     learning.add_argument("--seed", type=int, default=0, help="of all chance (0)")
     chance = parser.add_argument_group("augmentation")
     for name, value in vars(Augmentation()).items():
-        chance.add_argument(f"--{name}", type=float, default=value, metavar="SHARE", help=f"0..1 ({value})")
+        chance.add_argument(f"--{name}", type=float, default=value, metavar="SHARE", help=f"{CHANCE[name]}, 0..1 ({value:g})")
 
 
 def train(options: argparse.Namespace) -> int:

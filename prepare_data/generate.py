@@ -213,14 +213,22 @@ def _finish(
                 counts[kind] += len(samples)
         if not sum(counts.values()):
             shutil.rmtree(parts)  # so that photos that are found next time are read
-            raise DataError(
-                f"{folder}: no sample came of {photos} photos ({len(problems.get(UNREADABLE, []))} more could not be read)"
-            )
+            raise DataError(_why_none(folder, photos, figures, problems.get(UNREADABLE, [])))
     problems = {kind: lines for kind, lines in problems.items() if lines}
     report = {**identity, "photos": photos, "counts": counts, "figures": figures, "problems": problems}
     with whole_file(folder / REPORT) as file:
         json.dump(report, file, indent=1)
     return report
+
+
+def _why_none(folder: Path, photos: int, figures: Mapping[str, float], unreadable: Sequence[str]) -> str:
+    """What is known of why no sample came."""
+    text = f"{folder}: no sample came of {photos} photos ({len(unreadable)} more could not be read)"
+    if photos:
+        text += f"; {figures.get('faces', 0):.0f} of their faces can be learned from"
+    if "proposals" in figures:
+        text += f", and the nets proposed {figures['proposals']:.0f} crops"
+    return text + (f"; the first that could not: {unreadable[0]}" if unreadable else "")
 
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -23,7 +23,10 @@ from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.files import printable, read_text
 from mtcnn_gluon.prepare_data.annotations import UNLISTED, Annotations, Photo, Place, Problems, Table
 
-__all__ = ["Annotations", "Photo", "Problems", "read_annotations", "read_celeba", "read_csv", "read_points", "read_wider"]
+__all__ = [
+    "Annotations", "Photo", "Problems", "read_annotations", "read_celeba", "read_csv", "read_points", "read_wider",
+    "why_no_landmarks",
+]  # fmt: skip
 
 Format = Literal["auto", "wider", "points", "celeba", "csv"]
 PathLike = str | os.PathLike
@@ -95,6 +98,26 @@ def read_annotations(
     if known == "celeba":
         return read_celeba(path, landmarks)
     return read_points(path) if known == "points" else read_csv(path)
+
+
+def why_no_landmarks(path: PathLike, landmarks: PathLike | None = None, min_score: float = 0.0) -> str:
+    """In words why `read_annotations` finds no landmarks with these arguments, or what a list of this format lacks.
+
+    Raises:
+        ConfigError, DataError: as `read_annotations`.
+    """
+    known = _recognise(path)
+    if known == "csv":
+        header = [cell.strip(' "') for cell in _lines(path)[0].text.split(",")]
+        if _POINT_COLUMNS[0] not in header:
+            return f"a csv needs the columns {','.join(_POINT_COLUMNS)} for them, beside {','.join(header)}"
+        return f"all cells of {', '.join(_POINT_COLUMNS[:2])} ... are empty, or what they say cannot be used"
+    if known == "points":
+        return "what it says of them cannot be used"
+    if landmarks is None:
+        return f"a list of format {known} holds boxes alone; its list of landmarks must be named too (--landmarks)"
+    score = f" with a score of at least {min_score:g} (--min-score)" if min_score else ""
+    return f"{landmarks} holds none{score} of its faces that can be used"
 
 
 def _recognise(path: PathLike) -> Format:
@@ -285,7 +308,7 @@ def _lines(path: PathLike) -> list[_Line]:
 
 def _csv_rows(path: PathLike, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[_Line, dict[str, str]]]:
     """The rows of a csv with a header: all columns that are `needed`, and all or none of the `optional` ones, in any order."""
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""))
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)  # a quote that nothing ends would take the rest
     header: list[str] = []
     try:
         for cells in reader:
@@ -303,3 +326,5 @@ def _csv_rows(path: PathLike, needed: Sequence[str], optional: Sequence[str]) ->
                 yield line, dict(zip(header, cells))
     except csv.Error as error:
         raise DataError(printable(f"{path}:{reader.line_num}: expected csv: {error}")) from error
+    if not header:
+        raise DataError(printable(f"{path}: expected the columns {','.join(needed)}, got no line with any text in it"))

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Iterator
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -14,6 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from mtcnn_gluon import Detector, read_image
 from mtcnn_gluon.cli_detect import portrait
 from plain_cascade import ReferenceNets
+
+hypothesis.settings.register_profile("suite", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("suite")
 
 
 def data_folder() -> Path | None:

@@ -55,6 +55,15 @@ def sample(image: np.ndarray, box: Any, height: int, width: int) -> np.ndarray:
     return np.einsum("ip,pqc,jq->ijc", rows, image, columns, optimize=True)
 
 
+def part_means(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The means (3, height, width) of equal parts of a whole image (H, W, 3), smaller or larger: every pixel cut into so many
+    that they can be shared out evenly."""
+    for axis, size in ((0, height), (1, width)):
+        cut = np.moveaxis(np.repeat(image.astype(np.float64), size, axis=axis), axis, 0)
+        image = np.moveaxis(cut.reshape(size, -1, *cut.shape[1:]).mean(axis=1), 0, axis)
+    return image.transpose(2, 0, 1)
+
+
 def overlap(a: np.ndarray, b: np.ndarray, over_smaller: bool) -> float:
     """Overlap of two boxes over their union or over the smaller one."""
     shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))

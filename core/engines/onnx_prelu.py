@@ -22,11 +22,15 @@ def spell_out_prelu(model: bytes) -> bytes:
         model: the bytes of a file, of opset 8 or later and float32. What is no such file comes back as it is.
     """
     try:
-        return b"".join(
-            _field(_GRAPH, _without_prelu(content)) if number == _GRAPH else whole for number, whole, content in _fields(model)
-        )
+        return b"".join(_spelt_out(*field) for field in _fields(model))
     except (ValueError, IndexError):
         return model  # the runtime says what is wrong with it
+
+
+def _spelt_out(number: int, whole: bytes, content: bytes) -> bytes:
+    """The bytes of a model's field; those of a graph with a `PRelu` are new, any others as they were."""
+    graph = _without_prelu(content) if number == _GRAPH else content
+    return whole if graph == content else _field(_GRAPH, graph)
 
 
 def _without_prelu(graph: bytes) -> bytes:

@@ -2,8 +2,8 @@
 
 Box coordinates stay fractional. Each of the S x S outputs of a crop is the mean of the image over its part of the box, every
 pixel counted by the area it shares with it; beyond its border the image is zero. It is what OpenCV's `INTER_AREA` does for
-boxes on whole pixels, larger or smaller than S. The mean is separable, so a crop is `rows @ image @ columns.T` with one
-small matrix of weights an axis, which is how it is computed here.
+boxes on whole pixels that are not smaller than S; those it interpolates. The mean is separable, so a crop is
+`rows @ image @ columns.T` with one small matrix of weights an axis, which is how it is computed here.
 """
 
 import numpy as np

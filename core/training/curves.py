@@ -8,7 +8,9 @@ import numpy as np
 
 from mtcnn_gluon.files import write_picture
 
-WIDTH, HEIGHT, MARGIN = 480, 260, 44
+WIDTH, HEIGHT, MARGIN = 480, 260, 76
+HEAD, FOOT, LINE = 30, 40, 16  # pixels above and below the curves, and between lines of text
+FONT, SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.33
 PAPER, INK, GRID = (255, 255, 255), (40, 40, 40), (225, 225, 225)
 COLOURS = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40))
 PANELS = (  # title, columns of the log
@@ -40,15 +42,36 @@ def panel(rows: Sequence[Mapping[str, Any]], title: str, columns: Sequence[str])
     for share in (0, 0.5, 1):
         y = _row(low + share * (high - low), low, high)
         cv2.line(plot, (MARGIN, y), (WIDTH - 10, y), GRID)
-        _write(plot, f"{low + share * (high - low):.3g}", (2, y + 4))
+        text = f"{low + share * (high - low):.3g}"
+        _write(plot, text, (MARGIN - 6 - _length(text), y + 4))
+    there = [name for name, values in lines.items() if np.isfinite(values).any()]
+    places = dict(zip(there, _legend(there)))
     for (name, values), colour in zip(lines.items(), COLOURS):
         points = [(_column(e, epochs), _row(v, low, high)) for e, v in zip(epochs, values) if np.isfinite(v)]
         for point in points if len(points) == 1 else ():
             cv2.circle(plot, point, 2, colour, cv2.FILLED, cv2.LINE_AA)
         cv2.polylines(plot, [np.array(points, np.int32).reshape(-1, 1, 2)], False, colour, 1, cv2.LINE_AA)
-        _write(plot, name, (MARGIN + 105 * (list(lines).index(name) % 4), HEIGHT - 8), colour)
+        if name in places:
+            _write(plot, name, places[name], colour)
     _write(plot, f"{title}, epoch {epochs[0]:.0f} to {epochs[-1]:.0f}", (MARGIN, 16))
     return plot
+
+
+def _legend(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Where the names below a plot begin, side by side; what does not fit goes into the next line."""
+    places, x, y = [], MARGIN, HEIGHT - FOOT + LINE
+    for name in names:
+        width = _length(name)
+        if x > MARGIN and x + width > WIDTH - 10:
+            x, y = MARGIN, y + LINE
+        places.append((x, y))
+        x += width + LINE
+    return places
+
+
+def _length(text: str) -> int:
+    """Of a text as it is written, in pixels."""
+    return cv2.getTextSize(text, FONT, SIZE, 1)[0][0]
 
 
 def _column(epoch: float, epochs: Sequence[float]) -> int:
@@ -56,8 +79,8 @@ def _column(epoch: float, epochs: Sequence[float]) -> int:
 
 
 def _row(value: float, low: float, high: float) -> int:
-    return round(HEIGHT - 40 - (HEIGHT - 70) * (value - low) / (high - low))
+    return round(HEIGHT - FOOT - (HEIGHT - FOOT - HEAD) * (value - low) / (high - low))
 
 
 def _write(plot: np.ndarray, text: str, origin: tuple[int, int], colour: tuple[int, int, int] = INK) -> None:
-    cv2.putText(plot, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.33, colour, 1, cv2.LINE_AA)
+    cv2.putText(plot, text, origin, FONT, SIZE, colour, 1, cv2.LINE_AA)

@@ -23,9 +23,11 @@ from mtcnn_gluon.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 from mtcnn_gluon.trained import TrainedNet
 from mtcnn_gluon.training.augment import Augmentation
+from mtcnn_gluon.training.averaging import kept_share
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.flat import FlatParameter
 from mtcnn_gluon.training.heads import HeadPlan, loss_weights, may_have_landmarks, plan_heads
+from mtcnn_gluon.training.identity import check_same, digest, surroundings, warn_of_others
 from mtcnn_gluon.training.interrupts import Interrupts
 from mtcnn_gluon.training.losses import TERMS, TrainingNet
 from mtcnn_gluon.training.metrics import Tally
@@ -42,7 +44,6 @@ logger = logging.getLogger(__name__)
 LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
 BEFORE = "before.params"  # the initial net, where heads of it are kept
 VALIDATION_BATCH = 512
-AVERAGE_EVERY = 16  # steps: often enough for a decay near 1, and it takes time
 
 
 class TrainingError(MtcnnError):
@@ -63,7 +64,8 @@ class Run:
         resume: whether to go on from `folder/last.npz`.
 
     Raises:
-        ConfigError: if an option is out of range, or `resume` is asked for with other options.
+        ConfigError: if an option is out of range, or `resume` is asked for with other options, records, validation records or
+            initial parameters; of these none will do as well.
         DataError: if records or the checkpoint are missing, damaged or of another net; or if the folder holds a run already,
             or cannot be written.
     """
@@ -87,6 +89,7 @@ class Run:
             raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
         self.steps_an_epoch = len(self.sampler)
         self.schedule = schedule(options.schedule, options.rate, options.epochs * self.steps_an_epoch, options.warm_up)
+        self.initial = None if initial is None else digest(initial.parameters)
         last = self._last(resume)
         self.heads = plan_heads(options, self.sampler, initial) if last is None else HeadPlan.from_json(last.about["heads"])
         self.net = self._make_net(initial)
@@ -112,11 +115,10 @@ class Run:
             if path.exists():
                 raise DataError(f"{self.folder} holds a training run: go on with --resume, or name another folder")
             return None
-        last, expected = read_checkpoint(path), self._identity()
-        found = {key: last.about.get(key) for key in expected}
-        if found != expected:
-            changed = [key for key, value in expected.items() if found[key] != value]
-            raise ConfigError(f"{path} is of a run with other {', '.join(changed)}: {_difference(found, expected)}")
+        last = read_checkpoint(path)
+        self.initial = self.initial or last.about.get("initial")  # they need not be given again
+        check_same(path, last.about, self._identity())
+        warn_of_others(path, last.about.get("made with", {}), surroundings(self.devices))
         return last
 
     def _make_folder(self) -> None:
@@ -227,6 +229,8 @@ class Run:
                 row = {"epoch": self.epoch, "samples_per_second": round(rate), **figures}
                 if self.validation is not None:
                     row |= {f"val_{name}": value for name, value in self.evaluate().items()}
+                if not self._has_landmarks():  # no column of a head that the net does not have
+                    row = {name: value for name, value in row.items() if "landmark" not in name}
                 self.rows.append(row)
                 self._keep(row)
                 interrupts.check()
@@ -261,7 +265,7 @@ class Run:
         with whole_file(self.folder / LOG) as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows({name: "" if np.isnan(value) else value for name, value in row.items()} for row in self.rows)
         draw_curves(self.rows, self.folder / "curves.png")
         score = row.get("val_recall", row["recall"])
         if np.isnan(score):
@@ -272,20 +276,23 @@ class Run:
         if is_best:
             write_checkpoint(self.folder / BEST, checkpoint)
         write_checkpoint(self.folder / LAST, checkpoint)  # last of all: an epoch whose other files are missing is done again
-        logger.info("%s", " ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        logger.info("%s", " ".join(f"{name} {value:.4g}" for name, value in row.items() if not np.isnan(value)))
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same when a run is resumed."""
         sizes = {kind: len(pool) for kind, pool in self.sampler.pools.items()}
-        data = {"samples": sizes, "records": self.sampler.digests, "devices": len(self.devices)}
-        return json.loads(json.dumps({"options": asdict(self.options), **data}))
+        validation = None if self.validation is None else self.validation.digests
+        records = {"samples": sizes, "records": self.sampler.digests, "validation": validation}
+        others = {"initial": self.initial, "devices": len(self.devices)}
+        return json.loads(json.dumps({"options": asdict(self.options), **records, **others}))
 
     def _checkpoint(self) -> Checkpoint:
         updater = self.trainer._updaters[0]
         state = updater.states[0]
         states = state if isinstance(state, tuple) else (state,)
         arrays = {str(place): array.asnumpy() for place, array in enumerate(states)}
-        about = {**self._identity(), "heads": self.heads.to_json(), "epoch": self.epoch, "rows": self.rows, "best": self.best}
+        about = {**self._identity(), "made with": surroundings(self.devices), "heads": self.heads.to_json()}
+        about |= {"epoch": self.epoch, "rows": self.rows, "best": self.best}
         return Checkpoint(about, self.parameters(), arrays, self.best_parameters() if self.options.average else {})
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -307,16 +314,6 @@ class Run:
         optimiser.num_update = optimiser.begin_num_update = steps
         for counts in optimiser._all_index_update_counts.values():
             counts[0] = steps
-
-
-def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    changes = []
-    for key, value in expected.items():
-        for name, each in value.items() if isinstance(value, dict) else {key: value}.items():
-            old = (found[key] or {}).get(name) if isinstance(value, dict) else found[key]
-            if old != each:
-                changes.append(f"{name} was {old}, is {each}")
-    return "; ".join(changes)
 
 
 def train_one_epoch(run: Run, interrupts: Interrupts) -> dict[str, float]:
@@ -409,12 +406,10 @@ def _explain(run: Run, batch: Batch, part: slice, values: np.ndarray, costs: np.
 
 
 def average(run: Run, number: int) -> None:
-    """Move the averaged weights towards the current ones, every few steps; in the beginning, when they are young, faster."""
-    if number % AVERAGE_EVERY:
-        return
-    young = 1 + number // AVERAGE_EVERY
-    keep = min(run.options.average**AVERAGE_EVERY, young / (9 + young))
-    run.averaged += (1 - keep) * (run.trained.data(run.devices[0]) - run.averaged)
+    """Move the averaged weights towards the current ones, where `kept_share` says so."""
+    keep = kept_share(run.options.average, number, run.steps_an_epoch)
+    if keep < 1:
+        run.averaged += (1 - keep) * (run.trained.data(run.devices[0]) - run.averaged)
 
 
 def evaluate(graph: TrainingNet, sampler: Sampler, device: Any, listed_landmarks: bool) -> dict[str, float]:

@@ -227,6 +227,47 @@ def test_the_report_holds_everything(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (62, 71, [50, 100]),
+        (60, 60, [50, 100]),
+        (100, 100, [50, 100, 200]),
+        (4.8, 190, [2, 5, 10, 20, 50, 100, 200]),
+        (1e-9, 0.0015, [0.0005, 0.001, 0.002]),
+        (0, 0, [0.0005, 0.001, 0.002]),
+        (0.9, 99_000, [0.1, 1, 10, 100, 1000, 10_000, 100_000]),
+        (99, 101, [50, 100, 200]),
+    ],
+)
+def test_ticks_are_round_numbers(low: float, high: float, expected: list[float]) -> None:
+    assert bench_report.round_times(low, high) == expected
+
+
+@pytest.mark.parametrize("scale", [1e-5, 0.0612, 1, 3000])
+@pytest.mark.parametrize("count", [0, 1, 2, 9])
+@pytest.mark.parametrize(
+    "titles", [("300 x 300",), ("4000 x 3000",) * 6, tuple(f"{i / 8} to {i}.75 megapixels" for i in range(7))]
+)
+def test_nothing_in_the_picture_of_times_overlaps(titles: tuple[str, ...], count: int, scale: float) -> None:
+    pytest.importorskip("matplotlib")
+    groups = {f"{title}{' ' * i}": np.array([i]) for i, title in enumerate(titles)}
+    seconds = scale * np.linspace(1, 2, 3 * len(titles)).reshape(3, -1)
+    figure = bench_report.times_figure(groups, [outcome(f"mtcnn-gluon, engine {i}", seconds * (1 + i)) for i in range(count)])
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    numbers = [label.get_text() for label in axes.get_yticklabels(which="both") if label.get_text()]
+    assert len(numbers) >= 2 and all(set(number) <= set("0123456789.") for number in numbers)
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels(which="both")):
+        boxes = [label.get_window_extent() for label in labels if label.get_text()]
+        assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:]))
+    (legend,) = figure.legends or [None]
+    assert (legend is None) == (count == 0)
+    if legend is not None:
+        assert not legend.get_window_extent().overlaps(axes.get_tightbbox())
+        assert figure.bbox.containsx(legend.get_window_extent().x0) and figure.bbox.containsx(legend.get_window_extent().x1)
+
+
 # ---- The command
 
 

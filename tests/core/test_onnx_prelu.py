@@ -8,12 +8,12 @@ import onnx.helper
 import onnx.numpy_helper
 import onnxruntime
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
+from mtcnn_gluon.engines.onnx_prelu import _GRAPH, _fields, spell_out_prelu
 
 
 def run(model: bytes, image: np.ndarray) -> list[np.ndarray]:
@@ -58,13 +58,31 @@ def test_values_are_exact(shape: tuple[int, ...], slopes: tuple[int, ...]) -> No
     np.testing.assert_array_equal(found, np.where(x > 0, x, slope * x))
 
 
-@given(st.binary(max_size=200))
+FIELDS = [
+    b"\x3a\x04",
+    b"\x38\x01",
+    b"\x3a\x80\x00",
+    b"\x3d1234",
+    b"\x0a\x02",
+    b"\x2a\x00",
+    b"\x22\x05PRelu",
+    b"\x80",
+    b"\xff" * 9,
+]
+
+
+@given(st.one_of(st.binary(max_size=200), st.lists(st.one_of(st.sampled_from(FIELDS), st.binary(max_size=3))).map(b"".join)))
+@example(b"\x38\x01")  # a number where a model has its graph
+@example(b"\x3a\x80\x00")  # a graph of no bytes, in more bytes than needed
 def test_other_files_come_back(data: bytes) -> None:
-    spell_out_prelu(data)  # raises nothing
+    assert spell_out_prelu(data) == data
 
 
 def test_cut_off_anywhere() -> None:
     whole = prelu_model(np.ones(7, np.float32), (2, 7))
-    for length in range(len(whole)):
-        spell_out_prelu(whole[:length])
+    graph = next(field for number, field, _ in _fields(whole) if number == _GRAPH)
+    end = whole.index(graph) + len(graph)
+    for length in range(end):
+        assert spell_out_prelu(whole[:length]) == whole[:length]
+    assert spell_out_prelu(whole[:end]) != whole[:end]  # what follows is not needed for it
     assert spell_out_prelu(b"garbage") == b"garbage" and spell_out_prelu(b"") == b""

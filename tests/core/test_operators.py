@@ -1,6 +1,7 @@
-"""Suppression against an all-pairs oracle, crops against exact sums and OpenCV."""
+"""Suppression against an all-pairs oracle, crops against exact sums."""
 
-import cv2
+from typing import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 import plain_cascade
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.operators import crop_resize, grouped_nms, nms
+from mtcnn_gluon.operators.crop_resize import _crop_resize
+from plain_cascade import part_means
 
 
 def oracle_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: str) -> list[int]:
@@ -61,14 +64,23 @@ def picture() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
 
 
+@pytest.mark.parametrize("crop", [crop_resize, _crop_resize], ids=["kernels", "numpy"])
 @pytest.mark.parametrize("size", [12, 24, 48])
 @pytest.mark.parametrize("box", [(0, 0, 80, 60), (10, 5, 34, 29), (3, 4, 9, 10), (-20, -10, 40, 50), (70, 50, 200, 180)])
-def test_crop_on_whole_pixels_is_area_interpolation(picture: np.ndarray, box: tuple[int, ...], size: int) -> None:
+def test_crop_on_whole_pixels_takes_means(picture: np.ndarray, box: tuple[int, ...], size: int, crop: Callable) -> None:
     x1, y1, x2, y2 = box
-    padded = np.pad(picture, ((200, 200), (200, 200), (0, 0))).astype(np.float32)
-    part = padded[200 + y1 : 200 + y2, 200 + x1 : 200 + x2]
-    expected = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-    np.testing.assert_allclose(crop_resize(picture, np.array([box], np.float32), size)[0], expected, atol=2e-3)
+    padded = np.pad(picture, ((200, 200), (200, 200), (0, 0)))
+    expected = part_means(padded[200 + y1 : 200 + y2, 200 + x1 : 200 + x2], size, size)
+    np.testing.assert_allclose(crop(picture, np.array([box], np.float32), size)[0], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("crop", [crop_resize, _crop_resize], ids=["kernels", "numpy"])
+def test_crops_of_all_small_sides_take_means(crop: Callable) -> None:
+    for side in range(1, 70):
+        picture = np.random.default_rng(side).integers(0, 256, (side, side, 3)).astype(np.uint8)
+        for size in (12, 24, 48):
+            found = crop(picture, np.array([[0.0, 0, side, side]]), size)[0]
+            np.testing.assert_allclose(found, part_means(picture, size, size), atol=1e-3, err_msg=f"{side} to {size}")
 
 
 @given(st.floats(-50, 100), st.floats(-50, 80), st.floats(0.5, 150), st.floats(0.5, 150))

@@ -62,6 +62,47 @@ def test_levels_are_area_means(
 
 
 @BOTH
+def test_levels_of_any_side_are_area_means(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Smaller and larger than what they are made from, along one axis or both."""
+    choose(is_native, monkeypatch)
+    generator = np.random.default_rng(0)
+    for side in range(1, 41):
+        picture = generator.integers(0, 256, (side, 4, 3)).astype(np.uint8)
+        for size in range(1, 66):
+            if (side + size) % 2:
+                check_level(picture, size, 4)
+            else:
+                check_level(picture.transpose(1, 0, 2), 4, size)
+    for height, width, level in (
+        (50, 39, (78, 60)),
+        (50, 78, (78, 39)),
+        (78, 50, (39, 78)),
+        (36, 90, (44, 17)),
+        (1, 60, (9, 1)),
+    ):
+        check_level(generator.integers(0, 256, (height, width, 3)).astype(np.uint8), *level)
+
+
+def check_level(picture: np.ndarray, height: int, width: int) -> None:
+    pixels = np.empty((3, height, width), np.float32)
+    pyramid_pieces.draw_pieces(pixels, [pyramid_pieces.Source(picture, height, width)], [(0, 0, height, width, 0, 0)])
+    expected = plain_cascade.part_means(picture, height, width)
+    np.testing.assert_allclose(pixels, expected, atol=1e-3, err_msg=f"{picture.shape[:2]} to {height} x {width}")
+
+
+@BOTH
+@pytest.mark.parametrize("min_face", [5, 7.7, 9.23, 11.9])
+def test_faces_smaller_than_a_cell(is_native: bool, min_face: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(is_native, monkeypatch)
+    for height, width in ((30, 50), (36, 39), (50, 41), (58, 30)):
+        picture = np.random.default_rng(height).integers(0, 256, (height, width, 3)).astype(np.uint8)
+        built = whole_levels(picture, pyramid.plan_levels(height, width, min_face, 0.709)[:1])[0]
+        plain = plain_cascade.levels(picture, min_face, 0.709)[0][0]
+        assert min(plain.shape[0] - height, plain.shape[1] - width) > 0
+        np.testing.assert_allclose(built, plain.transpose(2, 0, 1), atol=1e-3)
+
+
+@BOTH
 def test_canvases_hold_the_pixels_of_their_pieces_and_zeros(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     choose(is_native, monkeypatch)
     picture = np.random.default_rng(0).integers(0, 256, (701, 933, 3)).astype(np.uint8)

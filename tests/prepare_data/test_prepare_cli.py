@@ -26,7 +26,7 @@ from mtcnn_gluon.prepare_data.sampling import Options
 from mtcnn_gluon.prepare_data.show import CELL, GAP, PAGE_WIDTH
 from mtcnn_gluon.records import Reader, check
 from mtcnn_gluon.training.sampler import Sampler
-from painted_faces import make_annotations, write_csv, write_photos
+from painted_faces import HEADER, make_annotations, write_csv, write_photos
 
 SCRIPTS = Path(__file__).parents[2] / "prepare_data"
 COUNT = 2 * SHARD + 10  # photos: three shards
@@ -232,6 +232,55 @@ def test_broken_lists(run: Run, photos: Path, tmp_path: Path, text: str | None, 
         (tmp_path / "list.csv").write_text(text)
     status, out, err = run(*wider(tmp_path, tmp_path / "out"))
     assert (status, out) == (2, "") and message in err and not (tmp_path / "out").exists()
+
+
+WIDER_LIST, CELEBA_LIST = "00.png\n1\n20 20 60 60\n", "1\nimage_id x_1 y_1 width height\n00.png 20 20 60 60\n"
+FOUND_HEADER = "file,face,score,iou,lex,ley,rex,rey,nx,ny,lmx,lmy,rmx,rmy\n"
+FOUND = "00.png,0,0.5,0.9,30,30,60,30,45,45,35,60,55,60\n"
+CELEBA_HEADER = "1\nlefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y\n"
+NO_FACE = f"{HEADER}\n00.png{',' * 14}\n"
+POINTS = "30,30,60,30,45,45,35,60,55,60"
+
+
+@pytest.mark.parametrize(
+    ("text", "landmarks", "more", "message"),
+    [
+        ("file,x1,y1,x2,y2\n00.png,20,20,80,80\n", None, (), "a csv needs the columns left_eye_x,left_eye_y,right_eye_x"),
+        (f"{HEADER}\n00.png,20,20,80,80{',' * 10}\n", None, (), "all cells of left_eye_x, left_eye_y ... are empty"),
+        (NO_FACE, None, (), "all cells of left_eye_x, left_eye_y ... are empty"),
+        (f"{HEADER}\n00.png,20,20,80,80,{'nan,' * 9}1\n", None, (), "; 1 landmarks not finite, taken as unknown"),
+        (f"{HEADER}\n00.png,520,520,580,580,{POINTS}\n", None, (), "; 1 landmarks far outside their box, taken as unknown"),
+        (f"00.png 520 580 520 580 {POINTS.replace(',', ' ')}\n", None, (), "; 1 landmarks far outside their box"),
+        (WIDER_LIST, None, (), "wider holds boxes alone; its list of landmarks must be named too (--landmarks)"),
+        (CELEBA_LIST, None, (), "a list of format celeba holds boxes alone"),
+        (WIDER_LIST, FOUND_HEADER, (), "points.csv holds none of its faces"),
+        (WIDER_LIST, FOUND_HEADER + FOUND, ("--min-score", 0.6), "none with a score of at least 0.6 (--min-score)"),
+        (WIDER_LIST, FOUND_HEADER + FOUND.replace("00", "01"), (), "; 1 landmarks of a photo that is not in the list"),
+        (CELEBA_LIST, f"{CELEBA_HEADER}9.png {POINTS.replace(',', ' ')}\n", (), "; 1 landmarks of a photo that is not in"),
+        (f"{HEADER}\n00.png,20,20,80,80,{POINTS}\n", None, ("--min-face", 61), "its short side must be 61 pixels"),
+        (f"{NO_FACE}01.png,20,20,80,80,{POINTS}\n", None, ("--limit", 1), "in the photos that --limit leaves can be learned"),
+    ],
+)  # fmt: skip
+def test_a_list_without_landmarks(
+    run: Run, photos: Path, tmp_path: Path, text: str, landmarks: str | None, more: tuple, message: str
+) -> None:
+    (tmp_path / "list").write_text(text)
+    if landmarks is not None:
+        (tmp_path / "points.csv").write_text(landmarks)
+        more = ("--landmarks", tmp_path / "points.csv", *more)
+    where = ("--root", photos / "images", "--list", tmp_path / "list", "--out", tmp_path / "out")
+    status, out, err = run("landmarks", "--net", "pnet", *where, *QUICK, *more)
+    assert (status, out) == (2, "") and message in err and f"{tmp_path / 'list'}" in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_sample_at_all(run: Run, photos: Path, tmp_path: Path) -> None:
+    """What is known of the reason is told."""
+    (tmp_path / "list.csv").write_text("file,x1,y1,x2,y2\n00.png,1,2,10,11\nmissing.png,1,2,50,60\n")
+    where = ("--images", photos / "images", "--annotations", tmp_path / "list.csv", "--out", tmp_path / "out")
+    status, _, err = run("wider", "--net", "pnet", *where, "--negatives", 0)
+    assert status == 2 and "no sample came of 1 photos (1 more could not be read); 0 of their faces can be learned from" in err
+    assert "missing.png does not exist" in err
 
 
 OUT_OF_RANGE = [

@@ -1,6 +1,5 @@
 """Readers of annotation files: hand-written lists of every kind, what is wrong with them, and the real ones."""
 
-import contextlib
 import csv
 import io
 from pathlib import Path
@@ -424,8 +423,22 @@ def test_any_text_is_a_list_or_an_error_of_ours(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_text("".join(pieces))
-    with contextlib.suppress(DataError, ConfigError):
-        read_annotations(path, format)
+    try:
+        read = read_annotations(path, format)
+    except (DataError, ConfigError) as error:
+        assert str(path) in str(error)
+    else:
+        names = [photo.path for photo in read.photos]
+        assert len(set(names)) == len(names) and all(names)
+        assert all(np.isfinite(photo.boxes).all() for photo in read.photos)
+
+
+@pytest.mark.parametrize(
+    "text", ['"', '""\n,,\n', ",,,,\n", f'{COLUMNS}\na.jpg,1,2,3,4\n"b.jpg,1,2,3,4\n', f'{COLUMNS}\n"a"b.jpg,1,2,3,4\n']
+)
+def test_a_csv_without_a_header_or_with_a_lone_quote_is_refused(file: Any, text: str) -> None:
+    with pytest.raises(DataError, match="expected the columns|expected csv"):
+        read_annotations(file(text), "csv")
 
 
 def test_photo_checks_its_arrays() -> None:

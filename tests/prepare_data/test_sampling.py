@@ -101,7 +101,19 @@ def test_options_that_do_not_fit(options: dict[str, Any], names: str) -> None:
 
 
 def test_options_at_their_limits() -> None:
-    Options(positive=0.5, part=0.5, negative=0.5, min_face=1, jitters=0, shift=0, scale_low=1, scale_high=1, rotation=90)
+    """What is allowed also works, and means what it says."""
+    face = make_photo("a.png", [[100, 100, 160, 160]])
+    equal = draw(face, 300, 300, positive=0.5, part=0.5, negative=0.5, jitters=100, shift=1)
+    assert set(equal.kinds) == {Kind.POSITIVE, Kind.NEGATIVE}
+    everything = np.array([[x, 100, x + 60, 160] for x in np.linspace(100, 160, 50)])
+    assert len(sampling.label(everything, face, Options(positive=0.5, part=0.5, negative=0.5))) == 50  # nothing lies between
+    assert set(draw(face, 300, 300, jitters=0).kinds) == {Kind.NEGATIVE}
+    still = draw(face, 300, 300, shift=0, scale_low=1, scale_high=1, negatives=0, negatives_near=0)
+    assert len(still) == 20 and (still.boxes == face.boxes).all()
+    tiny = make_photo("a.png", [[10, 10, 11, 13], [30, 30, 30.9, 40]])
+    assert sampling.learnable(tiny, Options(min_face=1)).tolist() == [True, False]
+    assert set(draw(face, 300, 300, min_face=999_999).kinds) == {Kind.NEGATIVE}
+    assert Options(rotation=90).rotation == 90 and Options(rotation=0).rotation == 0
 
 
 # ---- kinds

@@ -35,7 +35,27 @@ def test_options_out_of_range(name: str, value: Any) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [0, 1, 0.5, np.float64(0.25)])
 def test_options_in_range(name: str, value: float) -> None:
-    Augmentation(**{name: value}).draw(3, np.random.default_rng(0))
+    """Each changes what it is for, more with a larger value, and nothing else; 0 changes nothing."""
+    augmentation, generator = Augmentation(**{"mirror": 0, name: value}), np.random.default_rng(0)
+    mirror, mix = augmentation.draw(400, generator)
+    before = generator.uniform(-1, 1, (400, 3, 12, 12)).astype(np.float32)
+    images = before.copy()
+    augmentation.spoil(images, generator)
+    colours = np.abs(mix - np.eye(3, 4, dtype=np.float32)).max((1, 2)) if mix is not None else np.zeros(400)
+    shares = {
+        "mirror": mirror.mean(),
+        **dict.fromkeys(("brightness", "contrast", "saturation"), (colours > 0).mean()),
+        **dict.fromkeys(("blur", "occlusion"), (images != before).any((1, 2, 3)).mean()),
+    }
+    others = {"brightness", "contrast", "saturation"} if name in ("brightness", "contrast", "saturation") else set()
+    others |= {"blur", "occlusion"} if name in ("blur", "occlusion") else {name}
+    assert all(share == 0 for each, share in shares.items() if each not in others)
+    if name in ("mirror", "occlusion"):
+        assert shares[name] == pytest.approx(value, abs=0.08 * (0 < value < 1))
+    elif name == "blur":  # a narrow one changes nothing
+        assert 0.5 * value <= shares[name] <= value + 0.08
+    else:
+        assert shares[name] == (value > 0) and (value == 0 or colours.max() > 0.5 * value)
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0, 0, 0), (1, 1, 1), (0.5, 0.45, 0.55), (0.1, 0.07, 0.13)])
@@ -66,7 +86,7 @@ def spoilt(images: np.ndarray, **shares: float) -> np.ndarray:
 def test_nothing_is_spoilt_unless_asked_for() -> None:
     images = np.random.default_rng(0).random((9, 3, 24, 24), np.float32)
     np.testing.assert_array_equal(spoilt(images), images)
-    spoilt(images[:0], blur=1, occlusion=1)
+    assert spoilt(images[:0], blur=1, occlusion=1).shape == (0, 3, 24, 24)
 
 
 @pytest.mark.parametrize("size", [12, 24, 48])

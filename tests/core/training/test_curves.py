@@ -8,7 +8,7 @@ import pytest
 
 from mtcnn_gluon import read_image
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.training.curves import COLOURS, HEIGHT, PANELS, WIDTH, draw_curves, panel
+from mtcnn_gluon.training.curves import COLOURS, FOOT, HEIGHT, MARGIN, PANELS, WIDTH, draw_curves, panel
 
 NAN = float("nan")
 
@@ -18,11 +18,40 @@ def make_rows(count: int, **fixed: Any) -> list[dict[str, Any]]:
     return [{"epoch": e + 1, **{name: 0.5 + 0.4 / (e + k + 1) for k, name in enumerate(names)}, **fixed} for e in range(count)]
 
 
-def drawn_in(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Which pixels above the legend are of a colour, or of a paler one, as on the edge of a line."""
-    ink, expected = 255.0 - picture[: HEIGHT - 20], 255.0 - np.array(colour)
+def is_of(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Which pixels are of a colour, or of a paler one, as on the edge of a line."""
+    ink, expected = 255.0 - picture, 255.0 - np.array(colour)
     length = np.linalg.norm(ink, axis=2)
     return (length > 30) & (ink @ expected > 0.99 * length * np.linalg.norm(expected))
+
+
+def drawn_in(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Which pixels above the legend are of a colour."""
+    return is_of(picture[: HEIGHT - FOOT + 4], colour)
+
+
+@pytest.mark.parametrize("title, columns", PANELS)
+def test_legends_do_not_overlap(title: str, columns: tuple[str, ...]) -> None:
+    legend = panel(make_rows(3), title, columns)[HEIGHT - FOOT + 4 :]
+    boxes = []
+    for colour in COLOURS[: len(columns)]:
+        y, x = np.nonzero(is_of(legend, colour))
+        boxes.append((x.min(), y.min(), x.max(), y.max()))
+        assert len(x) > 30 and x.min() >= MARGIN - 1 and x.max() < WIDTH - 5
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert a[0] > b[2] + 4 or b[0] > a[2] + 4 or a[1] > b[3] or b[1] > a[3]
+
+
+def test_what_there_is_no_figure_of_is_not_in_the_legend() -> None:
+    rows = [{"epoch": 1, "a": 0.5, "b": NAN}]
+    np.testing.assert_array_equal(panel(rows, "", ("a", "b", "c")), panel(rows, "", ("a",)))
+
+
+@pytest.mark.parametrize("values", [[-1.234e-5, -1.2e-5], [-1.234e-300, 0], [-1.234e300, 1], [0.123456, 0.123457]])
+def test_numbers_do_not_reach_into_the_plot(values: list[float]) -> None:
+    plot = panel([{"epoch": i, "a": value} for i, value in enumerate(values)], "", ("a",))
+    assert (plot[20 : HEIGHT - FOOT + 4, MARGIN - 3 : MARGIN - 1] == 255).all()
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 20, 1000])

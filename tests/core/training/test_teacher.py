@@ -98,11 +98,11 @@ def test_kept_and_taken_again(tmp_path: Path, records: Path, finished: Path) -> 
 
 
 def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the parameters that the run began with, with others or none, the end is that of a run in one go."""
+    """With the parameters that the run began with, or none, the end is that of a run in one go."""
     options = Options("pnet", epochs=2, batch=32, warm_up=5, distil=0.5)
     initial = read_checkpoint(finished / BEST).averages
     Run(options, records, tmp_path / "whole", initial=initial).fit()
-    for name, more in (("same", ["--init", finished / BEST]), ("none", []), ("others", ["--init", tmp_path / "whole" / BEST])):
+    for name, more in (("same", ["--init", finished / BEST]), ("none", [])):
         first = Run(options, records, tmp_path / name, initial=initial)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(first, "_keep", interrupt_after(first._keep))

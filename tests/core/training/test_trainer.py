@@ -1,5 +1,6 @@
 """Training runs: what stops one and what it leaves, what is trained, devices, options."""
 
+import csv
 import os
 import shutil
 from pathlib import Path
@@ -15,11 +16,13 @@ from mtcnn_gluon.samples import Kind, Samples
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.options import Options
-from mtcnn_gluon.training.trainer import BEST, LAST, Run, TrainingError, settle, shorten, step
+from mtcnn_gluon.training.trainer import BEST, LAST, LOG, Run, TrainingError, settle, shorten, step
 from record_samples import make_samples
 from training_runs import SHORT, Train, arrays, write_records
 
 mx = load_mxnet()
+
+LANDMARK_COLUMNS = ["landmark", "landmark_error", "val_landmark_error"]
 
 
 # ---- what stops a run
@@ -237,15 +240,16 @@ def test_the_smallest_batches(tmp_path: Path, records: Path, batch: int) -> None
 def test_other_nets(tmp_path: Path, net: str) -> None:
     run = Run(Options(net, epochs=2, batch=16, average=0.9), write_records(tmp_path, 48, net), tmp_path / "run")
     row = run.fit()
-    assert row["epoch"] == 2 and np.isfinite([row["loss"], row["cls"], row["box"], row["landmark"]]).all()
-    assert (row["landmark"] > 0) == (net == "onet")
+    terms = ("cls", "box", "landmark") if net == "onet" else ("cls", "box")
+    assert row["epoch"] == 2 and all(np.isfinite(row[name]) and row[name] > 0 for name in ("loss", *terms))
+    assert [name for name in row if name in ("cls", "box", "landmark")] == list(terms)
 
 
 def test_validation_is_of_what_is_kept(tmp_path: Path, records: Path) -> None:
     data = write_records(tmp_path, 700, seed=3)
     options = Options("pnet", epochs=2, batch=32, average=0.9)
     row = Run(options, records, tmp_path / "run", data).fit()
-    names = ("positive_accuracy", "negative_accuracy", "recall", "box_error", "landmark_error")
+    names = ("positive_accuracy", "negative_accuracy", "recall", "box_error")
     assert {f"val_{name}" for name in names} < row.keys()
     assert read_checkpoint(tmp_path / "run" / LAST).about["rows"][-1]["val_recall"] == row["val_recall"]
 
@@ -254,9 +258,28 @@ def test_validation_is_of_what_is_kept(tmp_path: Path, records: Path) -> None:
     assert arrays(a) == arrays(b)
 
     again = Run(Options("pnet", epochs=1, batch=32), records, tmp_path / "again", data, initial=a.averages)
-    assert {f"val_{name}": value for name, value in again.evaluate().items()} == pytest.approx(
-        {name: value for name, value in row.items() if name.startswith("val_")}, nan_ok=True
-    )
+    figures = again.evaluate()
+    assert [figures[name] for name in names] == pytest.approx([row[f"val_{name}"] for name in names])
+
+
+@pytest.mark.parametrize("landmarks", [False, True])
+@pytest.mark.parametrize("has_samples", [False, True])
+def test_the_log_has_no_figures_of_nothing(
+    tmp_path: Path, landmarks: bool, has_samples: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No column of a head that there is not, and an empty cell where there was no sample for a figure."""
+    samples = make_samples(200, 12)
+    samples = samples if has_samples else samples[(samples.kinds != Kind.LANDMARK) & ~samples.has_landmarks.astype(bool)]
+    data = write_records(tmp_path, samples=samples)
+    caplog.set_level("INFO")
+    Run(Options("pnet", epochs=2, batch=32, landmarks=landmarks), data, tmp_path / "run", data).fit()
+    rows = list(csv.DictReader((tmp_path / "run" / LOG).open()))
+    assert [name for name in rows[0] if "landmark" in name] == (LANDMARK_COLUMNS if landmarks else [])
+    for row in rows:
+        empty = {name for name, value in row.items() if not value}
+        assert empty == ({"landmark_error", "val_landmark_error"} if landmarks and not has_samples else set())
+        assert all(np.isfinite(float(value)) for name, value in row.items() if name not in empty)
+    assert "epoch 2 " in caplog.text and "nan" not in caplog.text
 
 
 def test_best_is_the_best(tmp_path: Path, records: Path) -> None:
