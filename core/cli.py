@@ -20,6 +20,7 @@ from mtcnn_gluon import (
     cli_train,
 )
 from mtcnn_gluon.bundle import find_bundle, model_names
+from mtcnn_gluon.cli_parser import Parser
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ModelError, MtcnnError
@@ -48,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mtcnn-gluon", description="MTCNN face detection and alignment.")
+def _parser() -> Parser:
+    parser = Parser(prog="mtcnn-gluon", description="MTCNN face detection and alignment.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     detect = verbs.add_parser("detect", help="find faces in photos and videos", description=cli_detect.detect.__doc__)
