@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """As in `ArgumentParser`, but arguments that this verb does not know are its own error, with its own usage.
 
         Misspelt options come first: the one that they stand for may be required, and is not missing.

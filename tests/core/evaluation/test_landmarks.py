@@ -77,9 +77,9 @@ def test_the_best_score_is_matched_first() -> None:
     assert outcome.figures["mean_error"] == pytest.approx(0.1)
     close = np.stack([BOX, BOX + np.array([10, 0, 10, 0])])
     crowd = Photo("a.jpg", close, np.zeros(2, bool), np.stack([POINTS, shifted(10)]), np.ones(2))
-    points = landmarks.match(crowd, found([POINTS, shifted(10)], np.array([BOX, BOX]), [0.9, 0.8]))
-    np.testing.assert_array_equal(points, [POINTS, shifted(10)])
-    assert np.isnan(landmarks.match(crowd, found([POINTS], np.array([BOX + 500])))).all()
+    rows = landmarks.match(crowd.boxes, found([POINTS, shifted(10)], np.array([BOX, BOX]), [0.9, 0.8]))
+    np.testing.assert_array_equal(rows, [0, 1])
+    assert (landmarks.match(crowd.boxes, found([POINTS], np.array([BOX + 500]))) == -1).all()
 
 
 def test_given_boxes_are_taken_in_their_order() -> None:
