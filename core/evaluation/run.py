@@ -113,9 +113,7 @@ def photo_path(folder: str | os.PathLike, name: str, taken: Container[str] = ())
     others = [bare + ending for ending in (*EXTENSIONS, *(ending.upper() for ending in EXTENSIONS))]
     found = [Path(folder) / other for other in others if other not in taken and (Path(folder) / other).is_file()]
     if any(not other.samefile(found[0]) for other in found[1:]):
-        raise DataError(
-            printable(f"{path} is not there, but {found[0].name} and {found[1].name} are: which is meant is not clear")
-        )
+        raise DataError(printable(f"{path} does not exist, but {found[0].name} and {found[1].name} do: which is meant?"))
     return found[0] if found else path
 
 
