@@ -3,7 +3,7 @@
 Every contender is a process of its own, peers in their own Python environments (`bench_worker`). They take turns photo by
 photo, in an order that changes with every round, so that a noisy machine is noisy for all of them. Photos are decoded once and
 handed over as arrays of the same pixels. A contender that is missing, crashes or does not answer is dropped and named, and the
-others go on.
+others go on; that one of the package's own engines cannot be used here is no fault, unless it was asked for by name.
 """
 
 import importlib.util
@@ -14,10 +14,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -48,12 +49,14 @@ class Contender:
         key: what its worker calls it: an engine, or a peer's name on PyPI.
         command: starts its worker.
         is_peer: whether it is another package.
+        is_optional: whether it takes part only if it can be used here.
     """
 
     name: str
     key: str
     command: tuple[str, ...]
     is_peer: bool
+    is_optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,27 +111,40 @@ class Outcome:
     nets: np.ndarray | None = None
 
 
-def engine_contenders(names: Sequence[str]) -> list[Contender]:
-    """The package's own engines of these names.
+def engine_contenders(names: Sequence[str] | None) -> list[Contender]:
+    """The package's own engines of these names; None: all that can be used here.
 
     Raises:
-        ConfigError: if there is no such engine.
+        ConfigError: if there is no such engine, or one comes twice.
     """
+    is_optional = names is None
+    names = ENGINES if names is None else names
     unknown = [name for name in names if name not in ENGINES]
     if unknown:
         raise ConfigError(f"--engines: {unknown[0]!r} is none of {', '.join(ENGINES)}")
+    _check_once("--engines", names)
     command = (sys.executable, "-m", "mtcnn_gluon.bench_engine")
-    return [Contender(f"mtcnn-gluon, {name}", name, command, is_peer=False) for name in names]
+    return [Contender(f"mtcnn-gluon, {name}", name, command, is_peer=False, is_optional=is_optional) for name in names]
+
+
+def _check_once(option: str, names: Sequence[str]) -> None:
+    twice = [name for index, name in enumerate(names) if name in names[:index]]
+    if twice:
+        raise ConfigError(f"{option}: {twice[0]} is given twice")
 
 
 def peer_contenders(arguments: Sequence[str] | None) -> list[Contender]:
     """Peers given as `NAME` (installed beside this package) or `NAME=PYTHON`; None: all that are installed here.
 
+    A peer that is given with several interpreters, such as for two versions of it, is called as it is given.
+
     Raises:
-        ConfigError: if there is no such peer, or the interpreter is not a program.
+        ConfigError: if there is no such peer, the interpreter is not a program, or the same comes twice.
     """
     if arguments is None:
         arguments = [name for name, modules in PEER_MODULES.items() if all(map(importlib.util.find_spec, modules))]
+    _check_once("--peers", arguments)
+    counts = Counter(argument.partition("=")[0] for argument in arguments)
     contenders = []
     for argument in arguments:
         name, sign, python = argument.partition("=")
@@ -136,8 +152,17 @@ def peer_contenders(arguments: Sequence[str] | None) -> list[Contender]:
             raise ConfigError(f"--peers: {name!r} is none of {', '.join(PEER_MODULES)}")
         if sign and not os.access(python, os.X_OK):
             raise ConfigError(f"--peers {argument}: {python!r} is not a Python interpreter")
-        contenders.append(Contender(name, name, (python or sys.executable, str(WORKER)), is_peer=True))
+        title = name if counts[name] == 1 else argument
+        contenders.append(Contender(title, name, (python or sys.executable, str(WORKER)), is_peer=True))
     return contenders
+
+
+def absent(contenders: Sequence[Contender], lost: Mapping[str, str]) -> set[str]:
+    """The names of those in `lost` who cannot be used here, and need not.
+
+    An engine says so by `Unavailable`, which its worker names, see `bench_worker.serve`.
+    """
+    return {each.name for each in contenders if each.is_optional and lost.get(each.name, "").startswith("Unavailable: ")}
 
 
 def run(

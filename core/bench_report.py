@@ -4,7 +4,7 @@ import io
 import math
 import textwrap
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Collection, Sequence
 
 import numpy as np
 
@@ -24,7 +24,13 @@ Groups = dict[str, np.ndarray]  # indices of photos by title
 
 
 def make_report(
-    photos: Sequence[Photo], outcomes: Sequence[Outcome], lost: dict[str, str], rules: Rules, machine: str, busy: float = 0.0
+    photos: Sequence[Photo],
+    outcomes: Sequence[Outcome],
+    lost: dict[str, str],
+    rules: Rules,
+    machine: str,
+    busy: float = 0.0,
+    absent: Collection[str] = (),
 ) -> Report:
     """The report on `bench.run`.
 
@@ -32,6 +38,7 @@ def make_report(
         photos, outcomes, lost, rules: what took part, and what came of it.
         machine: in a few words where it ran.
         busy: processors that other programs were using when it began.
+        absent: those in `lost` who could not be used and need not have been.
     """
     groups = group_by_size(photos)
     thresholds = ", ".join(f"{each:g}" for each in rules.thresholds)
@@ -40,7 +47,7 @@ def make_report(
     tables = [_times(groups, outcomes), _memory(outcomes), _agreement(outcomes)]
     return Report(
         headline=f"Whole detection of {len(photos)} photo(s), {rules.rounds} round(s): {settings}",
-        is_complete=not lost,
+        is_complete=not set(lost) - set(absent),
         tables=tuple(tables + ([_stages(groups, engines)] if engines else [])),
         plots=(),
         galleries=(),

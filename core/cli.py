@@ -6,6 +6,7 @@ import json
 import logging
 import platform
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 from typing import Any, Callable, Sequence
 
@@ -20,9 +21,11 @@ from mtcnn_gluon import (
     cli_train,
 )
 from mtcnn_gluon.bundle import find_bundle, model_names
+from mtcnn_gluon.cli_parser import Parser
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ModelError, MtcnnError
+from mtcnn_gluon.files import printable
 from mtcnn_gluon.operators.native import Unavailable, load_kernels
 
 PACKAGES = (
@@ -48,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mtcnn-gluon", description="MTCNN face detection and alignment.")
+def _parser() -> Parser:
+    parser = Parser(prog="mtcnn-gluon", description="MTCNN face detection and alignment.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     detect = verbs.add_parser("detect", help="find faces in photos and videos", description=cli_detect.detect.__doc__)
@@ -74,16 +77,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def info(options: argparse.Namespace) -> int:
     """Say which runtimes, native operators and models can be used, or why not."""
-    report: dict[str, Any] = {"mtcnn-gluon": __version__, "python": platform.python_version(), "packages": {}}
-    for name in PACKAGES:
-        try:
-            report["packages"][name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            report["packages"][name] = None
-    report["native operators"] = {"kernels": _kernels(), "mxnet": _state(_require_native_mxnet)}
-    report["engines"] = {name: _state(partial(Detector, engine=name)) for name in ENGINES}
-    report["engines"]["auto"] = _chosen_engine()
-    report["models"] = {name: _state(partial(find_bundle, name)) for name in model_names()}
+    with redirect_stdout(sys.stderr):  # some runtimes print when they are loaded; what we print must stay JSON
+        report = _report()
     if options.json:
         print(json.dumps(report, indent=2))
         return 0
@@ -97,30 +92,57 @@ def info(options: argparse.Namespace) -> int:
     return 0
 
 
-def _kernels() -> str:
+def _report() -> dict[str, Any]:
+    """What there is, and of each thing whether it can be used."""
+    return {
+        "mtcnn-gluon": __version__,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "native operators": {"kernels": _state(_instruction_set), "mxnet": _state(_require_native_mxnet)},
+        "engines": {**{name: _state(partial(_usable, name)) for name in ENGINES}, "auto": _state(_chosen_engine)},
+        "models": {name: _state(partial(_found, name)) for name in model_names()},
+    }
+
+
+def _version(package: str) -> str | None:
+    """The installed version of a package; None if there is none, or its metadata are damaged."""
     try:
-        return f"yes, for {load_kernels().mtcnn_instruction_set().decode()}"
-    except Unavailable as error:
-        return f"no: {error}"
+        return importlib.metadata.version(package) or None
+    except (importlib.metadata.PackageNotFoundError, KeyError, OSError):
+        return None
 
 
-def _require_native_mxnet() -> None:
+def _state(attempt: Callable[[], str]) -> str:
+    """What `attempt` says, or `no: ` and why it fails; one thing that is broken must not hide the others."""
+    try:
+        return printable(attempt())
+    except (MtcnnError, Unavailable) as error:
+        return printable(f"no: {error}")
+    except Exception as error:  # runtimes raise various kinds
+        return printable(f"no: {type(error).__name__}: {error}")
+
+
+def _instruction_set() -> str:
+    return f"yes, for {load_kernels().mtcnn_instruction_set().decode()}"
+
+
+def _require_native_mxnet() -> str:
     from mtcnn_gluon.operators.mxnet_operators import register
 
     if reason := register():
         raise ModelError(reason)
+    return "yes"
 
 
-def _state(attempt: Callable[[], Any]) -> str:
-    try:
-        attempt()
-    except MtcnnError as error:
-        return f"no: {error}"
+def _usable(engine: str) -> str:
+    Detector(engine=engine)
     return "yes"
 
 
 def _chosen_engine() -> str:
-    try:
-        return f"takes {Detector(engine='auto').engine.name}"
-    except MtcnnError as error:
-        return f"no: {error}"
+    return f"takes {Detector(engine='auto').engine.name}"
+
+
+def _found(model: str) -> str:
+    find_bundle(model)
+    return "yes"

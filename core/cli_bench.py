@@ -30,7 +30,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.set_defaults(run=run)
     tested = parser.add_argument_group("contenders")
-    tested.add_argument("--engines", nargs="*", default=ENGINES, metavar="E", help=f"own engines ({' '.join(ENGINES)})")
+    tested.add_argument(
+        "--engines", nargs="*", metavar="E", help=f"own engines (those that can be used here of {' '.join(ENGINES)})"
+    )
     text = f"other packages, each with the Python it is installed in: {', '.join(bench.PEER_MODULES)} (those installed here)"
     tested.add_argument("--peers", nargs="*", metavar="NAME[=PYTHON]", help=text)
     rules = parser.add_argument_group("rules, the same for all")
@@ -64,9 +66,12 @@ def run(options: argparse.Namespace) -> int:
     busy = busy_processors()
     with tqdm(total=(rules.rounds + 1) * len(photos), unit="photo", disable=None) as bar:
         outcomes, lost = bench.run(contenders, photos, rules, partial(bar.update, 1))
+    absent = bench.absent(contenders, lost)
     for name, reason in lost.items():
-        print(f"mtcnn-gluon: {name} left out: {reason}", file=sys.stderr)
-    report = make_report(photos, outcomes, lost, rules, machine(), busy)
+        print(f"mtcnn-gluon: {'note: ' if name in absent else ''}{name} left out: {reason}", file=sys.stderr)
+    if not outcomes:
+        raise ConfigError("nobody could be timed")
+    report = make_report(photos, outcomes, lost, rules, machine(), busy, absent)
     if options.json == "-":
         sys.stdout.write(json_text(report.to_json()))
     else:
@@ -76,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
             file.write(json_text(report.to_json()))
     if options.report:
         write_bench(report, photos, outcomes, options.report)
-    return 1 if lost or unread else 0
+    return 1 if set(lost) - absent or unread else 0
 
 
 def read_photos(paths: Sequence[str]) -> tuple[list[bench.Photo], int]:

@@ -1,16 +1,27 @@
 """The verb `mtcnn-gluon evaluate`."""
 
 import argparse
-import os
 import sys
-import tempfile
-from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Callable, Sequence
 
 import numpy as np
 
+from mtcnn_gluon.cli_evaluate_results import (
+    DETECTOR_OPTIONS,
+    PhotoSet,
+    check_options,
+    check_scales,
+    file_of,
+    found_faces,
+    jobs_of,
+    landmark_results,
+    named_paths,
+    photo_set,
+    run_models,
+    seen_photos,
+)
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
@@ -18,13 +29,13 @@ from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import fddb, landmarks, samples, stages, summaries, summaries_nets, wider, wider_truth
 from mtcnn_gluon.evaluation.coverage import cover
 from mtcnn_gluon.evaluation.extras import need
+from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names
 from mtcnn_gluon.evaluation.report import Report, json_text, write_report
-from mtcnn_gluon.evaluation.results import UNREAD, Detections, Results, read_results, write_results
-from mtcnn_gluon.evaluation.run import Job, Work, find_faces, photo_path, photo_size, run_model
+from mtcnn_gluon.evaluation.results import ellipse_boxes, write_results
 from mtcnn_gluon.files import printable, whole_file
 from mtcnn_gluon.images import read_image
 from mtcnn_gluon.json_lines import read_rows
-from mtcnn_gluon.prepare_data.annotations import Photo, Problems, spread
+from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.training.sampler import Sampler
 
@@ -32,7 +43,7 @@ RESAMPLES = 1000
 TIMED_PHOTOS = 50
 RECORDS_BATCH = 512
 BENCHMARK_THRESHOLDS = (0.5, 0.5, 0.3)  # low, so that curves reach far
-DETECTOR_OPTIONS = ("engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces")
+NO_SIZE = "photos that cannot be read: what lies beyond their border is not cut off"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +140,7 @@ def _add_common(
             "--resamples", type=int, default=RESAMPLES, metavar="N", help=f"for intervals ({RESAMPLES}); 0: none"
         )
     running = parser.add_argument_group("running models")
-    running.add_argument("--detections", metavar="DIR", help="keep what models find there, as MODEL.jsonl")
+    running.add_argument("--detections", metavar="DIR", help="keep what models find there, as NAME.jsonl")
     running.add_argument("--resume", action="store_true", help="skip the photos that an earlier run wrote to --detections")
     running.add_argument("--workers", type=int, metavar="N", help="processes (as many as processors)")
     running.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
@@ -150,94 +161,108 @@ def _add_common(
 def evaluate_wider(options: argparse.Namespace) -> int:
     """Average precision by WIDER FACE's protocol: for the easy, medium and hard faces of its published ground truth, or for
     faces of at least some heights of any annotated photos."""
-    _check(options)
+    check_options(options)
     wider.check_overlap(options.overlap)
     problems = {}
     if options.ground_truth:
-        truth = wider_truth.read_mat(options.ground_truth)
+        whole = wider_truth.read_mat(options.ground_truth)
+        photos = photo_set(options, whole.names)
     else:
         annotations = read_annotations(options.annotations)
-        problems["the annotations"] = annotations.problems
-        truth = wider_truth.from_annotations(annotations, printable(options.annotations), options.heights)
-    chosen = spread(truth.photos, options.limit)
-    truth = wider_truth.Truth(truth.title, truth.sets, chosen, truth.total, truth.remarks, truth.source)
-    results = _found(options, truth.names)
+        problems[THE_ANNOTATIONS] = annotations.problems
+        photos = photo_set(options, [photo.path for photo in annotations.photos])
+        whole = wider_truth.from_annotations(annotations, printable(options.annotations), options.heights)
+    truth = replace(whole, photos=spread(whole.photos, options.limit))
+    results = found_faces(options, photos, truth.names)
+    problems[THE_PHOTOS] = check_scales(options, photos, {photo.name: photo.boxes for photo in truth.photos}, results)
     coverage, outcomes = wider.evaluate(truth, results, options.missing, options.resamples, options.overlap)
     if options.write_text:
         write_results(options.write_text, results[0], "wider", truth.names)
-    return _finish(summaries.of_wider(truth, coverage, outcomes, results, options.overlap, problems), options)
+    return _finish(summaries.of_wider(truth, coverage, outcomes, results, options.overlap, problems), options, photos)
 
 
 def evaluate_fddb(options: argparse.Namespace) -> int:
     """Discrete and continuous ROC by FDDB's protocol."""
-    _check(options)
+    check_options(options)
     need("scipy.optimize", "FDDB's matching")
-    folds = fddb.read_folds(options.folds)
-    folds = fddb.Folds(spread(folds.photos, options.limit), folds.total, folds.remarks, folds.source)
-    results = _found(options, folds.names)
+    whole = fddb.read_folds(options.folds)
+    photos = photo_set(options, whole.names)
+    folds = replace(whole, photos=spread(whole.photos, options.limit))
+    results = found_faces(options, photos, folds.names)
+    ellipses = {photo.name: ellipse_boxes(photo.ellipses) for photo in folds.photos}
+    problems = check_scales(options, photos, ellipses, results)
 
     def sizes(name: str) -> tuple[int, int] | None:
-        return photo_size(photo_path(options.images, name)) if options.images else None
+        size = photos.size(name)
+        if photos.files and size is None:
+            problems.found[NO_SIZE].append(name)
+        return size
 
     coverage, outcomes = fddb.evaluate(folds, results, options.regions, sizes, options.missing, options.resamples)
     if options.write_text:
         write_results(options.write_text, results[0], "fddb", folds.names)
-    return _finish(summaries.of_fddb(folds, coverage, outcomes, results, options.regions), options)
+    report = summaries.of_fddb(folds, coverage, outcomes, results, options.regions, {THE_PHOTOS: problems})
+    return _finish(report, options, photos)
 
 
 def evaluate_landmarks(options: argparse.Namespace) -> int:
     """Errors of the five landmarks on annotated boxes, which a model looks into, and on the faces it detects."""
-    _check(options)
+    check_options(options)
     annotations = read_annotations(options.list, landmarks=options.landmarks, min_score=options.min_score)
     every = landmarks.annotated(annotations)
-    photos = spread(every, options.limit)
+    photos = photo_set(options, [photo.path for photo in annotations.photos])
+    chosen = spread(every, options.limit)
+    problems = {THE_ANNOTATIONS: annotations.problems}
     parts: list[summaries_nets.Part] = []
     for on in ("given", "detected"):
         if options.boxes not in (on, "both") or (on == "given" and options.results and not options.model):
             continue
-        results = _landmark_results(options, photos, on)
+        results = landmark_results(options, photos, chosen, on)
+        problems[THE_PHOTOS] = check_scales(options, photos, {photo.path: photo.boxes for photo in chosen}, results)
         coverage, outcomes = landmarks.evaluate(
-            photos, results, on, options.normaliser, options.missing, options.resamples, len(every)
-        )
+            chosen, results, on, options.normaliser, options.missing, options.resamples, len(every),
+            landmarks.other_faces(annotations),
+        )  # fmt: skip
         parts.append((coverage, outcomes, results))
     if not parts:
         raise ConfigError("--boxes given needs --model: result files hold faces that were detected")
     source = f"{printable(options.list)}, {sum(map(len, every)):,} faces in {len(every):,} photos"
-    problems = {"the annotations": annotations.problems}
-    return _finish(summaries_nets.of_landmarks(parts, options.normaliser, source, problems), options)
+    return _finish(summaries_nets.of_landmarks(parts, options.normaliser, source, problems), options, photos)
 
 
 def evaluate_stages(options: argparse.Namespace) -> int:
     """For each stage of a cascade: recall of annotated faces by size against proposals, thresholds to use, and time."""
     options.model = options.model or ["default"]
-    _check(options)
+    check_options(options)
     annotations = read_annotations(options.annotations)
-    photos = spread(annotations.photos, options.limit)
-    jobs = _jobs(options, photos)
+    photos = photo_set(options, [photo.path for photo in annotations.photos])
+    jobs = jobs_of(photos, spread(annotations.photos, options.limit))
     rows: list[dict[str, dict[str, Any]]] = []
     results = []
     with ExitStack() as stack:
-        for name, path, about in _run_models(options, jobs, stages.look_at_stages, stack):
+        for name, path, about in run_models(options, jobs, stages.look_at_stages, stack):
             found = {row["image"]: row for row in read_rows(path, ("image",), "one result of mtcnn-gluon evaluate stages")}
-            results.append(_as_results(name, found, about))
+            results.append(seen_photos(name, found, about))
             rows.append(found)
+    marked = {printable(photo.path): photo for photo in annotations.photos}
+    problems = {THE_ANNOTATIONS: annotations.problems}
+    problems[THE_PHOTOS] = check_scales(options, photos, {job.name: marked[job.name].boxes for job in jobs}, results)
     coverage = cover([job.name for job in jobs], results, total=len(annotations.photos))
-    kept = [photo for photo in photos if printable(photo.path) in set(coverage.names)]
+    kept = [marked[name] for name in coverage.names]
     sides = [(photo.boxes[:, 2:] - photo.boxes[:, :2]).min(1) for photo in kept]
     ignore = [photo.ignore for photo in kept]
     curves, seconds = {}, {}
-    for made, found, (_, model) in zip(results, rows, _named(options.model)):
+    for made, found, (_, model) in zip(results, rows, named_paths(options.model)):
         curves[made.name] = stages.sweep([found[name] for name in coverage.names], sides, ignore, made.about)
-        seconds[made.name] = _time(options, model, coverage.names)
-    problems = {"the annotations": annotations.problems}
-    return _finish(summaries_nets.of_stages(coverage, curves, seconds, results, problems), options)
+        seconds[made.name] = _time(options, model, photos, coverage.names)
+    return _finish(summaries_nets.of_stages(coverage, curves, seconds, results, problems), options, photos)
 
 
 def evaluate_records(options: argparse.Namespace) -> int:
     """One net of each bundle on the same training samples: accuracy of the classes, recall at 1 % false positives, errors of
     boxes and landmarks, as training logs them."""
-    models = _named(options.model or ["default"])
-    _check_names(models)
+    models = named_paths(options.model or ["default"])
+    check_names(name for name, _ in models)
     taken = Sampler(options.records, options.net, RECORDS_BATCH)
     figures = {}
     for name, model in models:
@@ -247,118 +272,20 @@ def evaluate_records(options: argparse.Namespace) -> int:
     return _finish(summaries_nets.of_samples(figures, options.net, counts, printable(options.records)), options)
 
 
-# ---- what detectors found
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Refuse what cannot work before anything long begins."""
-    if not options.results and not options.model:
-        raise ConfigError("nothing to evaluate: give --results or --model")
-    if options.model and not options.images:
-        raise ConfigError("--model needs --images, the folder of all photos")
-    if options.images and not os.path.isdir(options.images):
-        raise ConfigError(f"--images {options.images} is not a folder")
-    if options.resume and not options.detections:
-        raise ConfigError("--resume needs --detections DIR, which says what is done")
-    if getattr(options, "resamples", 0) < 0:
-        raise ConfigError(f"--resamples must be 0 or more, not {options.resamples}")
-    if getattr(options, "write_text", None) and len(options.results) + len(options.model) > 1:
-        raise ConfigError("--write-text is for one detector")
-    _check_names(_named([*options.results, *options.model]))
-    if options.report:
-        need("matplotlib.figure", "drawing curves")
-
-
-def _check_names(named: Sequence[tuple[str, str]]) -> None:
-    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
-    if twice:
-        raise ConfigError(f"two detectors are called {twice[0]}: give them names, as in NAME=PATH")
-
-
-def _named(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Name and path of arguments `[NAME=]PATH`."""
-    pairs = []
-    for argument in arguments:
-        name, sign, path = argument.partition("=")
-        if os.path.exists(argument) or not (sign and name and path):
-            name, path = Path(argument).stem or argument, argument
-        pairs.append((printable(name), path))
-    return pairs
-
-
-def _found(options: argparse.Namespace, names: Sequence[str]) -> list[Results]:
-    """What all detectors found in the photos."""
-    results = [read_results(path, names, title=name) for name, path in _named(options.results)]
-    jobs = [Job(name, str(photo_path(options.images, name))) for name in names] if options.model else []
-    return results + _of_models(options, jobs, find_faces)
-
-
-def _landmark_results(options: argparse.Namespace, photos: Sequence[Photo], on: str) -> list[Results]:
-    if on == "detected":
-        return _found(options, [photo.path for photo in photos])
-    return _of_models(options, _jobs(options, photos), landmarks.place_landmarks)
-
-
-def _jobs(options: argparse.Namespace, photos: Sequence[Photo]) -> list[Job]:
-    """Photos with the boxes of their annotated faces."""
-    return [
-        Job(
-            printable(photo.path),
-            str(photo_path(options.images, photo.path)),
-            tuple(tuple(box) for box in photo.boxes.tolist()),
-        )
-        for photo in photos
-    ]
-
-
-def _of_models(options: argparse.Namespace, jobs: Sequence[Job], work: Work) -> list[Results]:
-    """What the models say of the photos."""
-    results = []
-    with ExitStack() as stack:
-        for name, path, about in _run_models(options, jobs, work, stack):
-            read = read_results(path, [job.name for job in jobs], "jsonl", name)
-            results.append(Results(name, read.photos, read.unusable, read.problems, about))
-    return results
-
-
-def _run_models(
-    options: argparse.Namespace, jobs: Sequence[Job], work: Work, stack: ExitStack
-) -> list[tuple[str, Path, dict[str, Any]]]:
-    """Name, file of results, and what made them, of each model."""
-    folder = Path(options.detections or stack.enter_context(tempfile.TemporaryDirectory(prefix="mtcnn-gluon-")))
-    suffix = "" if work is find_faces else f"-{work.__name__}"
-    made = []
-    for name, model in _named(options.model):
-        path = folder / f"{summaries.slug(name)}{suffix}.jsonl"
-        chosen = {"model": model, **{key: getattr(options, key) for key in DETECTOR_OPTIONS}}
-        made.append((name, path, run_model(jobs, work, chosen, path, options.resume, options.workers)))
-    return made
-
-
-def _as_results(name: str, rows: dict[str, dict[str, Any]], about: dict[str, Any]) -> Results:
-    """The photos that a model has looked at, as `Results` without faces."""
-    none = Detections.of_boxes([], [])
-    problems = Problems()
-    bad = {image: row["error"] for image, row in rows.items() if "error" in row}
-    if bad:
-        problems.found[UNREAD] = [f"{image}: {error}" for image, error in bad.items()]
-    return Results(name, {image: none for image in rows if image not in bad}, set(bad), problems, about)
-
-
-def _time(options: argparse.Namespace, model: str, names: Sequence[str]) -> np.ndarray:
+def _time(options: argparse.Namespace, model: str, photos: PhotoSet, names: Sequence[str]) -> np.ndarray:
     """Seconds (P, 3) of each stage for a few of the photos."""
     if options.timed < 1:
         return np.zeros((0, len(stages.STAGES)))
     detector = Detector(model=model, **{key: getattr(options, key) for key in DETECTOR_OPTIONS})
     chosen = spread(names, options.timed)
-    images = (read_image(photo_path(options.images, name)) for name in chosen)
+    images = (read_image(file_of(photos, name)) for name in chosen)
     return np.concatenate([stages.time_stages(detector, [image]) for image in images])
 
 
 # ---- output
 
 
-def _finish(report: Report, options: argparse.Namespace) -> int:
+def _finish(report: Report, options: argparse.Namespace, photos: PhotoSet | None = None) -> int:
     """Print and write the report; returns the exit status."""
     if options.json == "-":
         sys.stdout.write(json_text(report.to_json()))
@@ -371,5 +298,5 @@ def _finish(report: Report, options: argparse.Namespace) -> int:
         with whole_file(options.json) as file:
             file.write(json_text(report.to_json()))
     if options.report:
-        write_report(report, options.report, getattr(options, "images", None))
+        write_report(report, options.report, photos.files.path if photos and photos.files else None)
     return 1 if report.has_faults else 0

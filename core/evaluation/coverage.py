@@ -69,9 +69,10 @@ def cover(
         if missing == "leave-out":
             usable -= set(absent)
     kept = tuple(name for name in names if name in usable)
+    if not names:
+        raise DataError("the list of annotations holds no photo")
     if not kept:
-        raise DataError(
-            f"none of the {len(names)} photos, such as {names[0] if names else '(the list is empty)'}, has usable results from "
-            + " and from ".join(each.name for each in results)
-        )
+        whole = f"none of the {len(names)} photos, such as {names[0]}, has usable results from "
+        problems = "\n".join(f"problems with {each.name}:\n{each.problems.summary()}" for each in results if each.problems)
+        raise DataError("\n".join([whole + " and from ".join(each.name for each in results), problems]))
     return Coverage(kept, len(names) if total is None else total, tuple(counts), tuple(remarks))

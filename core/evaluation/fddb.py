@@ -136,6 +136,7 @@ def read_folds(folder: str | Path) -> Folds:
 def _read_fold(path: Path) -> list[FoldPhoto]:
     photos: dict[str, FoldPhoto] = {}
     for name, number, lines in fddb_photos(path, read_text(path)):
+        name = printable(name)
         if name in photos:
             raise DataError(f"{path}:{number}: expected each photo once, got {name} again")
         photos[name] = FoldPhoto(name, np.array([_ellipse(path, *line) for line in lines], np.float64).reshape(-1, 5))
@@ -156,7 +157,7 @@ def _ellipse(path: Path, number: int, line: str) -> list[float]:
 
 def _check_list(path: Path, annotations: Path, names: set[str]) -> None:
     if path.is_file():
-        listed = {line.strip() for line in read_text(path).split("\n") if line.strip()}
+        listed = {printable(line.strip()) for line in read_text(path).split("\n") if line.strip()}
         if listed != names:
             odd = sorted(listed ^ names)[0]
             raise DataError(f"{path} and {annotations.name} should name the same photos, but {odd} is in one of them only")

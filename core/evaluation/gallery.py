@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 import cv2
 import numpy as np
 
 from mtcnn_gluon.errors import ImageError
-from mtcnn_gluon.evaluation.run import photo_path
 from mtcnn_gluon.images import read_image
 from mtcnn_gluon.operators import crop_resize
 
@@ -48,12 +48,13 @@ class Gallery:
     examples: tuple[Example, ...]
 
 
-def contact_sheet(gallery: Gallery, photos: str | Path) -> np.ndarray | None:
-    """All examples in one picture (H, W, 3) uint8, numbered; None if none of the photos below `photos` can be read."""
+def contact_sheet(gallery: Gallery, photos: Callable[[str], Path]) -> np.ndarray | None:
+    """All examples in one picture (H, W, 3) uint8, numbered; None if none of the photos, whose files `photos` tells by their
+    names, can be read."""
     tiles = []
     for index, example in enumerate(gallery.examples, 1):
         try:
-            image = read_image(photo_path(photos, example.photo))
+            image = read_image(photos(example.photo))
         except ImageError:
             continue
         tiles.append(_with_caption(draw_example(image, example), f"{index}. {example.caption}"))

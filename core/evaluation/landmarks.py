@@ -6,12 +6,13 @@ more than 10 %.
 
 Landmarks are measured on given boxes, where a bundle's O-Net looks at the smallest square around each annotated box, or on
 detected faces, where a photo's detections are matched one to one with its annotated faces, best score first, each with the
-face that it overlaps most among those left, if at least half (intersection over union). A face that no detection is matched
-with is not found: it has no error, and counts as failed in `failures_of_all`.
+face that it overlaps most among those left, if at least half (intersection over union). Faces without known landmarks are
+matched too, so that a detection of theirs does not stand for a neighbour. A face that no detection is matched with is not
+found: it has no error, and counts as failed in `failures_of_all`.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, Sequence, get_args
+from typing import Any, Literal, Mapping, Sequence, get_args
 
 import numpy as np
 
@@ -32,6 +33,7 @@ On = Literal["given", "detected"]
 
 IOU = 0.5
 FAILED = 0.1
+NO_POINTS = "faces that were found without landmarks, counted as not found"
 NO_SIZE = "annotated faces whose eyes, or the corners of whose box, coincide, left out"
 
 
@@ -108,6 +110,12 @@ def annotated(annotations: Annotations) -> list[Photo]:
     return photos
 
 
+def other_faces(annotations: Annotations) -> dict[str, np.ndarray]:
+    """Boxes (N, 4), by photo, of the faces that `annotated` leaves out of its photos."""
+    others = {printable(photo.path): photo.boxes[~photo.has_landmarks | photo.ignore] for photo in annotations.photos}
+    return {path: boxes for path, boxes in others.items() if len(boxes)}
+
+
 def evaluate(
     photos: Sequence[Photo],
     results: Sequence[Results],
@@ -116,6 +124,7 @@ def evaluate(
     missing: Missing = "leave-out",
     resamples: int = 0,
     total: int | None = None,
+    others: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Coverage, list[Outcome]]:
     """Measure detectors, all on the same photos.
 
@@ -127,6 +136,7 @@ def evaluate(
         missing: see `coverage.cover`.
         resamples: of the photos, for intervals; the same for all detectors.
         total: number of photos in the set, if `photos` are not all of them.
+        others: boxes of faces that are not measured, as `other_faces` gives them.
 
     Returns:
         the photos that figures stand on, and an outcome for each detector.
@@ -142,16 +152,24 @@ def evaluate(
     kept = set(coverage.names)
     used = [photo for photo in photos if photo.path in kept]
     weights = resample(len(used), resamples)
-    return coverage, [_measure(used, each, on, normaliser, weights) for each in results]
+    beside = [(others or {}).get(photo.path, np.zeros((0, 4))) for photo in used]
+    return coverage, [_measure(used, beside, each, on, normaliser, weights) for each in results]
 
 
-def _measure(photos: Sequence[Photo], results: Results, on: On, normaliser: Normaliser, weights: np.ndarray) -> Outcome:
+def _measure(
+    photos: Sequence[Photo],
+    beside: Sequence[np.ndarray],
+    results: Results,
+    on: On,
+    normaliser: Normaliser,
+    weights: np.ndarray,
+) -> Outcome:
     none = Detections.of_boxes([], [])
     found = [results.photos.get(photo.path, none) for photo in photos]
     if any(len(each) for each in found) and all(np.isnan(each.landmarks).all() for each in found):
         raise DataError(f"{results.name}: the results hold no landmarks")
-    pick = _in_order if on == "given" else match
-    points = np.concatenate([pick(photo, each) for photo, each in zip(photos, found)])  # (F, 5, 2)
+    pick = _in_order if on == "given" else _matched
+    points = np.concatenate([pick(*each, results) for each in zip(photos, beside, found)])  # (F, 5, 2)
     truth = np.concatenate([photo.landmarks for photo in photos]).astype(np.float64)
     index = np.repeat(np.arange(len(photos)), [len(photo) for photo in photos])
     unit = np.concatenate([sizes(photo, normaliser) for photo in photos])  # (F,)
@@ -167,23 +185,34 @@ def _measure(photos: Sequence[Photo], results: Results, on: On, normaliser: Norm
     return Outcome(results.name, on, index, errors, figures, intervals, samples, points, truth)
 
 
-def _in_order(photo: Photo, found: Detections) -> np.ndarray:
+def _in_order(photo: Photo, beside: np.ndarray, found: Detections, results: Results) -> np.ndarray:
     """Landmarks (N, 5, 2) of detections that stand for the annotated faces one by one."""
     if len(found) != len(photo):
         raise DataError(f"{photo.path}: expected results for {len(photo)} given boxes, got {len(found)}")
     return found.landmarks
 
 
-def match(photo: Photo, found: Detections) -> np.ndarray:
+def _matched(photo: Photo, beside: np.ndarray, found: Detections, results: Results) -> np.ndarray:
     """Landmarks (N, 5, 2) of the detection that is matched with each annotated face, NaN if there is none."""
+    rows = match(np.concatenate([photo.boxes, beside]), found)[: len(photo)]
+    is_found = rows >= 0
     points = np.full((len(photo), 5, 2), np.nan)
-    free = box_ops.iou(found.boxes, photo.boxes.astype(np.float64))  # (M, N)
+    points[is_found] = found.landmarks[rows[is_found]]
+    for face in np.flatnonzero(is_found & np.isnan(points).any((1, 2))):
+        results.problems.found[NO_POINTS].append(f"{results.name}: {photo.path}: face {face}")
+    return points
+
+
+def match(faces: np.ndarray, found: Detections) -> np.ndarray:
+    """The detection (N,) that is matched with each of the annotated faces (N, 4), -1 if there is none."""
+    rows = np.full(len(faces), -1)
+    free = box_ops.iou(found.boxes, faces.astype(np.float64))  # (M, N)
     for row in np.argsort(-found.scores, kind="stable"):
         best = int(free[row].argmax())
         if free[row, best] >= IOU:
-            points[best] = found.landmarks[row]
+            rows[best] = row
             free[:, best] = 0
-    return points
+    return rows
 
 
 def sizes(photo: Photo, normaliser: Normaliser) -> np.ndarray:

@@ -2,16 +2,16 @@
 
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.evaluation.coverage import Coverage
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.gallery import Gallery, contact_sheet
-from mtcnn_gluon.evaluation.results import UNKNOWN
 from mtcnn_gluon.files import printable, whole_file, write_picture
 from mtcnn_gluon.prepare_data.annotations import Problems
 
@@ -84,8 +84,8 @@ class Report:
 
     @property
     def has_faults(self) -> bool:
-        """Whether anything was left out that should not have been: more than results for photos of no interest."""
-        return any(set(problems.counts) - {UNKNOWN} for problems in self.problems.values())
+        """Whether anything was wrong with what was read."""
+        return any(self.problems.values())
 
     def to_json(self, curves: bool = False) -> dict[str, Any]:
         """All figures, with the headline, the notes and the problems."""
@@ -133,8 +133,13 @@ def json_text(content: dict[str, Any]) -> str:
     return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_report(report: Report, folder: str | Path, photos: str | Path | None) -> None:
-    """Write `report.md`, `report.json`, the curves and, if the folder of the photos is known, the pictures.
+def write_report(report: Report, folder: str | Path, photos: Callable[[str], Path] | None) -> None:
+    """Write `report.md`, `report.json`, the curves and, if the files of the photos are known, the pictures.
+
+    Args:
+        report: what to write.
+        folder: where.
+        photos: the file of a photo, by its name; None if it is not known.
 
     Raises:
         ConfigError: if Matplotlib is not installed.
@@ -158,17 +163,22 @@ def write_report(report: Report, folder: str | Path, photos: str | Path | None) 
 
 def _page(report: Report, pictures: Sequence[str]) -> str:
     parts = ["# Evaluation", report.to_text().rstrip()]
-    parts += [f"![{plot.title}]({plot.name}.png)" for plot in report.plots]
+    parts += [_picture(plot.title, plot.name) for plot in report.plots]
     for gallery in report.galleries:
         parts.append(f"## {gallery.title}")
         if gallery.name in pictures:
-            parts.append(f"![{gallery.title}]({gallery.name}.png)")
+            parts.append(_picture(gallery.title, gallery.name))
         lines = [f"{index}. {printable(each.photo)}: {each.caption}" for index, each in enumerate(gallery.examples, 1)]
         parts.append("\n".join(lines) or "None.")
     for name, problems in report.problems.items():
         if problems:
             parts += [f"## Problems with {name}", "```\n" + problems.summary(EXAMPLES_OF_PROBLEMS) + "\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _picture(title: str, name: str) -> str:
+    escaped = title.replace("[", r"\[").replace("]", r"\]")
+    return f"![{escaped}]({name}.png)"
 
 
 def _table(table: Table) -> str:
@@ -186,7 +196,7 @@ def draw_plot(plot: Plot) -> bytes:
     figure = need("matplotlib.figure", "drawing curves").Figure(figsize=(7, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     for line in plot.lines:
-        axes.plot(line.x, line.y, label=printable(line.label).replace("$", r"\$"), linewidth=1.5)
+        axes.plot(line.x, line.y, label=_label(line.label), linewidth=1.5)
     if plot.logarithmic:
         axes.set_xscale("log")
     if plot.x_range:
@@ -200,6 +210,11 @@ def draw_plot(plot: Plot) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _label(text: str) -> str:
+    """As Matplotlib shows it: it takes what is between dollars for a formula, and leaves out labels that begin with `_`."""
+    return re.sub("^_", " _", printable(text).replace("$", r"\$"))
 
 
 def _plain(value: Any) -> Any:

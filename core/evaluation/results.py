@@ -18,18 +18,20 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Literal, NamedTuple, Sequence, get_args
+from typing import Any, Callable, Iterable, Iterator, Literal, NamedTuple, Sequence, get_args
 
 import numpy as np
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.files import printable, read_text, whole_file
+from mtcnn_gluon.files import printable, read_text, remove, whole_file
 from mtcnn_gluon.images import is_image_path
 from mtcnn_gluon.prepare_data.annotations import Place, Problems
 
 Format = Literal["auto", "jsonl", "wider", "fddb"]
 PathLike = str | os.PathLike
+
+FULL_TURN = 6.2832  # radians
 
 MISSING = "photos without results"
 UNKNOWN = "results for photos that are not in the set, left out"
@@ -112,7 +114,7 @@ class PhotoNames:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names: dict[str, str | None] = {}
-        for name in names:
+        for name in dict.fromkeys(names):
             self._names[name] = name
             bare = without_ending(name)
             if bare != name:
@@ -134,14 +136,17 @@ def without_ending(name: str) -> str:
     return name[: name.rindex(".")] if is_image_path(name) else name
 
 
-def read_results(path: PathLike, names: Iterable[str], format: Format = "auto", title: str | None = None) -> Results:
+def read_results(
+    path: PathLike, names: Iterable[str], format: Format = "auto", title: str | None = None, others: Iterable[str] = ()
+) -> Results:
     """Read what a detector found.
 
     Args:
         path: a file or folder of one of the formats above.
-        names: of the photos in the set.
+        names: of the photos whose results are wanted.
         format: one of those above, or `auto` to tell from the path and the first line.
         title: what to call the detector; the file's name without its ending if None.
+        others: names of the set's other photos, whose results are passed over without being a problem.
 
     Raises:
         ConfigError: if `format` is none of those.
@@ -151,10 +156,25 @@ def read_results(path: PathLike, names: Iterable[str], format: Format = "auto", 
     if format not in get_args(Format):
         raise ConfigError(f"format must be one of {', '.join(get_args(Format))}, not {shown(format)}")
     known = _recognise(Path(path)) if format == "auto" else format
-    collector = _Collector(PhotoNames(printable(name) for name in names))
+    wanted = {printable(name) for name in names}
+    collector = _Collector(PhotoNames([*wanted, *map(printable, others)]).find, wanted)
     {"jsonl": _read_jsonl, "wider": _read_wider, "fddb": _read_fddb}[known](Path(path), collector)
     about = {"results": printable(path), "format": known}
     return Results(title or Path(path).stem, collector.photos, collector.unusable, collector.problems, about)
+
+
+def read_own(path: PathLike, names: Iterable[str], title: str, about: dict[str, Any]) -> Results:
+    """Read what `run.run_model` wrote: photos are called what they are, and those of earlier runs on others are passed over.
+
+    Args:
+        path: the file.
+        names: of the photos whose results are wanted.
+        title: what to call the detector.
+        about: how the results were made.
+    """
+    collector = _Collector(lambda name: name, set(names))
+    _read_jsonl(Path(path), collector)
+    return Results(title, collector.photos, collector.unusable, collector.problems, about)
 
 
 def _recognise(path: Path) -> Format:
@@ -165,24 +185,37 @@ def _recognise(path: Path) -> Format:
         files = [entry for entry in below if entry.suffix == ".txt"]
         if not files:
             raise DataError(f"{path} holds no results: expected EVENT/PHOTO.txt as WIDER FACE has them, or FDDB's .txt files")
-        return "fddb"
+        return "wider" if all(map(_is_wider_photo, files)) else "fddb"
     return "jsonl" if path.suffix in (".jsonl", ".json") or read_text(path).lstrip().startswith("{") else "fddb"
 
 
-class _Collector:
-    """Takes what the readers read, and leaves out what cannot be used."""
+def _is_wider_photo(path: Path) -> bool:
+    """Whether a text is about the photo that it is named after, as WIDER FACE's are, rather than about a fold of photos."""
+    first = read_text(path).partition("\n")[0].strip()
+    return without_ending(first.replace("\\", "/").rpartition("/")[2]) == path.stem
 
-    def __init__(self, names: PhotoNames) -> None:
-        self._names = names
+
+class _Collector:
+    """Takes what the readers read, and leaves out what cannot be used.
+
+    Args:
+        find: the photo of the set that a path means, or None.
+        wanted: names of the photos whose results are taken.
+    """
+
+    def __init__(self, find: Callable[[str], str | None], wanted: set[str]) -> None:
+        self._find, self._wanted = find, wanted
         self.photos: dict[str, Detections] = {}
         self.unusable: set[str] = set()
         self.problems = Problems()
 
     def photo(self, path: str, place: Place) -> str | None:
-        """The photo that `path` means, if it is one of the set and has no results yet."""
-        name = self._names.find(path)
+        """The photo that `path` means, if its results are wanted and it has none yet."""
+        name = self._find(path)
         if name is None:
             self.problems.add(UNKNOWN, place, path)
+        elif name not in self._wanted:
+            return None
         elif name in self.photos or name in self.unusable:
             self.problems.add(REPEATED, place, path)
         else:
@@ -288,8 +321,11 @@ def _parse(source: Path, lines: Sequence[tuple[int, str]], width: int, collector
             if len(words) != width and not (more and len(words) > width):
                 raise ValueError
             row = [float(word) for word in words[:width]]
+            if width == 6 and abs(row[2]) > FULL_TURN:  # six numbers of a box, or degrees, are no ellipse
+                raise ValueError
         except ValueError:
-            collector.problems.add(MALFORMED, Place(source, number), f"expected {width} numbers, got {shown(line.strip())}")
+            expected = f"{width} numbers" + ", the third an angle in radians" * (width == 6)
+            collector.problems.add(MALFORMED, Place(source, number), f"expected {expected}, got {shown(line.strip())}")
             continue
         faces.rows.append(row)
         faces.places.append(Place(source, number))
@@ -413,24 +449,50 @@ def write_results(path: PathLike, results: Results, format: Literal["jsonl", "wi
 
     Raises:
         ConfigError: if `format` is none of those.
-        DataError: if it cannot be written.
+        DataError: if it cannot be written, or names of photos are such that one would overwrite another, or a file outside.
     """
     if format not in ("jsonl", "wider", "fddb"):
         raise ConfigError(f"format must be jsonl, wider or fddb, not {shown(format)}")
-    none = Detections.of_boxes([], [])
     if format == "wider":
-        for name in names:
-            if name in results.photos:
-                bare = without_ending(name)
-                with whole_file(Path(path) / f"{bare}.txt") as file:
-                    file.write(f"{Path(bare).name}\n{_face_lines(results.photos[name])}")
+        _write_wider(Path(path), results, names)
         return
+    none = Detections.of_boxes([], [])
     with whole_file(path) as file:
-        for name in names:
+        for name, bare in _bare_names(names).items() if format == "fddb" else ((name, name) for name in names):
             if format == "fddb":
-                file.write(f"{without_ending(name)}\n{_face_lines(results.photos.get(name, none))}")
+                file.write(f"{bare}\n{_face_lines(results.photos.get(name, none))}")
             elif name in results.photos:
                 file.write(json.dumps(to_row(name, results.photos[name]), ensure_ascii=False) + "\n")
+
+
+def _write_wider(folder: Path, results: Results, names: Iterable[str]) -> None:
+    """A text for each photo with results; what an earlier run found in one that has none is removed."""
+    for name, bare in _bare_names(names, str.lower).items():
+        target = folder / f"{bare}.txt"
+        if Path(bare).is_absolute() or ".." in Path(bare).parts:
+            raise DataError(
+                f"{name}: no result file for it can be below {folder}: expected a path below the folder of all photos"
+            )
+        if name in results.photos:
+            with whole_file(target) as file:
+                file.write(f"{Path(bare).name}\n{_face_lines(results.photos[name])}")
+        else:
+            remove(target)
+
+
+def _bare_names(names: Iterable[str], alike: Callable[[str], str] = str) -> dict[str, str]:
+    """Photos' names without ending, as these formats have them; `alike` is the same for those that would be one.
+
+    Raises:
+        DataError: if two photos would be one.
+    """
+    bare = {name: without_ending(name) for name in names}
+    first: dict[str, str] = {}
+    for name, short in bare.items():
+        other = first.setdefault(alike(short), name)
+        if other != name:
+            raise DataError(f"{other} and {name} would be one in what is written, where names have no ending")
+    return bare
 
 
 def _face_lines(found: Detections) -> str:

@@ -43,7 +43,7 @@ class Curve:
     Attributes:
         stage: `pnet`, `rnet` or `onet`.
         proposals: (G,) a photo, at each of `GRID`.
-        recall: (G,) of all faces.
+        recall: (G,) of all faces, NaN if there are none.
         recall_by_size: (S, G) of the faces of each size, NaN where there are none.
         precision: (G,) of proposals, NaN where there are none.
         faces: (S,) number of faces of each size.
@@ -176,8 +176,8 @@ def _curve(
 ) -> Curve:
     groups = np.searchsorted(EDGES, side, side="right") - 1  # (F,)
     masks = [groups == index for index in range(len(EDGES))]
-    recall = _reaching(best) / max(len(best), 1)
     with np.errstate(invalid="ignore"):
+        recall = _reaching(best) / np.float64(len(best))
         by_size = np.stack([_reaching(best[mask]) / np.float64(mask.sum()) for mask in masks])
         precision = _reaching(right) / (_reaching(right) + _reaching(wrong))
     mining, detection = suggest(stage, _reaching(scores) / photos, recall, precision)
@@ -193,7 +193,7 @@ def _reaching(scores: np.ndarray) -> np.ndarray:
 
 def suggest(stage: str, proposals: np.ndarray, recall: np.ndarray, precision: np.ndarray) -> tuple[float | None, float | None]:
     """Thresholds for mining and for detection, see above, from curves (G,)."""
-    if not recall[0]:
+    if not recall[0] > 0:
         return None, None
     if stage not in MINING:
         with np.errstate(invalid="ignore"):

@@ -1,7 +1,6 @@
 """Reports of detection: what WIDER FACE's and FDDB's figures, curves and pictures of errors say about several detectors."""
 
-import re
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from mtcnn_gluon.evaluation import fddb, wider
 from mtcnn_gluon.evaluation.bootstrap import interval
 from mtcnn_gluon.evaluation.coverage import Coverage
 from mtcnn_gluon.evaluation.gallery import EXAMPLES, Example, Gallery
+from mtcnn_gluon.evaluation.names import file_stems
 from mtcnn_gluon.evaluation.report import Line, Plot, Report, Table, headline, number
 from mtcnn_gluon.evaluation.results import Detections, Results, ellipse_boxes
 from mtcnn_gluon.evaluation.wider_truth import Truth, TruthPhoto
@@ -49,7 +49,7 @@ def of_wider(
         is_complete=coverage.is_complete,
         tables=tuple(tables),
         plots=tuple(_precision_plot(name, outcomes) for name in sets),
-        galleries=tuple(gallery for pair in zip(outcomes, results) for gallery in _wider_galleries(used, *pair)),
+        galleries=_all_galleries(_wider_galleries, used, outcomes, results),
         notes=tuple(_wider_notes(truth, used, results)),
         problems=whole,
         summary={
@@ -72,9 +72,14 @@ def of_wider(
 
 
 def of_fddb(
-    folds: fddb.Folds, coverage: Coverage, outcomes: Sequence[fddb.Outcome], results: Sequence[Results], regions: str
+    folds: fddb.Folds,
+    coverage: Coverage,
+    outcomes: Sequence[fddb.Outcome],
+    results: Sequence[Results],
+    regions: str,
+    problems: dict[str, Problems],
 ) -> Report:
-    """The report on `fddb.evaluate`."""
+    """The report on `fddb.evaluate`; `problems` of other sources than results, such as the photos."""
     photos = {photo.name: photo for photo in folds.photos}
     used = [photos[name] for name in coverage.names]
     kinds = {"discrete": "Discrete", "continuous": "Continuous"}
@@ -91,13 +96,13 @@ def of_fddb(
     samples = [{key: each.samples[kind][:, place] for key, (kind, place) in keys.items()} for each in outcomes]
     differences = _differences([each.name for each in outcomes], values, samples)
     titles = {key: f"{kinds[kind]}, {fddb.RATES_AT[place]:,}" for key, (kind, place) in keys.items()}
-    whole = _problems_of(results)
+    whole = {**_problems_of(results), **problems}
     return Report(
         headline=headline("FDDB", "ROC", coverage, outcomes[0].faces, list(whole.values())),
         is_complete=coverage.is_complete,
         tables=(*tables, *_difference_table(differences, titles, outcomes[0].name)),
         plots=tuple(_roc_plot(kind, title, outcomes) for kind, title in kinds.items()),
-        galleries=tuple(gallery for pair in zip(outcomes, results) for gallery in _fddb_galleries(used, *pair)),
+        galleries=_all_galleries(_fddb_galleries, used, outcomes, results),
         notes=tuple(_fddb_notes(folds, outcomes, results, regions)),
         problems=whole,
         summary={
@@ -119,11 +124,6 @@ def of_fddb(
             for each in outcomes
         },
     )  # fmt: skip
-
-
-def slug(name: str) -> str:
-    """A name as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "detector"
 
 
 def how(results: Sequence[Results]) -> Iterator[str]:
@@ -180,6 +180,17 @@ def _named(differences: Differences, name: str) -> dict[str, Any]:
     return {"difference_to_first": {key: {"value": v, "interval": i} for key, (v, i) in differences[name].items()}}
 
 
+# ---- pictures
+
+
+def _all_galleries(
+    make: Callable[..., list[Gallery]], used: Sequence[Any], outcomes: Sequence[Any], results: Sequence[Results]
+) -> tuple[Gallery, ...]:
+    """The galleries of all detectors; `make` is given the photos, an outcome, its results, and how its files are called."""
+    stems = file_stems(each.name for each in outcomes)
+    return tuple(gallery for each, made in zip(outcomes, results) for gallery in make(used, each, made, stems[each.name]))
+
+
 # ---- WIDER FACE
 
 
@@ -203,7 +214,7 @@ def _wider_notes(truth: Truth, used: Sequence[TruthPhoto], results: Sequence[Res
     yield from how(results)
 
 
-def _wider_galleries(used: Sequence[TruthPhoto], outcome: wider.Outcome, results: Results) -> list[Gallery]:
+def _wider_galleries(used: Sequence[TruthPhoto], outcome: wider.Outcome, results: Results, stem: str) -> list[Gallery]:
     """The largest faces of the last, most inclusive set that were missed, and the surest proposals that found nothing."""
     missed: list[tuple[float, Example]] = []
     wrong: list[tuple[float, Example]] = []
@@ -218,20 +229,20 @@ def _wider_galleries(used: Sequence[TruthPhoto], outcome: wider.Outcome, results
         for index in np.flatnonzero(proposals & ~first):
             caption = _wrong_caption(scores[index], matched.overlaps[index], matched.faces[index] >= 0)
             wrong.append((float(scores[index]), Example(photo.name, boxes[index], photo.boxes, caption)))
-    return _galleries(outcome.name, missed, wrong)
+    return _galleries(outcome.name, stem, missed, wrong)
 
 
 def _wrong_caption(score: float, overlap: float, again: bool) -> str:
     return f"score {score:.3f}, {'face found before' if again else f'overlap {overlap:.2f}'}"
 
 
-def _galleries(name: str, missed: list[tuple[float, Example]], wrong: list[tuple[float, Example]]) -> list[Gallery]:
+def _galleries(name: str, stem: str, missed: list[tuple[float, Example]], wrong: list[tuple[float, Example]]) -> list[Gallery]:
     kinds = (("missed", "largest faces missed", missed), ("false", "surest false positives", wrong))
     galleries = []
     for kind, title, examples in kinds:
         best = sorted(examples, key=lambda pair: -pair[0])[:EXAMPLES]
         whole = f"{name}: {title} ({len(best)} of {len(examples):,})"
-        galleries.append(Gallery(f"{kind}_{slug(name)}", whole, tuple(example for _, example in best)))
+        galleries.append(Gallery(f"{kind}_{stem}", whole, tuple(example for _, example in best)))
     return galleries
 
 
@@ -264,7 +275,7 @@ def _fddb_notes(folds: fddb.Folds, outcomes: Sequence[fddb.Outcome], results: Se
     yield from how(results)
 
 
-def _fddb_galleries(used: Sequence[fddb.FoldPhoto], outcome: fddb.Outcome, results: Results) -> list[Gallery]:
+def _fddb_galleries(used: Sequence[fddb.FoldPhoto], outcome: fddb.Outcome, results: Results, stem: str) -> list[Gallery]:
     missed: list[tuple[float, Example]] = []
     wrong: list[tuple[float, Example]] = []
     for photo, steps in zip(used, outcome.steps):
@@ -280,4 +291,4 @@ def _fddb_galleries(used: Sequence[fddb.FoldPhoto], outcome: fddb.Outcome, resul
             overlap = float(steps.overlaps[:, index].max(initial=0))
             caption = _wrong_caption(scores[index], overlap, overlap > fddb.OVERLAP)
             wrong.append((float(scores[index]), Example(photo.name, boxes[index], faces, caption)))
-    return _galleries(outcome.name, missed, wrong)
+    return _galleries(outcome.name, stem, missed, wrong)

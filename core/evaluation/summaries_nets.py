@@ -9,9 +9,10 @@ from mtcnn_gluon.evaluation import landmarks, samples, stages
 from mtcnn_gluon.evaluation.bootstrap import interval
 from mtcnn_gluon.evaluation.coverage import Coverage
 from mtcnn_gluon.evaluation.gallery import EXAMPLES, Example, Gallery
+from mtcnn_gluon.evaluation.names import file_stems
 from mtcnn_gluon.evaluation.report import Line, Plot, Report, Table, headline, number, percent
 from mtcnn_gluon.evaluation.results import Results
-from mtcnn_gluon.evaluation.summaries import how, slug
+from mtcnn_gluon.evaluation.summaries import how
 from mtcnn_gluon.prepare_data.annotations import Problems
 
 WORST_SHOWN = 0.2  # share of the normaliser where the curves of errors end
@@ -33,6 +34,7 @@ def of_landmarks(
     whole = {f"{each.name}, {part[0].on} boxes": each.problems for _, part, made in parts for each in made}
     whole.update(problems)
     worst = min(coverages, key=lambda coverage: (coverage.is_complete, len(coverage.names)))
+    stems = file_stems(each.name for each in outcomes)
     title = headline("Landmarks", "errors", worst, len(outcomes[0].errors), list(whole.values()))
     points = [f"mean_error_{name}" for name in LANDMARK_NAMES]
     columns = ["mean_error", *points, "failures", "failures_of_all", "found"]
@@ -45,7 +47,7 @@ def of_landmarks(
         is_complete=worst.is_complete,
         tables=(Table(f"Errors over the {unit}", heads, tuple(rows)), *_landmark_differences(parts)),
         plots=(_error_plot(outcomes, unit),),
-        galleries=tuple(map(_landmark_gallery, outcomes, coverages)),
+        galleries=tuple(_landmark_gallery(*each, stems[each[0].name]) for each in zip(outcomes, coverages)),
         notes=(f"Annotated landmarks: {source}. Left is the viewer's left.", *_made(parts)),
         problems=whole,
         summary={
@@ -71,18 +73,22 @@ def _made(parts: Sequence[Part]) -> Iterator[str]:
 
 
 def _landmark_differences(parts: Sequence[Part]) -> list[Table]:
-    rows = []
-    for _, outcomes, _ in parts:
-        for each in outcomes[1:]:
+    """A table for each kind of boxes: the first detector of one need not be that of the other."""
+    tables = []
+    for _, (first, *others), _ in parts:
+        rows = []
+        for each in others:
             cells = []
             for key in ("mean_error", "failures_of_all"):
-                value, base = each.figures[key], outcomes[0].figures[key]
+                value, base = each.figures[key], first.figures[key]
                 gap = None if value is None or base is None else 100 * (value - base)
-                spread = interval(100 * (each.samples[key] - outcomes[0].samples[key]))
+                spread = interval(100 * (each.samples[key] - first.samples[key]))
                 cells.append(number(gap, spread, 2, sign=True))
-            rows.append((each.name, each.on, *cells))
-    head = ("detector", "boxes", "mean error", "failures or not found")
-    return [Table(f"Difference to {parts[0][1][0].name}, in percentage points", head, tuple(rows))] if rows else []
+            rows.append((each.name, *cells))
+        if rows:
+            title = f"Difference to {first.name} on {first.on} boxes, in percentage points"
+            tables.append(Table(title, ("detector", "mean error", "failures or not found"), tuple(rows)))
+    return tables
 
 
 def _cumulative(outcome: landmarks.Outcome) -> tuple[np.ndarray, np.ndarray]:
@@ -97,8 +103,8 @@ def _error_plot(outcomes: Sequence[landmarks.Outcome], unit: str) -> Plot:
     return Plot("errors", title, f"mean error over the {unit}", "share of faces", lines, (0, WORST_SHOWN))
 
 
-def _landmark_gallery(outcome: landmarks.Outcome, coverage: Coverage) -> Gallery:
-    """The faces with the largest errors."""
+def _landmark_gallery(outcome: landmarks.Outcome, coverage: Coverage, stem: str) -> Gallery:
+    """The faces with the largest errors; `stem` is how the detector's files are called."""
     errors = outcome.errors.mean(1)
     order = [row for row in np.argsort(-np.nan_to_num(errors, nan=-1), kind="stable") if not np.isnan(errors[row])]
     examples = []
@@ -108,7 +114,7 @@ def _landmark_gallery(outcome: landmarks.Outcome, coverage: Coverage) -> Gallery
         name = coverage.names[outcome.photo[row]]
         examples.append(Example(name, box, np.zeros((0, 4)), f"error {100 * errors[row]:.1f} %", points, truth))
     title = f"{outcome.name}: largest errors on {outcome.on} boxes (annotated points green)"
-    return Gallery(f"errors_{slug(outcome.name)}_{outcome.on}", title, tuple(examples))
+    return Gallery(f"errors_{stem}_{outcome.on}", title, tuple(examples))
 
 
 # ---- stages

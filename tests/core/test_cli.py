@@ -22,6 +22,7 @@ from mtcnn_gluon import Faces, cli, cli_detect, detector, read_image
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ImageError, ModelError
 from mtcnn_gluon.model import shipped_bundles
+from mtcnn_gluon.operators import mxnet_operators
 
 BOXES = np.array([[8.25, 4.5, 40, 44], [50, 20.125, 70, 46]])
 SCORES = np.array([0.987654321, 0.7])
@@ -580,6 +581,30 @@ def test_info_where_nothing_works(run_real: Run, monkeypatch: pytest.MonkeyPatch
     assert outcome.status == 0
     states = [*report["engines"].values(), *report["models"].values()]
     assert states and all(state.startswith("no: ") and "this machine has none" in state for state in states)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError("libtbb.so.12"), RuntimeError("dead \udce9"), KeyError("name"), MemoryError(), ImportError()],
+)
+def test_info_stays_json_whatever_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """A cache that cannot be written, a runtime that is damaged and prints, packages without metadata."""
+
+    def fail(*arguments: Any, **options: Any) -> NoReturn:
+        print("a library that talks")
+        raise error
+
+    for name in ("find_bundle", "Detector", "load_kernels"):
+        monkeypatch.setattr(cli, name, fail)
+    monkeypatch.setattr(mxnet_operators, "register", fail)
+    monkeypatch.setattr(cli.importlib.metadata, "version", lambda name: {}[name] if name == "numpy" else None)
+    outcome = run("info", "--json")
+    report = json.loads(outcome.out)
+    assert outcome.status == 0 and set(report["packages"].values()) == {None} and "a library that talks" in outcome.err
+    states = [state for part in ("native operators", "engines", "models") for state in report[part].values()]
+    assert len(states) == 2 + len(ENGINES) + 1 + len(report["models"])
+    assert all(state.startswith(f"no: {type(error).__name__}") and state.isprintable() for state in states)
+    assert run("info").status == 0
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["detect", "--help"], ["info", "--help"]], ids=str)

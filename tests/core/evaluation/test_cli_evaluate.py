@@ -13,7 +13,9 @@ from PIL import Image
 
 from mtcnn_gluon import cli, read_image
 from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.evaluation.names import file_stems
 from mtcnn_gluon.evaluation.report import Line, Plot, draw_plot, json_text, number, percent
+from mtcnn_gluon.evaluation.results import UNKNOWN
 from wider_mat import write_mat
 
 FACE = (60, 30, 50, 60)  # x, y, width, height
@@ -102,8 +104,9 @@ def test_side_by_side_and_report(here: Path, capsys: pytest.CaptureFixture) -> N
     assert difference["value"] == pytest.approx(-0.72) and difference["interval"][0] < -0.72 < difference["interval"][1] < 0
     assert len(report["curves"]["A"]["height_50"]["recall"]) == 1000
     files = {path.name for path in (here / "out").iterdir()}
+    stem = file_stems(["B|x"])["B|x"]
     assert files == {"report.json", "report.md", "precision_recall_height_50.png", "precision_recall_height_70.png",
-                     "false_A.png"}  # fmt: skip
+                     "false_A.png", "missed_A.png", f"missed_{stem}.png"}  # fmt: skip
     page = (here / "out/report.md").read_text()
     assert "B\\|x" in page and "![A: surest false positives (1 of 1)](false_A.png)" in page
     assert "1. 4.png: score 0.800, overlap 0.00" in page and "B|x: surest false positives (0 of 0)" in page
@@ -144,16 +147,22 @@ def test_partial_evaluations_say_so(here: Path, capsys: pytest.CaptureFixture) -
     assert json.loads((here / "out.json").read_text())["height_50"] == pytest.approx(0.8)
 
 
-def test_results_of_more_photos_are_no_fault(here: Path) -> None:
+def test_results_of_other_photos_are_named(here: Path) -> None:
     with open(here / "good.jsonl", "a") as file:
         file.write(row("elsewhere.png", []))
-    assert run(*WIDER, "--results", "good.jsonl") == 0
+    assert run(*WIDER, "--results", "good.jsonl", "--json", "out.json") == 1
+    problems = json.loads((here / "out.json").read_text())["problems"]["good"]["lines"]
+    assert problems == {UNKNOWN: ["good.jsonl:7: elsewhere.png"]}
 
 
 def test_limit(here: Path) -> None:
+    """Photos of the set that are not asked for are passed over, without being unknown or taken for others."""
+    (here / "list.txt").write_text((here / "list.txt").read_text() + "x/0.png\n0\n")
+    (here / "good.jsonl").write_text(row("x/0.png", []) + (here / "good.jsonl").read_text())
     assert run(*WIDER, "--results", "good.jsonl", "--limit", "2", "--json", "out.json") == 0
     out = json.loads((here / "out.json").read_text())
-    assert out["photos"] == {"used": 2, "of": 6} and out["headline"].startswith("PARTIAL: ") and not out["complete"]
+    assert out["photos"] == {"used": 2, "of": 7} and out["headline"].startswith("PARTIAL: ") and not out["complete"]
+    assert out["height_50"] == 1  # not nothing, which was found in x/0.png
 
 
 def test_json_on_standard_output(here: Path, capsys: pytest.CaptureFixture) -> None:

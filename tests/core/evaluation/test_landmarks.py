@@ -1,5 +1,6 @@
 """Errors of landmarks: cases worked by hand, matching, and O-Net on given boxes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from mtcnn_gluon import Detector
 from mtcnn_gluon.errors import ConfigError, DataError
-from mtcnn_gluon.evaluation import landmarks
+from mtcnn_gluon.evaluation import landmarks, summaries_nets
+from mtcnn_gluon.evaluation.coverage import Coverage
 from mtcnn_gluon.evaluation.results import Detections, Results
 from mtcnn_gluon.evaluation.run import Job
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo, Problems
@@ -77,9 +79,51 @@ def test_the_best_score_is_matched_first() -> None:
     assert outcome.figures["mean_error"] == pytest.approx(0.1)
     close = np.stack([BOX, BOX + np.array([10, 0, 10, 0])])
     crowd = Photo("a.jpg", close, np.zeros(2, bool), np.stack([POINTS, shifted(10)]), np.ones(2))
-    points = landmarks.match(crowd, found([POINTS, shifted(10)], np.array([BOX, BOX]), [0.9, 0.8]))
-    np.testing.assert_array_equal(points, [POINTS, shifted(10)])
-    assert np.isnan(landmarks.match(crowd, found([POINTS], np.array([BOX + 500])))).all()
+    rows = landmarks.match(crowd.boxes, found([POINTS, shifted(10)], np.array([BOX, BOX]), [0.9, 0.8]))
+    np.testing.assert_array_equal(rows, [0, 1])
+    assert (landmarks.match(crowd.boxes, found([POINTS], np.array([BOX + 500]))) == -1).all()
+
+
+def test_faces_without_landmarks_keep_their_detections() -> None:
+    """A detection of a neighbour whose landmarks nobody knows is not taken for the face beside it, which nobody found."""
+    marked, beside = photo(), BOX + np.array([16, 0, 16, 0])  # they overlap by 48 of 80 columns: 0.6
+    detections = Results("mine", {"a.jpg": found([shifted(16)], np.array([beside]))})
+    whole = Photo("a.jpg", np.stack([BOX, beside]), np.zeros(2, bool), np.stack([POINTS, np.full((5, 2), np.nan)]), np.ones(2))
+    others = landmarks.other_faces(Annotations([whole, photo("b.jpg")], Problems()))
+    assert list(others) == ["a.jpg"]
+    np.testing.assert_array_equal(others["a.jpg"], [beside])
+    for known, is_found in ((others, 0), ({}, 1)):
+        outcome = landmarks.evaluate([marked], [detections], "detected", others=known)[1][0]
+        assert outcome.figures["found"] == is_found
+    surest = found([POINTS, shifted(16)], np.stack([BOX, beside]), [0.8, 0.9])
+    figures = landmarks.evaluate([marked], [Results("mine", {"a.jpg": surest})], "detected", others=others)[1][0].figures
+    assert figures["found"] == 1 and figures["mean_error"] == 0
+
+
+def test_faces_found_without_landmarks_are_named() -> None:
+    """They count as not found, which formerly nobody was told."""
+    blank = np.full((5, 2), np.nan)
+    results = Results("mine", {"a.jpg": found([POINTS, blank], photo(count=2).boxes)})
+    outcome = landmarks.evaluate([photo(count=2)], [results], "detected")[1][0]
+    assert outcome.figures["found"] == 0.5 and results.problems.found == {landmarks.NO_POINTS: ["mine: a.jpg: face 1"]}
+
+
+def test_differences_name_whom_they_are_to() -> None:
+    """On detected boxes result files come first, on given ones models: the tables must not mix them up."""
+    outcomes = {name: evaluate(found(shifted(pixels)), resamples=3) for name, pixels in (("R", 0), ("M", 4), ("N", 8))}
+    named = {name: replace(outcome, name=name) for name, outcome in outcomes.items()}
+    results = {name: Results(name, {}) for name in named}
+    coverage = Coverage(("a.jpg",), 1, (1,))
+    parts = [
+        (coverage, [replace(named[name], on=on) for name in names], [results[name] for name in names])
+        for on, names in (("given", "MN"), ("detected", "RMN"))
+    ]
+    tables = summaries_nets.of_landmarks(parts, "eyes", "here", {}).tables[1:]  # type: ignore[arg-type]
+    rows = [(table.title.split(",")[0], *((row[0], row[1].split(" ")[0]) for row in table.rows)) for table in tables]
+    assert rows == [
+        ("Difference to M on given boxes", ("N", "+10.00")),
+        ("Difference to R on detected boxes", ("M", "+10.00"), ("N", "+20.00")),
+    ]
 
 
 def test_given_boxes_are_taken_in_their_order() -> None:

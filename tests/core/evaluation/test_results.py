@@ -26,6 +26,7 @@ from mtcnn_gluon.evaluation.results import (
     PhotoNames,
     Results,
     ellipse_boxes,
+    read_own,
     read_results,
     to_row,
     write_results,
@@ -302,6 +303,34 @@ def test_formats_are_told(tmp_path: Path) -> None:
         assert set(results.photos) == {"0--Parade/a.jpg"} and results.about["format"] == kind
 
 
+def test_flat_folders_are_told_by_what_their_texts_are_called(tmp_path: Path) -> None:
+    """WIDER FACE's texts may have further numbers on a line, which FDDB's reader would take for ellipses."""
+    for photo in "ab":
+        write(tmp_path / f"flat/{photo}.txt", f"{photo}.jpg\n1\n10 20 30 40 0.9 0\n")
+        write(tmp_path / f"folds/fold-0{photo}.txt", f"{photo}\n1\n10 20 0.5 40 0.9 0.8\n")
+    flat, folds = (read_results(tmp_path / name, ["a.jpg", "b.jpg"]) for name in ("flat", "folds"))
+    assert flat.about["format"] == "wider" and rows(flat, "a.jpg") == rows(flat, "b.jpg") == [[10, 20, 40, 60, 0.9]]
+    assert folds.about["format"] == "fddb" and folds.photos["a.jpg"].ellipses is not None
+
+
+def test_ellipses_have_angles_in_radians(tmp_path: Path) -> None:
+    """Six numbers may also be a box with a class, or have degrees: not a word would be said of wrong regions."""
+    text = "0--Parade/a\n3\n10 20 30 40 0.9 1\n30 20 90 40 50 0.8\n30 20 -1.57 40 50 0.7\n"
+    results = read_results(write(tmp_path / "out.txt", text), NAMES)
+    assert results.photos["0--Parade/a.jpg"].scores.tolist() == [0.7] and results.problems.counts == {MALFORMED: 2}
+    assert "expected 6 numbers, the third an angle in radians, got '10 20 30" in results.problems.found[MALFORMED][0]
+
+
+def test_photos_that_are_not_wanted_are_passed_over(tmp_path: Path) -> None:
+    """They are not unknown, are not read closely, and are not taken for others whose name is a part of theirs."""
+    texts = [{"image": "x/a.jpg", "faces": [{}]}, {"image": "x/a.jpg", "faces": []}, {"image": "y/a.jpg", "faces": []}]
+    results = read_results(jsonl(tmp_path / "r.jsonl", *texts), ["a.jpg"], others=["a.jpg", "x/a.jpg"])
+    assert list(results.photos) == ["a.jpg"] and not results.problems
+    assert read_results(tmp_path / "r.jsonl", ["a.jpg"]).problems.counts == {MALFORMED: 1, REPEATED: 2}
+    own = read_own(tmp_path / "r.jsonl", ["a.jpg", "y/a.jpg"], "mine", {})
+    assert list(own.photos) == ["y/a.jpg"] and not own.problems
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty holds no results"):
@@ -359,6 +388,27 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "e.txt").read_text() == "a\n1\n4 3 0.5 9 8 1\n"
     with pytest.raises(ConfigError, match="format must be jsonl, wider or fddb"):
         write_results(tmp_path / "x", results, "xml", NAMES)  # type: ignore[arg-type]
+
+
+def test_writing_does_not_mix_photos_up(tmp_path: Path) -> None:
+    """Two photos that would share a text, one outside the folder, and what an earlier run found where nothing is now."""
+    one = Detections.of_boxes([[1, 2, 4, 6]], [0.5])
+
+    def write_as(format: Any, *names: str) -> None:
+        write_results(tmp_path / "out", Results("mine", dict.fromkeys(names, one)), format, names)
+
+    for names in (("a.jpg", "a.png"), ("x/a.jpg", "x/A.jpg")):
+        with pytest.raises(DataError, match=f"{names[0]} and {names[1]} would be one in what is written"):
+            write_as("wider", *names)
+    with pytest.raises(DataError, match="a.jpg and a.png would be one"):
+        write_as("fddb", "a.jpg", "a.png")
+    for name in (f"{tmp_path}/photos/a.jpg", "../a.jpg", "x/../../a.jpg"):
+        with pytest.raises(DataError, match="expected a path below the folder of all photos"):
+            write_as("wider", name)
+    assert not list(tmp_path.rglob("*.txt"))
+    write_as("wider", "x/a.jpg", "x/b.jpg")
+    write_results(tmp_path / "out", Results("mine", {"x/b.jpg": one}), "wider", ["x/a.jpg", "x/b.jpg"])
+    assert [path.name for path in tmp_path.rglob("*.txt")] == ["b.txt"]
 
 
 def test_a_row_keeps_landmarks() -> None:

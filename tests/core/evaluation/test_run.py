@@ -18,7 +18,7 @@ from mtcnn_gluon.cli_detect import portrait
 from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
 from mtcnn_gluon.evaluation import run
 from mtcnn_gluon.evaluation.results import read_results
-from mtcnn_gluon.evaluation.run import Job, find_faces, photo_path, photo_size, run_model
+from mtcnn_gluon.evaluation.run import Job, PhotoFiles, find_faces, names_of, photo_path, photo_size, run_model
 
 limit = 10**9
 seen: list[str] = []
@@ -88,6 +88,51 @@ def test_resuming(jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(seen) == 15
 
 
+def test_photos_that_changed_are_looked_at_again(jobs: list[Job], tmp_path: Path) -> None:
+    """Another content, even of the same size and time, other boxes, and a row that something else wrote; the rest is kept."""
+    path, options = tmp_path / "found.jsonl", {"engine": "mxnet"}
+    run_model(jobs, count_photos, options, path, workers=1)
+    stat = (tmp_path / "1.png").stat()
+    content = bytearray((tmp_path / "1.png").read_bytes())
+    (tmp_path / "1.png").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(tmp_path / "1.png", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    jobs[2] = Job("2.png", jobs[2].path, ((1.0, 2.0, 3.0, 4.0),))
+    rows = rows_of(path)
+    rows[3].pop("made_from")
+    rows[4]["made_from"] = rows[0]["made_from"]
+    (tmp_path / "6.png").unlink()
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seen.clear()
+    run_model(jobs, count_photos, options, path, resume=True, workers=1)
+    assert seen == ["1.png", "2.png", "3.png", "4.png"]
+    found = {row["image"]: row for row in rows_of(path)}
+    assert len(rows_of(path)) == len(found) == 16 and "does not exist" in found["6.png"]["error"]
+    seen.clear()
+    run_model(jobs[:8], count_photos, options, path, resume=True, workers=1)
+    assert seen == [] and len(rows_of(path)) == 16  # photos that are not asked for stay
+
+
+@pytest.mark.parametrize("change", [{"mtcnn-gluon": "0.0.1"}, {"sha256": "0" * 64}, {"engine": "onnx"}, {"nms": [0, 0, 0, 0]}])
+def test_what_made_them_must_be_the_same(jobs: list[Job], tmp_path: Path, change: dict[str, Any]) -> None:
+    """The version of the package too; also if only the note beside the file was replaced, the rows are not taken."""
+    path, note, options = tmp_path / "found.jsonl", tmp_path / "found.jsonl.about.json", {"engine": "mxnet"}
+    about = run_model(jobs[:3], count_photos, options, path)
+    note.write_text(json.dumps({**about, **change}))
+    with pytest.raises(ConfigError, match=f"cannot be resumed: it was made with {next(iter(change))} "):
+        run_model(jobs[:3], count_photos, options, path, resume=True)
+    rows = [{**row, "made_from": run._digest(json.dumps({**about, **change}, sort_keys=True), job)}
+            for row, job in zip(rows_of(path), jobs)]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    note.write_text(json.dumps(about))
+    seen.clear()
+    run_model(jobs[:3], count_photos, options, path, resume=True)
+    assert seen == ["0.png", "1.png", "2.png"]
+    for text in ("[]", "null", "{", '"x"'):
+        note.write_text(text)
+        with pytest.raises(DataError, match=r"about.json, which says how .* was made, cannot be read: not resumed"):
+            run_model(jobs[:3], count_photos, options, path, resume=True)
+
+
 def test_resuming_with_other_options_is_refused(jobs: list[Job], tmp_path: Path) -> None:
     path = tmp_path / "found.jsonl"
     run_model(jobs[:2], count_photos, {"engine": "mxnet"}, path)
@@ -148,6 +193,26 @@ def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
         run._workers(0, 10, "cpu")
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+def test_names_that_are_not_unicode(tmp_path: Path) -> None:
+    """They are shown with a replacement mark, and their files are found all the same; two that look the same are refused."""
+    odd = [os.fsdecode(b"caf\xe9.png"), os.fsdecode(b"caf\xe8.png")]
+    (tmp_path / odd[0]).touch()
+    named = names_of([odd[0], "b.png", odd[0]])
+    assert named == {"caf\ufffd.png": odd[0], "b.png": "b.png"}
+    assert PhotoFiles(tmp_path, named).path("caf\ufffd.png") == tmp_path / odd[0]
+    with pytest.raises(DataError, match="two photos are called caf\ufffd.png: their names differ only in bytes"):
+        names_of(odd)
+
+
+def test_photos_of_a_set_do_not_stand_for_each_other(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    files = PhotoFiles(tmp_path, names_of(["a.png", "a.jpg", "b.jpg"]))
+    assert files.path("a.jpg") == tmp_path / "a.jpg" and files.path("b.jpg") == tmp_path / "b.jpg"
+    (tmp_path / "b.PNG").touch()
+    assert files.path("b.jpg") == tmp_path / "b.PNG"
+
+
 def test_photo_paths_and_sizes(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     Image.new("RGB", (30, 20)).save(tmp_path / "a/x.JPG", "JPEG")
@@ -156,6 +221,11 @@ def test_photo_paths_and_sizes(tmp_path: Path) -> None:
     Image.new("RGB", (30, 20)).save(tmp_path / "a/turned.jpg", exif=exif)
     assert photo_path(tmp_path, "a/x") == tmp_path / "a/x.JPG" == photo_path(tmp_path, "a/x.webp")
     assert photo_path(tmp_path, "a/none.jpg") == tmp_path / "a/none.jpg"
+    assert photo_path(tmp_path, "a/x.png", {"a/x.JPG"}) == tmp_path / "a/x.png"  # the other one is another photo
+    (tmp_path / "a/x.gif").touch()
+    assert photo_path(tmp_path, "a/x.JPG") == tmp_path / "a/x.JPG"
+    with pytest.raises(DataError, match=r"a/x.png does not exist, but x.gif and x.JPG do: which is meant\?"):
+        photo_path(tmp_path, "a/x.png")
     assert photo_size(tmp_path / "a/x.JPG") == (30, 20) and photo_size(tmp_path / "a/turned.jpg") == (20, 30)
     assert read_image(tmp_path / "a/turned.jpg").shape == (30, 20, 3)
     assert photo_size(tmp_path / "none") is None

@@ -55,7 +55,7 @@ def test_suggestions() -> None:
 
 def test_photos_without_faces_and_nothing_found() -> None:
     curves = stages.sweep([row([], [], [])] * 2, [np.zeros(0)] * 2, [np.zeros(0, bool)] * 2, ABOUT)
-    assert all((curve.recall == 0).all() and (curve.proposals == 0).all() for curve in curves)
+    assert all(np.isnan(curve.recall).all() and (curve.proposals == 0).all() for curve in curves)
     assert [(curve.mining, curve.detection) for curve in curves] == [(None, None)] * 3
 
 

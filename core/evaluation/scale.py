@@ -1,0 +1,79 @@
+"""Whether boxes are of the scale of the photos that they are about: of another, figures would be wrong in silence."""
+
+from typing import Callable, Mapping, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.evaluation.results import Results
+from mtcnn_gluon.prepare_data.annotations import Problems
+
+Size = tuple[int, int]  # width, height
+
+OTHER_SIZE = "results made on a photo of another size, left out"
+OUTSIDE = "detections with their centre outside the photo: are they of its scale?"
+ANNOTATED_OUTSIDE = "annotated faces with their centre outside the photo: are they of its scale?"
+TOLERATED = 0.01  # share of boxes whose centre may be outside: annotators err
+
+
+def check_scale(boxes: Mapping[str, np.ndarray], results: Sequence[Results], size_of: Callable[[str], Size | None]) -> Problems:
+    """Compare sizes that results tell with those of the photos, and boxes with both.
+
+    What was made on a photo of another size is left out of `results`; what looks wrong is added to their problems.
+
+    Args:
+        boxes: (N, 4) annotated faces of each photo, by its name.
+        results: what detectors found.
+        size_of: width and height of a photo's file, None if it is not known.
+
+    Returns:
+        problems with the annotations themselves.
+
+    Raises:
+        DataError: if all boxes of a detector are shares of the photo's sides.
+    """
+    for each in results:
+        _refuse_shares(each)
+    sizes = {name: _settle(name, results, size_of(name)) for name in boxes}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    for each in results:
+        _note_outside(each.problems, OUTSIDE, {name: each.photos[name].boxes for name in known if name in each.photos}, known)
+    problems = Problems()
+    _note_outside(problems, ANNOTATED_OUTSIDE, {name: boxes[name] for name in known}, known)
+    return problems
+
+
+def _refuse_shares(results: Results) -> None:
+    boxes = np.concatenate([np.zeros((0, 4)), *(each.boxes for each in results.photos.values())])
+    has_area = (boxes[:, 2:] > boxes[:, :2]).all(1).any()
+    if has_area and boxes.min() >= 0 and boxes.max() <= 1:
+        raise DataError(f"{results.name}: all boxes lie in 0..1: expected pixels of the photos, got shares of their sides")
+
+
+def _settle(name: str, results: Sequence[Results], true: Size | None) -> Size | None:
+    """The size of a photo; results that were made on one of another size, or on different ones, are left out."""
+    tell = [each for each in results if name in each.photos and each.photos[name].size]
+    told = {each.photos[name].size for each in tell}
+    expected = true or (told.pop() if len(told) == 1 else None)
+    for each in tell:
+        if each.photos[name].size != expected:
+            others = f"the photo is {_text(true)}" if true else "other results tell another size"
+            each.problems.found[OTHER_SIZE].append(f"{each.name}: {name}: {_text(each.photos[name].size)}, but {others}")
+            each.unusable.add(name)
+            del each.photos[name]
+    return expected
+
+
+def _note_outside(problems: Problems, kind: str, boxes: Mapping[str, np.ndarray], sizes: Mapping[str, Size]) -> None:
+    """Note boxes (N, 4) whose centre is outside their photo, if there are many."""
+    lines = []
+    for name, each in boxes.items():
+        centres = (each[:, :2] + each[:, 2:]) / 2
+        for box in each[((centres < 0) | (centres > sizes[name])).any(1)]:
+            lines.append(f"{name}, {_text(sizes[name])}: {' '.join(f'{number:g}' for number in box)}")
+    if len(lines) > TOLERATED * sum(map(len, boxes.values())):
+        problems.found[kind] = lines
+
+
+def _text(size: Size | None) -> str:
+    return "of unknown size" if size is None else f"{size[0]} x {size[1]}"
