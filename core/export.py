@@ -88,7 +88,7 @@ def write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Map
         parameters: of each net.
 
     Raises:
-        ModelError: if parameters do not fit their net, or MXNet cannot be loaded.
+        ModelError: if parameters do not fit their net, MXNet cannot be loaded, or the files cannot be written.
     """
     mx = load_mxnet()
     from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
@@ -99,7 +99,10 @@ def write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Map
         block = FaceProbability(net)
         block.hybridize()
         block(mx.nd.zeros((1, 3, table["size"], table["size"])))
-        block.export(str(folder / name), epoch=0)
+        try:
+            block.export(str(folder / name), epoch=0)
+        except mx.base.MXNetError as error:  # such as a full disk
+            raise ModelError(f"MXNet cannot write the files of {name}: {str(error).strip().splitlines()[-1]}") from error
 
 
 def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
