@@ -17,18 +17,28 @@ MXNET_NEEDS = [
     "pyyaml",
     "setuptools",
 ]  # setuptools: distutils
+# Where MXNet cannot run, pip must refuse at once: left alone it compiles the last numpy older than 2, which takes many minutes.
+# A version with "+" is never on PyPI, so this one is not found, and pip shows its name.
+NO_MXNET = "mxnet==1.9.1+needs.python.3.12.or.older"
+
+
+def with_mxnet(*requirements: str) -> list[str]:
+    """Requirements of an extra that brings MXNet: these, or on a Python that is too new for it one that nothing fulfils."""
+    return [f'{NO_MXNET}; python_version >= "3.13"', *(f'{each}; python_version < "3.13"' for each in requirements)]
+
+
 OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]  # for its weight files; TensorFlow is an extra of that wheel
 EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matching; curves
 ONNX, OPENVINO, EXPORT = ["onnxruntime"], ["openvino"], ["onnx"]
 EXTRAS = {
-    "cpu": ["mxnet==1.9.1", *MXNET_NEEDS],
-    "cu112": [
+    "cpu": with_mxnet("mxnet==1.9.1", *MXNET_NEEDS),
+    "cu112": with_mxnet(
         "mxnet-cu112==1.9.1", *MXNET_NEEDS,
         "nvidia-cublas-cu11==11.11.3.6", "nvidia-cuda-nvrtc-cu11==11.8.89", "nvidia-cuda-runtime-cu11==11.8.89",
         "nvidia-cudnn-cu11==8.9.6.50", "nvidia-cufft-cu11==10.9.0.58", "nvidia-curand-cu11==10.3.0.86",
         "nvidia-cusolver-cu11==11.4.1.48", "nvidia-cusparse-cu11==11.7.5.86", "nvidia-nccl-cu11==2.21.5",
         "nvidia-nvtx-cu11==11.8.86",
-    ],
+    ),
     "onnx": ONNX,
     "openvino": OPENVINO,
     "export": EXPORT,

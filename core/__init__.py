@@ -4,6 +4,7 @@ from mtcnn_gluon import Detector
 faces = Detector().detect("photo.jpg")   # faces.boxes (N, 4), faces.scores (N,), faces.landmarks (N, 5, 2)
 """
 
+from mtcnn_gluon import opencv as opencv  # first: it says what is missing
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.images import read_image

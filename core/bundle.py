@@ -19,20 +19,24 @@ A bundle is written whole or not at all, and its digests are checked before a fi
 import hashlib
 import json
 import os
-import shutil
-import tempfile
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
+from mtcnn_gluon.architecture import check_architecture
 from mtcnn_gluon.boxes import check_convention
-from mtcnn_gluon.config import NETS
+from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
+from mtcnn_gluon.folders import naming, other_names, write_folder
 from mtcnn_gluon.model import DEFAULT, shipped_bundles
 from mtcnn_gluon.trained import check_trained
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
+MANIFEST_BYTES = 1 << 24  # at most: one is a few thousand bytes
+LARGEST = 1e6  # of mean and scale
+_BUNDLE_FILE = re.compile(r"[pro]net(-0000\.params|-symbol\.json|\.onnx)|mtcnn\.onnx|" + re.escape(MANIFEST))
 _KEYS = {
     "schema": int, "name": str, "files": dict, "architecture": dict, "trained": dict, "colour_order": str, "mean": float,
     "scale": float, "layout": str, "thresholds": list, "nms": list, "box_convention": str, "landmarks": int,
@@ -65,45 +69,44 @@ def read_bundle(path: str | os.PathLike) -> Bundle:
         ModelError: if the folder, the manifest or a file is missing, damaged or of a newer schema; the message says which.
     """
     folder = Path(path)
-    manifest_path = folder / MANIFEST
-    if not manifest_path.is_file():
-        raise ModelError(f"{folder} is not a model bundle: it has no {MANIFEST}")
-    try:
-        manifest = json.loads(manifest_path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{manifest_path} cannot be read: {error}") from error
-    _check_manifest(manifest, manifest_path)
+    manifest = _read_manifest(folder)
+    _check_manifest(manifest, folder / MANIFEST)
     for name, expected in manifest["files"].items():
         _check_digest(folder / name, expected)
     return Bundle(folder, manifest)
 
 
 def write_bundle(path: str | os.PathLike, manifest: dict[str, Any], write_files: Callable[[Path], None]) -> Bundle:
-    """Write a bundle folder.
+    """Write a bundle folder, whole or not at all.
+
+    A bundle that is there is replaced: its files, as its manifest lists them. What else lies in the folder stays.
 
     Args:
-        path: the folder to make; an existing bundle there is replaced.
+        path: the folder to make; it may be there, if it is empty or holds a bundle.
         manifest: everything but `schema` and `files`.
         write_files: puts the nets' files into the empty folder it is given.
 
     Raises:
-        ModelError: if the manifest is not valid, or `path` holds something that is not a bundle.
+        ModelError: if the manifest is not valid, `path` holds something that is not a bundle or cannot be written, or a file
+            would be replaced that the old manifest does not list.
     """
+    if not os.fspath(path):
+        raise ModelError("a bundle needs a folder, not ''")
     folder = Path(path)
-    if folder.exists() and not (folder / MANIFEST).is_file():
-        raise ModelError(f"{folder} exists and is not a model bundle: not replaced")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+
+    def write(draft: Path) -> None:
         write_files(draft)
         files = {file.name: sha256(file) for file in sorted(draft.iterdir())}
-        whole = {"schema": SCHEMA, "files": files, **manifest}
-        _check_manifest(whole, draft / MANIFEST)
-        (draft / MANIFEST).write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
-        draft.chmod(0o755)
-        _replace_folder(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            text = json.dumps({"schema": SCHEMA, "files": files, **manifest}, indent=2) + "\n"
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{folder / MANIFEST}: the manifest cannot be written as JSON: {error}") from error
+        _check_manifest(json.loads(text), folder / MANIFEST)
+        (draft / MANIFEST).write_text(text, "utf-8")
+
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise ModelError(f"{folder} exists and is not a model bundle: not replaced")
+    write_folder(folder, write, _own_files, first=MANIFEST)
     return read_bundle(folder)
 
 
@@ -130,60 +133,119 @@ def model_names() -> tuple[str, ...]:
     return ("default", "official", *shipped_bundles())
 
 
-def cache_folder() -> Path:
-    """Where converted models are kept: `MTCNN_GLUON_CACHE`, else `mtcnn-gluon` in the user's cache folder."""
-    if own := os.environ.get("MTCNN_GLUON_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtcnn-gluon"
-
-
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _replace_folder(draft: Path, folder: Path) -> None:
-    """Move `draft` to `folder`; an old folder there is moved away first, since a folder cannot replace a full one."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        os.replace(folder, old / "bundle")
-        os.replace(draft, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        os.replace(draft, folder)
+def _read_manifest(folder: Path) -> Any:
+    path = folder / MANIFEST
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MANIFEST_BYTES + 1)
+        if len(text) > MANIFEST_BYTES:
+            raise ValueError(f"it is longer than {MANIFEST_BYTES} bytes")
+        return json.loads(text.decode("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelError(f"{folder} is not a model bundle: it has no {MANIFEST}") from None
+    except RecursionError:
+        raise ModelError(f"{path} cannot be read: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+
+
+def _own_files(folder: Path) -> set[str]:
+    """Names of the files in a folder that a new bundle may replace: those that an old one there lists, and its manifest.
+
+    Raises:
+        ModelError: if the folder holds something else. A bundle whose manifest is damaged is one if it holds nothing else.
+    """
+    with naming(folder):
+        names = set(other_names(folder))
+    if not names:
+        return names
+    refusal = ModelError(f"{folder} exists and is not a model bundle: not replaced")
+    if MANIFEST not in names:
+        raise refusal
+    try:
+        manifest = _read_manifest(folder)
+    except ModelError:
+        if all(map(_BUNDLE_FILE.fullmatch, names)):
+            return names
+        raise refusal from None
+    files = manifest.get("files") if isinstance(manifest, dict) and _is_whole(manifest.get("schema")) else None
+    if not isinstance(files, dict):
+        raise refusal
+    return {MANIFEST, *filter(_is_plain_name, files)}
 
 
 def _check_manifest(manifest: Any, path: Path) -> None:
     if not isinstance(manifest, dict):
         raise ModelError(f"{path}: expected a JSON object")
     schema = manifest.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise ModelError(f"{path}: schema {schema} is newer than this package reads ({SCHEMA}); update mtcnn-gluon")
-    if schema == 1:
+    if _is_whole(schema) and schema > SCHEMA:
+        raise ModelError(f"{path}: schema {shown(schema)} is newer than this package reads ({SCHEMA}); update mtcnn-gluon")
+    if schema == 1 and not isinstance(schema, bool):
         raise ModelError(f"{path}: schema 1 does not say which heads were trained: write the bundle again from its runs")
     for key, kind in _KEYS.items():
         value = manifest.get(key)
-        if not isinstance(value, (int, float) if kind is float else kind):
-            raise ModelError(f"{path}: {key!r} must be of type {kind.__name__}, got {value!r}")
-    if set(manifest["architecture"]) != set(NETS):
-        raise ModelError(f"{path}: 'architecture' must describe {', '.join(NETS)}")
-    if manifest["colour_order"] not in ("RGB", "BGR") or manifest["layout"] != "NCHW":
-        raise ModelError(f"{path}: 'colour_order' must be RGB or BGR and 'layout' NCHW")
+        is_right = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+        if not is_right or (kind is str and not _is_text(value)):
+            raise ModelError(f"{path}: {key!r} must be of type {kind.__name__}, got {shown(value)}")
+    _check(schema == SCHEMA, path, "schema", str(SCHEMA), schema)
+    _check(manifest["colour_order"] in ("RGB", "BGR"), path, "colour_order", "RGB or BGR", manifest["colour_order"])
+    _check(manifest["layout"] == "NCHW", path, "layout", "NCHW", manifest["layout"])
+    _check(_is_number(manifest["mean"]), path, "mean", f"a number from -{LARGEST:g} to {LARGEST:g}", manifest["mean"])
+    is_scale = _is_number(manifest["scale"]) and manifest["scale"] >= 1 / LARGEST
+    _check(is_scale, path, "scale", f"a number from {1 / LARGEST:g} to {LARGEST:g}", manifest["scale"])
+    count = HEADS.landmark // 2
+    _check(manifest["landmarks"] == count, path, "landmarks", str(count), manifest["landmarks"])
     for key, count in (("thresholds", 3), ("nms", 4)):
-        if len(manifest[key]) != count or not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in manifest[key]):
-            raise ModelError(f"{path}: {key!r} must be {count} numbers from 0 to 1, got {manifest[key]!r}")
-    for name in manifest["files"]:
-        if Path(name).name != name:
-            raise ModelError(f"{path}: file name {name!r} leaves the bundle's folder")
+        values = manifest[key]
+        is_right = len(values) == count and all(_is_number(value) and 0 <= value <= 1 for value in values)
+        _check(is_right, path, key, f"{count} numbers from 0 to 1", values)
+    for name, digest in manifest["files"].items():
+        if not _is_plain_name(name):
+            raise ModelError(f"{path}: file name {shown(name)} leaves the bundle's folder, or is the manifest's own")
+        _check(isinstance(digest, str), path, f"files.{name}", "a sha256 in hexadecimal digits", digest)
     try:
+        check_architecture(manifest["architecture"])
         check_convention(manifest["box_convention"])
         check_trained(manifest["trained"], manifest["architecture"])
-    except ConfigError as error:
+    except (ConfigError, ModelError) as error:
         raise ModelError(f"{path}: {error}") from error
 
 
+def _check(condition: bool, path: Path, key: str, expected: str, value: object) -> None:
+    if not condition:
+        raise ModelError(f"{path}: {key!r} must be {expected}, got {shown(value)}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number that the nets' float32 can be reckoned with."""
+    return (_is_whole(value) or isinstance(value, float)) and -LARGEST <= value <= LARGEST  # type: ignore[operator]
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: JSON may hold halves of characters."""
+    return not re.search("[\ud800-\udfff]", value)
+
+
+def _is_plain_name(name: str) -> bool:
+    is_elsewhere = name in ("", ".", "..", MANIFEST) or re.search(r"[/\\\0]", name)
+    return not is_elsewhere and _is_text(name)
+
+
 def _check_digest(path: Path, expected: str) -> None:
-    if not path.is_file():
+    try:
+        found = sha256(path) if path.is_file() else None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    if found is None:
         raise ModelError(f"{path} is missing, though the bundle's manifest lists it")
-    if (found := sha256(path)) != expected:
+    if found != expected:
         raise ModelError(f"{path} is damaged or was changed: sha256 {found}, the manifest says {expected}")

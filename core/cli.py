@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MtcnnError as error:
         print(f"mtcnn-gluon: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"mtcnn-gluon: there is not enough memory{f': {error}' if str(error) else ''}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("mtcnn-gluon: interrupted", file=sys.stderr)
         return 130

@@ -9,7 +9,7 @@ from typing import Any
 from mtcnn_gluon.bundle import MANIFEST, Bundle, find_bundle, model_names
 from mtcnn_gluon.detector import MAX_FACE
 from mtcnn_gluon.errors import ConfigError, ModelError
-from mtcnn_gluon.export import MIN_FACE, Format, export_bundle, make_bundle, missing_for, usual_formats
+from mtcnn_gluon.export import MIN_FACE, Format, export_bundle, make_bundle, usual_formats, why_not_written
 from mtcnn_gluon.trained import warnings
 
 
@@ -22,7 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a model that info lists, a bundle folder, a training run, a folder of runs, or a pipeline's",
     )
     parser.add_argument("dest", metavar="DEST", help="folder of the bundle to make; a bundle there is replaced")
-    kind = parser.add_argument_group("formats", "without these: params, symbols if MXNet is installed, and ONNX")
+    kind = parser.add_argument_group(
+        "formats", "without these: params, and symbols and ONNX if MXNet and onnx are installed or SOURCE has them"
+    )
     kind.add_argument("--onnx", action="store_true", help="only ONNX: pnet.onnx, rnet.onnx, onet.onnx")
     kind.add_argument("--onefile", action="store_true", help="also the whole cascade as one file, mtcnn.onnx")
     kind.add_argument(
@@ -41,7 +43,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def export(options: argparse.Namespace) -> int:
     """Write a model as a bundle that needs no MXNet to be run: parameters, ONNX files and, where MXNet is, symbols."""
-    formats = _formats(options)
     if not 1 <= options.min_face <= MAX_FACE:
         raise ConfigError(f"--min-face must be a number of pixels, 1 or more, not {options.min_face}")
     changes = {key: getattr(options, key) for key in ("name", "training_data", "licence") if getattr(options, key) is not None}
@@ -49,9 +50,10 @@ def export(options: argparse.Namespace) -> int:
     if is_bundle(source):
         if options.thresholds:
             changes["thresholds"] = options.thresholds
-        bundle = export_bundle(find_bundle(source), options.dest, formats, changes, options.min_face)
+        before = find_bundle(source)
+        bundle = export_bundle(before, options.dest, _formats(options, before, changes), changes, options.min_face)
     else:
-        bundle = _export_runs(options, formats, changes)
+        bundle = _export_runs(options, _formats(options, None, changes), changes)
     for warning in warnings(bundle.manifest):
         print(f"mtcnn-gluon: warning: {bundle.path}: {warning}", file=sys.stderr)
     print(f"{bundle.path}: {', '.join(sorted(bundle.manifest['files']))}")
@@ -79,16 +81,17 @@ def is_bundle(source: str) -> bool:
     return False
 
 
-def _formats(options: argparse.Namespace) -> tuple[Format, ...]:
+def _formats(options: argparse.Namespace, source: Bundle | None, changes: dict[str, Any]) -> tuple[Format, ...]:
     """The formats that the options ask for; says which of the usual ones are left out."""
-    formats: tuple[Format, ...] = ("onnx",) if options.onnx else usual_formats()
+    formats: tuple[Format, ...] = ("onnx",) if options.onnx else usual_formats(source, changes)
     formats += ("onefile",) if options.onefile else ()
     for kind in formats:
-        if reason := missing_for(kind):
+        if reason := why_not_written(kind, source, changes):
             raise ModelError(reason)
-    for kind, files in (("symbol", "symbol files"), ("onnx", "ONNX files")):
+    names: dict[Format, str] = {"symbol": "symbol files", "onnx": "ONNX files"}
+    for kind, files in names.items():
         if not options.onnx and kind not in formats:
-            print(f"mtcnn-gluon: note: {files} are left out: {missing_for(kind)}", file=sys.stderr)
+            print(f"mtcnn-gluon: note: {files} are left out: {why_not_written(kind, source, changes)}", file=sys.stderr)
     return formats
 
 

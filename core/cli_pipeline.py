@@ -1,12 +1,14 @@
 """The verb `mtcnn-gluon pipeline`."""
 
 import argparse
+import importlib
 import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
@@ -26,6 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def pipeline(options: argparse.Namespace) -> int:
     """Do the whole recipe, from photos to an evaluated bundle. What is done is not done again unless what it depends on has
     changed; what was interrupted goes on where it was."""
+    _need_yaml()
     from mtcnn_gluon.cli import main
     from mtcnn_gluon.training.pipeline import Pipeline
     from mtcnn_gluon.training.recipe import RATES, SETS, Recipe
@@ -53,6 +56,21 @@ def pipeline(options: argparse.Namespace) -> int:
         return 130
     print(f"done: {recipe.folder / 'bundle'} is the model, {recipe.folder / 'report'} says how good it is")
     return 0
+
+
+def _need_yaml() -> None:
+    """Check that configurations can be read.
+
+    Raises:
+        ConfigError: if `yaml` is missing; the message names the extra that brings it, with all else that a pipeline needs.
+    """
+    try:
+        importlib.import_module("yaml")
+    except ImportError as error:
+        raise ConfigError(
+            f"a pipeline needs PyYAML to read its configuration, and MXNet to train ({error}): "
+            'run pip install "mtcnn-gluon[cpu]", or [cu112] for an NVIDIA GPU'
+        ) from error
 
 
 def _table(work: "Pipeline") -> str:

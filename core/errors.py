@@ -21,6 +21,10 @@ class ConfigError(MtcnnError, ValueError):
     """An option is unknown or out of range. Also a `ValueError`."""
 
 
+class LibraryError(MtcnnError, ImportError):
+    """A library that everything here needs cannot be imported. Also an `ImportError`."""
+
+
 def shown(value: object) -> str:
     """A value as it appears in a message: its repr, cut to 100 characters, or its type if it has none."""
     try:

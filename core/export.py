@@ -34,10 +34,45 @@ def missing_for(kind: Format) -> str | None:
     return "MXNet needs numpy older than 2" if int(np.__version__.split(".")[0]) >= 2 else None
 
 
-def usual_formats() -> tuple[Format, ...]:
-    """The formats that can be written here, of `symbol`, else `params`, and `onnx`."""
-    first: Format = "params" if missing_for("symbol") else "symbol"
-    return (first,) if missing_for("onnx") else (first, "onnx")
+def why_not_written(kind: Format, source: Bundle | None, changes: Mapping[str, Any]) -> str | None:
+    """Why a bundle made from `source` by `export_bundle` cannot have this format here; None if it can.
+
+    What cannot be written here is copied, if the source has it and nothing in it would change.
+
+    Args:
+        kind: the format.
+        source: None for a bundle of other nets.
+        changes: to the source's manifest.
+    """
+    reason = missing_for(kind)
+    if reason is None or source is None or kind == "onefile" or not _has(source, kind):
+        return reason
+    if kind == "onnx" and (changed := _changed_inside(source, changes)):
+        return f"{reason}; those of {source.path} cannot be copied, as they name another {', '.join(changed)}"
+    return None
+
+
+def _has(source: Bundle, kind: Format) -> bool:
+    return all(set(_names(net, kind)) <= set(source.manifest["files"]) for net in NETS)
+
+
+def _names(net: str, kind: Format) -> list[str]:
+    """Names of a net's files in a format."""
+    endings = {"symbol": ["-symbol.json", "-0000.params"], "params": ["-0000.params"], "onnx": [".onnx"]}
+    return [f"{net}{ending}" for ending in endings[kind]]
+
+
+def _changed_inside(source: Bundle, changes: Mapping[str, Any]) -> list[str]:
+    """Keys of the manifest that ONNX files repeat and that get other values."""
+    before, after = (onnx_nets.describe(manifest) for manifest in (source.manifest, {**source.manifest, **changes}))
+    return [key for key in after if before[key] != after[key]]
+
+
+def usual_formats(source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> tuple[Format, ...]:
+    """The formats of `symbol`, else `params`, and `onnx` that a bundle can have here; see `why_not_written`."""
+    why_not = {kind: why_not_written(kind, source, changes or {}) for kind in ("symbol", "onnx")}
+    first: Format = "params" if why_not["symbol"] else "symbol"
+    return (first,) if why_not["onnx"] else (first, "onnx")
 
 
 def write_nets(
@@ -88,7 +123,7 @@ def write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Map
         parameters: of each net.
 
     Raises:
-        ModelError: if parameters do not fit their net, or MXNet cannot be loaded.
+        ModelError: if parameters do not fit their net, MXNet cannot be loaded, or the files cannot be written.
     """
     mx = load_mxnet()
     from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
@@ -99,7 +134,10 @@ def write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Map
         block = FaceProbability(net)
         block.hybridize()
         block(mx.nd.zeros((1, 3, table["size"], table["size"])))
-        block.export(str(folder / name), epoch=0)
+        try:
+            block.export(str(folder / name), epoch=0)
+        except mx.base.MXNetError as error:  # such as a full disk
+            raise ModelError(f"MXNet cannot write the files of {name}: {str(error).strip().splitlines()[-1]}") from error
 
 
 def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
@@ -129,6 +167,8 @@ def export_bundle(
 ) -> Bundle:  # fmt: skip
     """Write another bundle of the same nets; the same source gives the same bytes.
 
+    Files of a format that cannot be written here are copied, see `why_not_written`.
+
     Args:
         source: the bundle.
         path: the folder to make; a bundle there is replaced.
@@ -136,12 +176,23 @@ def export_bundle(
         changes: to the manifest.
 
     Raises:
-        ModelError: if the source cannot be used, or the folder holds something else.
+        ModelError: if the source cannot be used, a format can neither be written nor copied, or `path` holds something else.
     """
     manifest = {key: value for key, value in source.manifest.items() if key not in ("schema", "files")}
     manifest.update(changes or {})
-    parameters, formats = bundle_parameters(source), tuple(formats)
-    return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, parameters, formats, min_face))
+    formats = tuple(dict.fromkeys(formats))
+    copied = [kind for kind in formats if missing_for(kind) and not why_not_written(kind, source, changes or {})]
+    written = [kind for kind in formats if kind not in copied]
+    parameters = bundle_parameters(source) if written else {}
+    files = {name: source.file(name).read_bytes() for kind in copied for net in NETS for name in _names(net, kind)}
+
+    def write(folder: Path) -> None:
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        if written:
+            write_nets(folder, manifest, parameters, written, min_face)
+
+    return write_bundle(path, manifest, write)
 
 
 def make_bundle(

@@ -14,7 +14,8 @@ from typing import Iterator
 import numpy as np
 
 from mtcnn_gluon import export, onnx_nets, params_file
-from mtcnn_gluon.bundle import Bundle, cache_folder, read_bundle, write_bundle
+from mtcnn_gluon.bundle import Bundle, read_bundle, write_bundle
+from mtcnn_gluon.cache import cache_path
 from mtcnn_gluon.config import CASCADE, HEADS, NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.export import Format, usual_formats, write_nets
@@ -62,7 +63,7 @@ def official_bundle() -> Bundle:
 
 
 def _cached_bundle(formats: tuple[Format, ...]) -> Bundle:
-    folder = cache_folder() / f"official-{'-'.join(formats)}-{_conversion_digest()}"
+    folder = cache_path(f"official-{'-'.join(formats)}-{_conversion_digest()}")
     try:
         return read_bundle(folder)
     except ModelError:

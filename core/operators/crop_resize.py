@@ -28,6 +28,7 @@ def crop_resize(
 
     Raises:
         ValueError: if `image` is something else.
+        MemoryError: if there is not enough memory.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
@@ -38,7 +39,8 @@ def crop_resize(
     image = np.ascontiguousarray(image)
     crops = np.empty((len(boxes), 3, size, size), np.float32)
     arguments = (*image.shape[:2], boxes.ctypes.data, len(boxes), size, mean, scale, threads, crops.ctypes.data)
-    library.mtcnn_crop_resize(image.ctypes.data, *arguments)
+    if not library.mtcnn_crop_resize(image.ctypes.data, *arguments):
+        raise MemoryError(f"{len(boxes)} crops of {size} x {size} pixels need more memory than there is")
     return crops
 
 

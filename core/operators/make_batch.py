@@ -24,6 +24,7 @@ def make_batch(
 
     Raises:
         IndexError: if a row is out of range.
+        MemoryError: if there is not enough memory.
     """
     rows = np.ascontiguousarray(rows, np.int64)
     if len(rows) and not (rows.min() >= 0 and rows.max() < len(crops)):
@@ -38,7 +39,9 @@ def make_batch(
     mirror = np.ascontiguousarray(mirror, np.uint8)
     mix = None if mix is None else np.ascontiguousarray(mix, np.float32)
     pointers = (rows.ctypes.data, mirror.ctypes.data, None if mix is None else mix.ctypes.data)
-    library.mtcnn_make_batch(crops.ctypes.data, crops.strides[0], *pointers, len(rows), size, mean, scale, out.ctypes.data)
+    arguments = (crops.strides[0], *pointers, len(rows), size, mean, scale, out.ctypes.data)
+    if not library.mtcnn_make_batch(crops.ctypes.data, *arguments):
+        raise MemoryError(f"a batch of {len(rows)} crops of {size} x {size} pixels needs more memory than there is")
     return out
 
 

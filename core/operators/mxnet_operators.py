@@ -29,7 +29,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.bundle import cache_folder
+from mtcnn_gluon.cache import cache_path
+from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.native import SOURCES, Unavailable, load_kernels
 
@@ -62,8 +63,15 @@ def _load_adapter(mx: Any) -> None:
     try:
         mx.library.load(str(_adapter(folder, mx.__version__)), verbose=False)
     except mx.base.MXNetError:  # damaged, or compiled on another machine: compile it again, once
-        _adapter(folder, mx.__version__).unlink()
+        _remove(_adapter(folder, mx.__version__))
         mx.library.load(str(_adapter(folder, mx.__version__)), verbose=False)
+
+
+def _remove(adapter: Path) -> None:
+    try:
+        adapter.unlink()
+    except OSError as error:
+        raise Unavailable(f"{adapter} cannot be loaded, and not be replaced: {error.strerror}") from error
 
 
 def _adapter(mxnet: Path, version: str) -> Path:
@@ -75,7 +83,10 @@ def _adapter(mxnet: Path, version: str) -> Path:
         if not path.is_file():
             raise Unavailable(f"this MXNet lacks {path.name}, which its operators are compiled with")
         digest.update(path.read_bytes())
-    target = cache_folder() / f"mxnet-adapter-{digest.hexdigest()[:16]}.so"
+    try:
+        target = cache_path(f"mxnet-adapter-{digest.hexdigest()[:16]}.so")
+    except ModelError as error:
+        raise Unavailable(str(error)) from error
     if not target.is_file():
         _compile(sources, mxnet / "include", target)
     return target

@@ -42,13 +42,13 @@ def load_kernels() -> ctypes.CDLL:
     library.mtcnn_has_bfloat16.restype = ctypes.c_bool
     library.mtcnn_nms.restype = _i64
     library.mtcnn_nms.argtypes = [_pointer, _i64, ctypes.c_double, ctypes.c_int, ctypes.c_float, _pointer]
-    library.mtcnn_crop_resize.restype = None
+    library.mtcnn_crop_resize.restype = ctypes.c_bool
     library.mtcnn_crop_resize.argtypes = [_pointer, *[_i64] * 2, _pointer, *[_i64] * 2, *[ctypes.c_float] * 2, _i64, _pointer]
-    library.mtcnn_make_batch.restype = None
+    library.mtcnn_make_batch.restype = ctypes.c_bool
     library.mtcnn_make_batch.argtypes = [_pointer, _i64, *[_pointer] * 3, *[_i64] * 2, *[ctypes.c_float] * 2, _pointer]
     library.mtcnn_halve.restype = None
     library.mtcnn_halve.argtypes = [_pointer, *[_i64] * 4, _pointer]
-    library.mtcnn_draw_pieces.restype = None
+    library.mtcnn_draw_pieces.restype = ctypes.c_bool
     library.mtcnn_draw_pieces.argtypes = [_pointer, _i64, *[ctypes.c_float] * 2, *[_i64] * 3, _pointer]
     library.mtcnn_packed.restype = _i64
     library.mtcnn_packed.argtypes = [_pointer]

@@ -28,6 +28,9 @@ def nms(
 
     Returns:
         (K,) int64.
+
+    Raises:
+        MemoryError: if there is not enough memory.
     """
     order = np.argsort(-scores, kind="stable")
     boxes = np.ascontiguousarray(boxes[order], np.float32)
@@ -41,6 +44,8 @@ def _sorted_nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: f
         return _nms(boxes.astype(np.float64), threshold, mode, extra)
     kept = np.empty(len(boxes), np.int64)
     count = library.mtcnn_nms(boxes.ctypes.data, len(boxes), threshold, mode == "min", extra, kept.ctypes.data)
+    if count < 0:
+        raise MemoryError(f"the suppression of {len(boxes)} boxes needs more memory than there is")
     return kept[:count]
 
 

@@ -103,6 +103,7 @@ def draw_pieces(
 
     Raises:
         ValueError: if a part does not begin on its level, or does not lie on the canvas.
+        MemoryError: if there is not enough memory.
     """
     for source, (source_y, source_x, rows, columns, y, x) in zip(sources, places):
         _check(source.pixels)
@@ -122,7 +123,9 @@ def draw_pieces(
         ],
         _PIECE,
     )
-    library.mtcnn_draw_pieces(table.ctypes.data, len(table), mean, scale, *canvas.shape[1:], threads, canvas.ctypes.data)
+    arguments = (len(table), mean, scale, *canvas.shape[1:], threads, canvas.ctypes.data)
+    if not library.mtcnn_draw_pieces(table.ctypes.data, *arguments):
+        raise MemoryError(f"{len(table)} parts of levels need more memory than there is")
 
 
 def _draw_pieces(canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float, scale: float) -> None:

@@ -11,6 +11,8 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.symbol.reference import MANIFEST
 
+NAN, INFINITY = float("nan"), float("inf")
+
 
 def put_files(folder: Path) -> None:
     (folder / "pnet-0000.params").write_bytes(b"p" * 100)
@@ -48,13 +50,6 @@ def test_writing_again_replaces_and_failing_changes_nothing(folder: Path) -> Non
     assert [path.name for path in folder.parent.iterdir()] == ["model"]  # no drafts are left
 
 
-def test_never_replaces_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
-    (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(ModelError, match="not a model bundle"):
-        write_bundle(tmp_path, MANIFEST, put_files)
-    assert (tmp_path / "precious.txt").read_text() == "mine"
-
-
 @pytest.mark.parametrize(("changes", "message"), [
     ({"schema": 3}, "schema 3 is newer"),
     ({"schema": 1}, "schema 1 does not say which heads were trained"),
@@ -69,7 +64,38 @@ def test_never_replaces_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
     ({"colour_order": "HSV"}, "'colour_order'"),
     ({"layout": "NHWC"}, "'layout'"),
     ({"box_convention": "caffe"}, "box_convention"),
-    ({"architecture": {"pnet": {}}}, "'architecture'"),
+    ({"architecture": {"pnet": {}}}, r"'architecture' must describe pnet, rnet, onet, got \['pnet'\]"),
+    ({"architecture": {"pnet": {}, "rnet": {}, "onet": {}}}, "'architecture.pnet.size' must be 12, got None"),
+    ({"architecture": []}, "'architecture' must be of type dict"),
+    ({"landmarks": 68}, "'landmarks' must be 5, got 68"),
+    ({"mean": True}, "'mean' must be of type float, got True"),
+    ({"mean": NAN}, "'mean' must be a number from -1e.06 to 1e.06, got nan"),
+    ({"mean": 10**400}, "'mean' must be a number from .*, got 10{96}"),
+    ({"scale": INFINITY}, "'scale' must be a number from"),
+    ({"scale": 0}, "'scale' must be a number from 1e-06 to"),
+    ({"scale": -1}, "'scale' must be a number from"),
+    ({"schema": True}, "'schema' must be of type int, got True"),
+    ({"schema": 0}, "'schema' must be 1, got 0"),
+    ({"schema": 10**300}, "schema 10+... is newer"),
+    ({"thresholds": [0.5, True, 0.5]}, "'thresholds' must be 3 numbers"),
+    ({"thresholds": [0.5, NAN, 0.5]}, "'thresholds' must be 3 numbers"),
+    ({"thresholds": [0.5, "0.5", 0.5]}, "'thresholds' must be 3 numbers"),
+    ({"thresholds": [[0.5], 0.5, 0.5]}, "'thresholds' must be 3 numbers"),
+    ({"nms": [0.5, 0.5, 0.5, -INFINITY]}, "'nms' must be 4 numbers"),
+    ({"nms": [None] * 4}, "'nms' must be 4 numbers"),
+    ({"files": []}, "'files' must be of type dict"),
+    ({"files": {"pnet-0000.params": 5}}, "'files.pnet-0000.params' must be a sha256"),
+    ({"files": {"pnet-0000.params": None}}, "'files.pnet-0000.params' must be a sha256"),
+    ({"files": {"..": "0"}}, "leaves the bundle's folder"),
+    ({"files": {"": "0"}}, "leaves the bundle's folder"),
+    ({"files": {"a\0b": "0"}}, "leaves the bundle's folder"),
+    ({"files": {"..\\a": "0"}}, "leaves the bundle's folder"),
+    ({"files": {"manifest.json": "0"}}, "is the manifest's own"),
+    ({"files": {"n" * 5000: "0"}}, "cannot be read|is missing"),
+    ({"name": ["x"]}, "'name' must be of type str"),
+    ({"licence": "\ud800"}, "'licence' must be of type str"),
+    ({"figures": None}, "'figures' must be of type dict"),
+    ({"colour_order": ["RGB"]}, "'colour_order'"),
     ({"thresholds": [0.5, 2, 0.5]}, "'thresholds' must be 3 numbers"),
     ({"nms": [0.5]}, "'nms' must be 4 numbers"),
     ({"files": {"../outside": "0"}}, "leaves the bundle's folder"),
@@ -82,6 +108,51 @@ def test_bad_manifest(folder: Path, changes: dict, message: str) -> None:
         read_bundle(folder)
 
 
+@pytest.mark.parametrize(("net", "changes", "message"), [
+    ("pnet", {"size": 24}, "'architecture.pnet.size' must be 12, got 24"),
+    ("rnet", {"size": "24"}, "'architecture.rnet.size' must be 24, got '24'"),
+    ("rnet", {"size": 24.0}, "'architecture.rnet.size' must be 24, got 24.0"),
+    ("onet", {"landmarks": 1}, "'architecture.onet.landmarks' must be true or false, got 1"),
+    ("onet", {"landmarks": None}, "'architecture.onet.landmarks'"),
+    ("onet", {"layers": None}, "'architecture.onet.layers' must be a list of layers, got None"),
+    ("onet", {"layers": []}, "'architecture.onet.layers'"),
+    ("onet", {"layers": {"0": ["conv", 3, 3]}}, "'architecture.onet.layers'"),
+    ("onet", {"layers": [["conv", 3, 1]] * 65}, "'architecture.onet.layers'"),
+    ("pnet", {"layers": ["conv"]}, r"'architecture.pnet.layers\[0\]' must be \[\"conv\", channels, kernel\] or"),
+    ("pnet", {"layers": [[]]}, r"layers\[0\]' must be \[\"conv"),
+    ("pnet", {"layers": [[["conv"], 3, 3]]}, r"layers\[0\]' must be \[\"conv"),
+    ("pnet", {"layers": [["lstm", 3, 3]]}, r"layers\[0\]' must be \[\"conv"),
+    ("pnet", {"layers": [["conv", 3]]}, r"layers\[0\]' must be \[\"conv"),
+    ("pnet", {"layers": [["conv", 3, 3], ["pool", 2, 2, 2]]}, r"layers\[1\]' must be"),
+    ("pnet", {"layers": [["conv", "3", 3]]}, r"layers\[0\]' must be made of whole numbers from 1 to 65536"),
+    ("pnet", {"layers": [["conv", 3, True]]}, r"layers\[0\]' must be made of whole numbers"),
+    ("pnet", {"layers": [["conv", 3, 3.0]]}, r"layers\[0\]' must be made of whole numbers"),
+    ("pnet", {"layers": [["conv", 0, 3]]}, r"layers\[0\]' must be made of whole numbers"),
+    ("pnet", {"layers": [["conv", -3, 3]]}, r"layers\[0\]' must be made of whole numbers"),
+    ("pnet", {"layers": [["conv", 10**30, 3]]}, r"layers\[0\]' must be made of whole numbers"),
+    ("pnet", {"layers": [["pool", 2, 0]]}, r"layers\[0\]' must be made of whole numbers"),
+    ("pnet", {"layers": [["conv", 3, 13]]}, r"layers\[0\]' must be no larger than what is left of an image, 12 pixels"),
+    ("pnet", {"layers": [["pool", 2, 2], ["conv", 3, 7]]}, r"layers\[1\]' must be no larger than .* 6 pixels"),
+    ("pnet", {"layers": [["conv", 3, 2], ["pool", 3, 2], ["pool", 6, 1]]}, r"layers\[2\]' must be no larger than .* 5 pixels"),
+    ("rnet", {"layers": [["dense", 3], ["conv", 3, 3]]}, r"layers\[1\]' must be a dense layer"),
+])  # fmt: skip
+def test_bad_architecture(folder: Path, net: str, changes: dict, message: str) -> None:
+    architecture = json.loads((folder / "manifest.json").read_text())["architecture"]
+    edit(folder, architecture={**architecture, net: {**architecture[net], **changes}})
+    with pytest.raises(ModelError, match=message) as refusal:
+        read_bundle(folder)
+    assert str(folder / "manifest.json") in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["size", "layers", "landmarks"])
+def test_a_part_of_the_architecture_is_missing(folder: Path, key: str) -> None:
+    architecture = json.loads((folder / "manifest.json").read_text())["architecture"]
+    del architecture["onet"][key]
+    edit(folder, architecture=architecture)
+    with pytest.raises(ModelError, match=f"architecture.onet.{key}"):
+        read_bundle(folder)
+
+
 @pytest.mark.parametrize("damage", [lambda d: d[:-1], lambda d: b"x" + d[1:], lambda d: b""])
 def test_damaged_file(folder: Path, damage: Any) -> None:
     path = folder / "pnet-0000.params"
@@ -90,10 +161,20 @@ def test_damaged_file(folder: Path, damage: Any) -> None:
         read_bundle(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "\x00", "[" * 100_000, "{}", '"schema"', "1" * 5000, " " * (1 << 24) + "{}"],
+    ids=lambda text: text[:9],
+)
 def test_unreadable_manifest(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)
     with pytest.raises(ModelError, match=r"manifest\.json"):
+        read_bundle(folder)
+
+
+def test_bytes_that_are_no_text(folder: Path) -> None:
+    (folder / "manifest.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ModelError, match=r"manifest\.json cannot be read"):
         read_bundle(folder)
 
 

@@ -1,6 +1,7 @@
 """The verb export: what it writes from bundles and from training runs, and what it refuses."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon import Detector, cli, onnx_nets, read_image
-from mtcnn_gluon.bundle import read_bundle
+from mtcnn_gluon.bundle import find_bundle, read_bundle
 from mtcnn_gluon.cli_detect import portrait
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.symbol.reference import official_parameters
@@ -83,6 +84,60 @@ def test_without_onnx(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not (tmp_path / "other").exists()
     assert run("official", tmp_path / "other")[0] == 0
     assert sorted(read_bundle(tmp_path / "other").manifest["files"]) == [f"{net}-0000.params" for net in sorted(NETS)]
+
+
+SHIPPED = "gluon-4"
+
+
+@pytest.mark.parametrize("missing", [("onnx",), ("mxnet",), ("onnx", "mxnet")], ids=str)
+@pytest.mark.parametrize("options, files", [
+    ([], ALL_FILES),
+    (["--onnx"], ONNX_FILES),
+    (["--thresholds", 0.87, 0.6, 0.7], ALL_FILES),  # as they are
+])  # fmt: skip
+def test_what_cannot_be_written_is_copied(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], options: list, files: list[str]
+) -> None:
+    source = find_bundle(SHIPPED)
+    for module in missing:
+        monkeypatch.setitem(sys.modules, module, None)
+    status, _, said = run(SHIPPED, tmp_path / "model", *options)
+    assert (status, said) == (0, "")
+    bundle = read_bundle(tmp_path / "model")
+    assert sorted(bundle.manifest["files"]) == files
+    assert {key: value for key, value in bundle.manifest.items() if key != "files"} == {
+        key: value for key, value in source.manifest.items() if key != "files"
+    }
+    copied = [name for name in files if name.endswith(".onnx") and "onnx" in missing]
+    copied += [name for name in files if not name.endswith(".onnx") and "mxnet" in missing]
+    for name in copied:
+        assert bundle.file(name).read_bytes() == source.file(name).read_bytes(), name
+
+
+@pytest.mark.parametrize("options, keys", [
+    (["--name", "mine"], "name"),
+    (["--licence", "MIT", "--training-data", "x"], "licence, training_data"),
+    (["--thresholds", 0.5, 0.6, 0.7], "thresholds"),
+])  # fmt: skip
+def test_onnx_files_that_would_say_something_else_are_not_copied(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list, keys: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    status, out, said = run(SHIPPED, tmp_path / "model", *options)
+    assert status == 0 and ".onnx" not in out and "pnet-0000.params" in out
+    assert re.search(rf"ONNX files are left out: onnx is not installed: .*as they name another {keys}\n", said), said
+    status, _, said = run(SHIPPED, tmp_path / "other", "--onnx", *options)
+    assert status == 2 and f"as they name another {keys}" in said and not (tmp_path / "other").exists()
+
+
+def test_the_cascade_is_never_copied(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing says which smallest face it was made for."""
+    assert run(SHIPPED, tmp_path / "model", "--onefile")[0] == 0
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    status, _, said = run(tmp_path / "model", tmp_path / "other", "--onefile")
+    assert status == 2 and "onnx is not installed" in said
+    assert run(tmp_path / "model", tmp_path / "other")[0] == 0
+    assert sorted(read_bundle(tmp_path / "other").manifest["files"]) == ALL_FILES
 
 
 def test_runs(run: Run, tmp_path: Path) -> None:
@@ -159,6 +214,51 @@ def test_the_folder_of_a_pipeline(run: Run, tmp_path: Path) -> None:
     assert run("official", tmp_path / "run/bundle", "--onnx")[0] == 0
     assert run(tmp_path / "run", tmp_path / "model", "--onnx")[0] == 0
     assert read_bundle(tmp_path / "model").manifest == read_bundle(tmp_path / "run/bundle").manifest
+
+
+@pytest.mark.parametrize("dest, status, message", [
+    ("file/x", 2, "file/x cannot be written: file is not a folder"),
+    ("file", 2, "file exists and is not a model bundle: not replaced"),
+    (".", 2, r"\. exists and is not a model bundle: not replaced"),
+    ("", 2, "a bundle needs a folder, not ''"),
+    ("empty", 0, "^$"),
+    ("empty/", 0, "^$"),
+    ("empty/.", 0, "^$"),
+    ("new/deep", 0, "^$"),
+])  # fmt: skip
+def test_where_to(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dest: str, status: int, message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("mine")
+    Path("empty").mkdir()
+    found, _, said = run(SHIPPED, dest, "--onnx")
+    assert found == status and re.search(message, said) and "Traceback" not in said, said
+    if status == 0:
+        assert sorted(read_bundle(dest).manifest["files"]) == ONNX_FILES
+    assert Path("file").read_text() == "mine" and not [name for name in os.listdir() if name.startswith(".")]
+
+
+def test_into_the_working_folder_twice(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert run(SHIPPED, ".", "--onnx")[0] == 0
+    Path("notes.txt").write_text("mine")
+    assert run(".", ".", "--name", "second")[0] == 0
+    assert sorted(os.listdir()) == sorted([*ALL_FILES, "manifest.json", "notes.txt"])
+    assert os.listdir(tmp_path) == ["here"] and read_bundle(".").manifest["name"] == "second"
+
+
+def test_a_full_disk(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MXNet writes its files itself."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        for options in ([], ["--onnx"]):
+            status, _, said = run(SHIPPED, tmp_path / "model", *options)
+            assert status == 2 and re.search("cannot (write the files of rnet|be written: File too large)", said), said
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not os.listdir(tmp_path)
 
 
 def test_never_replaces_what_is_no_bundle(run: Run, tmp_path: Path) -> None:

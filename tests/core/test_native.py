@@ -418,9 +418,10 @@ def prepare_compiler_that_fails(folder: Path) -> dict[str, str]:
     return prepare_compiler(folder, "echo 'adapter.cc:1: error: no good' >&2; exit 1")
 
 
-def prepare_cache_that_is_a_file(folder: Path) -> dict[str, str]:
-    (folder / "file").write_text("")
-    return {**prepare_nothing(folder), "MTCNN_GLUON_CACHE": str(folder / "file" / "cache")}
+def prepare_compiler_that_is_none(folder: Path) -> dict[str, str]:
+    environment = prepare_compiler(folder, "")
+    Path(environment["CXX"]).write_bytes(b"\0")
+    return environment
 
 
 @pytest.mark.parametrize(
@@ -428,7 +429,7 @@ def prepare_cache_that_is_a_file(folder: Path) -> dict[str, str]:
     [
         (prepare_no_compiler, "there is no C++ compiler (on Debian and Ubuntu: apt-get install g++)"),
         (prepare_compiler_that_fails, "cannot compile the adapter to MXNet: adapter.cc:1: error: no good"),
-        (prepare_cache_that_is_a_file, "the adapter to MXNet cannot be written: "),
+        (prepare_compiler_that_is_none, "the adapter to MXNet cannot be written: [Errno 8] Exec format error"),
     ],
 )
 def test_nets_run_on_stock_operators_without_the_adapter(prepare: Callable, reason: str, tmp_path: Path) -> None:

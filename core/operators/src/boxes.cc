@@ -61,34 +61,44 @@ void prefetch(const uint8_t* crop, int64_t bytes) {
 #include "each_isa.h"
 
 int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_mode, float extra, int64_t* keep) {
-  Kept kept(count);
-  return DISPATCH(nms, kept, boxes, count, threshold, min_mode != 0, extra, keep);
+  int64_t found = -1;
+  with_memory([&] {
+    Kept kept(count);
+    found = DISPATCH(nms, kept, boxes, count, threshold, min_mode != 0, extra, keep);
+  });
+  return found;
 }
 
-void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
+bool mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
                        float shift, float scale, int64_t threads, float* out) {
-#pragma omp parallel num_threads(threads_for(count / 16, threads))
+  bool is_enough = true;
+#pragma omp parallel num_threads(threads_for(count / 16, threads)) reduction(&& : is_enough)
   {
     Axis rows, columns;
     std::vector<float> row;
 #pragma omp for schedule(dynamic, 4)
     for (int64_t i = 0; i < count; ++i) {
-      const double* box = boxes + 4 * i;
-      rows.set(box[1], box[3], size, height);
-      columns.set(box[0], box[2], size, width);
-      row.resize(size_t(3 * columns.count + 1));
-      DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
+      is_enough = is_enough && with_memory([&] {
+        const double* box = boxes + 4 * i;
+        rows.set(box[1], box[3], size, height);
+        columns.set(box[0], box[2], size, width);
+        row.resize(size_t(3 * columns.count + 1));
+        DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
+      });
     }
   }
+  return is_enough;
 }
 
-void mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows, const uint8_t* mirror, const float* mix,
+bool mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows, const uint8_t* mirror, const float* mix,
                       int64_t count, int64_t size, float shift, float scale, float* out) {
-  const int64_t floats = 3 * size * size;
-  std::vector<float> planes(static_cast<size_t>(floats));
-  for (int64_t i = 0; i < count; ++i) {
-    if (i + AHEAD < count) prefetch(crops + rows[i + AHEAD] * stride, floats);
-    DISPATCH(batch_one, crops + rows[i] * stride, mirror[i] != 0, mix ? mix + 12 * i : nullptr, size, shift, scale, planes.data(),
-             out + i * floats);
-  }
+  return with_memory([=] {
+    const int64_t floats = 3 * size * size;
+    std::vector<float> planes(static_cast<size_t>(floats));
+    for (int64_t i = 0; i < count; ++i) {
+      if (i + AHEAD < count) prefetch(crops + rows[i + AHEAD] * stride, floats);
+      DISPATCH(batch_one, crops + rows[i] * stride, mirror[i] != 0, mix ? mix + 12 * i : nullptr, size, shift, scale,
+               planes.data(), out + i * floats);
+    }
+  });
 }

@@ -2,6 +2,9 @@
 //
 // All arrays are dense and row-major. Sizes must be positive unless said otherwise; who calls checks them. Results do not
 // depend on the number of threads (OpenMP's; one in a forked process), nor on which thread calls.
+//
+// Where there is not enough memory, functions that return bool return false, and mtcnn_nms -1; what they have written then is of
+// no use. Nothing throws.
 #pragma once
 #include <cstdint>
 
@@ -15,14 +18,13 @@ bool mtcnn_has_bfloat16();
 const char* mtcnn_source_digest();
 
 // y = x where x > 0, else alpha[c] * x, for x (outer, channels, inner).
-void mtcnn_prelu_forward(const float* x, const float* alpha, float* y, int64_t outer, int64_t channels, int64_t inner);
+bool mtcnn_prelu_forward(const float* x, const float* alpha, float* y, int64_t outer, int64_t channels, int64_t inner);
 // dx and dalpha (channels) from dy; both are overwritten.
-void mtcnn_prelu_backward(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha, int64_t outer,
+bool mtcnn_prelu_backward(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha, int64_t outer,
                           int64_t channels, int64_t inner);
 
 // Maximum over windows of kernel x kernel, kernel being 2 or 3, every 2 pixels, for x (planes, height, width). A window may
 // reach beyond the right and lower border (Caffe's "ceil mode"); what lies there does not count.
-// These and the functions of layers return false if there is not enough memory.
 int64_t mtcnn_pooled(int64_t length, int64_t kernel);  // length of the output along one axis
 bool mtcnn_max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel);
 // The gradient goes to one of the largest values of each window; dx is overwritten.
@@ -61,28 +63,28 @@ void mtcnn_pack(const MtcnnNetLayer* layer, const float* weight, const float* bi
 // layers, or a layer has no output.
 bool mtcnn_net_output(const MtcnnNetLayer* layers, int64_t count, int64_t height, int64_t width, int64_t* out_height,
                       int64_t* out_width);
-// `in` (images, channels, height, width) -> out. threads: at most so many; 0 for OpenMP's number. False if there is not enough
-// memory, or no output.
+// `in` (images, channels, height, width) -> out. threads: at most so many; 0 for OpenMP's number. False also
+// if there is no output.
 bool mtcnn_net_forward(const MtcnnNetLayer* layers, int64_t count, int64_t images, int64_t height, int64_t width, int64_t threads,
                        const float* in, float* out);
 
 // mask[i] = 1 for the floor(keep_ratio * n + 1e-6) hardest, at least one, of the n samples whose label is 0 or 1, by the
 // cross-entropy of logits (count, 2); else 0. NaN is hardest; of equals the lower index comes first. count may be 0.
-void mtcnn_negative_mining(const float* logits, const float* label, float* mask, int64_t count, double keep_ratio);
+bool mtcnn_negative_mining(const float* logits, const float* label, float* mask, int64_t count, double keep_ratio);
 
 // Greedy suppression of boxes (count, 4) that come best first; keep gets the indices of those kept, and their number is
-// returned. min_mode: overlap is intersection over the smaller box instead of the union. extra is added to sides (0 or 1).
+// returned, or -1. min_mode: overlap is intersection over the smaller box instead of the union. extra is added to sides (0 or 1).
 int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_mode, float extra, int64_t* keep);
 
 // A training batch: out (count, 3, size, size) from crops (rows[i], size, size, 3), `stride` bytes apart. Colours are mixed,
 // c' = sum of mix[i][c][k] * c[k] + mix[i][c][3], cut to 0..255, and become (c' - shift) * scale; mix (count, 3, 4), null for none.
 // Crops with mirror[i] != 0 are turned left to right. In one thread: it is called beside training, which needs the others.
-void mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows, const uint8_t* mirror, const float* mix,
+bool mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows, const uint8_t* mirror, const float* mix,
                       int64_t count, int64_t size, float shift, float scale, float* out);
 
 // Area means of boxes (count, 4) of one image (height, width, 3) with zeros around it -> out (count, 3, size, size), each
 // value (mean - shift) * scale. Boxes are finite with positive sides. threads, here and below: as of mtcnn_net_forward.
-void mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
+bool mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
                        float shift, float scale, int64_t threads, float* out);
 
 // Means of 2 x 2 pixels of an image (height, width, 3), float32 or uint8, -> out (height / 2, width / 2, 3); an odd last line is
@@ -99,6 +101,6 @@ struct MtcnnPiece {
   int64_t y, x;                                // where it lies on the canvas, wholly within it
 };
 // Writes the pieces, each value (mean - shift) * scale, to their places in out (3, height, width), and nothing else. count may be 0.
-void mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
+bool mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
                        int64_t threads, float* out);
 }

@@ -113,14 +113,16 @@ MXReturnValue prelu_shape(const Attributes&, Shapes* in, Shapes* out) {
 
 MXReturnValue prelu_run_forward(const Attributes&, Tensors* in, Tensors* out, const OpResource&) {
   MXTensor& data = (*in)[0];
-  mtcnn_prelu_forward(floats(data), floats((*in)[1]), floats((*out)[0]), data.shape[0], data.shape[1], product(data.shape, 2));
+  if (!mtcnn_prelu_forward(floats(data), floats((*in)[1]), floats((*out)[0]), data.shape[0], data.shape[1], product(data.shape, 2)))
+    return Failure("prelu") << "out of memory";
   return MX_SUCCESS;
 }
 
 MXReturnValue prelu_run_backward(const Attributes&, Tensors* in, Tensors* out, const OpResource&) {
   MXTensor& data = (*in)[1];  // inputs: gradient of the output, data, alpha, output
-  mtcnn_prelu_backward(floats((*in)[0]), floats(data), floats((*in)[2]), floats((*out)[0]), floats((*out)[1]), data.shape[0],
-                       data.shape[1], product(data.shape, 2));
+  if (!mtcnn_prelu_backward(floats((*in)[0]), floats(data), floats((*in)[2]), floats((*out)[0]), floats((*out)[1]), data.shape[0],
+                            data.shape[1], product(data.shape, 2)))
+    return Failure("prelu") << "out of memory";
   return MX_SUCCESS;
 }
 
@@ -274,7 +276,8 @@ MXReturnValue mining_shape(const Attributes&, Shapes* in, Shapes* out) {
 MXReturnValue mining_run_forward(const Attributes& attributes, Tensors* in, Tensors* out, const OpResource&) {
   double ratio;
   read_keep_ratio(attributes, &ratio);
-  mtcnn_negative_mining(floats((*in)[0]), floats((*in)[1]), floats((*out)[0]), (*in)[0].shape[0], ratio);
+  if (!mtcnn_negative_mining(floats((*in)[0]), floats((*in)[1]), floats((*out)[0]), (*in)[0].shape[0], ratio))
+    return Failure("negativemining") << "out of memory";
   return MX_SUCCESS;
 }
 

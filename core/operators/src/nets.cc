@@ -38,13 +38,13 @@ bool mtcnn_layer_backward(const MtcnnLayer* layer, const float* dout, const floa
   return DISPATCH(layer_backward, sizes_of(*layer), dout, in, alpha, weight, din, dalpha, dweight, dbias);
 }
 
-void mtcnn_prelu_forward(const float* x, const float* alpha, float* y, int64_t outer, int64_t channels, int64_t inner) {
-  DISPATCH(prelu_forward, x, alpha, y, outer, channels, inner);
+bool mtcnn_prelu_forward(const float* x, const float* alpha, float* y, int64_t outer, int64_t channels, int64_t inner) {
+  return with_memory([=] { DISPATCH(prelu_forward, x, alpha, y, outer, channels, inner); });
 }
 
-void mtcnn_prelu_backward(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha, int64_t outer,
+bool mtcnn_prelu_backward(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha, int64_t outer,
                           int64_t channels, int64_t inner) {
-  DISPATCH(prelu_backward, dy, x, alpha, dx, dalpha, outer, channels, inner);
+  return with_memory([=] { DISPATCH(prelu_backward, dy, x, alpha, dx, dalpha, outer, channels, inner); });
 }
 
 bool mtcnn_max_pool_forward(const float* x, float* y, int64_t planes, int64_t height, int64_t width, int64_t kernel) {

@@ -52,24 +52,32 @@ void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t w
   }
 }
 
-void mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
+bool mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
                        int64_t threads, float* out) {
   std::vector<Plan> plans;
-  std::vector<int64_t> starts = {0};  // of each plan's rows, counted over all
+  std::vector<int64_t> starts;  // of each plan's rows, counted over all
   int64_t pixels = 0, held = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    plans.emplace_back(pieces[i]);
-    starts.push_back(starts.back() + pieces[i].rows);
-    pixels += pieces[i].rows * pieces[i].columns;
-    held = std::max(held, plans.back().held);
-  }
-#pragma omp parallel num_threads(threads_for(pixels / SMALL_WORK, threads))
+  bool is_enough = with_memory([&] {
+    starts.push_back(0);
+    for (int64_t i = 0; i < count; ++i) {
+      plans.emplace_back(pieces[i]);
+      starts.push_back(starts.back() + pieces[i].rows);
+      pixels += pieces[i].rows * pieces[i].columns;
+      held = std::max(held, plans.back().held);
+    }
+  });
+  if (!is_enough) return false;
+#pragma omp parallel num_threads(threads_for(pixels / SMALL_WORK, threads)) reduction(&& : is_enough)
   {
-    std::vector<float> row(size_t(3 * held + 1));  // one more: pixels are read four floats at a time
+    std::vector<float> row;
 #pragma omp for schedule(dynamic, 8)
     for (int64_t i = 0; i < starts.back(); ++i) {
-      const size_t k = size_t(std::upper_bound(starts.begin(), starts.end(), i) - starts.begin()) - 1;
-      DISPATCH(draw_row, plans[k], i - starts[k], shift, scale, row.data(), height, width, out);
+      is_enough = is_enough && with_memory([&] {
+        row.resize(size_t(3 * held + 1));  // one more: pixels are read four floats at a time
+        const size_t k = size_t(std::upper_bound(starts.begin(), starts.end(), i) - starts.begin()) - 1;
+        DISPATCH(draw_row, plans[k], i - starts[k], shift, scale, row.data(), height, width, out);
+      });
     }
   }
+  return is_enough;
 }

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <new>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -62,6 +64,20 @@ class Memory {
   int count_ = 0;
   bool is_enough_ = true;
 };
+
+// Calls f; false if there was not enough memory for it. No exception may leave a function of the C interface, or a parallel
+// region: either would end the process.
+template <class F>
+bool with_memory(F f) {
+  try {
+    f();
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  } catch (const std::length_error&) {  // a vector longer than there are addresses
+    return false;
+  }
+}
 
 inline std::vector<float> spread_alpha(const float* alpha, int64_t channels, int64_t inner) {
   std::vector<float> spread(channels * inner);

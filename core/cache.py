@@ -1,0 +1,78 @@
+"""Where what was converted or compiled once is kept: the cache folder, or a temporary one where that cannot be used."""
+
+import atexit
+import logging
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from functools import lru_cache
+from multiprocessing import parent_process
+from pathlib import Path
+
+from mtcnn_gluon.errors import ModelError
+
+VARIABLE = "MTCNN_GLUON_CACHE"
+log = logging.getLogger(__name__)
+
+
+def cache_path(name: str) -> Path:
+    """Where a file or folder of the cache is, or is to be written.
+
+    It is in `MTCNN_GLUON_CACHE`, else in `mtcnn-gluon` in the user's cache folder. Where it is not there and cannot be written
+    there, it is in a temporary folder; that is said once.
+
+    Raises:
+        ModelError: if there is no folder for temporary files either.
+    """
+    cache, reason = _usual_folder()
+    if cache is not None and os.path.exists(cache / name):
+        return cache / name  # which is of use where it cannot be written, too
+    if cache is None or (reason := _why_not_writable(cache)):
+        return _temporary_folder(reason) / name
+    return cache / name
+
+
+def _usual_folder() -> tuple[Path | None, str]:
+    """The cache folder, or why there is none."""
+    if own := os.environ.get(VARIABLE):
+        return Path(own), ""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtcnn-gluon", ""
+    except RuntimeError:
+        return None, "the user has no home folder"
+
+
+def _why_not_writable(folder: Path) -> str:
+    """Why files cannot be written to a folder, which is made if it is missing; empty if they can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return f"{folder} cannot be written: {error.strerror or error}"
+
+
+@lru_cache(maxsize=1)
+def _temporary_folder(reason: str) -> Path:
+    """One that this user keeps from run to run; else, where somebody else's has that name, one of this process."""
+    try:
+        folder = Path(tempfile.gettempdir()) / f"mtcnn-gluon-{os.getuid()}" if hasattr(os, "getuid") else None
+        if folder is None or not _is_made_by_us(folder):
+            folder = Path(tempfile.mkdtemp(prefix="mtcnn-gluon-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    except OSError as error:
+        raise ModelError(f"{reason}, and there is no folder for temporary files: {error}; set {VARIABLE}") from error
+    if parent_process() is None:  # which has said it already
+        log.warning("%s; so the cache is %s, until %s names a folder that can be written", reason, folder, VARIABLE)
+    return folder
+
+
+def _is_made_by_us(folder: Path) -> bool:
+    """Whether a folder, made if it is missing, is this user's and nobody else may write to it: code is loaded from it."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    about = folder.lstat()
+    is_own = stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid() and not about.st_mode & 0o022
+    return is_own and not _why_not_writable(folder)
