@@ -1,0 +1,141 @@
+"""What an earlier run of `detect` did, and what is left of a run that goes on with it.
+
+An earlier run's file holds an attempt for every input in the order in which names were given out: one object for a photo, one
+for every frame of a video, or one with an error. Inputs keep the place of their first attempt, and new ones come last, so that
+all names, and the order of the rows, are those of a run that was not interrupted.
+"""
+
+import json
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Sequence
+from urllib.parse import unquote_to_bytes
+
+from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.files import whole_file
+from mtcnn_gluon.inputs import Found, Kind
+from mtcnn_gluon.json_lines import read_rows
+from mtcnn_gluon.video import is_video_path
+
+Row = dict[str, Any]
+UNFINISHED = "not finished when the run ended"
+
+
+@dataclass(eq=False)
+class Task:
+    """One input of a run, or one that only the earlier run had.
+
+    Attributes:
+        found: the input; None if only the earlier run had it.
+        rows: what the earlier run wrote about it.
+        is_done: whether nothing is left to do about it.
+    """
+
+    found: Found | None = None
+    rows: list[Row] = field(default_factory=list)
+    is_done: bool = False
+
+    def kept(self) -> list[Row]:
+        """The rows to go on from: of a task that will be done again one, which keeps its place."""
+        if self.is_done or self.found is None or not self.rows:
+            return self.rows
+        error = self.rows[-1].get("error", UNFINISHED)
+        return [{**self.found.label, "width": None, "height": None, "faces": [], "error": error}]
+
+    def names(self) -> list[tuple[Path, bool]]:
+        """Names that its results have, and whether it is a video.
+
+        What only the earlier run had may have been named after any part of its path, by the folder that was searched.
+        """
+        if self.found is not None:
+            is_named = self.found.kind is not Kind.UNREADABLE and self.found.name.name
+            return [(self.found.name, self.found.kind in (Kind.VIDEO, Kind.CAMERA))] if is_named else []
+        path = _path_of(self.rows[0])
+        is_video = "frame" in self.rows[0] or is_video_path(path)
+        parts = [part for part in path.parts if part != path.anchor]
+        return [(Path(*parts[start:]), is_video) for start in range(len(parts)) if ".." not in parts[start:]]
+
+
+def read_earlier(path: Path) -> list[Row]:
+    """The rows that an earlier run, finished or not, wrote as JSON Lines.
+
+    Raises:
+        DataError: if the file holds something else; a last line that was cut off is only dropped.
+    """
+    what = "one result of mtcnn-gluon detect"
+    rows = read_rows(path, ("image", "width", "height", "faces"), what)
+    for row in rows:
+        is_named = isinstance(row["image"], str) and isinstance(row.get("image_bytes", ""), str)
+        if not is_named or not isinstance(row["faces"], list) or not all(map(_is_face, row["faces"])):
+            raise DataError(f"{path}: expected {what} in every line, got {json.dumps(row)[:80]}")
+    return rows
+
+
+def plan(earlier: Sequence[Row], inputs: Sequence[Found]) -> list[Task]:
+    """The tasks of a run, in their order, of which some may be done.
+
+    An input that is asked for several times is done as often as the earlier run did it. Videos are always done again: their
+    rows do not tell whether they are complete.
+    """
+    occurrences: dict[object, list[Found]] = defaultdict(list)
+    for found in inputs:
+        occurrences[_key(found.label)].append(found)
+    attempts = _attempts(earlier)
+    kept: dict[object, list[list[Row]]] = defaultdict(list)
+    for rows in attempts:
+        kept[_key(rows[0])].append(rows)
+    tasks = []
+    for key, all_rows in kept.items():
+        kept[key] = _latest(all_rows, len(occurrences[key]))
+    for rows in attempts:
+        key = _key(rows[0])
+        if kept[key]:
+            task = Task(occurrences[key].pop(0) if occurrences[key] else None, kept[key].pop(0))
+            task.is_done = task.found is not None and len(task.rows) == 1 and not {"error", "frame"} & task.rows[0].keys()
+            tasks.append(task)
+    left = {id(found) for each in occurrences.values() for found in each}
+    return tasks + [Task(found) for found in inputs if id(found) in left]
+
+
+def put_in_order(path: Path, inputs: Sequence[Found]) -> None:
+    """Rewrite the file of a resumed run that has ended as an uninterrupted run would have written it."""
+    rows = read_earlier(path)
+    ordered = [row for task in plan(rows, inputs) for row in task.rows]
+    if ordered != rows:
+        with whole_file(path) as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in ordered)
+
+
+def _attempts(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows, parted into attempts: a video's frames, and the error that ended them, belong together."""
+    attempts: list[list[Row]] = []
+    for row in rows:
+        last = attempts[-1][-1] if attempts else {}
+        goes_on = "frame" in last and _key(last) == _key(row) and (row.get("frame", 1) != 0) and "error" not in last
+        if goes_on and ("frame" in row or "error" in row):
+            attempts[-1].append(row)
+        else:
+            attempts.append([row])
+    return attempts
+
+
+def _latest(attempts: list[list[Row]], wanted: int) -> list[list[Row]]:
+    """The attempts that count: all that brought something, and as many that failed as are missing from what is wanted."""
+    good = [rows for rows in attempts if "error" not in rows[0]]
+    failed = [rows for rows in attempts if "error" in rows[0]]
+    missing = max(0, min(max(wanted, 1), len(attempts)) - len(good))
+    return good + failed[len(failed) - missing :]
+
+
+def _is_face(face: Any) -> bool:
+    return isinstance(face, dict) and isinstance(face.get("box"), list) and "score" in face
+
+
+def _key(row: Row | dict[str, str]) -> tuple[str, str | None]:
+    return row["image"], row.get("image_bytes")
+
+
+def _path_of(row: Row) -> Path:
+    return Path(os.fsdecode(unquote_to_bytes(row["image_bytes"])) if "image_bytes" in row else row["image"])
