@@ -114,7 +114,7 @@ def detect(options: argparse.Namespace) -> int:
     earlier = read_earlier(Path(options.json)) if options.resume else []
     tasks = plan(earlier, inputs)
     names = OutputNames(options.save, options.crops, [*files, *(found.path for found in inputs)])
-    given = _give_names(names, tasks)
+    given = _give_names(names, tasks, bool(earlier))
     if done := sum(task.is_done for task in tasks):
         say(
             f"all {done} photos are done already" if done == len(inputs) else f"{done} of {len(inputs)} photos are done already"
@@ -157,13 +157,13 @@ def _check_inputs(options: argparse.Namespace, tables: Sequence[str], inputs: Se
             raise ConfigError(f"--{'json' if path is options.json else 'csv'} {path} would overwrite one of the photos")
 
 
-def _give_names(names: OutputNames, tasks: Sequence[Task]) -> dict[Task, Names]:
+def _give_names(names: OutputNames, tasks: Sequence[Task], resumes: bool) -> dict[Task, Names]:
     """The names for every task, in their order."""
     given = {}
-    is_resumed = any(task.rows for task in tasks)
+    known = {task.found.path for task in tasks if task.found and task.rows}
     for task in tasks:
-        is_new = is_resumed and task.found is not None and not task.rows
-        if is_new and task.found is not None and names.may_be_result(task.found.path):
+        is_new = task.found is not None and not task.rows and task.found.path not in known
+        if resumes and is_new and names.may_be_result(task.found.path):
             text = f"{printable(task.found.path)} may be a photo, or what the earlier run wrote"
             raise ConfigError(f"--resume cannot tell: {text}; give --save and --crops a folder without photos")
         every = [names.give(*name) for name in task.names()]

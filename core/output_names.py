@@ -83,7 +83,9 @@ class OutputNames:
         folder, name = self._folder(path.parent), _folded(path.name)
         candidates = {(folder, name), (folder, NUMBER.sub("", name))}
         if series := self._series(path):
-            candidates |= {each[:2] for each in (series, _video(series)) if each}
+            candidates.add(series[:2])
+            if video := _video(series):
+                candidates.add((folder, f"{video[1]}-frame"))
         return not candidates.isdisjoint(self._wished)
 
     def check_crop(self, path: Path) -> None:
@@ -120,7 +122,7 @@ class OutputNames:
     def _give_number(self, stem: Path, is_video: bool) -> int:
         folder, name = self._folder(stem.parent), _folded(stem.name)
         key = (folder, name, is_video)
-        self._wished.add((folder, name))
+        self._wished.add((folder, f"{name}-frame" if is_video else name))
         number = self._next.get(key, 1)
         while self._is_taken((folder, name, number), is_video):
             number += 1

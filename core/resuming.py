@@ -1,13 +1,14 @@
 """What an earlier run of `detect` did, and what is left of a run that goes on with it.
 
 An earlier run's file holds an attempt for every input in the order in which names were given out: one object for a photo, one
-for every frame of a video, or one with an error. Inputs keep the place of their first attempt, and new ones come last, so that
-all names, and the order of the rows, are those of a run that was not interrupted.
+for every frame of a video, or one with an error. Inputs keep their places, and new ones come last, so that all names, and the
+order of the rows, are those of a run that was not interrupted. While a resumed run goes on, an object with `again` keeps the
+place of an input that is done again, and what comes of it stands further down.
 """
 
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Sequence
@@ -42,7 +43,7 @@ class Task:
         if self.is_done or self.found is None or not self.rows:
             return self.rows
         error = self.rows[-1].get("error", UNFINISHED)
-        return [{**self.found.label, "width": None, "height": None, "faces": [], "error": error}]
+        return [{**self.found.label, "width": None, "height": None, "faces": [], "error": error, "again": True}]
 
     def names(self) -> list[tuple[Path, bool]]:
         """Names that its results have, and whether it is a video.
@@ -79,23 +80,14 @@ def plan(earlier: Sequence[Row], inputs: Sequence[Found]) -> list[Task]:
     An input that is asked for several times is done as often as the earlier run did it. Videos are always done again: their
     rows do not tell whether they are complete.
     """
-    occurrences: dict[object, list[Found]] = defaultdict(list)
+    asked: dict[object, list[Found]] = defaultdict(list)
     for found in inputs:
-        occurrences[_key(found.label)].append(found)
-    attempts = _attempts(earlier)
-    kept: dict[object, list[list[Row]]] = defaultdict(list)
-    for rows in attempts:
-        kept[_key(rows[0])].append(rows)
+        asked[_key(found.label)].append(found)
     tasks = []
-    for key, all_rows in kept.items():
-        kept[key] = _latest(all_rows, len(occurrences[key]))
-    for rows in attempts:
-        key = _key(rows[0])
-        if kept[key]:
-            task = Task(occurrences[key].pop(0) if occurrences[key] else None, kept[key].pop(0))
-            task.is_done = task.found is not None and len(task.rows) == 1 and not {"error", "frame"} & task.rows[0].keys()
-            tasks.append(task)
-    left = {id(found) for each in occurrences.values() for found in each}
+    for rows in _without_surplus(_places(earlier), {key: len(each) for key, each in asked.items()}):
+        given = asked[_key(rows[0])]
+        tasks.append(Task(given.pop(0), rows, _is_done(rows)) if given else Task(None, rows))
+    left = {id(found) for each in asked.values() for found in each}
     return tasks + [Task(found) for found in inputs if id(found) in left]
 
 
@@ -108,25 +100,50 @@ def put_in_order(path: Path, inputs: Sequence[Found]) -> None:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in ordered)
 
 
+def _places(rows: Sequence[Row]) -> list[list[Row]]:
+    """The last attempt for every input, at its place."""
+    places: list[list[Row]] = []
+    kept: dict[object, list[int]] = defaultdict(list)  # places of what is done again
+    for attempt in _attempts(rows):
+        key = _key(attempt[0])
+        if attempt[0].pop("again", False):
+            kept[key].append(len(places))
+            places.append(attempt)
+        elif kept[key]:
+            places[kept[key].pop(0)] = attempt
+        else:
+            places.append(attempt)
+    return places
+
+
+def _without_surplus(places: Sequence[list[Row]], wanted: dict[object, int]) -> list[list[Row]]:
+    """The places without what is not done, of inputs that were asked for more often in the earlier run."""
+    surplus = Counter(key for key in (_key(rows[0]) for rows in places) if key in wanted)
+    surplus.subtract(wanted)
+    kept = []
+    for rows in reversed(places):
+        if surplus[_key(rows[0])] > 0 and not _is_done(rows):
+            surplus[_key(rows[0])] -= 1
+        else:
+            kept.append(rows)
+    return kept[::-1]
+
+
+def _is_done(rows: Sequence[Row]) -> bool:
+    return len(rows) == 1 and not {"error", "frame"} & rows[0].keys()
+
+
 def _attempts(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows, parted into attempts: a video's frames, and the error that ended them, belong together."""
+    """Copies of the rows, parted into attempts: a video's frames, and the error that ended them, belong together."""
     attempts: list[list[Row]] = []
     for row in rows:
         last = attempts[-1][-1] if attempts else {}
-        goes_on = "frame" in last and _key(last) == _key(row) and (row.get("frame", 1) != 0) and "error" not in last
-        if goes_on and ("frame" in row or "error" in row):
-            attempts[-1].append(row)
+        is_same = "frame" in last and "error" not in last and "again" not in row and _key(last) == _key(row)
+        if is_same and (row.get("frame") or "error" in row):
+            attempts[-1].append({**row})
         else:
-            attempts.append([row])
+            attempts.append([{**row}])
     return attempts
-
-
-def _latest(attempts: list[list[Row]], wanted: int) -> list[list[Row]]:
-    """The attempts that count: all that brought something, and as many that failed as are missing from what is wanted."""
-    good = [rows for rows in attempts if "error" not in rows[0]]
-    failed = [rows for rows in attempts if "error" in rows[0]]
-    missing = max(0, min(max(wanted, 1), len(attempts)) - len(good))
-    return good + failed[len(failed) - missing :]
 
 
 def _is_face(face: Any) -> bool:
