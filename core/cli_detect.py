@@ -25,7 +25,7 @@ from mtcnn_gluon.images import is_url
 from mtcnn_gluon.inputs import Found, Kind, find_inputs
 from mtcnn_gluon.json_lines import RowWriter
 from mtcnn_gluon.output_names import Names, OutputNames
-from mtcnn_gluon.resuming import Row, Task, plan, put_in_order, read_earlier
+from mtcnn_gluon.resuming import Row, Task, plan, put_in_order, read_earlier, rows_to_begin_with
 from mtcnn_gluon.video import Video, VideoWriter
 
 CSV_COLUMNS = [
@@ -115,14 +115,11 @@ def detect(options: argparse.Namespace) -> int:
     tasks = plan(earlier, inputs)
     names = OutputNames(options.save, options.crops, [*files, *(found.path for found in inputs)])
     given = _give_names(names, tasks, bool(earlier))
-    if done := sum(task.is_done for task in tasks):
-        say(
-            f"all {done} photos are done already" if done == len(inputs) else f"{done} of {len(inputs)} photos are done already"
-        )
+    _say_what_is_done(tasks)
     settings = ("model", "engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces", "threads")
     detector = Detector(**{name: getattr(options, name) for name in settings})
     with ExitStack() as stack:
-        sinks = _open_sinks(options, stack, names, [row for task in tasks for row in task.kept()])
+        sinks = _open_sinks(options, stack, names, rows_to_begin_with(tasks))
         status = _work(tasks, given, detector, sinks)
         for sink in sinks:
             sink.close()
@@ -171,16 +168,23 @@ def _give_names(names: OutputNames, tasks: Sequence[Task], resumes: bool) -> dic
     return given
 
 
+def _say_what_is_done(tasks: Sequence[Task]) -> None:
+    done, count = sum(task.is_done for task in tasks), sum(task.found is not None for task in tasks)
+    if done:
+        what = f"{done} of {count} photos are" if done < count else f"all {count} photos are" if count > 1 else "the photo is"
+        say(f"{what} done already")
+
+
 def _work(tasks: Sequence[Task], given: dict[Task, Names], detector: Detector, sinks: Sequence[Sink]) -> int:
     """Do what is left and hand all results to the sinks; the exit status."""
     status = 0
-    left = sum(not task.is_done for task in tasks)
-    bar = tqdm(total=left, unit="photo", disable=None if left > 1 else True)
+    left = sum(task.is_left for task in tasks)
+    bar = tqdm(total=left, unit="photo", disable=left < 2 or _unless_terminal())
     rest = iter(tasks)
     try:
         for task in rest:
             if task.found is None or task.is_done:
-                _keep(task, sinks)
+                _keep(task.rows, sinks)
                 continue
             for result in _results(task.found, given[task], detector):
                 status = 1 if "error" in result.row else status
@@ -190,17 +194,21 @@ def _work(tasks: Sequence[Task], given: dict[Task, Names], detector: Detector, s
     except KeyboardInterrupt:
         say("interrupted; the results so far are written")
         status = 130
-        for task in rest:
-            _keep(task, sinks)
+        _keep(rows_to_begin_with(list(rest)), sinks)
     finally:
         bar.close()
     return status
 
 
-def _keep(task: Task, sinks: Sequence[Sink]) -> None:
-    for row in task.kept():
+def _keep(rows: Sequence[Row], sinks: Sequence[Sink]) -> None:
+    for row in rows:
         for sink in sinks:
             sink.keep(row)
+
+
+def _unless_terminal() -> bool | None:
+    """What tells tqdm to show a bar on a terminal only; without standard error, to show none."""
+    return True if sys.stderr is None else None
 
 
 def say(sentence: str) -> None:
@@ -260,7 +268,7 @@ def _results(found: Found, names: Names, detector: Detector) -> Iterator[Result]
 
 def _video_results(found: Found, names: Names, row: Row, detector: Detector) -> Iterator[Result]:
     with Video(int(str(found.path)) if found.kind is Kind.CAMERA else found.path) as video:
-        for frame in tqdm(video, total=video.count or None, unit="frame", disable=None, leave=False):
+        for frame in tqdm(video, total=video.count or None, unit="frame", disable=_unless_terminal(), leave=False):
             about = {**row, "frame": frame.index, "time": round(frame.time, 4)}
             yield _result(names, about, frame.image, detector.detect(frame.image), video.rate)
 

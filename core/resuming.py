@@ -38,12 +38,10 @@ class Task:
     rows: list[Row] = field(default_factory=list)
     is_done: bool = False
 
-    def kept(self) -> list[Row]:
-        """The rows to go on from: of a task that will be done again one, which keeps its place."""
-        if self.is_done or self.found is None or not self.rows:
-            return self.rows
-        error = self.rows[-1].get("error", UNFINISHED)
-        return [{**self.found.label, "width": None, "height": None, "faces": [], "error": error, "again": True}]
+    @property
+    def is_left(self) -> bool:
+        """Whether it is to be done."""
+        return self.found is not None and not self.is_done
 
     def names(self) -> list[tuple[Path, bool]]:
         """Names that its results have, and whether it is a video.
@@ -68,7 +66,11 @@ def read_earlier(path: Path) -> list[Row]:
     what = "one result of mtcnn-gluon detect"
     rows = read_rows(path, ("image", "width", "height", "faces"), what)
     for row in rows:
-        is_named = isinstance(row["image"], str) and isinstance(row.get("image_bytes", ""), str)
+        is_named = (
+            isinstance(row["image"], str)
+            and isinstance(row.get("image_bytes", ""), str)
+            and isinstance(row.get("again", 0), int)
+        )
         if not is_named or not isinstance(row["faces"], list) or not all(map(_is_face, row["faces"])):
             raise DataError(f"{path}: expected {what} in every line, got {json.dumps(row)[:80]}")
     return rows
@@ -91,6 +93,25 @@ def plan(earlier: Sequence[Row], inputs: Sequence[Found]) -> list[Task]:
     return tasks + [Task(found) for found in inputs if id(found) in left]
 
 
+def rows_to_begin_with(tasks: Sequence[Task]) -> list[Row]:
+    """What the file of a resumed run holds before anything is done: the rows of what is done, and one for what is done again.
+
+    In the latter, `again` is how many attempts at the same input follow that belong to other places.
+    """
+    others: Counter[object] = Counter()
+    rows: list[Row] = []
+    for task in reversed(tasks):
+        if task.rows and not task.is_left:
+            rows += reversed(task.rows)
+            others[_key(task.rows[0])] += 1
+        elif task.rows:
+            keys = {key: task.rows[0][key] for key in ("image", "image_bytes") if key in task.rows[0]}
+            error = task.rows[-1].get("error", UNFINISHED)
+            again = others[_key(keys)]
+            rows.append({**keys, "width": None, "height": None, "faces": [], "error": error, "again": again})
+    return rows[::-1]
+
+
 def put_in_order(path: Path, inputs: Sequence[Found]) -> None:
     """Rewrite the file of a resumed run that has ended as an uninterrupted run would have written it."""
     rows = read_earlier(path)
@@ -103,16 +124,19 @@ def put_in_order(path: Path, inputs: Sequence[Found]) -> None:
 def _places(rows: Sequence[Row]) -> list[list[Row]]:
     """The last attempt for every input, at its place."""
     places: list[list[Row]] = []
-    kept: dict[object, list[int]] = defaultdict(list)  # places of what is done again
+    again: dict[object, list[int]] = defaultdict(list)  # places of what is done again
+    others: Counter[object] = Counter()
     for attempt in _attempts(rows):
         key = _key(attempt[0])
-        if attempt[0].pop("again", False):
-            kept[key].append(len(places))
-            places.append(attempt)
-        elif kept[key]:
-            places[kept[key].pop(0)] = attempt
-        else:
-            places.append(attempt)
+        if "again" in attempt[0]:
+            others[key] = attempt[0].pop("again")
+            again[key].append(len(places))
+        elif others[key]:
+            others[key] -= 1
+        elif again[key]:
+            places[again[key].pop(0)] = attempt
+            continue
+        places.append(attempt)
     return places
 
 

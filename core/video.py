@@ -124,8 +124,8 @@ class VideoWriter:
         try:
             width, height, count = _measure(self._draft)
             expected = (self._shape[1] // 2 * 2, self._shape[0] // 2 * 2, self._count)
-            if (width, height, count) != expected:
-                text = f"only {count} of its {self._count} frames can be read again; is the disk full?"
+            if (width, height, count) != expected or not _has_its_length(self._draft):
+                text = f"it was cut short, and {count} of its {self._count} frames can be read; is the disk full?"
                 raise DataError(f"{self._path} cannot be written: {text}")
             with naming_target(self._path):
                 take_name(self._draft, end_of_links(self._path))
@@ -151,7 +151,9 @@ class VideoWriter:
         if not writer.isOpened():
             self._remove_draft()
             what = f"{width} x {height} pixels at {self._rate:g} frames a second"
-            raise DataError(f"{self._path} cannot be written: this OpenCV has no MPEG-4 encoder for {what}")
+            raise DataError(
+                f"{self._path} cannot be written: this OpenCV has no MPEG-4 encoder for {what}, or the disk is full"
+            )
         return writer
 
     def _remove_draft(self) -> None:
@@ -170,6 +172,22 @@ def _measure(path: str) -> tuple[int, int, int]:
     finally:
         capture.release()
     return width, height, count
+
+
+def _has_its_length(path: str) -> bool:
+    """Whether an MP4 file ends where the boxes in it say (ISO/IEC 14496-12, 4.2)."""
+    start, end = 0, os.path.getsize(path)
+    with open(path, "rb") as file:
+        while start < end:
+            file.seek(start)
+            head = file.read(16)
+            size = int.from_bytes(head[:4], "big")
+            if size == 1:  # a long box
+                size = int.from_bytes(head[8:], "big")
+            if size < 8:
+                return False
+            start += size
+    return start == end
 
 
 def is_video_path(path: str | os.PathLike) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from mtcnn_gluon.errors import DataError, MtcnnError
 from mtcnn_gluon.files import whole_file, write_picture
 from mtcnn_gluon.images import read_image
+from mtcnn_gluon.json_lines import RowWriter, read_rows
 
 # ---- whole_file
 
@@ -115,6 +117,77 @@ def test_permissions_follow_the_umask(tmp_path: Path, mask: int, expected: int, 
         assert os.umask(mask) == mask  # left as it was
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("keep_draft", [False, True])
+@pytest.mark.parametrize("mode, content", [("w", "new"), ("wb", b"new")])
+@pytest.mark.parametrize(
+    "links", [{"a": "real/b"}, {"a": "link", "link": "real/b"}, {"a": "folder/b", "folder": "real"}, {"a": "new/er/b"}], ids=str
+)
+def test_links_are_written_through(
+    tmp_path: Path, links: dict[str, str], mode: str, content: str | bytes, keep_draft: bool
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/b").write_bytes(b"old")
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    with pytest.raises(KeyError), whole_file(tmp_path / "a", mode, keep_draft) as file:
+        file.write(content)
+        raise KeyError
+    end = tmp_path / ("new/er/b" if links["a"] == "new/er/b" else "real/b")
+    assert end.read_bytes() == b"old" if "real" in str(end) else not end.exists()
+    assert strays(end.parent, "b") == ["b.part"] * keep_draft
+    for draft in end.parent.glob("*.part"):
+        draft.unlink()
+    with whole_file(tmp_path / "a", mode, keep_draft) as file:
+        file.write(content)
+    assert end.read_bytes() == (tmp_path / "a").read_bytes() == b"new"
+    assert {link: os.readlink(tmp_path / link) for link in links} == links
+    assert not strays(end.parent, "b") and sorted(strays(tmp_path, *links)) == sorted(
+        {"real", end.relative_to(tmp_path).parts[0]}
+    )
+
+
+def test_pictures_and_rows_are_written_through_links(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    for name in ("a.png", "rows"):
+        (tmp_path / name).symlink_to(f"real/{name}")
+    write_picture(tmp_path / "a.png", PICTURE)
+    for earlier in ([], [{"image": "a"}]):
+        with ExitStack() as stack:
+            RowWriter(tmp_path / "rows", earlier, stack).write({"image": "b"})
+            assert (tmp_path / "real/rows.part").exists()
+    assert [row["image"] for row in read_rows(tmp_path / "rows", ["image"], "a row")] == ["a", "b"]
+    assert not strays(tmp_path, "real", "a.png", "rows") and not strays(tmp_path / "real", "a.png", "rows")
+    assert (tmp_path / "a.png").is_symlink() and (tmp_path / "rows").is_symlink()
+
+
+@pytest.mark.parametrize("links", [{"a": "a"}, {"a": "b", "b": "a"}], ids=str)
+def test_links_in_a_circle(tmp_path: Path, links: dict[str, str]) -> None:
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    with (
+        pytest.raises(DataError, match=r"a cannot be written: it is a link that leads in a circle"),
+        whole_file(tmp_path / "a"),
+    ):
+        pass
+    assert strays(tmp_path) == sorted(links)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_link_to_a_device(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"/a cannot be written: No space left"), whole_file(tmp_path / "a") as file:
+        file.write("x")
+    assert os.readlink(tmp_path / "a") == "/dev/full" and not Path("/dev/full").is_file()
+
+
+def test_an_error_about_another_file_is_not_blamed_on_this_one(tmp_path: Path) -> None:
+    for name in ("missing", os.fsencode("missing")):
+        with pytest.raises(DataError) as caught, whole_file(tmp_path / "out.json"):
+            open(name).close()
+        assert str(caught.value) == "missing cannot be used: No such file or directory"
+    assert not strays(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")

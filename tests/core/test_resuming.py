@@ -15,7 +15,7 @@ from PIL import Image
 from mtcnn_gluon import Faces, cli, cli_detect
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.inputs import Found, Kind
-from mtcnn_gluon.resuming import plan, put_in_order, read_earlier
+from mtcnn_gluon.resuming import plan, put_in_order, read_earlier, rows_to_begin_with
 
 
 def row(image: str, **more: Any) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def failed(image: str) -> dict[str, Any]:
     return {"image": image, "width": None, "height": None, "faces": [], "error": "bad"}
 
 
-def again(image: str) -> dict[str, Any]:
-    return {**failed(image), "again": True}
+def again(image: str, others: int = 0) -> dict[str, Any]:
+    return {**failed(image), "again": others}
 
 
 def frames(image: str, count: int) -> list[dict[str, Any]]:
@@ -53,6 +53,7 @@ def inputs(names: str) -> list[Found]:
         ([again("a"), row("b")], "ab", "a? b+"),
         ([again("a"), row("b"), again("a"), row("a")], "aba", "a+ b+ a?"),
         ([again("V"), row("b"), again("V"), *frames("V", 2)], "VbV", "V? b+ V?"),
+        ([again("a", 1), row("b"), row("a"), failed("a"), row("c")], "abac", "a? b+ a+ c+"),
         ([row("a")], "aa", "a+ a?"),
         ([row("a"), row("a")], "aa", "a+ a+"),
         ([row("a"), row("a")], "a", "a+ a+"),
@@ -77,9 +78,8 @@ def test_plan(earlier: list[dict[str, Any]], given: str, expected: str) -> None:
         id(each) for each in {t.found for t in tasks} - {None}
     )
     assert sum(task.found is not None for task in tasks) == len(given)
-    kept = [each for task in tasks for each in task.kept()]
-    again = plan(kept, inputs(given))  # killed before anything was done
-    assert [(task.found and task.found.path, task.is_done) for task in again] == [
+    after = plan(rows_to_begin_with(tasks), inputs(given))  # killed before anything was done
+    assert [(task.found and task.found.path, task.is_done) for task in after] == [
         (task.found and task.found.path, task.is_done) for task in tasks
     ]
 
@@ -251,7 +251,7 @@ def test_names_that_differ_in_bytes_that_are_no_utf8(photos: Path, capsys: pytes
 @pytest.mark.parametrize(
     "first, second, said",
     [
-        (["a/x.png"], ["a/x.png"], "all 1 photos are done already"),
+        (["a/x.png"], ["a/x.png"], "the photo is done already"),
         (["a/x.png", "c"], ["a/x.png", "c"], "all 2 photos are done already"),
         (["a/x.png"], ["a/x.png", "c"], "1 of 2 photos are done already"),
         (["a/x.png"], ["c"], ""),
