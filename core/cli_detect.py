@@ -159,9 +159,9 @@ def _give_names(names: OutputNames, tasks: Sequence[Task], resumes: bool) -> dic
     given = {}
     known = {task.found.path for task in tasks if task.found and task.rows}
     for task in tasks:
-        is_new = task.found is not None and not task.rows and task.found.path not in known
-        if resumes and is_new and names.may_be_result(task.found.path):
-            text = f"{printable(task.found.path)} may be a photo, or what the earlier run wrote"
+        path = task.found.path if task.found and not task.rows else None
+        if resumes and path is not None and path not in known and names.may_be_result(path):
+            text = f"{printable(path)} may be a photo, or what the earlier run wrote"
             raise ConfigError(f"--resume cannot tell: {text}; give --save and --crops a folder without photos")
         every = [names.give(*name) for name in task.names()]
         given[task] = every[0] if every else Names()

@@ -11,7 +11,7 @@ import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 from urllib.parse import unquote_to_bytes
 
 from mtcnn_gluon.errors import DataError
@@ -21,6 +21,7 @@ from mtcnn_gluon.json_lines import read_rows
 from mtcnn_gluon.video import is_video_path
 
 Row = dict[str, Any]
+Key = tuple[str, str | None]  # what tells inputs apart: `image` and `image_bytes`
 UNFINISHED = "not finished when the run ended"
 
 
@@ -82,7 +83,7 @@ def plan(earlier: Sequence[Row], inputs: Sequence[Found]) -> list[Task]:
     An input that is asked for several times is done as often as the earlier run did it. Videos are always done again: their
     rows do not tell whether they are complete.
     """
-    asked: dict[object, list[Found]] = defaultdict(list)
+    asked: dict[Key, list[Found]] = defaultdict(list)
     for found in inputs:
         asked[_key(found.label)].append(found)
     tasks = []
@@ -98,14 +99,14 @@ def rows_to_begin_with(tasks: Sequence[Task]) -> list[Row]:
 
     In the latter, `again` is how many attempts at the same input follow that belong to other places.
     """
-    others: Counter[object] = Counter()
+    others: Counter[Key] = Counter()
     rows: list[Row] = []
     for task in reversed(tasks):
         if task.rows and not task.is_left:
             rows += reversed(task.rows)
             others[_key(task.rows[0])] += 1
         elif task.rows:
-            keys = {key: task.rows[0][key] for key in ("image", "image_bytes") if key in task.rows[0]}
+            keys: Row = {key: value for key, value in task.rows[0].items() if key in ("image", "image_bytes")}
             error = task.rows[-1].get("error", UNFINISHED)
             again = others[_key(keys)]
             rows.append({**keys, "width": None, "height": None, "faces": [], "error": error, "again": again})
@@ -124,8 +125,8 @@ def put_in_order(path: Path, inputs: Sequence[Found]) -> None:
 def _places(rows: Sequence[Row]) -> list[list[Row]]:
     """The last attempt for every input, at its place."""
     places: list[list[Row]] = []
-    again: dict[object, list[int]] = defaultdict(list)  # places of what is done again
-    others: Counter[object] = Counter()
+    again: dict[Key, list[int]] = defaultdict(list)  # places of what is done again
+    others: Counter[Key] = Counter()
     for attempt in _attempts(rows):
         key = _key(attempt[0])
         if "again" in attempt[0]:
@@ -140,7 +141,7 @@ def _places(rows: Sequence[Row]) -> list[list[Row]]:
     return places
 
 
-def _without_surplus(places: Sequence[list[Row]], wanted: dict[object, int]) -> list[list[Row]]:
+def _without_surplus(places: Sequence[list[Row]], wanted: Mapping[Key, int]) -> list[list[Row]]:
     """The places without what is not done, of inputs that were asked for more often in the earlier run."""
     surplus = Counter(key for key in (_key(rows[0]) for rows in places) if key in wanted)
     surplus.subtract(wanted)
@@ -174,7 +175,7 @@ def _is_face(face: Any) -> bool:
     return isinstance(face, dict) and isinstance(face.get("box"), list) and "score" in face
 
 
-def _key(row: Row | dict[str, str]) -> tuple[str, str | None]:
+def _key(row: Row | dict[str, str]) -> Key:
     return row["image"], row.get("image_bytes")
 
 
