@@ -2,12 +2,13 @@
 
 The manifest holds
 
-    schema           1
+    schema           2
     name             how people call the model
     files            sha256 of every file
     architecture     for pnet, rnet and onet: `size`, `layers`, `landmarks` as in `config.NETS`
     colour_order     "RGB" or "BGR"; `mean` and `scale`: nets see (pixel - mean) * scale, in `layout` "NCHW"
     thresholds, nms  defaults of the cascade, as in `config.CASCADE`
+    trained          for pnet, rnet and onet: the heads that have learned something, see `trained`
     box_convention   how P-Net's cells and offsets decode, see `boxes`
     landmarks        number of landmarks (5)
     training_data, licence, figures   where the weights come from, what may be done with them, what was measured
@@ -28,13 +29,14 @@ from mtcnn_gluon.boxes import check_convention
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.model import DEFAULT, shipped_bundles
+from mtcnn_gluon.trained import check_trained
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 _KEYS = {
-    "schema": int, "name": str, "files": dict, "architecture": dict, "colour_order": str, "mean": float, "scale": float,
-    "layout": str, "thresholds": list, "nms": list, "box_convention": str, "landmarks": int, "training_data": str,
-    "licence": str, "figures": dict,
+    "schema": int, "name": str, "files": dict, "architecture": dict, "trained": dict, "colour_order": str, "mean": float,
+    "scale": float, "layout": str, "thresholds": list, "nms": list, "box_convention": str, "landmarks": int,
+    "training_data": str, "licence": str, "figures": dict,
 }  # fmt: skip
 
 
@@ -157,6 +159,8 @@ def _check_manifest(manifest: Any, path: Path) -> None:
     schema = manifest.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise ModelError(f"{path}: schema {schema} is newer than this package reads ({SCHEMA}); update mtcnn-gluon")
+    if schema == 1:
+        raise ModelError(f"{path}: schema 1 does not say which heads were trained: write the bundle again from its runs")
     for key, kind in _KEYS.items():
         value = manifest.get(key)
         if not isinstance(value, (int, float) if kind is float else kind):
@@ -173,6 +177,7 @@ def _check_manifest(manifest: Any, path: Path) -> None:
             raise ModelError(f"{path}: file name {name!r} leaves the bundle's folder")
     try:
         check_convention(manifest["box_convention"])
+        check_trained(manifest["trained"], manifest["architecture"])
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from error
 

@@ -3,7 +3,7 @@
 Every function works on a batch of images at once and on plain arrays; the nets are behind the `Engine` protocol.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Sequence
 
 import numpy as np
@@ -31,6 +31,7 @@ class Settings:
             (over the smaller box).
         mean, scale: nets see (pixel - mean) * scale.
         box_convention: how P-Net's cells decode, see `boxes`.
+        has_landmarks: whether O-Net has landmarks.
     """
 
     min_face: float
@@ -40,6 +41,7 @@ class Settings:
     mean: float
     scale: float
     box_convention: BoxConvention
+    has_landmarks: bool
 
 
 @dataclass(frozen=True)
@@ -103,17 +105,15 @@ def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
 
 
 def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:
-    """Stage three: O-Net on every candidate. Returns each image's faces with their landmarks."""
+    """Stage three: O-Net on every candidate. Returns each image's faces with their landmarks, if it has any."""
     scores, offsets, points = _look_closer(images, candidates, engine, "onet", settings)
     passed = scores >= settings.thresholds[2]
     crops = candidates.boxes[passed]
     boxes = box_ops.decode(crops, offsets[passed])
-    landmarks = box_ops.decode_landmarks(crops, points[passed])  # on the crop, not on the calibrated box
-    image, scores = candidates.image[passed], scores[passed]
-    return [
-        _faces(boxes[image == index], scores[image == index], landmarks[image == index], picture.shape, settings.nms[3])
-        for index, picture in enumerate(images)
-    ]
+    landmarks = box_ops.decode_landmarks(crops, points[passed]) if settings.has_landmarks else None  # not on the moved box
+    found = Faces(boxes, scores[passed], landmarks)
+    image = candidates.image[passed]
+    return [_suppressed(found[image == index], picture.shape, settings.nms[3]) for index, picture in enumerate(images)]
 
 
 def judge(
@@ -123,11 +123,11 @@ def judge(
     return _look_closer(images, candidates, engine, net, settings)[0]
 
 
-def _faces(boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray, shape: Sequence[int], overlap: float) -> Faces:
-    keep = nms(boxes, scores, overlap, "min")
-    boxes = box_ops.clip(boxes[keep], shape[0], shape[1])
-    inside = box_ops.area(boxes) > 0
-    return Faces(boxes[inside], scores[keep][inside], landmarks[keep][inside])
+def _suppressed(faces: Faces, shape: Sequence[int], overlap: float) -> Faces:
+    """The best of the faces that overlap, in the image."""
+    kept = faces[nms(faces.boxes, faces.scores, overlap, "min")]
+    boxes = box_ops.clip(kept.boxes, shape[0], shape[1])
+    return replace(kept, boxes=boxes)[box_ops.area(boxes) > 0]
 
 
 def _scan(
@@ -154,7 +154,7 @@ def _look_closer(
 ) -> list[np.ndarray]:
     """Outputs of R- or O-Net for the crops of all candidates, in their order; a bounded number of crops at a time."""
     run, size = getattr(engine, net), NETS[net].size
-    widths = (HEADS.box, HEADS.landmark) if NETS[net].landmarks else (HEADS.box,)
+    widths = (HEADS.box,) if net == "rnet" else (HEADS.box, HEADS.landmark * settings.has_landmarks)
     outputs = [[np.zeros(0, np.float32), *(np.zeros((0, width), np.float32) for width in widths)]]
     for start in range(0, len(candidates), CROP_BATCH):
         part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))

@@ -118,6 +118,8 @@ def detect(options: argparse.Namespace) -> int:
     _say_what_is_done(tasks)
     settings = ("model", "engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces", "threads")
     detector = Detector(**{name: getattr(options, name) for name in settings})
+    if options.crops and not detector.has_landmarks:
+        raise ConfigError(f"--crops aligns faces by landmarks, and model {options.model} was trained without")
     with ExitStack() as stack:
         sinks = _open_sinks(options, stack, names, rows_to_begin_with(tasks))
         status = _work(tasks, given, detector, sinks)
@@ -375,7 +377,7 @@ class CsvTable:
         """Write the faces of a row."""
         common = {key: row.get(key) for key in ("image", "frame", "time", "width", "height", "error")}
         for index, face in enumerate(row["faces"]):
-            points = {f"{name}_{axis}": v for name, xy in face["landmarks"].items() for axis, v in zip("xy", xy)}
+            points = {f"{name}_{axis}": v for name, xy in (face.get("landmarks") or {}).items() for axis, v in zip("xy", xy)}
             box = dict(zip(("x1", "y1", "x2", "y2"), face["box"]))
             self._table.writerow({**common, "face": index, **box, "score": face["score"], **points})
         if not row["faces"]:

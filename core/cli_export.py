@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mtcnn_gluon.bundle import MANIFEST, Bundle, find_bundle, model_names
-from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detector import MAX_FACE
 from mtcnn_gluon.errors import ConfigError, ModelError
-from mtcnn_gluon.export import MIN_FACE, Format, export_bundle, make_bundle, missing_for, read_runs, usual_formats
+from mtcnn_gluon.export import MIN_FACE, Format, export_bundle, make_bundle, missing_for, usual_formats
+from mtcnn_gluon.trained import warnings
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +52,8 @@ def export(options: argparse.Namespace) -> int:
         bundle = export_bundle(find_bundle(source), options.dest, formats, changes, options.min_face)
     else:
         bundle = _export_runs(options, formats, changes)
+    for warning in warnings(bundle.manifest):
+        print(f"mtcnn-gluon: warning: {bundle.path}: {warning}", file=sys.stderr)
     print(f"{bundle.path}: {', '.join(sorted(bundle.manifest['files']))}")
     return 0
 
@@ -91,11 +93,11 @@ def _formats(options: argparse.Namespace) -> tuple[Format, ...]:
 
 
 def _export_runs(options: argparse.Namespace, formats: tuple[Format, ...], changes: dict[str, Any]) -> Bundle:
-    parameters, figures = read_runs(options.source)
-    if missing := [net for net in NETS if net not in parameters]:
-        print(f"mtcnn-gluon: note: {', '.join(missing)} not trained: random parameters", file=sys.stderr)
+    from mtcnn_gluon.training.runs import read_runs
+
+    nets = read_runs(options.source)
     about = {"name": Path(options.dest).resolve().name, "training_data": "not stated", "licence": "not stated", **changes}
     return make_bundle(
-        options.dest, parameters, **about, thresholds=options.thresholds, figures={"training": figures}, formats=formats,
-        min_face=options.min_face,
+        options.dest, nets, **about, thresholds=options.thresholds, formats=formats, min_face=options.min_face,
+        figures={"training": {net: trained.figures for net, trained in nets.items()}},
     )  # fmt: skip

@@ -7,13 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, DataError
-from mtcnn_gluon.export import bundle_parameters
-from mtcnn_gluon.params_file import read_params
+from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.training.augment import Augmentation
 
 MAX_CPUS = 1024  # MXNet takes any number, and starts threads for it
@@ -73,6 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def train(options: argparse.Namespace) -> int:
     """Train one net on records. The best and the last state are kept in checkpoints, from which --resume goes on exactly."""
     from mtcnn_gluon.training.options import Options
+    from mtcnn_gluon.training.runs import read_net
     from mtcnn_gluon.training.trainer import BEST, LAST, Run
 
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
@@ -84,7 +80,7 @@ def train(options: argparse.Namespace) -> int:
     augmentation = Augmentation(**{name: getattr(options, name) for name in vars(Augmentation())})
     values: dict[str, Any] = {name: getattr(options, name) for name in names}
     settings = Options(**values, tasks=tuple(options.tasks), augmentation=augmentation)
-    initial = None if options.init is None else read_parameters(options.init, settings.net)
+    initial = None if options.init is None else read_net(options.init, settings.net)
     run = Run(settings, options.records, options.out, options.validation, devices(options.device), initial, options.resume)
     try:
         run.fit()
@@ -123,24 +119,3 @@ def devices(text: str) -> list[Any]:
     if kind == "gpu" and max(chosen) >= mx.context.num_gpus():
         raise ConfigError(f"device {text!r}: MXNet sees {mx.context.num_gpus()} GPU(s)")
     return [getattr(mx, kind)(number) for number in chosen]
-
-
-def read_parameters(source: str, net: str) -> dict[str, np.ndarray]:
-    """Parameters of one net by full name, from a checkpoint, a .params file or a bundle.
-
-    Raises:
-        DataError, ModelError: if there are none for this net.
-    """
-    from mtcnn_gluon.training.checkpoints import read_checkpoint
-
-    path = Path(source)
-    if path.suffix == ".npz":
-        checkpoint = read_checkpoint(path)
-        values = checkpoint.averages or checkpoint.parameters
-    elif path.suffix == ".params":
-        values = read_params(path)
-    else:
-        values = bundle_parameters(find_bundle(source))[net]
-    if not values or not all(name.startswith(f"{net}_") for name in values):
-        raise DataError(f"{source} holds no parameters of {net}: {', '.join(sorted(values)[:3])} ...")
-    return values

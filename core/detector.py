@@ -1,5 +1,6 @@
 """`Detector`: the cascade with its options, on single images, batches and video."""
 
+import logging
 import os
 from numbers import Real
 from typing import Iterator, Sequence
@@ -14,7 +15,10 @@ from mtcnn_gluon.cascade import Settings
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.images import ImageSource, read_image
+from mtcnn_gluon.trained import warnings
 from mtcnn_gluon.video import Frame, Video
+
+logger = logging.getLogger(__name__)
 
 MAX_FACE = 1e9
 MAX_THREADS = 1024
@@ -23,7 +27,7 @@ BATCH_PIXELS = 8_000_000  # images that `detect_batch` holds at a time, unless t
 
 
 class Detector:
-    """Finds faces and five landmarks.
+    """Finds faces and, unless the model was trained without, five landmarks.
 
     A detector may be used from several threads, made in every forked or spawned process, or made before a fork and used
     after it. What is not supported, because MXNet cannot, is forking while another thread is detecting: it may hang.
@@ -44,6 +48,9 @@ class Detector:
         threads: CPU threads of the nets; on MXNet the first Detector of a process decides.
 
     For `thresholds`, `nms`, `max_faces` and `threads` None means: the model's own values, all faces, the runtime's choice.
+
+    Attributes:
+        has_landmarks: whether the model has trained landmarks; else `Faces.landmarks` is None.
 
     Raises:
         ConfigError: (a ValueError) if an option is out of range.
@@ -81,7 +88,10 @@ class Detector:
             mean=manifest["mean"],
             scale=manifest["scale"],
             box_convention=manifest["box_convention"],
+            has_landmarks="landmark" in manifest["trained"]["onet"],
         )
+        self._unsaid = warnings(manifest)
+        self.has_landmarks = self.settings.has_landmarks
         self.max_faces = max_faces
         self.engine = engines.create(engine, self.bundle, device, threads)
         self._swap_colours = manifest["colour_order"] == "BGR"
@@ -135,6 +145,8 @@ class Detector:
                 yield frame, self.detect(frame.image)
 
     def _detect(self, images: list[np.ndarray]) -> list[Faces]:
+        while self._unsaid:  # with the first photo: not to those who only want one of the nets
+            logger.warning("model %s: %s", self.bundle.manifest["name"], self._unsaid.pop(0))
         if self._swap_colours:
             images = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]  # contiguous, as the kernels take them
         return [faces[: self.max_faces] for faces in cascade.detect(images, self.engine, self.settings)]

@@ -11,10 +11,11 @@ _SHIFT = 4  # OpenCV draws at 1 / 2 ** 4 pixel
 
 
 def draw_faces(image: np.ndarray, faces: Faces) -> np.ndarray:
-    """A copy of an image (H, W, 3) uint8 RGB with every face's box, score and landmarks, lines fitting its size."""
+    """A copy of an image (H, W, 3) uint8 RGB with every face's box, score and any landmarks, lines fitting its size."""
     picture = image.copy()
     line = max(1, round(min(image.shape[:2]) / 300))
-    for box, score, points in zip(faces.boxes, faces.scores, faces.landmarks):
+    landmarks = np.zeros((len(faces), 0, 2)) if faces.landmarks is None else faces.landmarks
+    for box, score, points in zip(faces.boxes, faces.scores, landmarks):
         corner, opposite = _fixed(box[:2]), _fixed(box[2:])
         cv2.rectangle(picture, corner, opposite, BOX_COLOUR, line, cv2.LINE_AA, _SHIFT)
         radius = max(1.0, 0.02 * float(box[2] - box[0]))

@@ -12,15 +12,15 @@ import numpy as np
 from mtcnn_gluon import onnx_nets
 from mtcnn_gluon.bundle import Bundle, write_bundle
 from mtcnn_gluon.config import CASCADE, NETS
-from mtcnn_gluon.errors import DataError, ModelError
+from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.onnx_nets import Parameters
 from mtcnn_gluon.params_file import read_params, write_params
+from mtcnn_gluon.trained import TrainedNet, heads_in, without_untrained
 
 Format = Literal["symbol", "params", "onnx", "onefile"]
 ONEFILE = "mtcnn.onnx"
 MIN_FACE = 20.0  # pixels, as in `Detector`
-CHECKPOINTS = ("best.npz", "last.npz")  # of a training run, the first that is there counts
 
 
 def missing_for(kind: Format) -> str | None:
@@ -144,56 +144,19 @@ def export_bundle(
     return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, parameters, formats, min_face))
 
 
-def read_runs(source: str | os.PathLike) -> tuple[dict[str, Parameters], dict[str, Any]]:
-    """What training runs have made: parameters of each net, and for each the figures of the epoch they are from.
-
-    Args:
-        source: a checkpoint (`.npz`), the folder of a run, or a folder whose subfolders are runs.
-
-    Raises:
-        DataError: if there is no run, a checkpoint is damaged, or two runs are of the same net.
-    """
-    from mtcnn_gluon.training.checkpoints import read_checkpoint
-
-    parameters: dict[str, Parameters] = {}
-    figures: dict[str, Any] = {}
-    origin: dict[str, Path] = {}
-    for path in _checkpoints(Path(source)):
-        checkpoint = read_checkpoint(path)
-        net = checkpoint.about.get("options", {}).get("net")
-        if net not in NETS:
-            raise DataError(f"{path}: expected a checkpoint of {', '.join(NETS)}, not of {net!r}")
-        if net in parameters:
-            raise DataError(f"{source} holds two runs of {net}, {origin[net]} and {path}: give the folder of one")
-        parameters[net], origin[net] = checkpoint.averages or checkpoint.parameters, path
-        row = (checkpoint.about.get("rows") or [{}])[-1]
-        figures[net] = {key: value for key, value in row.items() if not isinstance(value, float) or math.isfinite(value)}
-    return parameters, figures
-
-
-def _checkpoints(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    folders = [source, *sorted(path for path in source.iterdir() if path.is_dir())] if source.is_dir() else []
-    found = [[folder / name for name in CHECKPOINTS if (folder / name).is_file()] for folder in folders]
-    if paths := [candidates[0] for candidates in found if candidates]:
-        return paths
-    raise DataError(f"{source} is neither a model bundle nor a training run: no manifest.json, no {' or '.join(CHECKPOINTS)}")
-
-
 def make_bundle(
-    path: str | os.PathLike, parameters: Mapping[str, Parameters], name: str, training_data: str, licence: str,
+    path: str | os.PathLike, nets: Mapping[str, TrainedNet], name: str, training_data: str, licence: str,
     thresholds: tuple[float, float, float] | None = None, figures: Mapping[str, Any] | None = None,
     formats: Iterable[Format] | None = None, min_face: float = MIN_FACE,
 ) -> Bundle:  # fmt: skip
     """Write a bundle of nets that this package has trained.
 
-    A net without parameters gets random ones, so that the nets before it can be used to mine samples for it; the bundle's
-    `figures` say which are trained.
+    A net that is missing gets random parameters, so that the nets before it can be used to mine samples for it. The manifest's
+    `trained` says which heads have learned something; what becomes of the others, see `trained`.
 
     Args:
         path: the folder to make; a bundle there is replaced.
-        parameters: of the nets that are trained, at least of pnet.
+        nets: those that are trained, at least pnet.
         name, training_data, licence: for the manifest.
         thresholds: face probabilities in 0..1; None: those of `config.CASCADE`.
         figures: what was measured, for the manifest.
@@ -202,27 +165,31 @@ def make_bundle(
     Raises:
         ModelError: if pnet is missing, parameters do not fit, or the folder holds something else.
     """
-    if "pnet" not in parameters or set(parameters) - set(NETS):
-        raise ModelError(f"a bundle needs the parameters of pnet, and perhaps rnet and onet, not of {sorted(parameters)}")
-    architecture = copy.deepcopy({net: dict(table) for net, table in NETS.items()})
-    for net, values in parameters.items():
-        architecture[net]["landmarks"] = f"{net}_landmark_weight" in values
-    whole = {net: parameters[net] if net in parameters else _random(net) for net in NETS}
+    if "pnet" not in nets or set(nets) - set(NETS):
+        raise ModelError(f"a bundle needs the parameters of pnet, and perhaps rnet and onet, not of {sorted(nets)}")
+    architecture = copy.deepcopy({net: {**table, "landmarks": False} for net, table in NETS.items()})
+    whole = {net: without_untrained(net, nets[net]) if net in nets else _random(net, architecture[net]) for net in NETS}
+    trained: dict[str, list[str]] = {}
+    for net, table in architecture.items():
+        has = heads_in(net, whole[net])
+        table["landmarks"] = "landmark" in has
+        trained[net] = [head for head in has if net in nets and head in nets[net].heads]
     manifest = {
-        "name": name, "architecture": architecture, "colour_order": "RGB", "mean": 127.5, "scale": 1 / 128, "layout": "NCHW",
-        "thresholds": list(thresholds or CASCADE.thresholds), "nms": list(CASCADE.nms), "box_convention": "continuous",
+        "name": name, "architecture": architecture, "trained": trained, "colour_order": "RGB", "mean": 127.5,
+        "scale": 1 / 128, "layout": "NCHW", "thresholds": list(thresholds or CASCADE.thresholds), "nms": list(CASCADE.nms),
+        "box_convention": "continuous",
         "landmarks": 5, "training_data": training_data, "licence": licence,
-        "figures": {"trained": sorted(parameters), **(figures or {})},
+        "figures": dict(figures or {}),
     }  # fmt: skip
     chosen = usual_formats() if formats is None else tuple(formats)
     return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, whole, chosen, min_face))
 
 
-def _random(net: str) -> Parameters:
+def _random(net: str, table: Mapping[str, Any]) -> Parameters:
     """Parameters to begin with, always the same: weights as Glorot and Bengio (2010) draw them, slopes of 0.25."""
     generator = np.random.default_rng(0)
     values = {}
-    for name, shape in onnx_nets.parameter_shapes(net, NETS[net]).items():
+    for name, shape in onnx_nets.parameter_shapes(net, table).items():
         values[name] = np.full(shape, 0.25 if name.endswith("_alpha") else 0, np.float32)
         if name.endswith("_weight"):
             area = math.prod(shape[2:])

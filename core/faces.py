@@ -1,12 +1,13 @@
 """The result of a detection."""
 
 from dataclasses import dataclass
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from mtcnn_gluon.config import LANDMARK_NAMES
+from mtcnn_gluon.errors import ModelError
 
 # Where ArcFace and its kin expect the five landmarks on a 112 x 112 face (Deng et al., "ArcFace", 2019; InsightFace).
 ARCFACE_TEMPLATE = np.array(
@@ -23,28 +24,31 @@ class Faces:
         boxes: (N, 4) float32, continuous x1, y1, x2, y2 in pixels of the image as displayed, inside the image.
         scores: (N,) float32 in 0..1.
         landmarks: (N, 5, 2) float32 x, y in pixels: left eye, right eye, nose, left and right corner of the mouth, where
-            left is the viewer's left. They are not clipped to the image.
+            left is the viewer's left. They are not clipped to the image. None, on every engine, if the model has no trained
+            landmarks.
 
     Raises:
-        ValueError: if the three arrays do not fit together.
+        ValueError: if the arrays do not fit together.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
-    landmarks: np.ndarray
+    landmarks: np.ndarray | None
 
     def __post_init__(self) -> None:
         n = len(self.scores)
         for name, shape in (("boxes", (n, 4)), ("scores", (n,)), ("landmarks", (n, 5, 2))):
+            if name == "landmarks" and self.landmarks is None:
+                continue
             array = np.asarray(getattr(self, name), np.float32)
             if array.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
             object.__setattr__(self, name, array)
 
     @classmethod
-    def empty(cls) -> "Faces":
-        """No faces: arrays of shape (0, 4), (0,) and (0, 5, 2)."""
-        return cls(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
+    def empty(cls, has_landmarks: bool = True) -> "Faces":
+        """No faces: arrays of shape (0, 4), (0,) and (0, 5, 2), or no landmarks."""
+        return cls(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)) if has_landmarks else None)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -53,21 +57,28 @@ class Faces:
         """The faces that a slice, a mask (N,) or an array of indices picks; an integer gives one face, still as `Faces`."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]
-        return Faces(self.boxes[index], self.scores[index], self.landmarks[index])
+        landmarks = None if self.landmarks is None else self.landmarks[index]
+        return Faces(self.boxes[index], self.scores[index], landmarks)
 
     def __iter__(self) -> Iterator["Faces"]:
         return (self[i] for i in range(len(self)))
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """One JSON-ready dictionary a face: `box` [x1, y1, x2, y2], `score`, `landmarks` {"left_eye": [x, y], ...}."""
+        """One JSON-ready dictionary a face: `box` [x1, y1, x2, y2], `score`, `landmarks` {"left_eye": [x, y], ...} or None."""
         return [
             {
                 "box": [round(float(v), 2) for v in box],
                 "score": round(float(score), 6),
-                "landmarks": {name: [round(float(v), 2) for v in xy] for name, xy in zip(LANDMARK_NAMES, points)},
+                "landmarks": None
+                if points is None
+                else {name: [round(float(v), 2) for v in xy] for name, xy in zip(LANDMARK_NAMES, points)},
             }
-            for box, score, points in zip(self.boxes, self.scores, self.landmarks)
+            for box, score, points in zip(self.boxes, self.scores, self._points())
         ]
+
+    def _points(self) -> Sequence[np.ndarray | None]:
+        """Landmarks (5, 2) of each face, or None."""
+        return [None] * len(self) if self.landmarks is None else list(self.landmarks)
 
     def align(self, image: np.ndarray, size: int = ARCFACE_SIZE) -> np.ndarray:
         """Every face turned, scaled and moved onto the ArcFace five-point template, as recognition models expect it.
@@ -81,7 +92,12 @@ class Faces:
 
         Returns:
             (N, size, size, 3) uint8.
+
+        Raises:
+            ModelError: if there are no landmarks.
         """
+        if self.landmarks is None:
+            raise ModelError("faces can only be aligned by landmarks, and the model that found these was trained without")
         template = ARCFACE_TEMPLATE * (size / ARCFACE_SIZE)
         aligned = [_warp(image, similarity(points, template), size) for points in self.landmarks]
         return np.stack(aligned) if aligned else np.zeros((0, size, size, 3), np.uint8)

@@ -89,7 +89,8 @@ def cascade_model(
     boxes, scores, landmarks = output(cascade, candidates)
     g.output("boxes", boxes, ["faces", 4])
     g.output("scores", scores, ["faces"])
-    g.output("landmarks", landmarks, ["faces", 5, 2])
+    if landmarks is not None:
+        g.output("landmarks", landmarks, ["faces", 5, 2])
     return g.model("mtcnn", OPSET, IR_VERSION, _metadata(manifest))
 
 
@@ -127,21 +128,20 @@ def refine(c: Cascade, candidates: Value) -> Value:
     return _visible(c, _crop_squares(boxes, c.convention))
 
 
-def output(c: Cascade, candidates: Value) -> tuple[Value, Value, Value]:
-    """Stage three: O-Net on squares (N, 4). Returns boxes, scores and landmarks of the faces; the same as `cascade.output`."""
+def output(c: Cascade, candidates: Value) -> tuple[Value, Value, Value | None]:
+    """Stage three: O-Net on squares (N, 4). Returns boxes, scores and landmarks of the faces, None if it has no landmarks; the
+    same as `cascade.output`."""
     g = c.graph
-    scores, offsets, points = look_closer(c, "onet", candidates)
+    scores, offsets, *points = look_closer(c, "onet", candidates)
     passed = scores >= c.thresholds[2]
-    crops, scores, offsets, points = (values.keep(passed) for values in (candidates, scores, offsets, points))
+    crops, scores, offsets, *points = (values.keep(passed) for values in (candidates, scores, offsets, *points))
     boxes = _decode(crops, offsets)
-    sides = crops[:, 2:] - crops[:, :2]  # (N, 2)
-    landmarks = crops[:, None, :2] + points.reshape(-1, 5, 2) * sides[:, None]
-
     keep = _nms_over_smaller(g, boxes, scores, c.overlaps[3])
     limits = g.integers([c.width, c.height, c.width, c.height]).to(f32)
     boxes = boxes.take(keep).maximum(0).minimum(limits)
     inside = _areas(boxes) > 0
-    return boxes.keep(inside), scores.take(keep).keep(inside), landmarks.take(keep).keep(inside)
+    landmarks = [_decode_landmarks(crops, each).take(keep).keep(inside) for each in points]
+    return boxes.keep(inside), scores.take(keep).keep(inside), landmarks[0] if landmarks else None
 
 
 def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Value) -> tuple[Value, Value, Value]:
@@ -181,7 +181,8 @@ def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Val
 
 
 def look_closer(c: Cascade, net: str, boxes: Value) -> list[Value]:
-    """Outputs of R- or O-Net for the crops of squares (N, 4): face probability (N,), offsets (N, 4), landmarks (N, 10).
+    """Outputs of R- or O-Net for the crops of squares (N, 4): face probability (N,), offsets (N, 4) and, of an O-Net that has
+    them, landmarks (N, 10).
 
     Crops of similar size are made together, the largest first.
     """
@@ -202,7 +203,7 @@ def look_closer(c: Cascade, net: str, boxes: Value) -> list[Value]:
         probability, *others = _run(c, net, (crops - c.mean) * c.scale)
         return [start + batch, *(g.concat([old, new]) for old, new in zip(found, (probability[:, 1], *others)))]
 
-    widths = (HEADS.box, HEADS.landmark) if net == "onet" else (HEADS.box,)
+    widths = (HEADS.box, HEADS.landmark) if _has_landmarks(c, net) else (HEADS.box,)
     _, *outputs = g.repeat([g.whole(0), g.empty(0), *(g.empty(0, width) for width in widths)], more, one_batch)
     back = g.top(order, count, largest=False)  # from the order of sizes to that of `boxes`
     return [values.take(back) for values in outputs]
@@ -374,10 +375,20 @@ def _areas(boxes: Value) -> Value:
     return sides[:, 0] * sides[:, 1]
 
 
+def _decode_landmarks(crops: Value, points: Value) -> Value:
+    """The same as `boxes.decode_landmarks`."""
+    sides = crops[:, 2:] - crops[:, :2]  # (N, 2)
+    return crops[:, None, :2] + points.reshape(-1, 5, 2) * sides[:, None]
+
+
+def _has_landmarks(c: Cascade, net: str) -> bool:
+    return net == "onet" and c.nets[net][0]["landmarks"]
+
+
 def _run(c: Cascade, net: str, pixels: Value) -> list[Value]:
-    """A net's probabilities of background and face, offsets and, of O-Net, landmarks."""
+    """A net's probabilities of background and face, offsets and, of an O-Net that has them, landmarks."""
     table, parameters = c.nets[net]
-    names = [f"{net}/{name}" for name in ("probability", "offsets", "landmarks")[: 3 if net == "onet" else 2]]
+    names = [f"{net}/{name}" for name in ("probability", "offsets", "landmarks")[: 3 if _has_landmarks(c, net) else 2]]
     nodes, initializers = net_nodes(net, table, parameters, pixels.name, names, prefix="nets/")
     values = {each.name: c.graph.onnx.numpy_helper.to_array(each) for each in initializers}
     for node in nodes:
@@ -408,5 +419,6 @@ def _decimal(value: Value, digits: float) -> Value:
 
 def _metadata(manifest: Mapping[str, Any]) -> dict[str, str]:
     inputs = "image: uint8 (H, W, 3) RGB; optional: min_face (pixels), factor (of the pyramid), thresholds (3,)"
-    outputs = "boxes (N, 4) x1, y1, x2, y2 in pixels, scores (N,), landmarks (N, 5, 2) x, y; best face first"
+    points = ", landmarks (N, 5, 2) x, y" if manifest["architecture"]["onet"]["landmarks"] else "; no landmarks were trained"
+    outputs = f"boxes (N, 4) x1, y1, x2, y2 in pixels, scores (N,){points}; best face first"
     return {**describe(manifest), "inputs": inputs, "outputs": outputs}

@@ -121,6 +121,7 @@ class MinedSource:
     def describe(self) -> dict[str, Any]:
         """See `generate.Source`."""
         manifest = find_bundle(self.model).manifest
+        self._check_trained(manifest)
         mine = {
             "model": {name: manifest[name] for name in MODEL_KEYS},
             **{name: getattr(self, name) for name in ("stage", "thresholds", "find_from", "top_up", "again")},
@@ -135,8 +136,14 @@ class MinedSource:
         given = os.environ.get("OMP_NUM_THREADS", "")  # which not every runtime reads: 1 in processes that share the processors
         threads = int(given) if re.fullmatch("[1-9][0-9]?", given) else None
         self._detector = Detector(self.model, min_face=self.find_from, thresholds=thresholds, threads=threads)
-        if self.again and self.net not in self._detector.bundle.manifest["figures"].get("trained", NETS):
-            raise ConfigError(f"again needs a model whose {self.net} is trained; that of {self.model} is not")
+        self._check_trained(self._detector.bundle.manifest)
+
+    def _check_trained(self, manifest: dict[str, Any]) -> None:
+        """Random nets propose nothing that is worth learning from."""
+        asked = [*list(NETS)[: list(NETS).index(self.stage) + 1], *([self.net] if self.again else [])]
+        if random := [net for net in asked if "cls" not in manifest["trained"][net]]:
+            what = "again" if random == [self.net] else f"stage {self.stage}"
+            raise ConfigError(f"{what} needs a model whose {' and '.join(random)} is trained; that of {self.model} is not")
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
         """See `generate.Source`."""

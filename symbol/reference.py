@@ -29,6 +29,7 @@ _HEAD_ORDER = ("box", "landmark", "cls")  # in the wheel's lists
 MANIFEST = {
     "name": "official",
     "architecture": NETS,
+    "trained": {net: [head for head in HEADS if head != "landmark" or NETS[net].landmarks] for net in NETS},
     "colour_order": "RGB",
     "mean": 127.5,
     "scale": 1 / 128,

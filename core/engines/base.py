@@ -36,7 +36,10 @@ class Engine(Protocol):
         ...
 
     def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(N, 3, 48, 48), N > 0 -> face probability (N,), offsets (N, 4) and landmarks (N, 10), x and y interleaved."""
+        """(N, 3, 48, 48), N > 0 -> face probability (N,), offsets (N, 4) and landmarks (N, 10), x and y interleaved.
+
+        Landmarks are (N, 0) if the net has none.
+        """
         ...
 
 
@@ -69,8 +72,8 @@ class NetRunner:
 
     def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `Engine.onet`."""
-        probability, offsets, landmarks = self._run_batches("onet", crops)
-        return probability[:, 1], offsets, landmarks
+        probability, offsets, *landmarks = self._run_batches("onet", crops)
+        return probability[:, 1], offsets, landmarks[0] if landmarks else np.zeros((len(crops), 0), np.float32)
 
     def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
         """Run crops in batches whose sizes are powers of two, which are few shapes."""

@@ -71,7 +71,7 @@ class NativeEngine(NetRunner):
 
     def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `Engine.onet`."""
-        values = self._values("onet", crops)[:, 0, 0]  # (N, 16)
+        values = self._values("onet", crops)[:, 0, 0]  # (N, 6 or 16)
         return _face_probability(values), values[:, 2:6], values[:, 6:]
 
     def _values(self, net: str, images: np.ndarray) -> np.ndarray:

@@ -55,7 +55,8 @@ Work = Callable[[Detector, np.ndarray, Job], dict[str, Any]]
 def find_faces(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
     """What `detector` finds in a photo, as the `faces` of a result file; coordinates and scores are not rounded."""
     faces = detector.detect(image)
-    return {"faces": to_row(job.name, Detections(faces.boxes, faces.scores, faces.landmarks))["faces"]}
+    landmarks = np.full((len(faces), 5, 2), np.nan) if faces.landmarks is None else faces.landmarks
+    return {"faces": to_row(job.name, Detections(faces.boxes, faces.scores, landmarks))["faces"]}
 
 
 def photo_path(folder: str | os.PathLike, name: str) -> Path:

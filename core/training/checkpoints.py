@@ -11,7 +11,7 @@ import numpy as np
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.files import whole_file
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass

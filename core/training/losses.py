@@ -1,7 +1,7 @@
 """The loss of Zhang et al. (2016), section II-D: classes, boxes and landmarks at once, each from the samples that know it."""
 
 from itertools import zip_longest
-from typing import Any, Literal, Mapping, get_args
+from typing import Any, Literal, Mapping, Sequence, get_args
 
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.mxnet_loader import load_mxnet
@@ -52,12 +52,16 @@ class TrainingNet(HybridBlock):
         distil: share, 0..1, that a teacher's probability of a face has in the class that a sample is taken to be of, the
             targets of Hinton et al. (2015), "Distilling the Knowledge in a Neural Network"; 0: labels have no such probability.
         portable: whether it must run on a GPU as well.
+        before: the net as it was when training began; None if no head is kept.
+        kept: heads, of both nets, that learn to say what `before` says, and not from labels: of all samples for the classes, of
+            those of faces for others.
     """
 
     def __init__(
         self, net: CascadeNet, weights: Mapping[str, float], keep_ratio: float = 0.7, portable: bool = False,
         landmark_faces: bool = False, part_faces: float | None = None, overlap_faces: float | None = None,
         regression: Regression = "squared", overlap_weight: float = 0.0, listed_landmarks: bool = False, distil: float = 0.0,
+        before: CascadeNet | None = None, kept: Sequence[str] = (),
     ) -> None:  # fmt: skip
         check_regression(regression)
         super().__init__(prefix="")
@@ -73,6 +77,8 @@ class TrainingNet(HybridBlock):
         self._overlap_weight = overlap_weight
         self._listed_landmarks = listed_landmarks
         self._distil = distil
+        self.before = before
+        self._kept = tuple(kept)
 
     def hybrid_forward(self, F: Any, images: Any, labels: Any) -> tuple:
         """See the class."""
@@ -104,10 +110,23 @@ class TrainingNet(HybridBlock):
             costs.append(F.sum(error((target if output is None else output) - target), axis=1))
         if self._overlap_weight:
             costs[1] = costs[1] + self._overlap_weight * (1 - _overlaps(F, others[0], targets[0]))
+        self._keep(F, images, _column(F, labels, 0), [logits, *others], costs, masks)
         costs = [cost * mask for cost, mask in zip(costs, masks)]
         terms = [F.sum(cost) / F.maximum(F.sum(mask), F.ones_like(F.sum(mask))) for cost, mask in zip(costs, masks)]
         loss = sum(weight * term for weight, term in zip(self._weights, terms))
         return loss, F.concat(loss, *terms, dim=0), F.concat(F.stack(*costs, axis=1), logits, *others, dim=1)
+
+    def _keep(self, F: Any, images: Any, kinds: Any, outputs: list, costs: list, masks: list) -> None:
+        """Put in place of a kept head's costs (N,), and which of them count, its difference from the net before."""
+        old = [F.BlockGrad(F.reshape(output, (0, -1))) for output in self.before(images)] if self._kept else []
+        for head in self._kept:
+            place = TERMS.index(head)
+            if head == "cls":  # cross-entropy
+                costs[place] = -F.sum(F.softmax(old[place]) * F.log_softmax(outputs[place]), axis=1)
+                masks[place] = F.ones_like(kinds)
+            else:
+                costs[place] = F.sum(F.abs(outputs[place] - old[place]), axis=1)
+                masks[place] = kinds != int(Kind.NEGATIVE)
 
 
 def _column(F: Any, values: Any, place: int) -> Any:

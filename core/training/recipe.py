@@ -7,21 +7,28 @@ measured recall of each stage on the validation photos (see `evaluation.stages`)
 
 import hashlib
 import json
+import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping
 
 import numpy as np
 
+from mtcnn_gluon.bundle import read_bundle
 from mtcnn_gluon.config import CASCADE, NETS
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.files import read_text
+from mtcnn_gluon.export import make_bundle
+from mtcnn_gluon.files import read_text, whole_file
 from mtcnn_gluon.prepare_data.generate import PARTS, SHARD
+from mtcnn_gluon.trained import TrainedNet
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from mtcnn_gluon.training.pipeline import Step, Words
 from mtcnn_gluon.training.recipe_config import flags
+from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.trainer import BEST, LAST
+
+logger = logging.getLogger(__name__)
 
 RATES = {  # seconds for a unit of work on two cores, until something was measured: photos, or samples to train on
     "cut": 0.005, "records": 0.001, "mine": 0.15, "look": 0.1,
@@ -74,7 +81,8 @@ class Recipe:
         return [*steps, self._records_step(net, section, [step.name for step in steps])]
 
     def _has_landmark_samples(self, net: str, section: str) -> bool:
-        has_head = self.config[net].train.landmarks
+        asked = self.config[net].train.get("landmarks")
+        has_head = NETS[net].landmarks if asked is None else asked
         return bool(has_head and self.config[section].landmark_list)
 
     def _faces_step(self, net: str, section: str) -> Step:
@@ -169,12 +177,10 @@ class Recipe:
         Raises:
             DataError, ModelError: if there are none for this net where the configuration says.
         """
-        from mtcnn_gluon.cli_train import read_parameters
-
         source = self.config[net].train.get("init")
         if source is None:
             return ""
-        parameters = sorted(read_parameters(source, net).items())
+        parameters = sorted(read_net(source, net).parameters.items())
         return hashlib.sha256(b"".join(name.encode() + value.tobytes() for name, value in parameters)).hexdigest()
 
     def _train(self, words: Words) -> int:
@@ -203,19 +209,16 @@ class Recipe:
 
     def _make_bundle(self, words: Words) -> int:
         """Runs what `_bundle_step` says; the figures, if there are any, are the finished bundle's."""
-        from mtcnn_gluon.cli_train import read_parameters
-        from mtcnn_gluon.export import make_bundle
-
         pairs = [word.split("=", 1) for word in words[1 : words.index("--out")]]
-        parameters = {net: _without_landmarks(net, read_parameters(path, net)) for net, path in pairs}
+        nets = {net: _without_landmarks(net, read_net(path, net)) for net, path in pairs}
         out = words[words.index("--out") + 1]
         first, second, third = map(float, words[words.index("--thresholds") + 1 :][:3])
         for word in words[words.index(LOGITS) + 1 :] if LOGITS in words else []:
             net, _, numbers = word.partition("=")
-            parameters[net] = _rescored(net, parameters[net], *map(float, numbers.split(",")))
+            nets[net] = _rescored(net, nets[net], *map(float, numbers.split(",")))
         figures = self._figures() if "--figures" in words else None
         config = self.config
-        make_bundle(out, parameters, config.name, config.training_data, config.licence, (first, second, third), figures)
+        make_bundle(out, nets, config.name, config.training_data, config.licence, (first, second, third), figures)
         return 0
 
     # ---- thresholds
@@ -284,8 +287,18 @@ class Recipe:
             out = self._path(f"report/{name}")
             words = ["evaluate", name, *models, *where, "--report", out, "--json", f"{out}/figures.json"]
             words += flags(self.config.evaluate[name])
-            steps.append(self._look_step(f"report/{name}", words, MEASURED, len(self.config.compare) + 1))
+            step = self._look_step(f"report/{name}", words, MEASURED, len(self.config.compare) + 1)
+            steps.append(step if name == "wider" else replace(step, run=self._evaluate_landmarks))
         return steps
+
+    def _evaluate_landmarks(self, words: Words) -> int:
+        """Runs what the step says; a model whose O-Net learned no landmarks is left out, and measured like that."""
+        if not read_bundle(self.folder / MEASURED).manifest["architecture"]["onet"]["landmarks"]:
+            logger.warning("landmarks were not trained, so there are none to evaluate")
+            with whole_file(self.folder / "report/landmarks/figures.json") as file:
+                json.dump({"detectors": []}, file)
+            return 0
+        return self.main(words)
 
     def _look_step(self, name: str, words: Words, after: str, models: int = 1) -> Step:
         units = models * self.counts["validation"]
@@ -320,17 +333,19 @@ class Recipe:
         return str(self.folder / name)
 
 
-def _without_landmarks(net: str, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _without_landmarks(net: str, trained: TrainedNet) -> TrainedNet:
     """Without a head that only helped in training."""
-    return {name: value for name, value in parameters.items() if NETS[net].landmarks or not name.startswith(f"{net}_landmark_")}
+    if NETS[net].landmarks:
+        return trained
+    return replace(trained, heads=tuple(head for head in trained.heads if head != "landmark"))
 
 
-def _rescored(net: str, parameters: Mapping[str, np.ndarray], slope: float, offset: float) -> dict[str, np.ndarray]:
+def _rescored(net: str, trained: TrainedNet, slope: float, offset: float) -> TrainedNet:
     """With other scores of the same order: a score p becomes sigmoid(slope * logit(p) + offset)."""
     weight, bias = f"{net}_cls_weight", f"{net}_cls_bias"
-    factor = np.float32(slope)
-    moved = parameters[bias] * factor + np.array([0, offset], np.float32)
-    return {**parameters, weight: parameters[weight] * factor, bias: moved}
+    factor, values = np.float32(slope), trained.parameters
+    moved = values[bias] * factor + np.array([0, offset], np.float32)
+    return replace(trained, parameters={**values, weight: values[weight] * factor, bias: moved})
 
 
 def _logit(score: float) -> float:

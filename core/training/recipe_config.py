@@ -57,7 +57,7 @@ DEFAULTS: dict[str, Any] = {
     },
     "onet": {
         "mine": {}, "faces": {"negatives": 0}, "landmarks": {}, "records": {},
-        "train": {"samples": 5_000_000, "landmarks": True}, "finish": [],
+        "train": {"samples": 5_000_000}, "finish": [],
     },
     "evaluate": {"wider": {}, "landmarks": {}},
 }  # fmt: skip

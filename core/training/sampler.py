@@ -195,6 +195,20 @@ class Sampler:
             record.teach(each, share)
         self.label_length = LABEL_LENGTH + 1
 
+    def teaches(self, head: str, listed_landmarks: bool = False) -> bool:
+        """Whether the batches have samples that a head can learn from.
+
+        Args:
+            head: cls, box or landmark.
+            listed_landmarks: whether landmarks are learned from samples of kind landmark only.
+        """
+        quotas = self._quotas.get(head, self._quotas.get(None, {}))
+        pools = [self.pools[kind] for kind, count in quotas.items() if count and (kind == "landmark" or not listed_landmarks)]
+        if head == "cls":
+            return any(quotas.get(kind) for kind in ("positive", "negative"))
+        column = {"box": 16, "landmark": 17}[head]
+        return any((pool.record.labels[pool.rows, column] > 0).any() for pool in pools)
+
     def _pick(self, quotas: Mapping[str, int], number: int) -> list[tuple[Record, np.ndarray]]:
         """The rows of every record that batch `number` has, kind after kind."""
         picked: list[tuple[Record, np.ndarray]] = []

@@ -17,14 +17,17 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
 from mtcnn_gluon.files import whole_file
 from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.params_file import read_params, write_params
 from mtcnn_gluon.prepare_data.merge import parse_ratio
 from mtcnn_gluon.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
+from mtcnn_gluon.trained import TrainedNet
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.flat import FlatParameter
+from mtcnn_gluon.training.heads import HeadPlan, loss_weights, may_have_landmarks, plan_heads
 from mtcnn_gluon.training.interrupts import Interrupts
-from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet
+from mtcnn_gluon.training.losses import TERMS, TrainingNet
 from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.muon import Muon
 from mtcnn_gluon.training.options import Options
@@ -37,6 +40,7 @@ mx = load_mxnet()
 logger = logging.getLogger(__name__)
 
 LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
+BEFORE = "before.params"  # the initial net, where heads of it are kept
 VALIDATION_BATCH = 512
 AVERAGE_EVERY = 16  # steps: often enough for a decay near 1, and it takes time
 
@@ -54,7 +58,8 @@ class Run:
         folder: where checkpoints, log and curves go.
         validation: folder of records to measure the net on after every epoch; None: the training batches' figures only.
         devices: MXNet's contexts; batches are split among them.
-        initial: parameters by full name to begin with, instead of random ones; heads that it lacks stay random.
+        initial: what to begin with, instead of random parameters; heads that it lacks begin with random ones. See `heads` for
+            what becomes of those for which there are no samples.
         resume: whether to go on from `folder/last.npz`.
 
     Raises:
@@ -66,7 +71,7 @@ class Run:
     def __init__(
         self, options: Options, records: str | os.PathLike, folder: str | os.PathLike,
         validation: str | os.PathLike | None = None, devices: Sequence[Any] | None = None,
-        initial: Mapping[str, np.ndarray] | None = None, resume: bool = False,
+        initial: TrainedNet | None = None, resume: bool = False,
     ) -> None:  # fmt: skip
         self.options, self.folder = options, Path(folder)
         self.devices = list(devices or [mx.cpu()])
@@ -83,8 +88,10 @@ class Run:
         self.steps_an_epoch = len(self.sampler)
         self.schedule = schedule(options.schedule, options.rate, options.epochs * self.steps_an_epoch, options.warm_up)
         last = self._last(resume)
+        self.heads = plan_heads(options, self.sampler, initial) if last is None else HeadPlan.from_json(last.about["heads"])
         self.net = self._make_net(initial)
         self._make_folder()
+        self.before = self._net_before(resume) if self.heads.kept else None
         if options.distil:
             if initial is None and last is None:
                 raise ConfigError("distil needs trained parameters to begin with: --init names them")
@@ -120,38 +127,60 @@ class Run:
         if not os.access(self.folder, os.W_OK):
             raise DataError(f"{self.folder} cannot be written")
 
-    def _has_landmarks(self) -> bool:
-        return NETS[self.options.net].landmarks if self.options.landmarks is None else self.options.landmarks
-
     def _tasks(self) -> tuple[str, ...]:
         """Those of the options' that the net has a head for."""
-        tasks = tuple(task for task in self.options.tasks if task != "landmark" or self._has_landmarks())
+        tasks = tuple(task for task in self.options.tasks if task != "landmark" or may_have_landmarks(self.options))
         if self.options.tasks and not tasks:
             raise ConfigError(f"tasks must be more than landmark: {self.options.net} has no landmark head without --landmarks")
         return tasks
 
-    def _make_net(self, initial: Mapping[str, np.ndarray] | None) -> CascadeNet:
+    def _make_net(self, initial: TrainedNet | None) -> CascadeNet:
+        options = self.options
+        net = self._empty_net(f"{options.net}_")
+        if initial is not None:
+            values = {name: value.data(self.devices[0]).asnumpy() for name, value in net.collect_params().items()}
+            given = {name: value for name, value in initial.parameters.items() if not self._is_left_out(name)}
+            unknown = set(given) - set(values)
+            if unknown:
+                raise DataError(f"the initial parameters do not fit {options.net}: {', '.join(sorted(unknown))} is unknown")
+            set_parameters(net, {**values, **given}, self.devices)
+        return net
+
+    def _is_left_out(self, name: str) -> bool:
+        """Whether an initial parameter is of the landmark head that the options leave out."""
+        return self.options.landmarks is False and name.startswith(f"{self.options.net}_landmark_")
+
+    def _net_before(self, resume: bool) -> CascadeNet:
+        """The net as it is when the run begins, which heads that are kept are compared with; it is also kept in the folder."""
+        path = self.folder / BEFORE
+        if resume:
+            values = read_params(path)
+        else:
+            values = self.parameters()
+            write_params(path, values)
+        net = self._empty_net(f"before_{self.options.net}_")
+        set_parameters(net, {f"before_{name}": value for name, value in values.items()}, self.devices)
+        net.collect_params().setattr("grad_req", "null")
+        return net
+
+    def _empty_net(self, prefix: str) -> CascadeNet:
+        """A net of random parameters."""
         options, table = self.options, NETS[self.options.net]
         form: Any = "auto" if self._is_cpu() else "portable"
         if options.precision == "bfloat16":
             if not self._is_cpu():
                 raise ConfigError("precision must be float32 on a GPU")
             form = "bfloat16"
-        net = CascadeNet(table.layers, self._has_landmarks(), f"{options.net}_", form)
+        net = CascadeNet(table.layers, "landmark" in self.heads.present, prefix, form)
         mx.random.seed(options.seed)
         net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), self.devices)
         net(mx.nd.zeros((1, 3, table.size, table.size), ctx=self.devices[0]))  # the dense layer learns its size
-        if initial is not None:
-            values = {name: value.data(self.devices[0]).asnumpy() for name, value in net.collect_params().items()}
-            unknown = set(initial) - set(values)
-            if unknown:
-                raise DataError(f"the initial parameters do not fit {options.net}: {', '.join(sorted(unknown))} is unknown")
-            set_parameters(net, {**values, **initial}, self.devices)
         return net
 
     def _parameters_to_train(self) -> list[Any]:
-        """All but those of heads whose task is not trained."""
-        heads = [getattr(self.net, term) for term in self.net.head_names if term not in self.options.tasks]
+        """All but those of heads whose task is not trained and that are not kept."""
+        wanted = (*self.options.tasks, *self.heads.kept)
+        heads = [getattr(self.net, term) for term in self.net.head_names if term not in wanted]
         left_out = {name for head in heads for name in head.collect_params()}
         return [parameter for name, parameter in self.net.collect_params().items() if name not in left_out]
 
@@ -167,17 +196,12 @@ class Run:
     def _make_graph(self, distil: float = 0.0) -> TrainingNet:
         options = self.options
         graph = TrainingNet(
-            self.net, self.loss_weights(), options.keep_ratio, not self._is_cpu(), options.landmark_faces, options.part_faces,
-            options.overlap_faces, options.regression, options.overlap_weight, options.listed_landmarks, distil,
+            self.net, loss_weights(options, self.heads), options.keep_ratio, not self._is_cpu(), options.landmark_faces,
+            options.part_faces, options.overlap_faces, options.regression, options.overlap_weight, options.listed_landmarks,
+            distil, self.before, self.heads.kept,
         )  # fmt: skip
         graph.hybridize(static_alloc=True, static_shape=True)
         return graph
-
-    def loss_weights(self) -> dict[str, float]:
-        """Of each term; 0 of those that are not trained."""
-        told = {"box": self.options.box_weight, "landmark": self.options.landmark_weight}
-        weights = WEIGHTS[self.options.net] | {term: weight for term, weight in told.items() if weight is not None}
-        return {term: weights[term] * (term in self.options.tasks) for term in TERMS}
 
     def _is_cpu(self) -> bool:
         return all(device.device_type == "cpu" for device in self.devices)
@@ -261,7 +285,7 @@ class Run:
         state = updater.states[0]
         states = state if isinstance(state, tuple) else (state,)
         arrays = {str(place): array.asnumpy() for place, array in enumerate(states)}
-        about = {**self._identity(), "epoch": self.epoch, "rows": self.rows, "best": self.best}
+        about = {**self._identity(), "heads": self.heads.to_json(), "epoch": self.epoch, "rows": self.rows, "best": self.best}
         return Checkpoint(about, self.parameters(), arrays, self.best_parameters() if self.options.average else {})
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -338,10 +362,11 @@ def shorten(gradient: Any, length: float) -> None:
 
 
 def _objective(run: Run, batch: Batch, outputs: Sequence[Any]) -> Any:
-    """What is made smaller: the loss, or of a batch for one task that task's term alone."""
+    """What is made smaller: the loss, or of a batch for one task that task's term alone, and those of heads that are kept."""
     if batch.task is None:
         return outputs[0]
-    return run.loss_weights()[batch.task] * outputs[1][1 + TERMS.index(batch.task)]
+    weights = loss_weights(run.options, run.heads)
+    return sum(weights[term] * outputs[1][1 + TERMS.index(term)] for term in (batch.task, *run.heads.kept))
 
 
 def split(batch: Batch, devices: Sequence[Any]) -> Iterable[list[Any]]:

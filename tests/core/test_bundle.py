@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mtcnn_gluon.bundle import find_bundle, read_bundle, write_bundle
+from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.symbol.reference import MANIFEST
 
@@ -28,7 +29,7 @@ def edit(folder: Path, **changes: Any) -> None:
 
 def test_round_trip(folder: Path) -> None:
     bundle = read_bundle(folder)
-    assert bundle.manifest["name"] == "official" and bundle.manifest["schema"] == 1
+    assert bundle.manifest["name"] == "official" and bundle.manifest["schema"] == 2
     assert bundle.file("pnet-0000.params").read_bytes() == b"p" * 100
     assert find_bundle(folder).manifest == find_bundle(str(folder)).manifest == bundle.manifest
     with pytest.raises(ModelError, match="no pnet.onnx.*pnet-0000.params"):
@@ -55,7 +56,14 @@ def test_never_replaces_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"schema": 2}, "schema 2 is newer"),
+    ({"schema": 3}, "schema 3 is newer"),
+    ({"schema": 1}, "schema 1 does not say which heads were trained"),
+    ({"trained": None}, "'trained'"),
+    ({"trained": {"pnet": ["cls"]}}, "'trained' must name the trained heads of pnet, rnet, onet"),
+    ({"trained": dict.fromkeys(NETS, "cls")}, "'trained' of pnet must be a list"),
+    ({"trained": {net: ["nose"] for net in NETS}}, "'trained' of pnet must be a list with some of cls, box, landmark"),
+    ({"trained": {net: ["cls", "box"] for net in NETS}}, "'trained' of onet .* architecture"),
+    ({"trained": {net: ["cls", "landmark"] for net in NETS}}, "'trained' of pnet .* architecture"),
     ({"schema": None}, "'schema'"),
     ({"thresholds": "high"}, "'thresholds' must be of type list"),
     ({"colour_order": "HSV"}, "'colour_order'"),

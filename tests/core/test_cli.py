@@ -39,6 +39,8 @@ def faces_of(image: np.ndarray) -> Faces:
 class FakeDetector:
     options: dict[str, Any]
 
+    has_landmarks = True
+
     def __init__(self, **options: Any) -> None:
         FakeDetector.options = options
         self.engine = SimpleNamespace(name=options.get("engine"))

@@ -14,6 +14,7 @@ from mtcnn_gluon.bundle import read_bundle
 from mtcnn_gluon.cli_detect import portrait
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.symbol.reference import official_parameters
+from mtcnn_gluon.trained import heads_in
 from mtcnn_gluon.training.checkpoints import Checkpoint, write_checkpoint
 
 Run = Callable[..., tuple[int, str, str]]
@@ -39,7 +40,7 @@ def write_run(folder: Path, net: str, name: str = "best.npz", scale: float = 1, 
     folder.mkdir(parents=True, exist_ok=True)
     values = {key: value * np.float32(scale) for key, value in official_parameters(net).items()}
     rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "val_recall": float("nan")}]
-    checkpoint = Checkpoint({"options": {"net": net}, "rows": rows}, values)
+    checkpoint = Checkpoint({"options": {"net": net}, "rows": rows, "heads": {"trained": list(heads_in(net, values))}}, values)
     if average:
         checkpoint.averages = {key: value * 2 for key, value in values.items()}
     write_checkpoint(folder / name, checkpoint)
@@ -106,8 +107,8 @@ def test_runs(run: Run, tmp_path: Path) -> None:
 def test_one_run(run: Run, tmp_path: Path, image: np.ndarray, source: str) -> None:
     write_run(tmp_path / "run", "pnet")
     status, _, said = run(tmp_path / source, tmp_path / "model", "--onnx")
-    assert status == 0 and said == "mtcnn-gluon: note: rnet, onet not trained: random parameters\n"
-    assert read_bundle(tmp_path / "model").manifest["figures"]["trained"] == ["pnet"]
+    assert status == 0 and "model: rnet and onet are not trained but random numbers" in said
+    assert read_bundle(tmp_path / "model").manifest["trained"] == {"pnet": ["cls", "box"], "rnet": [], "onet": []}
     Detector(tmp_path / "model").detect(image[::4, ::4])
 
 

@@ -23,6 +23,8 @@ class FakeDetector:
     asked = 0
     limit = 10**9
 
+    has_landmarks = True
+
     def __init__(self, **options: Any) -> None:
         FakeDetector.asked = 0
 

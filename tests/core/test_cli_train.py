@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon import cli, read_image
-from mtcnn_gluon.cli_train import devices, read_parameters
+from mtcnn_gluon.cli_train import devices
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.export import make_bundle
 from mtcnn_gluon.record_info import REPORT
 from mtcnn_gluon.records import RecordWriter
 from mtcnn_gluon.training.checkpoints import read_checkpoint
+from mtcnn_gluon.training.runs import read_net
 from record_samples import make_samples
 
 ROOT = Path(__file__).parents[2]
@@ -131,13 +132,13 @@ def test_a_run(tmp_path: Path, run: Run, records: Path, net: str) -> None:
     assert read_image(tmp_path / "run/curves.png").std() > 0
     assert read_checkpoint(tmp_path / "run/last.npz").about["options"]["net"] == net
 
-    values = read_parameters(str(tmp_path / "run/best.npz"), net)  # and on to a bundle, and back
-    others = {} if net == "pnet" else {"pnet": read_parameters("official", "pnet")}
-    bundle = make_bundle(tmp_path / "model", {**others, net: values}, "ours", "noise", "MIT")
-    again = read_parameters(str(bundle.path), net)
-    assert set(again) == set(values)
-    for name, value in values.items():
-        np.testing.assert_array_equal(again[name], value)
+    trained = read_net(str(tmp_path / "run/best.npz"), net)  # and on to a bundle, and back
+    others = {} if net == "pnet" else {"pnet": read_net("official", "pnet")}
+    bundle = make_bundle(tmp_path / "model", {**others, net: trained}, "ours", "noise", "MIT")
+    again = read_net(str(bundle.path), net)
+    assert again.heads == trained.heads and set(again.parameters) == set(trained.parameters)
+    for name, value in trained.parameters.items():
+        np.testing.assert_array_equal(again.parameters[name], value)
 
 
 def test_equal_runs_give_equal_bits(tmp_path: Path, run: Run, records: Path) -> None:

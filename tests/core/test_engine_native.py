@@ -26,6 +26,7 @@ from mtcnn_gluon.onnx_nets import parameter_shapes
 from mtcnn_gluon.operators import native
 from mtcnn_gluon.operators.native_net import NativeNet, why_not_layers
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
+from mtcnn_gluon.trained import as_trained
 
 mx = load_mxnet()
 PNET_SIZES = [(12, 12), (13, 12), (12, 15), (31, 46), (64, 77), (333, 101), (640, 256), (12, 900), (700, 13)]
@@ -143,7 +144,7 @@ def test_logits_of_any_size(tmp_path: Path) -> None:
     values = {net: random_parameters(net, NETS[net]) for net in NETS}
     for logit, expected in ((1e4, 0), (-1e4, 1)):
         values["rnet"]["rnet_cls_bias"] = np.array([logit, 0], np.float32)
-        bundle = make_bundle(tmp_path / "model", values, "huge", "noise", "MIT", formats=["params"])
+        bundle = make_bundle(tmp_path / "model", as_trained(values), "huge", "noise", "MIT", formats=["params"])
         scores, _ = NativeEngine(bundle).rnet(np.zeros((2, 3, 24, 24), np.float32))
         assert scores.tolist() == [expected] * 2
 

@@ -16,6 +16,7 @@ from mtcnn_gluon.errors import MtcnnError
 from mtcnn_gluon.export import Format, Parameters, bundle_parameters, export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import CascadeNet
+from mtcnn_gluon.trained import as_trained
 
 mx = load_mxnet()
 ABOUT = ("test", "noise", "MIT")  # name, training data, licence
@@ -38,13 +39,13 @@ def parameters_of(block: CascadeNet) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("trained", [("pnet",), ("pnet", "rnet"), ("pnet", "onet"), ("pnet", "rnet", "onet")])
 def test_exported_nets_compute_the_same(tmp_path: Path, trained: tuple[str, ...], landmarks: bool) -> None:
     nets = {net: make_net(net, landmarks or net == "onet") for net in trained}
-    bundle = make_bundle(tmp_path / "model", {net: parameters_of(block) for net, block in nets.items()}, *ABOUT)
+    bundle = make_bundle(tmp_path / "model", as_trained({net: parameters_of(block) for net, block in nets.items()}), *ABOUT)
     assert find_bundle(tmp_path / "model") == bundle
-    assert bundle.manifest["figures"]["trained"] == sorted(trained)
+    assert {net for net, heads in bundle.manifest["trained"].items() if heads} == set(trained)
     endings = ("-0000.params", "-symbol.json", ".onnx")
     assert sorted(bundle.manifest["files"]) == sorted(f"{net}{end}" for net in NETS for end in endings)
     for net, table in NETS.items():
-        has_landmarks = (landmarks and net in trained) or table.landmarks
+        has_landmarks = net in trained and (landmarks or table.landmarks)
         assert bundle.manifest["architecture"][net]["landmarks"] == has_landmarks
         files = [str(bundle.file(f"{net}-{end}")) for end in ("symbol.json", "0000.params")]
         images = mx.nd.random.normal(shape=(3, 3, table.size, table.size))
@@ -58,19 +59,20 @@ def test_exported_nets_compute_the_same(tmp_path: Path, trained: tuple[str, ...]
 
 @pytest.mark.parametrize("engine", AUTO)
 def test_a_detector_takes_it(tmp_path: Path, image: np.ndarray, engine: str) -> None:
-    make_bundle(tmp_path / "model", {"pnet": parameters_of(make_net("pnet", True))}, *ABOUT, thresholds=(0.4, 0.4, 0.4))
+    nets = as_trained({"pnet": parameters_of(make_net("pnet", True))})
+    make_bundle(tmp_path / "model", nets, *ABOUT, thresholds=(0.4, 0.4, 0.4))
     faces = Detector(tmp_path / "model", engine=engine).detect(image[::4, ::4])
     assert np.isfinite(faces.boxes).all()
 
 
 def test_the_manifest(tmp_path: Path) -> None:
-    parameters = {"pnet": parameters_of(make_net("pnet"))}
+    parameters = as_trained({"pnet": parameters_of(make_net("pnet"))})
     figures = {"recall": 0.9, "trained on": "noise"}
     make_bundle(tmp_path / "model", parameters, "ours", "noise", "MIT", (0.5, 0.6, 0.8), figures)
     manifest = json.loads((tmp_path / "model/manifest.json").read_text())
     assert [manifest[key] for key in ("name", "training_data", "licence")] == ["ours", "noise", "MIT"]
     assert manifest["thresholds"] == [0.5, 0.6, 0.8] and manifest["nms"] == list(CASCADE.nms)
-    assert manifest["figures"] == {"trained": ["pnet"], **figures} and manifest["colour_order"] == "RGB"
+    assert manifest["figures"] == figures and manifest["colour_order"] == "RGB"
     assert find_bundle(str(make_bundle(tmp_path / "b", parameters, *ABOUT).path)).manifest["thresholds"] == CASCADE.thresholds
     assert not NETS.pnet.landmarks and not NETS.rnet.landmarks  # the tables are not what is written to
 
@@ -103,29 +105,29 @@ WHOLE = parameters_of(make_net("pnet"))
 )
 def test_parameters_that_do_not_fit(tmp_path: Path, parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(MtcnnError, match=message):
-        make_bundle(tmp_path / "model", parameters, *ABOUT)
+        make_bundle(tmp_path / "model", as_trained(parameters), *ABOUT)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
-    make_bundle(tmp_path / "model", {"pnet": WHOLE}, "first", *ABOUT[1:])
+    make_bundle(tmp_path / "model", as_trained({"pnet": WHOLE}), "first", *ABOUT[1:])
     with pytest.raises(MtcnnError):
-        make_bundle(tmp_path / "model", {"pnet": of_another_shape(WHOLE)}, "second", *ABOUT[1:])
+        make_bundle(tmp_path / "model", as_trained({"pnet": of_another_shape(WHOLE)}), "second", *ABOUT[1:])
     assert find_bundle(tmp_path / "model").manifest["name"] == "first"
-    make_bundle(tmp_path / "model", {"pnet": WHOLE}, "second", *ABOUT[1:])
+    make_bundle(tmp_path / "model", as_trained({"pnet": WHOLE}), "second", *ABOUT[1:])
     assert find_bundle(tmp_path / "model").manifest["name"] == "second"
 
     (tmp_path / "other").mkdir()
     (tmp_path / "other/photo.jpg").write_text("")
     with pytest.raises(MtcnnError, match="other exists and is not a model bundle: not replaced"):
-        make_bundle(tmp_path / "other", {"pnet": WHOLE}, *ABOUT)
+        make_bundle(tmp_path / "other", as_trained({"pnet": WHOLE}), *ABOUT)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "other"]
 
 
 def test_the_nets_of_a_bundle_are_read_without_mxnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From .params files and from .onnx files the same, though the latter hold slopes in another shape."""
     nets = {net: parameters_of(make_net(net, True)) for net in NETS}
-    bundles = [make_bundle(tmp_path / kind, nets, *ABOUT, formats=[kind]) for kind in ("symbol", "params", "onnx")]
+    bundles = [make_bundle(tmp_path / kind, as_trained(nets), *ABOUT, formats=[kind]) for kind in ("symbol", "params", "onnx")]
     for net in NETS:
         assert bundles[0].file(f"{net}-0000.params").read_bytes() == bundles[1].file(f"{net}-0000.params").read_bytes()
     monkeypatch.setitem(sys.modules, "mxnet", None)
@@ -152,7 +154,7 @@ def test_exporting_again_gives_the_same_bytes(tmp_path: Path, formats: tuple[For
 
 
 def test_a_bundle_whose_parameters_are_others_than_its_manifest_says(tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path / "model", {"pnet": WHOLE}, *ABOUT, formats=["onnx"])
+    bundle = make_bundle(tmp_path / "model", as_trained({"pnet": WHOLE}), *ABOUT, formats=["onnx"])
     architecture = {**bundle.manifest["architecture"], "pnet": dict(NETS.pnet, landmarks=True)}
     with pytest.raises(MtcnnError, match=r"pnet\.onnx: .*pnet_landmark_bias"):
         export_bundle(Bundle(bundle.path, {**bundle.manifest, "architecture": architecture}), tmp_path / "other", ["onnx"])
@@ -162,5 +164,5 @@ def test_a_bundle_whose_parameters_are_others_than_its_manifest_says(tmp_path: P
 @pytest.mark.parametrize("thresholds", [(0.5, 0.5), (0.5, 0.5, 2), (0.5, -0.1, 0.5)])
 def test_thresholds_out_of_range(tmp_path: Path, thresholds: Any) -> None:
     with pytest.raises(MtcnnError, match="'thresholds' must be 3 numbers from 0 to 1"):
-        make_bundle(tmp_path / "model", {"pnet": WHOLE}, *ABOUT, thresholds=thresholds)
+        make_bundle(tmp_path / "model", as_trained({"pnet": WHOLE}), *ABOUT, thresholds=thresholds)
     assert not list(tmp_path.iterdir())

@@ -16,6 +16,7 @@ from mtcnn_gluon.bundle import Bundle
 from mtcnn_gluon.export import bundle_parameters, make_bundle
 from mtcnn_gluon.onefile import cascade_model
 from mtcnn_gluon.onnx_nets import to_bytes
+from mtcnn_gluon.trained import as_trained
 from onefile_session import MANIFEST, PARAMETERS, Session, agreeing, make_model
 from painted_faces import make_photo, paint
 
@@ -129,7 +130,7 @@ def test_photos(session: Session, dev_photos: list[Path]) -> None:
 
 
 def test_continuous_boxes(tmp_path: Path, portrait: np.ndarray) -> None:
-    bundle = make_bundle(tmp_path / "model", PARAMETERS, "test", "none", "MIT")
+    bundle = make_bundle(tmp_path / "model", as_trained(PARAMETERS), "test", "none", "MIT")
     assert bundle.manifest["box_convention"] == "continuous"
     compare_bundle(bundle, portrait, 1)
 
@@ -140,7 +141,7 @@ def test_random_nets(tmp_path: Path, portrait: np.ndarray) -> None:
         net: {name: generator.normal(0, 0.05, value.shape).astype(np.float32) for name, value in values.items()}
         for net, values in PARAMETERS.items()
     }
-    bundle = make_bundle(tmp_path / "model", parameters, "test", "noise", "MIT", thresholds=(0.5, 0.3, 0.3))
+    bundle = make_bundle(tmp_path / "model", as_trained(parameters), "test", "noise", "MIT", thresholds=(0.5, 0.3, 0.3))
     compare_bundle(bundle, portrait[::4, ::4], 20)
 
 

@@ -120,6 +120,7 @@ class FakeDetector:
     asked = 0
     limit = 10**9
     end: type[BaseException] = KeyboardInterrupt
+    has_landmarks = True
 
     def __init__(self, **options: Any) -> None:
         FakeDetector.asked = 0

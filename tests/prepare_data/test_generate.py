@@ -34,6 +34,7 @@ from mtcnn_gluon.prepare_data.sources import FaceSource, LandmarkSource, MinedSo
 from mtcnn_gluon.record_info import KIND_NAMES
 from mtcnn_gluon.records import Reader, check
 from mtcnn_gluon.samples import Kind, Samples
+from mtcnn_gluon.trained import as_trained
 from painted_faces import HEADER, landmarks_of, make_annotations, make_photo, paint, write_photos
 from record_samples import assert_equal
 
@@ -463,7 +464,9 @@ def test_a_second_round_asks_the_next_net(mining: tuple[Path, Annotations], own_
 
 
 def test_a_second_round_needs_a_trained_net(mining: tuple[Path, Annotations], tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path / "bundle", {"pnet": bundle_parameters(find_bundle("official"))["pnet"]}, "first", "", "")
+    bundle = make_bundle(
+        tmp_path / "bundle", as_trained({"pnet": bundle_parameters(find_bundle("official"))["pnet"]}), "first", "", ""
+    )
     source = replace(miner(mining[0], again=True), model=str(bundle.path))
     with pytest.raises(ConfigError, match="again needs a model whose rnet is trained"):
         source.prepare()

@@ -2,23 +2,23 @@
 
 import os
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 import numpy as np
 import pytest
 
-from mtcnn_gluon import cli
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.trainer import LAST, Run
 from training_runs import Train, write_records
 
 mx = load_mxnet()
 
 
-def values_of(source: Path, net: str = "pnet") -> dict[str, np.ndarray]:
-    return cli.cli_train.read_parameters(str(source), net)
+def values_of(source: Path, net: str = "pnet") -> Mapping[str, np.ndarray]:
+    return read_net(str(source), net).parameters
 
 
 @pytest.mark.parametrize("ending", ["npz", "params"])
@@ -28,7 +28,7 @@ def test_begun_from_a_file(tmp_path: Path, records: Path, finished: Path, ending
     if ending == "params":
         source = tmp_path / "a.params"
         mx.nd.save(str(source), {f"arg:{name}": mx.nd.array(value) for name, value in expected.items()})
-    run = Run(Options("pnet", landmarks=True), records, tmp_path / "run", initial=values_of(source))
+    run = Run(Options("pnet", landmarks=True), records, tmp_path / "run", initial=read_net(str(source), "pnet"))
     found = run.parameters()
     assert set(found) - set(expected) == {"pnet_landmark_weight", "pnet_landmark_bias"}  # which stay random
     for name, value in expected.items():
@@ -61,7 +61,7 @@ def of_another_shape(folder: Path, finished: Path) -> Path:
 
 
 def of_rnet(folder: Path, finished: Path) -> Path:
-    write_checkpoint(folder / "a.npz", Checkpoint({}, {"rnet_conv1_weight": np.zeros((28, 3, 3, 3))}))
+    write_checkpoint(folder / "a.npz", Checkpoint({"heads": {"trained": []}}, {"rnet_conv1_weight": np.zeros((28, 3, 3, 3))}))
     return folder / "a.npz"
 
 

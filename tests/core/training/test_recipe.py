@@ -19,7 +19,6 @@ from easydict import EasyDict
 
 from mtcnn_gluon import Detector, cli
 from mtcnn_gluon.bundle import find_bundle, read_bundle
-from mtcnn_gluon.cli_train import read_parameters
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.export import bundle_parameters
@@ -27,9 +26,11 @@ from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_
 from mtcnn_gluon.training.pipeline import Step
 from mtcnn_gluon.training.recipe import SETS, Recipe
 from mtcnn_gluon.training.recipe_config import PHOTOS, files_digest, flags, read_config
+from mtcnn_gluon.training.runs import read_net
 from painted_faces import HEADER
 
 ROOT = Path(__file__).parents[3]
+HEADS = {"heads": {"trained": ["cls", "box"]}}  # of a checkpoint
 Run = Callable[..., tuple[int, str]]
 SMALL = {
     "workers": 1, "find_from": 24, "compare": [],
@@ -147,7 +148,7 @@ def test_end_to_end(photos: Path, finished: Path, run: Run, monkeypatch: pytest.
     assert len(faces) >= 1
     manifest = read_bundle(folder / "bundle").manifest
     figures = manifest["figures"]
-    assert figures["trained"] == ["onet", "pnet", "rnet"] and figures["wider"]["height_30"] > 0.5
+    assert all("box" in heads for heads in manifest["trained"].values()) and figures["wider"]["height_30"] > 0.5
     assert figures["landmarks_given"]["photos"] == figures["landmarks_detected"]["photos"] == 4
     stages = json.loads((folder / "onet/stages/stages.json").read_text())
     assert [manifest["architecture"][net]["landmarks"] for net in ("pnet", "rnet", "onet")] == [False, False, True]
@@ -199,7 +200,7 @@ def assert_calibrated(folder: Path, thresholds: list[float]) -> None:
     for net, wanted in zip(NETS, thresholds):
         stage = json.loads((folder / f"{net}/stages/stages.json").read_text())[net]
         slope = slope_for(net, stage, wanted)
-        trained = read_parameters(str(folder / net / ("finish2" if net == "onet" else "train") / "best.npz"), net)
+        trained = read_net(str(folder / net / ("finish2" if net == "onet" else "train") / "best.npz"), net).parameters
         moved = {
             f"{net}_cls_weight": slope * trained[f"{net}_cls_weight"],
             f"{net}_cls_bias": slope * trained[f"{net}_cls_bias"]
@@ -299,7 +300,7 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
         return [value for word, value in zip(words, words[1:]) if word == "--init"]
 
     nets = bundle_parameters(find_bundle("default"))
-    write_checkpoint(tmp_path / "best.npz", Checkpoint({}, nets["rnet"]))
+    write_checkpoint(tmp_path / "best.npz", Checkpoint(HEADS, nets["rnet"]))
     for net in NETS:
         records = tmp_path / "run" / net / "training/records"
         records.mkdir(parents=True)
@@ -310,7 +311,7 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
     assert initial(found["onet/finish"]) == [str(tmp_path / "run/onet/train/best.npz")]
 
     nets["rnet"]["rnet_cls_bias"] += 1
-    write_checkpoint(tmp_path / "best.npz", Checkpoint({}, nets["rnet"]))
+    write_checkpoint(tmp_path / "best.npz", Checkpoint(HEADS, nets["rnet"]))
     changed = steps(changes)
     assert [net for net in NETS if changed[f"{net}/train"].files != found[f"{net}/train"].files] == ["rnet"]
     with pytest.raises(DataError, match="holds no parameters of onet"):
@@ -415,4 +416,4 @@ def test_examples_are_right(name: str, tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / f"landmarks/{'trainImageList' if each == 'train' else 'devImageList'}.txt").touch()
     monkeypatch.setenv("MTCNN_GLUON_DATA", str(tmp_path))
     config = read_config(ROOT / "example" / name)
-    assert config.data.images == str(tmp_path / "wider_train/images") and config.onet.train.landmarks
+    assert config.data.images == str(tmp_path / "wider_train/images")

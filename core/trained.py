@@ -1,0 +1,85 @@
+"""Which heads of a bundle's nets have learned something.
+
+A manifest's `trained` names them for each net: some of `cls`, `box` and `landmark`. What nothing has trained is random numbers,
+and must not come out as a result:
+
+    a landmark head    is left out of the net, so that faces have no landmarks
+    a box head         is set to 0, so that boxes stay the candidates that the net was shown
+    the class head     makes the whole net random; it may stand in a bundle, for mining with the nets before it, and whoever
+                       uses the bundle is told
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.config import HEADS, NETS
+from mtcnn_gluon.errors import ConfigError, shown
+
+Trained = Mapping[str, Sequence[str]]  # heads by net
+
+
+@dataclass(frozen=True)
+class TrainedNet:
+    """What training has made of one net.
+
+    Attributes:
+        parameters: by full name, such as `onet_conv1_weight`.
+        heads: those that have learned something, some of `config.HEADS`.
+        figures: of the epoch they are from; empty if that is not known.
+    """
+
+    parameters: Mapping[str, np.ndarray]
+    heads: tuple[str, ...]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def heads_in(net: str, parameters: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """The heads whose parameters are among `parameters`, by full name."""
+    return tuple(head for head in HEADS if f"{net}_{head}_weight" in parameters)
+
+
+def as_trained(nets: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, TrainedNet]:
+    """Parameters of nets, by net and full name, all of whose heads were trained."""
+    return {net: TrainedNet(parameters, heads_in(net, parameters)) for net, parameters in nets.items()}
+
+
+def without_untrained(net: str, trained: TrainedNet) -> dict[str, np.ndarray]:
+    """The parameters of a net as they may be used: without a landmark head, and with a box head of 0, that did not learn."""
+    values = dict(trained.parameters)
+    for name in ("weight", "bias"):
+        if "landmark" not in trained.heads:
+            values.pop(f"{net}_landmark_{name}", None)
+        if "box" not in trained.heads and f"{net}_box_{name}" in values:
+            values[f"{net}_box_{name}"] = np.zeros_like(values[f"{net}_box_{name}"])
+    return values
+
+
+def check_trained(trained: Any, architecture: Mapping[str, Any]) -> None:
+    """Check a manifest's `trained`.
+
+    Raises:
+        ConfigError: if it does not name, for each net, some of its heads; a landmark head that the net has must be among them.
+    """
+    if not isinstance(trained, dict) or set(trained) != set(NETS):
+        raise ConfigError(f"'trained' must name the trained heads of {', '.join(NETS)}, got {shown(trained)}")
+    for net, heads in trained.items():
+        if not isinstance(heads, list) or not all(isinstance(head, str) and head in HEADS for head in heads):
+            raise ConfigError(f"'trained' of {net} must be a list with some of {', '.join(HEADS)}, got {shown(heads)}")
+        if ("landmark" in heads) != bool(architecture[net]["landmarks"]):
+            raise ConfigError(f"'trained' of {net} is {shown(heads)}, which its architecture's 'landmarks' contradicts")
+
+
+def warnings(manifest: Mapping[str, Any]) -> list[str]:
+    """Sentences about what nothing has trained in a bundle; none if all is well."""
+    trained: Trained = manifest["trained"]
+    found = []
+    if random := [net for net in NETS if "cls" not in trained[net]]:
+        is_are = "is" if len(random) == 1 else "are"
+        found.append(f"{' and '.join(random)} {is_are} not trained but random numbers: what this model finds means nothing")
+    if unmoved := [net for net in NETS if "cls" in trained[net] and "box" not in trained[net]]:
+        found.append(f"boxes were not trained in {' and '.join(unmoved)}, which leaves them as they are")
+    if "cls" in trained["onet"] and "landmark" not in trained["onet"]:
+        found.append("landmarks were not trained: faces have none")
+    return found

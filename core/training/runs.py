@@ -1,0 +1,77 @@
+"""What training runs have made: nets from checkpoints, and from whatever else holds parameters."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.export import bundle_parameters
+from mtcnn_gluon.params_file import read_params
+from mtcnn_gluon.trained import TrainedNet, as_trained
+from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint
+
+CHECKPOINTS = ("best.npz", "last.npz")  # of a training run, the first that is there counts
+
+
+def read_runs(source: str | os.PathLike) -> dict[str, TrainedNet]:
+    """What training runs have made of each net.
+
+    Args:
+        source: a checkpoint (`.npz`), the folder of a run, or a folder whose subfolders are runs.
+
+    Raises:
+        DataError: if there is no run, a checkpoint is damaged, or two runs are of the same net.
+    """
+    nets: dict[str, TrainedNet] = {}
+    origin: dict[str, Path] = {}
+    for path in _checkpoints(Path(source)):
+        checkpoint = read_checkpoint(path)
+        net = checkpoint.about.get("options", {}).get("net")
+        if net not in NETS:
+            raise DataError(f"{path}: expected a checkpoint of {', '.join(NETS)}, not of {net!r}")
+        if net in nets:
+            raise DataError(f"{source} holds two runs of {net}, {origin[net]} and {path}: give the folder of one")
+        nets[net], origin[net] = _trained_net(checkpoint, path), path
+    return nets
+
+
+def read_net(source: str, net: str) -> TrainedNet:
+    """One net from a checkpoint, a `.params` file or a bundle. All heads in a `.params` file count as trained.
+
+    Raises:
+        DataError, ModelError: if there is no such net.
+    """
+    path = Path(source)
+    if path.suffix == ".npz":
+        found = _trained_net(read_checkpoint(path), path)
+    elif path.suffix == ".params":
+        found = as_trained({net: read_params(path)})[net]
+    else:
+        bundle = find_bundle(source)
+        found = TrainedNet(bundle_parameters(bundle)[net], tuple(bundle.manifest["trained"][net]))
+    names = sorted(found.parameters)
+    if not names or not all(name.startswith(f"{net}_") for name in names):
+        raise DataError(f"{source} holds no parameters of {net}: {', '.join(names[:3])} ...")
+    return found
+
+
+def _trained_net(checkpoint: Checkpoint, path: Path) -> TrainedNet:
+    """The averaged parameters of a run's checkpoint, else the current ones."""
+    if "heads" not in checkpoint.about:
+        raise DataError(f"{path} is not the checkpoint of a training run")
+    row: dict[str, Any] = (checkpoint.about.get("rows") or [{}])[-1]
+    figures = {key: value for key, value in row.items() if not isinstance(value, float) or math.isfinite(value)}
+    return TrainedNet(checkpoint.averages or checkpoint.parameters, tuple(checkpoint.about["heads"]["trained"]), figures)
+
+
+def _checkpoints(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    folders = [source, *sorted(path for path in source.iterdir() if path.is_dir())] if source.is_dir() else []
+    found = [[folder / name for name in CHECKPOINTS if (folder / name).is_file()] for folder in folders]
+    if paths := [candidates[0] for candidates in found if candidates]:
+        return paths
+    raise DataError(f"{source} is neither a model bundle nor a training run: no manifest.json, no {' or '.join(CHECKPOINTS)}")
