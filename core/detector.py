@@ -7,6 +7,7 @@ from typing import Iterator, Sequence
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mtcnn_gluon import cascade, engines
 from mtcnn_gluon.bundle import Bundle, find_bundle
@@ -115,8 +116,9 @@ class Detector:
 
         Raises:
             ImageError: if one of them is not an image.
-            ConfigError: if `batch_size` is not a positive whole number.
+            ConfigError: if `batch_size` is not a positive whole number, or `images` is one image and not a list of images.
         """
+        _check_images(images)
         _check(batch_size is None or _is_count(batch_size), "batch_size", "a whole number, 1 or more", batch_size)
         results: list[Faces] = []
         batch: list[np.ndarray] = []
@@ -162,6 +164,17 @@ def _is_count(value: object) -> bool:
 def _check(condition: bool, name: str, expected: str, value: object) -> None:
     if not condition:
         raise ConfigError(f"{name} must be {expected}, not {shown(value)}")
+
+
+def _check_images(images: object) -> None:
+    """Refuse one image in place of several: its letters, bytes or rows would be taken for images."""
+    is_one = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)) or not np.iterable(images)
+    what = shown(images)
+    if isinstance(images, np.ndarray) and images.dtype != object:
+        is_one = images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (1, 3, 4))
+        what = f"one array of shape {images.shape}"
+    if is_one:
+        raise ConfigError(f"images must be a list of images, not {what}")
 
 
 def _check_shares(name: str, values: Sequence[float] | None, count: int) -> None:

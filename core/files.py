@@ -1,96 +1,61 @@
-"""Finding the images that people mean, and writing files whole or not at all."""
+"""Writing files whole or not at all."""
 
-import glob
 import os
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Iterable, Iterator
+from typing import IO, Iterator
 
 import cv2
 import numpy as np
 
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.images import is_image_path
 
 DRAFT = ".mtcnn-gluon-"  # how the names of temporary files begin
 PICTURE_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-
-@dataclass(frozen=True)
-class Found:
-    """An input file: its `path`, and `name`, its path below the folder that was searched, or its file name."""
-
-    path: Path
-    name: Path
-
-
-def find_images(arguments: Iterable[str]) -> Iterator[Found]:
-    """The images that command-line arguments stand for, in order.
-
-    A folder stands for all images below it, sorted; a pattern that is not itself a file for what it matches (`**` crosses
-    folders); anything else for itself, whether it exists or not, so that a mistyped name is reported where it is read.
-    """
-    for argument in arguments:
-        if os.path.isdir(argument):
-            yield from _below(Path(argument))
-        elif glob.has_magic(argument) and "\0" not in argument and not os.path.exists(argument):
-            yield from _matching(argument)
-        else:
-            yield Found(Path(argument), Path(Path(argument).name))
-
-
-def _matching(pattern: str) -> Iterator[Found]:
-    seen = set()  # `**` matches a folder and also what is in it
-    for match in map(Path, sorted(glob.glob(pattern, recursive=True)) or [pattern]):
-        for found in _below(match) if os.path.isdir(match) else [Found(match, Path(match.name))]:
-            if found.path not in seen:
-                seen.add(found.path)
-                yield found
-
-
-def _below(folder: Path) -> Iterator[Found]:
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
-            if is_image_path(file):
-                path = Path(root) / file
-                yield Found(path, path.relative_to(folder))
 
 
 @contextmanager
 def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = False) -> Iterator[IO]:
     """Open a file for writing under a temporary name; it takes its own name only when the block ends without an error.
 
-    With `keep_draft` the temporary name is that of `draft_of`, and stays if the block fails or the process is killed, so
-    that long work can be resumed from it; what a draft already holds is kept.
+    A link is written through: the file that it leads to is replaced, and the link stays. With `keep_draft` the temporary name
+    is that of `draft_of`, and stays if the block fails or the process is killed, so that long work can be resumed from it;
+    what a draft already holds is kept.
 
     Raises:
-        DataError: if the file cannot be written there.
+        DataError: if the file cannot be written there. Other errors of the block, about other files, too are raised as that,
+            but under the names of those files.
     """
     target = Path(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     if "\0" in str(target):
         raise DataError(f"{str(target)!r} cannot be written: the name holds a zero byte")
-    with _naming_target(target):
+    draft = ""
+    with naming_target(target):
         if target.exists() and not target.is_file():  # a pipe or a terminal cannot be replaced, and need not be
-            with open(target, mode, **text) as file:  # type: ignore[call-overload]
-                yield file
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if keep_draft:
-            draft = str(draft_of(target))
-            handle = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+            file = open(target, mode, **text)  # type: ignore[call-overload]  # noqa: SIM115  closed below
         else:
-            handle, draft = tempfile.mkstemp(prefix=DRAFT, dir=target.parent)
-        try:
-            with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
-                yield file
-            take_name(draft, target)
-        finally:
-            if os.path.exists(draft) and not keep_draft:
-                os.unlink(draft)
+            handle, draft = _open_draft(target, keep_draft)
+            file = os.fdopen(handle, mode, **text)  # type: ignore[call-overload]
+    try:
+        with _naming_source(target), file:
+            yield file
+        if draft:
+            with naming_target(target):
+                take_name(draft, end_of_links(target))
+    finally:
+        if draft and not keep_draft and os.path.exists(draft):
+            os.unlink(draft)
+
+
+def _open_draft(target: Path, is_kept: bool) -> tuple[int, str]:
+    folder = end_of_links(target).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not is_kept:
+        return tempfile.mkstemp(prefix=DRAFT, dir=folder)
+    draft = str(draft_of(target))
+    return os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), draft
 
 
 def remove_drafts(folder: str | os.PathLike) -> None:
@@ -105,7 +70,7 @@ def remove(path: Path) -> None:
     Raises:
         DataError: if it cannot be removed.
     """
-    with _naming_target(path), suppress(FileNotFoundError, NotADirectoryError):
+    with naming_target(path), suppress(FileNotFoundError, NotADirectoryError):
         path.unlink()
 
 
@@ -117,17 +82,43 @@ def take_name(draft: str, target: Path) -> None:
 
 def draft_of(path: Path) -> Path:
     """The name under which `whole_file(path, keep_draft=True)` writes."""
-    return path.with_name(path.name + ".part")
+    end = end_of_links(path)
+    return end.with_name(end.name + ".part")
+
+
+def end_of_links(path: Path) -> Path:
+    """What a path that may be a link leads to; it need not exist.
+
+    Raises:
+        DataError: if links lead in a circle.
+    """
+    end = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if end.is_symlink():
+        raise DataError(f"{path} cannot be written: it is a link that leads in a circle")
+    return end
 
 
 @contextmanager
-def _naming_target(target: Path) -> Iterator[None]:
+def naming_target(target: Path) -> Iterator[None]:
+    """Turn errors of the system into a `DataError` that says which file cannot be written."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _naming_source(target: Path) -> Iterator[None]:
+    """As `naming_target`, but an error about another file, which knows its name, is not blamed on this one."""
+    with naming_target(target):
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error.filename, (str, bytes, os.PathLike)):
+                raise DataError(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}") from error
+            raise
 
 
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
@@ -146,26 +137,11 @@ def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
         file.write(data.tobytes())
 
 
-class UniqueNames:
-    """Gives out paths so that no result of a run overwrites another one, or one of the files in `taken`."""
-
-    def __init__(self, taken: Iterable[str | os.PathLike] = ()) -> None:
-        self._taken = {_resolved(path) for path in taken}
-
-    def path(self, folder: str | os.PathLike, name: Path) -> Path:
-        """`folder / name`, or with `-2`, `-3` ... before the ending if that path is taken."""
-        path, number = Path(folder) / name, 1
-        while _resolved(path) in self._taken:
-            number += 1
-            path = Path(folder) / name.with_name(f"{name.stem}-{number}{name.suffix}")
-        self._taken.add(_resolved(path))
-        return path
-
-
-def _resolved(path: str | os.PathLike) -> str:
+def real_path(path: str | os.PathLike) -> str:
+    """A path without links, absolute; of a name that no file can have, itself."""
     try:
         return os.path.realpath(path)
-    except ValueError:  # a zero byte: no such file can be
+    except ValueError:  # a zero byte
         return os.fspath(path)
 
 

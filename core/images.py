@@ -3,9 +3,9 @@
 import io
 import logging
 import os
+import re
 import warnings
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Iterator, Union
 
@@ -13,10 +13,18 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mtcnn_gluon.errors import ImageError
+from mtcnn_gluon.image_formats import LONGEST_HEAD, formats_for, has_mark, missing_decoder
 
 ImageSource = Union[str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, Image.Image]
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+EXTENSIONS = (
+    ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",  # most photos by far
+    ".apng", ".avif", ".avifs", ".blp", ".bw", ".cur", ".dcx", ".dds", ".dib", ".fit", ".fits", ".flc", ".fli", ".ftc", ".ftu",
+    ".gbr", ".heic", ".heics", ".heif", ".heifs", ".hif", ".icb", ".icns", ".ico", ".iim", ".im", ".j2c", ".j2k", ".jfif",
+    ".jp2", ".jpc", ".jpe", ".jpf", ".jpx", ".mpo", ".msp", ".pbm", ".pcd", ".pcx", ".pfm", ".pgm", ".pnm", ".ppm", ".psd",
+    ".pxr", ".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".vda", ".vst", ".xbm", ".xpm",
+)  # fmt: skip
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 MAX_PIXELS = 178_956_970  # Pillow's own limit, beyond which it takes a file for a decompression bomb: 537 MB decoded
 BLEND_ROWS = 256  # rows of a transparent image that are put on white at a time
 
@@ -30,7 +38,7 @@ def read_image(source: ImageSource) -> np.ndarray:
         source: a path; the bytes of an image file; a PIL image; or an array. Arrays are grey (H, W) or (H, W, 1), RGB
             (H, W, 3) or RGBA (H, W, 4), of dtype uint8, uint16 (0..65535) or floating point (0..1). OpenCV's arrays are
             BGR: turn them with `array[..., ::-1]`. Transparent pixels are shown on white; of an animation or a file of
-            several pages the first is read.
+            several pages the first is read. HEIC is read where `pillow-heif` is installed (the extra `heic`).
 
     Returns:
         (H, W, 3) uint8, C-contiguous; a uint8 RGB array that already is so is returned as it is, not copied.
@@ -46,8 +54,10 @@ def read_image(source: ImageSource) -> np.ndarray:
             return _from_pil(source, "the PIL image")
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
-        return _decode(data, f"the {len(data)} bytes given")
+        return decode_image(data, f"the {len(data)} bytes given")
     if isinstance(source, (str, os.PathLike)):
+        if is_url(source):
+            raise ImageError(no_url(source))
         return _read_file(Path(source))
     raise ImageError(f"an image must be a path, bytes, a PIL image or a numpy array, not {type(source).__name__}")
 
@@ -61,34 +71,28 @@ def _read_file(path: Path) -> np.ndarray:
         raise ImageError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:  # no permission, a name that is too long or holds a zero byte
         raise ImageError(f"{path} cannot be read: {error}") from error
-    return _decode(data, str(path))
+    return decode_image(data, str(path))
 
 
-def _decode(data: bytes, name: str) -> np.ndarray:
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """As `read_image` for the bytes of a file, which messages call `name`."""
     if not data:
         raise ImageError(f"{name}: empty, not an image")
-    with _naming(name), warnings.catch_warnings():
+    with _naming(name, data), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; what matters raises
-        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        with Image.open(io.BytesIO(data), formats=formats_for(data)) as image:
             return _from_pil(image, name)
 
 
-@lru_cache(maxsize=1)
-def _formats() -> list[str]:
-    """All formats that this Pillow reads by itself: PostScript it would hand to Ghostscript, to run as a program."""
-    Image.init()
-    return [name for name in Image.OPEN if name != "EPS"]
-
-
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into an `ImageError` that names the image."""
+def _naming(name: str, data: bytes = b"") -> Iterator[None]:
+    """Turn whatever a decoder raises about a file that begins with `data` into an `ImageError` that names the image."""
     try:
         yield
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(f"{name}: not an image of a known format") from None
+        raise ImageError(f"{name}: {missing_decoder(data) or 'not an image of a known format'}") from None
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: too large: {error}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
@@ -164,3 +168,33 @@ def _on_white(rgba: np.ndarray) -> np.ndarray:
 def is_image_path(path: Any) -> bool:
     """Whether a path's ending is one of an image format that `read_image` is meant for."""
     return Path(path).suffix.lower() in EXTENSIONS
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a file's first bytes are those of an image, of any format that has a mark to know it by.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        head = file.read(LONGEST_HEAD)
+        marked = [name for name in formats_for(head) if has_mark(name)]
+        try:
+            Image.open(file, formats=marked).close()
+        except Image.DecompressionBombError:
+            return True
+        except Exception:  # whatever the readers of heads raise
+            return bool(missing_decoder(head))
+    return True
+
+
+def is_url(source: object) -> bool:
+    """Whether a name is the address of something elsewhere, and not a file here."""
+    text = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
+    return isinstance(text, str) and URL.match(text) is not None and not os.path.lexists(text)
+
+
+def no_url(source: object) -> str:
+    """The sentence that refuses an address."""
+    return f"{source}: URLs are not fetched; download the file and give its path"

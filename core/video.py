@@ -11,10 +11,14 @@ from typing import Iterator
 import cv2
 import numpy as np
 
-from mtcnn_gluon.errors import DataError, ImageError
-from mtcnn_gluon.files import take_name
+from mtcnn_gluon.errors import DataError, ImageError, shown
+from mtcnn_gluon.files import DRAFT, end_of_links, naming_target, take_name
+from mtcnn_gluon.images import is_url, no_url
 
-EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+EXTENSIONS = (
+    ".3g2", ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm",
+    ".wmv",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +38,15 @@ class Video:
         count: how many frames there should be; 0 if that is not known.
 
     Raises:
-        ImageError: if it cannot be opened, or its first frame cannot be read; while iterating, if it ends long before the
-            number of frames that its header promises.
+        ImageError: if it is neither a path nor a number, cannot be opened, or its first frame cannot be read; while iterating,
+            if it ends long before the number of frames that its header promises.
     """
 
     def __init__(self, source: str | os.PathLike | int) -> None:
+        if isinstance(source, bool) or not isinstance(source, (str, os.PathLike, int)):
+            raise ImageError(f"a video must be a path, or the number of a camera, not {shown(source)}")
+        if is_url(source):
+            raise ImageError(no_url(source))
         self._name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
         self._is_camera = isinstance(source, int)
         if not self._is_camera and not os.path.isfile(self._name):
@@ -57,7 +65,7 @@ class Video:
             if not is_frame:
                 break
             time = clock.monotonic() - started if self._is_camera else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), index, time)
+            yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), index, round(time, 6))  # to a microsecond
             index += 1
         if index == 0:
             raise ImageError(f"{self._name}: no frame can be read")
@@ -72,10 +80,10 @@ class Video:
 
 
 class VideoWriter:
-    """Writes frames as an MP4 file, which takes its own name only when `close` is called.
+    """Writes frames as an MP4 file, which takes its own name only when `close` has found all of them in it.
 
     Args:
-        path: the file to make.
+        path: the file to make; the target of a link is written, and the link stays.
         rate: frames a second.
     """
 
@@ -83,43 +91,103 @@ class VideoWriter:
         self._path, self._rate = path, rate
         self._writer: cv2.VideoWriter | None = None
         self._draft = ""
+        self._shape: tuple[int, ...] = ()
+        self._count = 0
 
     def add(self, image: np.ndarray) -> None:
         """Append an image (H, W, 3) uint8 RGB; all must have the size of the first.
 
+        MPEG-4 files have even sides: the last column or row of others is left out.
+
         Raises:
-            DataError: if the file cannot be written.
+            DataError: if the file cannot be written, or the image has another size.
         """
         if self._writer is None:
+            self._shape, self._count = image.shape, 0
             self._writer = self._open(image.shape[1], image.shape[0])
+        if image.shape != self._shape:
+            sizes = " after ".join(f"{shape[1]} x {shape[0]}" for shape in (image.shape, self._shape))
+            raise DataError(f"{self._path} cannot be written: its frames must have one size, but {sizes} pixels came")
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self._count += 1
 
     def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.release()
-            take_name(self._draft, self._path)
-            self._writer = None
+        """Finish the file, read it again, and give it its name.
+
+        Raises:
+            DataError: if not all frames are in it, since the disk is full, say; nothing is left of it then.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        try:
+            width, height, count = _measure(self._draft)
+            expected = (self._shape[1] // 2 * 2, self._shape[0] // 2 * 2, self._count)
+            if (width, height, count) != expected or not _has_its_length(self._draft):
+                text = f"it was cut short, and {count} of its {self._count} frames can be read; is the disk full?"
+                raise DataError(f"{self._path} cannot be written: {text}")
+            with naming_target(self._path):
+                take_name(self._draft, end_of_links(self._path))
+        finally:
+            self._remove_draft()
 
     def discard(self) -> None:
         """Remove what is written, if the file was not finished."""
         if self._writer is not None:
             self._writer.release()
-            os.unlink(self._draft)
             self._writer = None
+            self._remove_draft()
 
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, self._draft = tempfile.mkstemp(prefix=".mtcnn-gluon-", suffix=".mp4", dir=self._path.parent)
-        except OSError as error:
-            raise DataError(f"{self._path} cannot be written: {error.strerror or error}") from error
+        with naming_target(self._path):
+            if self._path.exists() and not self._path.is_file():
+                raise DataError(f"{self._path} cannot be written: it is there already, and no file")
+            folder = end_of_links(self._path).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, self._draft = tempfile.mkstemp(prefix=DRAFT, suffix=".mp4", dir=folder)
         os.close(handle)
         writer = cv2.VideoWriter(self._draft, cv2.VideoWriter.fourcc(*"mp4v"), self._rate, (width, height))
         if not writer.isOpened():
-            os.unlink(self._draft)
-            raise DataError(f"{self._path} cannot be written: this OpenCV has no MPEG-4 encoder")
+            self._remove_draft()
+            what = f"{width} x {height} pixels at {self._rate:g} frames a second"
+            raise DataError(
+                f"{self._path} cannot be written: this OpenCV has no MPEG-4 encoder for {what}, or the disk is full"
+            )
         return writer
+
+    def _remove_draft(self) -> None:
+        if os.path.exists(self._draft):
+            os.unlink(self._draft)
+
+
+def _measure(path: str) -> tuple[int, int, int]:
+    """Width, height and the number of frames that can be decoded; zeros of a file that is no video."""
+    capture = cv2.VideoCapture(path)
+    try:
+        width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        count = 0
+        while capture.grab():
+            count += 1
+    finally:
+        capture.release()
+    return width, height, count
+
+
+def _has_its_length(path: str) -> bool:
+    """Whether an MP4 file ends where the boxes in it say (ISO/IEC 14496-12, 4.2)."""
+    start, end = 0, os.path.getsize(path)
+    with open(path, "rb") as file:
+        while start < end:
+            file.seek(start)
+            head = file.read(16)
+            size = int.from_bytes(head[:4], "big")
+            if size == 1:  # a long box
+                size = int.from_bytes(head[8:], "big")
+            if size < 8:
+                return False
+            start += size
+    return start == end
 
 
 def is_video_path(path: str | os.PathLike) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Iterator, NoReturn
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -126,6 +127,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 ALL = ["in/a.png", "in/b é [1].webp", "in/sub/c.png"]
+NOTE = "mtcnn-gluon: in: skipped 1 file: 1 .txt (not an image or video)\n"
 
 
 def expected_row(path: str) -> dict[str, Any]:
@@ -162,11 +164,12 @@ def files_below(folder: Path) -> list[str]:
 )  # fmt: skip
 def test_json(photos: Path, run: Run, arguments: list[str], expected: list[str]) -> None:
     rows = [expected_row(path) for path in expected]
+    note = NOTE if Path(arguments[0]) == Path("in") else ""
     outcome = run("detect", *arguments, "--json", "-")
-    assert (outcome.status, outcome.err) == (0, "")  # no progress bar where there is no terminal
+    assert (outcome.status, outcome.err) == (0, note)  # no progress bar where there is no terminal
     assert outcome.rows == rows
     outcome = run("detect", *arguments, "--json", "out/é.jsonl")
-    assert (outcome.status, outcome.err) == (0, "")
+    assert (outcome.status, outcome.err) == (0, note)
     text = (photos / "out/é.jsonl").read_bytes().decode("utf-8")
     assert text.endswith("\n") and "\r" not in text
     assert [json.loads(line) for line in text.splitlines()] == rows
@@ -207,7 +210,127 @@ def test_nothing_to_read(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPat
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["clip.avi", "x.avif", "x.jfif", "x.jpe", "x.JP2", "x.ppm", "x.tga", "x.ico", "noending"])
+def test_a_folder_gives_what_naming_gives(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
+    image = Image.new("RGB", (64, 48), (1, 0, 0))
+    if name == "clip.avi":
+        writer = cv2.VideoWriter(f"d/{name}", cv2.VideoWriter_fourcc(*"MJPG"), 8, (64, 48))
+        writer.write(np.asarray(image)[:, :, ::-1])
+        writer.release()
+    elif name == "x.avif" and "AVIF" not in (Image.init() or Image.SAVE):
+        pytest.skip("this Pillow writes no AVIF")
+    else:
+        image.save(tmp_path / "d" / name, "JPEG" if name == "noending" else None)
+    direct, search = (run("detect", argument, "--json", "-") for argument in (f"d/{name}", "d"))
+    assert direct.status == search.status == 0 and direct.rows == search.rows and len(direct.rows) == 1
+
+
+def test_a_folder_that_may_not_be_searched(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def forbidding(path: Any) -> Any:
+        if os.fspath(path) in ("in/sub", "shut"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    (photos / "shut").mkdir()
+    monkeypatch.setattr(os, "scandir", forbidding)
+    for argument, folder, count in (("in", "in/sub", 2), ("shut", "shut", 0)):
+        outcome = run("detect", argument, "--json", "-", "--save", "out")
+        assert outcome.status == 1
+        message = f"{folder} cannot be searched: Permission denied"
+        assert f"mtcnn-gluon: {message}\n" in outcome.err
+        assert [row.get("error") for row in outcome.rows] == [None] * count + [message]
+
+
+# ---- standard input and addresses
+
+
+class Input(SimpleNamespace):
+    """Standard input that holds so many bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(buffer=io.BytesIO(data))
+
+
+def test_standard_input(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Input((photos / "in/a.png").read_bytes()))
+    outcome = run("detect", "in/sub", "-", "--json", "-", "--save", "s", "--crops", "c")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.rows[1] == {**expected_row("in/a.png"), "image": "-"}
+    assert files_below(photos / "s") == ["c.png", "stdin.png"] and files_below(photos / "c") == ["stdin-face0.png"]
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [(b"", "standard input: empty, not an image"), (b"no", "standard input: not an image"), (None, "is closed")],
+)
+def test_standard_input_without_an_image(run: Run, monkeypatch: pytest.MonkeyPatch, data: bytes | None, message: str) -> None:
+    monkeypatch.setattr(sys, "stdin", None if data is None else Input(data))
+    outcome = run("detect", "-")
+    assert outcome.status == 1 and message in outcome.err and "bytes given" not in outcome.err
+
+
+def test_a_file_with_the_name_of_standard_input(photos: Path, run: Run) -> None:
+    make_photo(photos / "x.png").rename(photos / "-")
+    assert run("detect", "./-", "--json", "-").rows[0]["width"] == 80
+
+
+def test_addresses(photos: Path, run: Run) -> None:
+    outcome = run("detect", "https://example.org/a.jpg?x=[1]", "in/a.png", "--json", "-", "--save", "s")
+    message = "https://example.org/a.jpg?x=[1]: URLs are not fetched; download the file and give its path"
+    assert outcome.status == 1 and outcome.err == f"mtcnn-gluon: {message}\n"
+    assert outcome.rows[0]["image"] == "https://example.org/a.jpg?x=[1]" and outcome.rows[0]["error"] == message
+
+
+# ---- options about results
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--json", "-", "--csv", "-"], "--json - and --csv - would mix"),
+        (["--json", "o", "--csv", "o"], "--csv o would overwrite what --json o writes"),
+        (["--json", "o", "--csv", "./in/../o"], "would overwrite"),
+        (["--json", "o", "--csv", "o.part"], "would overwrite"),
+        (["--json", "link", "--csv", "o"], "would overwrite"),
+        (["--json", "in/a.png"], "--json in/a.png would overwrite one of the photos"),
+        (["--csv", "in/sub/../a.png"], "would overwrite one of the photos"),
+        (["--csv", "photo"], "--csv photo would overwrite one of the photos"),
+        (["--json", ""], "--json must be a file, not ''"),
+        (["--csv", ""], "--csv must be a file, not ''"),
+        (["--save", ""], "--save must be a folder, not ''"),
+        (["--save", "-"], "--save must be a folder, not '-'"),
+        (["--crops", "-"], "--crops must be a folder, not '-'"),
+        (["--json", "s3://bucket/o"], "--json must be a file, not 's3://bucket/o'"),
+        (["--save", "s3://bucket/o"], "--save must be a folder"),
+        (["--resume", "--json", "-"], "--resume needs --json FILE"),
+        (["-", "--resume", "--json", "o"], "--resume cannot know whether the photo on standard input is done"),
+    ],
+    ids=" ".join,
+)
+def test_results_that_would_be_lost(photos: Path, run: Run, options: list[str], message: str) -> None:
+    (photos / "link").symlink_to("o")
+    (photos / "photo").symlink_to("in/a.png")
+    before = {name: (photos / name).read_bytes() for name in files_below(photos)}
+    outcome = run("detect", "in", *options)
+    assert outcome.status == 2 and outcome.out == "" and message in outcome.err
+    assert {name: (photos / name).read_bytes() for name in files_below(photos)} == before
+
+
 # ---- tables
+
+
+def test_csv_on_standard_output(photos: Path, run: Run) -> None:
+    run("detect", "in", "missing.jpg", "--csv", "t.csv")
+    outcome = run("detect", "in", "missing.jpg", "--csv", "-", "--json", "j")
+    assert outcome.status == 1 and outcome.out.encode() == (photos / "t.csv").read_bytes()
+    assert not (photos / "-").exists() and len((photos / "j").read_text().splitlines()) == 4
+    outcome = run("detect", "in/a.png", "in/sub/c.png", "--csv", "-", "--json", "j", "--resume")
+    images = [line.split(",")[0] for line in outcome.out.splitlines()]
+    assert images == ["image", "in/a.png", *["in/b é [1].webp"] * 2, "in/sub/c.png", "missing.jpg"]
 
 
 CSV_HEAD = [
@@ -365,7 +488,8 @@ def test_unreadable_files_among_good_ones(photos: Path, run: Run) -> None:
         assert list(rows[path]) == ["image", "width", "height", "faces", "error"]
         assert (rows[path]["width"], rows[path]["height"], rows[path]["faces"]) == (None, None, [])
         assert path in rows[path]["error"]
-    lines = outcome.err.splitlines()
+    assert outcome.err.startswith(NOTE)
+    lines = outcome.err.splitlines()[1:]
     assert len(lines) == 4 and all(line.startswith("mtcnn-gluon: ") for line in lines)
     assert sorted(line.removeprefix("mtcnn-gluon: ") for line in lines) == sorted(rows[path]["error"] for path in bad)
     assert {row["image"]: row["error"] for row in read_table(photos / "t.csv") if row["error"]} == {
@@ -473,7 +597,9 @@ def test_interrupt_keeps_what_is_done(photos: Path, run: Run, monkeypatch: pytes
     assert len(read_table(photos / "t.csv")) == 1
 
 
-@pytest.mark.parametrize("options", [["--json", "-"], [], ["--json", "-", "--csv", "t.csv"], ["--json", "j"]], ids=str)
+@pytest.mark.parametrize(
+    "options", [["--json", "-"], [], ["--json", "-", "--csv", "t.csv"], ["--json", "j"], ["--csv", "-"]], ids=str
+)
 def test_a_reader_that_goes_away_is_no_error(
     photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
@@ -489,7 +615,52 @@ def test_a_reader_that_goes_away_is_no_error(
     monkeypatch.setattr(sys, "stdout", ClosedPipe())
     monkeypatch.setattr(sys, "stderr", err)
     assert cli.main(["detect", "in", *options]) == 0
-    assert err.getvalue() == ""
+    assert err.getvalue() == NOTE
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def flush(self) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+    def write(self, text: str) -> NoReturn:
+        self.flush()
+
+
+@pytest.mark.parametrize(
+    "options", [["--json", "j"], ["--csv", "t"], ["--json", "-", "--csv", "t"], ["--csv", "-"], []], ids=str
+)
+def test_a_full_standard_output_is_named(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    monkeypatch.setattr(sys, "stdout", Full())
+    outcome = run("detect", "in/*.png", *options)
+    assert outcome.status == 2
+    assert outcome.err == "mtcnn-gluon: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("stream", [None, Full()], ids=["closed", "full"])
+def test_where_nobody_can_be_told(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, stream: Any) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert run("detect", "in", "missing.jpg", "--json", "j").status == 1
+    assert len((photos / "j").read_text().splitlines()) == 4
+
+
+def test_closed_standard_output(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run("detect", "in/*.png", "--json", "j").status == 0
+    outcome = run("detect", "in/*.png", "--json", "-")
+    assert outcome.status == 2 and "standard output cannot be written: it is closed" in outcome.err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_real_full_standard_output(photos: Path) -> None:
+    script = "import sys; from mtcnn_gluon import cli, cli_detect; import test_cli; cli_detect.Detector = test_cli.FakeDetector"
+    command = [sys.executable, "-c", f"{script}; sys.exit(cli.main(sys.argv[1:]))", "detect", "in/a.png", "--json", "j"]
+    with open("/dev/full", "w") as full:
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert done.stderr == "mtcnn-gluon: standard output cannot be written: No space left on device\n"
+    assert done.returncode == 2 and not (photos / "j").exists()
 
 
 # ---- options

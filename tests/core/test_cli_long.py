@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import Faces, cli, cli_detect
+from mtcnn_gluon import Faces, cli, cli_detect, resuming
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.video import Video
 
@@ -68,9 +68,9 @@ def test_resume_does_what_is_left(photos: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(FakeDetector, "limit", 10**9)
     (photos / "drawn/0.png").unlink()  # done, so not made again
     assert cli.main([*command, "--resume"]) == 1  # 7.png cannot be read
-    assert FakeDetector.asked == 4 + 1  # drawn/1.png is a photo below "." too
+    assert FakeDetector.asked == 4
     rows = read_rows(photos / "out.jsonl")
-    assert [row["image"] for row in rows] == [*(f"{i}.png" for i in range(6)), "7.png", "drawn/1.png"]
+    assert [row["image"] for row in rows] == [*(f"{i}.png" for i in range(6)), "7.png"]  # drawn/1.png is a result, no photo
     with open(photos / "out.csv", newline="") as file:
         assert [row["image"] for row in csv.DictReader(file)] == [row["image"] for row in rows]
     assert not (photos / "drawn/0.png").exists() and (photos / "drawn/5.png").exists()
@@ -103,7 +103,7 @@ def test_resume_from_something_else(photos: Path, capsys: pytest.CaptureFixture)
     assert "out.jsonl, line 1: expected one result" in capsys.readouterr().err
     assert (photos / "out.jsonl").read_text() == '{"a": 1}\n'
     with pytest.raises(DataError, match="line 1"):
-        cli_detect.read_done(photos / "out.jsonl")
+        resuming.read_earlier(photos / "out.jsonl")
     assert cli.main(["detect", "0.png", "--resume"]) == 2
     assert "--resume needs --json FILE" in capsys.readouterr().err
 

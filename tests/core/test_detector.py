@@ -105,6 +105,27 @@ def test_batch_sizes(detector: Detector, image: np.ndarray) -> None:
         detector.detect_batch(pictures, 0)
 
 
+@pytest.mark.parametrize(
+    "images",
+    [
+        "f.webp", Path("f.webp"), b"abc", bytearray(b"abc"), memoryview(b"abc"), Image.new("RGB", (20, 30)), 5, None,
+        np.zeros((20, 30), np.uint8), np.zeros((20, 30, 1), np.uint8), np.zeros((20, 30, 3), np.uint8), np.zeros((20, 30, 4)),
+        np.zeros(3), np.array(1),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_one_image_is_not_a_batch(detector: Detector, images: Any) -> None:
+    with pytest.raises(ConfigError, match="images must be a list of images, not "):
+        detector.detect_batch(images)
+
+
+def test_batches_of_every_kind(detector: Detector, image: np.ndarray) -> None:
+    half = image[::2, ::2]
+    for batch in ([half], (half,), iter([half]), (each for each in [half]), half[None], half[None, :, :, 1]):
+        assert [len(faces) for faces in detector.detect_batch(batch)] == [1]
+    assert detector.detect_batch([]) == [] == detector.detect_batch(np.zeros((0, 20, 30, 3), np.uint8))
+
+
 def test_video(detector: Detector, image: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (256, 256))

@@ -1,113 +1,17 @@
-"""Finding input files, and writing files whole or not at all."""
+"""Writing files whole or not at all."""
 
 import os
 import stat
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Iterable
 
 import numpy as np
 import pytest
 
 from mtcnn_gluon.errors import DataError, MtcnnError
-from mtcnn_gluon.files import Found, UniqueNames, find_images, whole_file, write_picture
+from mtcnn_gluon.files import whole_file, write_picture
 from mtcnn_gluon.images import read_image
-
-TREE = (
-    "b.jpg", "a.PNG", "notes.txt", "c.jpg.part", "é [1].png", "sub/x.tiff", "sub/a.webp", "sub/deep/er/z.gif",
-    "sub/deep/n.md", "[set]/x.bmp", "empty/", "name.jpg/inside.jpeg",
-)  # fmt: skip
-BELOW = [  # the images of TREE, a folder's own before those of its subfolders
-    "a.PNG", "b.jpg", "é [1].png", "[set]/x.bmp", "name.jpg/inside.jpeg", "sub/a.webp", "sub/x.tiff", "sub/deep/er/z.gif",
-]  # fmt: skip
-
-
-@pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in TREE:
-        path = tmp_path / name
-        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
-        if not name.endswith("/"):
-            path.write_bytes(b"")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def paths(found: Iterable[Found]) -> list[str]:
-    return [each.path.as_posix() for each in found]
-
-
-def names(found: Iterable[Found]) -> list[str]:
-    return [each.name.as_posix() for each in found]
-
-
-# ---- find_images
-
-
-@pytest.mark.parametrize(
-    "arguments, expected_paths, expected_names",
-    [
-        ([], [], []),
-        (["b.jpg"], ["b.jpg"], ["b.jpg"]),
-        (["sub/x.tiff"], ["sub/x.tiff"], ["x.tiff"]),
-        (["notes.txt"], ["notes.txt"], ["notes.txt"]),
-        (["missing.jpg"], ["missing.jpg"], ["missing.jpg"]),
-        (["no/such/folder"], ["no/such/folder"], ["folder"]),
-        (["é [1].png"], ["é [1].png"], ["é [1].png"]),
-        (["[set]/x.bmp"], ["[set]/x.bmp"], ["x.bmp"]),
-        (["[set]"], ["[set]/x.bmp"], ["x.bmp"]),
-        (["name.jpg"], ["name.jpg/inside.jpeg"], ["inside.jpeg"]),
-        (["empty"], [], []),
-        (["."], BELOW, BELOW),
-        (["sub"], ["sub/a.webp", "sub/x.tiff", "sub/deep/er/z.gif"], ["a.webp", "x.tiff", "deep/er/z.gif"]),
-        (["sub/"], ["sub/a.webp", "sub/x.tiff", "sub/deep/er/z.gif"], ["a.webp", "x.tiff", "deep/er/z.gif"]),
-        (["sub/deep/.."], ["sub/deep/../a.webp", "sub/deep/../x.tiff", "sub/deep/../deep/er/z.gif"],
-         ["a.webp", "x.tiff", "deep/er/z.gif"]),
-        (["?.*"], ["a.PNG", "b.jpg", "c.jpg.part"], ["a.PNG", "b.jpg", "c.jpg.part"]),
-        (["[ab].*"], ["a.PNG", "b.jpg"], ["a.PNG", "b.jpg"]),
-        (["*.txt"], ["notes.txt"], ["notes.txt"]),
-        (["*/x.*"], ["[set]/x.bmp", "sub/x.tiff"], ["x.bmp", "x.tiff"]),
-        (["su*"], ["sub/a.webp", "sub/x.tiff", "sub/deep/er/z.gif"], ["a.webp", "x.tiff", "deep/er/z.gif"]),
-        (["**/*.gif"], ["sub/deep/er/z.gif"], ["z.gif"]),
-        (["**/x.*"], ["[set]/x.bmp", "sub/x.tiff"], ["x.bmp", "x.tiff"]),
-        (["**/a.*"], ["a.PNG", "sub/a.webp"], ["a.PNG", "a.webp"]),
-        (["*.heic"], ["*.heic"], ["*.heic"]),
-        (["[nothing]"], ["[nothing]"], ["[nothing]"]),
-        (["b.jpg", "missing.jpg", "[set]", "b.jpg"], ["b.jpg", "missing.jpg", "[set]/x.bmp", "b.jpg"],
-         ["b.jpg", "missing.jpg", "x.bmp", "b.jpg"]),
-    ],
-    ids=lambda value: " ".join(value)[:40],
-)  # fmt: skip
-def test_find_images(tree: Path, arguments: list[str], expected_paths: list[str], expected_names: list[str]) -> None:
-    found = list(find_images(arguments))
-    assert paths(found) == expected_paths
-    assert names(found) == expected_names
-
-
-@pytest.mark.parametrize("pattern", ["**", "sub/**", "**/*", "*", "s*/**"])
-def test_a_pattern_finds_each_image_once(tree: Path, pattern: str) -> None:
-    found = [path for path in paths(find_images([pattern])) if not path.endswith((".txt", ".md", ".part"))]
-    assert len(found) == len(set(found))
-    expected = BELOW if "s" not in pattern else [name for name in BELOW if name.startswith("sub/")]
-    assert sorted(found) == sorted(expected)
-
-
-def test_find_images_by_absolute_path(tree: Path, tmp_path: Path) -> None:
-    found = list(find_images([str(tmp_path)]))
-    assert paths(found) == [(tmp_path / name).as_posix() for name in BELOW]
-    assert names(found) == BELOW
-
-
-def test_order_does_not_depend_on_the_file_system(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    walk = os.walk
-
-    def backwards(top: Path) -> Iterable[tuple[str, list[str], list[str]]]:
-        for root, folders, files in walk(top):
-            folders.sort(reverse=True)
-            yield root, folders, sorted(files, reverse=True)
-
-    monkeypatch.setattr(os, "walk", backwards)
-    assert paths(find_images(["."])) == BELOW
-
+from mtcnn_gluon.json_lines import RowWriter, read_rows
 
 # ---- whole_file
 
@@ -215,6 +119,77 @@ def test_permissions_follow_the_umask(tmp_path: Path, mask: int, expected: int, 
         os.umask(before)
 
 
+@pytest.mark.parametrize("keep_draft", [False, True])
+@pytest.mark.parametrize("mode, content", [("w", "new"), ("wb", b"new")])
+@pytest.mark.parametrize(
+    "links", [{"a": "real/b"}, {"a": "link", "link": "real/b"}, {"a": "folder/b", "folder": "real"}, {"a": "new/er/b"}], ids=str
+)
+def test_links_are_written_through(
+    tmp_path: Path, links: dict[str, str], mode: str, content: str | bytes, keep_draft: bool
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/b").write_bytes(b"old")
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    with pytest.raises(KeyError), whole_file(tmp_path / "a", mode, keep_draft) as file:
+        file.write(content)
+        raise KeyError
+    end = tmp_path / ("new/er/b" if links["a"] == "new/er/b" else "real/b")
+    assert end.read_bytes() == b"old" if "real" in str(end) else not end.exists()
+    assert strays(end.parent, "b") == ["b.part"] * keep_draft
+    for draft in end.parent.glob("*.part"):
+        draft.unlink()
+    with whole_file(tmp_path / "a", mode, keep_draft) as file:
+        file.write(content)
+    assert end.read_bytes() == (tmp_path / "a").read_bytes() == b"new"
+    assert {link: os.readlink(tmp_path / link) for link in links} == links
+    assert not strays(end.parent, "b") and sorted(strays(tmp_path, *links)) == sorted(
+        {"real", end.relative_to(tmp_path).parts[0]}
+    )
+
+
+def test_pictures_and_rows_are_written_through_links(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    for name in ("a.png", "rows"):
+        (tmp_path / name).symlink_to(f"real/{name}")
+    write_picture(tmp_path / "a.png", PICTURE)
+    for earlier in ([], [{"image": "a"}]):
+        with ExitStack() as stack:
+            RowWriter(tmp_path / "rows", earlier, stack).write({"image": "b"})
+            assert (tmp_path / "real/rows.part").exists()
+    assert [row["image"] for row in read_rows(tmp_path / "rows", ["image"], "a row")] == ["a", "b"]
+    assert not strays(tmp_path, "real", "a.png", "rows") and not strays(tmp_path / "real", "a.png", "rows")
+    assert (tmp_path / "a.png").is_symlink() and (tmp_path / "rows").is_symlink()
+
+
+@pytest.mark.parametrize("links", [{"a": "a"}, {"a": "b", "b": "a"}], ids=str)
+def test_links_in_a_circle(tmp_path: Path, links: dict[str, str]) -> None:
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    with (
+        pytest.raises(DataError, match=r"a cannot be written: it is a link that leads in a circle"),
+        whole_file(tmp_path / "a"),
+    ):
+        pass
+    assert strays(tmp_path) == sorted(links)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_link_to_a_device(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"/a cannot be written: No space left"), whole_file(tmp_path / "a") as file:
+        file.write("x")
+    assert os.readlink(tmp_path / "a") == "/dev/full" and not Path("/dev/full").is_file()
+
+
+def test_an_error_about_another_file_is_not_blamed_on_this_one(tmp_path: Path) -> None:
+    for name in ("missing", os.fsencode("missing")):
+        with pytest.raises(DataError) as caught, whole_file(tmp_path / "out.json"):
+            open(name).close()
+        assert str(caught.value) == "missing cannot be used: No such file or directory"
+    assert not strays(tmp_path)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 def test_a_target_that_is_not_a_plain_file_is_not_replaced(tmp_path: Path) -> None:
     """A pipe, or a device such as /dev/null: either written to or refused, but it stays what it is."""
@@ -242,46 +217,6 @@ def test_two_writers_do_not_mix(tmp_path: Path) -> None:
         second.write("second")
     assert target.read_text() == "first" * 1000  # closed last
     assert not strays(tmp_path, "out.json")
-
-
-# ---- UniqueNames
-
-
-@pytest.mark.parametrize(
-    "given, expected",
-    [
-        ([], []),
-        (["a.png"], ["a.png"]),
-        (["a.png", "b.png"], ["a.png", "b.png"]),
-        (["a.png"] * 3, ["a.png", "a-2.png", "a-3.png"]),
-        (["a.png", "a.jpg"], ["a.png", "a.jpg"]),
-        (["x/a.png", "y/a.png", "x/a.png"], ["x/a.png", "y/a.png", "x/a-2.png"]),
-        (["a", "a"], ["a", "a-2"]),
-        ([".a", ".a"], [".a", ".a-2"]),
-        (["a.b.png", "a.b.png"], ["a.b.png", "a.b-2.png"]),
-        (["é [1].png", "é [1].png"], ["é [1].png", "é [1]-2.png"]),
-        (["a-2.png", "a.png", "a.png"], ["a-2.png", "a.png", "a-3.png"]),
-        (["a.png", "a.png", "a-2.png"], ["a.png", "a-2.png", "a-2-2.png"]),
-    ],
-)
-def test_unique_names(given: list[str], expected: list[str]) -> None:
-    unique = UniqueNames()
-    assert [unique.path("out", Path(name)).as_posix() for name in given] == [f"out/{name}" for name in expected]
-
-
-def test_many_equal_names_stay_unique(tmp_path: Path) -> None:
-    unique = UniqueNames()
-    assert len({unique.path(tmp_path, Path("a.png")) for _ in range(100)}) == 100
-    assert not list(tmp_path.iterdir())  # names only
-
-
-def test_names_that_are_taken_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    unique = UniqueNames(["in/a.png", tmp_path / "b.png"])
-    assert unique.path(tmp_path / "in", Path("a.png")) == tmp_path / "in/a-2.png"
-    assert unique.path("in/../in", Path("a.png")) == Path("in/../in/a-3.png")
-    assert unique.path(".", Path("b.png")) == Path("b-2.png")
-    assert unique.path("out", Path("a.png")) == Path("out/a.png")
 
 
 # ---- write_picture

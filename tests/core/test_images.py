@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import images
+from mtcnn_gluon import image_formats, images
 from mtcnn_gluon.errors import ImageError, MtcnnError
 from mtcnn_gluon.images import is_image_path, read_image
 
@@ -490,3 +490,79 @@ def test_damaged_files_give_an_image_or_an_image_error(name: str) -> None:
 def test_is_image_path(name: str, expected: bool) -> None:
     assert is_image_path(name) is expected
     assert is_image_path(Path(name)) is expected
+
+
+# ---- formats that need another package, and addresses
+
+HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+AVIF_HEAD = b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafavif"
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a.jpg", "a"])
+@pytest.mark.parametrize("head", [HEIC_HEAD, HEIC_HEAD.replace(b"heic", b"heix"), HEIC_HEAD.replace(b"heic", b"mif1")])
+def test_heic_without_its_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, head: bytes) -> None:
+    monkeypatch.setattr(image_formats, "_register_heic", lambda: False)
+    (tmp_path / name).write_bytes(head + bytes(100))
+    with pytest.raises(ImageError) as caught:
+        read_image(tmp_path / name)
+    assert str(caught.value) == f'{tmp_path / name}: HEIC needs pillow-heif: pip install "mtcnn-gluon[heic]"'
+
+
+@pytest.mark.parametrize("kind", [ImportError, OSError, AttributeError, ValueError])
+def test_a_heic_decoder_that_does_not_work(monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
+    def fail(name: str) -> None:
+        raise kind("libheif.so.1: no such file")
+
+    image_formats._register_heic.cache_clear()
+    monkeypatch.setattr(image_formats.importlib, "import_module", fail)
+    try:
+        with pytest.raises(ImageError, match=r"the 124 bytes given: HEIC needs pillow-heif"):
+            read_image(HEIC_HEAD + bytes(100))
+    finally:
+        image_formats._register_heic.cache_clear()
+
+
+@pytest.mark.parametrize("orientation", [None, 6])
+@pytest.mark.parametrize("name", ["a.heic", "a.hif", "a.jpg", "a"])
+def test_heic(tmp_path: Path, name: str, orientation: int | None) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    image = Image.fromarray(BLOCKS)
+    exif = image.getexif()
+    if orientation:
+        exif[0x0112] = orientation
+    image.save(tmp_path / name, "HEIF", exif=exif.tobytes(), quality=95)
+    picture = read_image(tmp_path / name)
+    expected = np.rot90(BLOCKS, -1) if orientation else BLOCKS
+    assert picture.shape == expected.shape
+    assert np.abs(picture[8::16, 8::16].astype(int) - expected[8::16, 8::16]).max() < 30
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:200])
+    with pytest.raises(ImageError, match=name):
+        read_image(tmp_path / name)
+
+
+def test_avif_without_its_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.init()
+    monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
+    with pytest.raises(ImageError, match=r"the 128 bytes given: AVIF needs Pillow 11\.3 or later"):
+        read_image(AVIF_HEAD + bytes(100))
+
+
+@pytest.mark.parametrize(
+    "data", [b"\0\0\0\x18ftypisom\0\0\0\0mp42avc1", b"\0\0\0\x08ftyp", b"\xff\xff\xff\xffftyp", b"ftypheic"]
+)
+def test_other_containers_need_nothing(data: bytes) -> None:
+    with pytest.raises(ImageError, match="not an image of a known format"):
+        read_image(data + bytes(100))
+
+
+@pytest.mark.parametrize("source", ["https://example.org//a.jpg", "http://a", "ftp://a/b", "data+x://y", "FILE:///a.jpg"])
+def test_addresses_are_not_fetched(source: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        read_image(source)
+    assert str(caught.value) == f"{source}: URLs are not fetched; download the file and give its path"
+
+
+@pytest.mark.parametrize("source", ["C://a.jpg", "a:/b.jpg", "://a", "a/https://b", "1a://b"])
+def test_what_is_no_address(source: str) -> None:
+    with pytest.raises(ImageError, match="does not exist"):
+        read_image(source)

@@ -1,0 +1,183 @@
+"""What an earlier run of `detect` did, and what is left of a run that goes on with it.
+
+An earlier run's file holds an attempt for every input in the order in which names were given out: one object for a photo, one
+for every frame of a video, or one with an error. Inputs keep their places, and new ones come last, so that all names, and the
+order of the rows, are those of a run that was not interrupted. While a resumed run goes on, an object with `again` keeps the
+place of an input that is done again, and what comes of it stands further down.
+"""
+
+import json
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+from urllib.parse import unquote_to_bytes
+
+from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.files import whole_file
+from mtcnn_gluon.inputs import Found, Kind
+from mtcnn_gluon.json_lines import read_rows
+from mtcnn_gluon.video import is_video_path
+
+Row = dict[str, Any]
+Key = tuple[str, str | None]  # what tells inputs apart: `image` and `image_bytes`
+UNFINISHED = "not finished when the run ended"
+
+
+@dataclass(eq=False)
+class Task:
+    """One input of a run, or one that only the earlier run had.
+
+    Attributes:
+        found: the input; None if only the earlier run had it.
+        rows: what the earlier run wrote about it.
+        is_done: whether nothing is left to do about it.
+    """
+
+    found: Found | None = None
+    rows: list[Row] = field(default_factory=list)
+    is_done: bool = False
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is to be done."""
+        return self.found is not None and not self.is_done
+
+    def names(self) -> list[tuple[Path, bool]]:
+        """Names that its results have, and whether it is a video.
+
+        What only the earlier run had may have been named after any part of its path, by the folder that was searched.
+        """
+        if self.found is not None:
+            is_named = self.found.kind is not Kind.UNREADABLE and self.found.name.name
+            return [(self.found.name, self.found.kind in (Kind.VIDEO, Kind.CAMERA))] if is_named else []
+        path = _path_of(self.rows[0])
+        is_video = "frame" in self.rows[0] or is_video_path(path)
+        parts = [part for part in path.parts if part != path.anchor]
+        return [(Path(*parts[start:]), is_video) for start in range(len(parts)) if ".." not in parts[start:]]
+
+
+def read_earlier(path: Path) -> list[Row]:
+    """The rows that an earlier run, finished or not, wrote as JSON Lines.
+
+    Raises:
+        DataError: if the file holds something else; a last line that was cut off is only dropped.
+    """
+    what = "one result of mtcnn-gluon detect"
+    rows = read_rows(path, ("image", "width", "height", "faces"), what)
+    for row in rows:
+        is_named = (
+            isinstance(row["image"], str)
+            and isinstance(row.get("image_bytes", ""), str)
+            and isinstance(row.get("again", 0), int)
+        )
+        if not is_named or not isinstance(row["faces"], list) or not all(map(_is_face, row["faces"])):
+            raise DataError(f"{path}: expected {what} in every line, got {json.dumps(row)[:80]}")
+    return rows
+
+
+def plan(earlier: Sequence[Row], inputs: Sequence[Found]) -> list[Task]:
+    """The tasks of a run, in their order, of which some may be done.
+
+    An input that is asked for several times is done as often as the earlier run did it. Videos are always done again: their
+    rows do not tell whether they are complete.
+    """
+    asked: dict[Key, list[Found]] = defaultdict(list)
+    for found in inputs:
+        asked[_key(found.label)].append(found)
+    tasks = []
+    for rows in _without_surplus(_places(earlier), {key: len(each) for key, each in asked.items()}):
+        given = asked[_key(rows[0])]
+        tasks.append(Task(given.pop(0), rows, _is_done(rows)) if given else Task(None, rows))
+    left = {id(found) for each in asked.values() for found in each}
+    return tasks + [Task(found) for found in inputs if id(found) in left]
+
+
+def rows_to_begin_with(tasks: Sequence[Task]) -> list[Row]:
+    """What the file of a resumed run holds before anything is done: the rows of what is done, and one for what is done again.
+
+    In the latter, `again` is how many attempts at the same input follow that belong to other places.
+    """
+    others: Counter[Key] = Counter()
+    rows: list[Row] = []
+    for task in reversed(tasks):
+        if task.rows and not task.is_left:
+            rows += reversed(task.rows)
+            others[_key(task.rows[0])] += 1
+        elif task.rows:
+            keys: Row = {key: value for key, value in task.rows[0].items() if key in ("image", "image_bytes")}
+            error = task.rows[-1].get("error", UNFINISHED)
+            again = others[_key(keys)]
+            rows.append({**keys, "width": None, "height": None, "faces": [], "error": error, "again": again})
+    return rows[::-1]
+
+
+def put_in_order(path: Path, inputs: Sequence[Found]) -> None:
+    """Rewrite the file of a resumed run that has ended as an uninterrupted run would have written it."""
+    rows = read_earlier(path)
+    ordered = [row for task in plan(rows, inputs) for row in task.rows]
+    if ordered != rows:
+        with whole_file(path) as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in ordered)
+
+
+def _places(rows: Sequence[Row]) -> list[list[Row]]:
+    """The last attempt for every input, at its place."""
+    places: list[list[Row]] = []
+    again: dict[Key, list[int]] = defaultdict(list)  # places of what is done again
+    others: Counter[Key] = Counter()
+    for attempt in _attempts(rows):
+        key = _key(attempt[0])
+        if "again" in attempt[0]:
+            others[key] = attempt[0].pop("again")
+            again[key].append(len(places))
+        elif others[key]:
+            others[key] -= 1
+        elif again[key]:
+            places[again[key].pop(0)] = attempt
+            continue
+        places.append(attempt)
+    return places
+
+
+def _without_surplus(places: Sequence[list[Row]], wanted: Mapping[Key, int]) -> list[list[Row]]:
+    """The places without what is not done, of inputs that were asked for more often in the earlier run."""
+    surplus = Counter(key for key in (_key(rows[0]) for rows in places) if key in wanted)
+    surplus.subtract(wanted)
+    kept = []
+    for rows in reversed(places):
+        if surplus[_key(rows[0])] > 0 and not _is_done(rows):
+            surplus[_key(rows[0])] -= 1
+        else:
+            kept.append(rows)
+    return kept[::-1]
+
+
+def _is_done(rows: Sequence[Row]) -> bool:
+    return len(rows) == 1 and not {"error", "frame"} & rows[0].keys()
+
+
+def _attempts(rows: Sequence[Row]) -> list[list[Row]]:
+    """Copies of the rows, parted into attempts: a video's frames, and the error that ended them, belong together."""
+    attempts: list[list[Row]] = []
+    for row in rows:
+        last = attempts[-1][-1] if attempts else {}
+        is_same = "frame" in last and "error" not in last and "again" not in row and _key(last) == _key(row)
+        if is_same and (row.get("frame") or "error" in row):
+            attempts[-1].append({**row})
+        else:
+            attempts.append([{**row}])
+    return attempts
+
+
+def _is_face(face: Any) -> bool:
+    return isinstance(face, dict) and isinstance(face.get("box"), list) and "score" in face
+
+
+def _key(row: Row | dict[str, str]) -> Key:
+    return row["image"], row.get("image_bytes")
+
+
+def _path_of(row: Row) -> Path:
+    return Path(os.fsdecode(unquote_to_bytes(row["image_bytes"])) if "image_bytes" in row else row["image"])
