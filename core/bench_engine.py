@@ -65,6 +65,7 @@ class EngineWorker:
 
         def find(image: np.ndarray) -> Found:
             faces = detector.detect(image)
+            assert faces.landmarks is not None  # the official weights have them
             return faces.boxes.tolist(), faces.scores.tolist(), faces.landmarks.tolist()
 
         return find, versions(*PACKAGES)

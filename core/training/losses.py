@@ -118,7 +118,9 @@ class TrainingNet(HybridBlock):
 
     def _keep(self, F: Any, images: Any, kinds: Any, outputs: list, costs: list, masks: list) -> None:
         """Put in place of a kept head's costs (N,), and which of them count, its difference from the net before."""
-        old = [F.BlockGrad(F.reshape(output, (0, -1))) for output in self.before(images)] if self._kept else []
+        if self.before is None:
+            return
+        old = [F.BlockGrad(F.reshape(output, (0, -1))) for output in self.before(images)]
         for head in self._kept:
             place = TERMS.index(head)
             if head == "cls":  # cross-entropy

@@ -229,12 +229,15 @@ class Run:
                 row = {"epoch": self.epoch, "samples_per_second": round(rate), **figures}
                 if self.validation is not None:
                     row |= {f"val_{name}": value for name, value in self.evaluate().items()}
-                if not self._has_landmarks():  # no column of a head that the net does not have
-                    row = {name: value for name, value in row.items() if "landmark" not in name}
+                row = {name: value for name, value in row.items() if self._is_known(name, value)}
                 self.rows.append(row)
                 self._keep(row)
                 interrupts.check()
         return self.rows[-1]
+
+    def _is_known(self, name: str, value: float) -> bool:
+        """Whether a figure is one of those that this run has: not of a head that the net lacks, or for which no label is."""
+        return "landmark" not in name or ("landmark" in self.heads.present and not np.isnan(value))
 
     def _check_parameters(self) -> None:
         """The last step may have spoilt them without a loss that shows it."""

@@ -2,8 +2,8 @@
 
     MTCNN_GLUON_DATA=DATA python tests/benchmarks/found.py gluon-4 official gluon-4=0.7,0.6,0.9
 
-A face is found if a box overlaps it by half (intersection over union), each box standing for one face, best score first. A box
-is false if it overlaps no annotated face by half, those to be ignored included. Faces are counted by their short side in pixels.
+A face is found if a box overlaps it by half (intersection over union), each box standing for one face, best score first. A
+box is false if it overlaps no annotated face by half, those to be ignored included. Sides are short sides in pixels.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def count(photo: Photo, faces: Faces) -> np.ndarray:
 def describe(name: str, counts: np.ndarray) -> str:
     """One row of the table, from the sums of `count` over photos."""
     found = [f"{100 * found / max(1, faces):5.1f} %" for faces, found in counts[: 2 * len(SIDES)].reshape(-1, 2)]
-    total, false, large, false_large = counts[2 * len(SIDES) :]
+    total, false, _, false_large = counts[2 * len(SIDES) :]
     return f"{name:34s} {'  '.join(found)}   {100 * (total - false) / max(1, total):5.1f} %  {false:4d}   {false_large:4d}"
 
 
