@@ -27,6 +27,7 @@ from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ModelError, MtcnnError
 from mtcnn_gluon.files import printable
 from mtcnn_gluon.operators.native import Unavailable, load_kernels
+from mtcnn_gluon.trained import warnings
 
 PACKAGES = (
     "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "mtcnn",
@@ -74,6 +75,7 @@ def _parser() -> Parser:
     cli_bench.add_options(bench)
     info_parser = verbs.add_parser("info", help="say what is installed and usable", description=info.__doc__)
     info_parser.add_argument("--json", action="store_true", help="print JSON")
+    info_parser.add_argument("--model", action="append", default=[], metavar="FOLDER", help="look at this bundle as well")
     info_parser.set_defaults(run=info)
     return parser
 
@@ -81,7 +83,7 @@ def _parser() -> Parser:
 def info(options: argparse.Namespace) -> int:
     """Say which runtimes, native operators and models can be used, or why not."""
     with redirect_stdout(sys.stderr):  # some runtimes print when they are loaded; what we print must stay JSON
-        report = _report()
+        report = _report(options.model)
     if options.json:
         print(json.dumps(report, indent=2))
         return 0
@@ -95,15 +97,15 @@ def info(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report() -> dict[str, Any]:
-    """What there is, and of each thing whether it can be used."""
+def _report(models: Sequence[str]) -> dict[str, Any]:
+    """What there is, `models` too, and of each thing whether it can be used."""
     return {
         "mtcnn-gluon": __version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "native operators": {"kernels": _state(_instruction_set), "mxnet": _state(_require_native_mxnet)},
         "engines": {**{name: _state(partial(_usable, name)) for name in ENGINES}, "auto": _state(_chosen_engine)},
-        "models": {name: _state(partial(_found, name)) for name in model_names()},
+        "models": {name: _state(partial(_found, name)) for name in (*model_names(), *models)},
     }
 
 
@@ -147,5 +149,4 @@ def _chosen_engine() -> str:
 
 
 def _found(model: str) -> str:
-    find_bundle(model)
-    return "yes"
+    return "; ".join(["yes", *warnings(find_bundle(model).manifest)])

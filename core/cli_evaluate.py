@@ -8,6 +8,7 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
+from mtcnn_gluon.bundle import find_bundle
 from mtcnn_gluon.cli_evaluate_results import (
     DETECTOR_OPTIONS,
     PhotoSet,
@@ -208,6 +209,9 @@ def evaluate_fddb(options: argparse.Namespace) -> int:
 def evaluate_landmarks(options: argparse.Namespace) -> int:
     """Errors of the five landmarks on annotated boxes, which a model looks into, and on the faces it detects."""
     check_options(options)
+    for _, model in named_paths(options.model):
+        if "landmark" not in find_bundle(model).manifest["trained"]["onet"]:
+            raise ConfigError(f"--model {model}: it was trained without landmarks, so there is nothing to evaluate")
     annotations = read_annotations(options.list, landmarks=options.landmarks, min_score=options.min_score)
     every = landmarks.annotated(annotations)
     photos = photo_set(options, [photo.path for photo in annotations.photos])

@@ -220,6 +220,16 @@ def test_what_is_said_of_a_bundle(
     assert cli.main(["export", str(tmp_path / "model"), str(tmp_path / "again"), "--onnx"]) == 0
     said = capsys.readouterr().err
     assert expected in said if expected else not said
+    assert cli.main(["info", "--json", "--model", str(tmp_path / "model")]) == 0
+    state = json.loads(capsys.readouterr().out)["models"][str(tmp_path / "model")]
+    assert state.startswith("yes") and (expected in state if expected else state == "yes")
+
+
+def test_landmarks_that_are_not_there_are_not_evaluated(tmp_path: Path, silent: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "list.txt").write_text("a.png 1 9 1 9 " + "3 " * 10)
+    words = ["evaluate", "landmarks", "--list", str(tmp_path / "list.txt"), "--root", str(tmp_path)]
+    assert cli.main([*words, "--model", "default", "--model", str(silent)]) == 2
+    assert "it was trained without landmarks" in capsys.readouterr().err
 
 
 def test_every_head_of_the_shipped_models_is_trained() -> None:
