@@ -52,7 +52,8 @@ def sample(image: np.ndarray, box: Any, height: int, width: int) -> np.ndarray:
     """The part `box` (x1, y1, x2, y2) of an image (H, W, 3) at another size, zero beyond the image."""
     rows = area_weights(box[1], box[3], height, image.shape[0])
     columns = area_weights(box[0], box[2], width, image.shape[1])
-    return np.einsum("ip,pqc,jq->ijc", rows, image, columns, optimize=True)
+    y, x = (np.flatnonzero(weights.any(axis=0)) for weights in (rows, columns))  # pixels that count at all
+    return np.einsum("ip,pqc,jq->ijc", rows[:, y], image[np.ix_(y, x)], columns[:, x], optimize=True)
 
 
 def part_means(image: np.ndarray, height: int, width: int) -> np.ndarray:

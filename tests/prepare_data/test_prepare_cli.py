@@ -480,8 +480,13 @@ def test_arguments_of_scripts(monkeypatch: pytest.MonkeyPatch, arguments: str, e
 
 
 @pytest.mark.parametrize("name", ["gen_pnet_data", "gen_landmark_data", "gen_hard_example", "gen_records"])
-def test_scripts_help_and_refuse(name: str) -> None:
-    done = script(f"{name}.py", "--help")
-    assert done.returncode == 0 and done.stdout.startswith("usage: mtcnn-gluon prepare") and "--out" in done.stdout
-    done = script(f"{name}.py")
-    assert done.returncode == 2 and "the following arguments are required" in done.stderr
+def test_scripts_help_and_refuse(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    for arguments, status in ((["--help"], 0), ([], 2)):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+        printed = capsys.readouterr()
+        assert stop.value.code == status
+        text = printed.err if status else printed.out
+        assert text.startswith("usage: mtcnn-gluon prepare") and "--out" in text
+        assert not status or "the following arguments are required" in text
