@@ -16,6 +16,7 @@ from mtcnn_gluon.files import printable, whole_file, write_picture
 from mtcnn_gluon.prepare_data.annotations import Problems
 
 EXAMPLES_OF_PROBLEMS = 5
+LONGEST_LABEL, KEPT = 60, 26  # characters of a legend's labels, and of each end of one that is longer
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,8 @@ def draw_plot(plot: Plot) -> bytes:
     """
     figure = need("matplotlib.figure", "drawing curves").Figure(figsize=(7, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    for line in plot.lines:
-        axes.plot(line.x, line.y, label=_label(line.label), linewidth=1.5)
+    for line, label in zip(plot.lines, legend_labels([line.label for line in plot.lines])):
+        axes.plot(line.x, line.y, label=label, linewidth=1.5)
     if plot.logarithmic:
         axes.set_xscale("log")
     if plot.x_range:
@@ -212,9 +213,19 @@ def draw_plot(plot: Plot) -> bytes:
     return buffer.getvalue()
 
 
-def _label(text: str) -> str:
-    """As Matplotlib shows it: it takes what is between dollars for a formula, and leaves out labels that begin with `_`."""
-    return re.sub("^_", " _", printable(text).replace("$", r"\$"))
+def legend_labels(texts: Sequence[str]) -> list[str]:
+    """Labels of curves as Matplotlib shows them: all of them, each another one, on one line.
+
+    It takes what is between dollars for a formula, leaves out labels that begin with `_`, and has letters of few scripts. Where
+    a text is cut or has letters that cannot be shown, all get the number of their curve.
+    """
+    fonts = need("matplotlib.font_manager", "drawing curves")
+    known = fonts.get_font(fonts.findfont("DejaVu Sans")).get_charmap()
+    shown = ["".join(each if ord(each) in known else "?" for each in printable(text)) for text in texts]
+    shown = [text if len(text) <= LONGEST_LABEL else f"{text[:KEPT]} ... {text[-KEPT:]}" for text in shown]
+    if shown != [printable(text) for text in texts]:
+        shown = [f"{number}: {text}" for number, text in enumerate(shown, 1)]
+    return [re.sub("^_", " _", text.replace("$", r"\$")) for text in shown]
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import posixpath
 import signal
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -66,13 +67,17 @@ def names_of(paths: Iterable[str]) -> dict[str, str]:
     """Paths of a set's photos below their folder, by the name of each in reports and result files, which are UTF-8.
 
     Raises:
-        DataError: if two have one name.
+        DataError: if two have one name, or one photo has two.
     """
     named: dict[str, str] = {}
+    plain: dict[str, str] = {}
     for path in paths:
         other = named.setdefault(printable(path), path)
         if other != path:
             raise DataError(f"two photos are called {printable(path)}: their names differ only in bytes that are not UTF-8")
+        other = plain.setdefault(posixpath.normpath(path), path)
+        if other != path:
+            raise DataError(printable(f"{other} and {path} are the same photo, and would count twice"))
     return named
 
 

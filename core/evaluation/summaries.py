@@ -15,6 +15,7 @@ from mtcnn_gluon.evaluation.wider_truth import Truth, TruthPhoto
 from mtcnn_gluon.prepare_data.annotations import Problems
 
 TITLES = {"easy": "Easy", "medium": "Medium", "hard": "Hard"}
+ROC_TITLES = {"discrete": "Discrete", "continuous": "Continuous"}
 ROC_AXIS = 2000  # false positives that the ROC pictures show
 _NOTHING = Detections.of_boxes([], [])
 
@@ -82,15 +83,7 @@ def of_fddb(
     """The report on `fddb.evaluate`; `problems` of other sources than results, such as the photos."""
     photos = {photo.name: photo for photo in folds.photos}
     used = [photos[name] for name in coverage.names]
-    kinds = {"discrete": "Discrete", "continuous": "Continuous"}
-    tables = []
-    for kind, title in kinds.items():
-        rows = [
-            (each.name, *map(number, each.rates[kind], each.intervals[kind]), _count(coverage, index))
-            for index, each in enumerate(outcomes)
-        ]
-        head = ("detector", *(f"{limit:,}" for limit in fddb.RATES_AT), "photos with results")
-        tables.append(Table(f"{title} true positive rate at so many false positives", head, tuple(rows)))
+    kinds = ROC_TITLES
     keys = {f"{kind}_{limit}": (kind, place) for kind in kinds for place, limit in enumerate(fddb.RATES_AT)}
     values = [{key: each.rates[kind][place] for key, (kind, place) in keys.items()} for each in outcomes]
     samples = [{key: each.samples[kind][:, place] for key, (kind, place) in keys.items()} for each in outcomes]
@@ -100,7 +93,7 @@ def of_fddb(
     return Report(
         headline=headline("FDDB", "ROC", coverage, outcomes[0].faces, list(whole.values())),
         is_complete=coverage.is_complete,
-        tables=(*tables, *_difference_table(differences, titles, outcomes[0].name)),
+        tables=(*_rate_tables(coverage, outcomes), *_difference_table(differences, titles, outcomes[0].name)),
         plots=tuple(_roc_plot(kind, title, outcomes) for kind, title in kinds.items()),
         galleries=_all_galleries(_fddb_galleries, used, outcomes, results),
         notes=tuple(_fddb_notes(folds, outcomes, results, regions)),
@@ -124,6 +117,16 @@ def of_fddb(
             for each in outcomes
         },
     )  # fmt: skip
+
+
+def _rate_tables(coverage: Coverage, outcomes: Sequence[fddb.Outcome]) -> Iterator[Table]:
+    for kind, title in ROC_TITLES.items():
+        rows = [
+            (each.name, *map(number, each.rates[kind], each.intervals[kind]), _count(coverage, index))
+            for index, each in enumerate(outcomes)
+        ]
+        head = ("detector", *(f"{limit:,}" for limit in fddb.RATES_AT), "photos with results")
+        yield Table(f"{title} true positive rate at so many false positives", head, tuple(rows))
 
 
 def how(results: Sequence[Results]) -> Iterator[str]:

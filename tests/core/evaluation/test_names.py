@@ -14,7 +14,7 @@ from mtcnn_gluon.cli_evaluate_results import named_paths
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import run as runs
 from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names, clean_name, file_stems
-from mtcnn_gluon.evaluation.report import _label
+from mtcnn_gluon.evaluation.report import Line, Plot, draw_plot, legend_labels
 
 LONG = "x" * 300
 ALIKE = [
@@ -78,14 +78,27 @@ def test_names_that_are_refused(names: list[str], message: str) -> None:
         check_names(names)
 
 
-def test_labels_are_shown_by_matplotlib() -> None:
-    """It leaves out of a legend what begins with an underscore, and takes dollars for formulas."""
-    assert _label("_net (0.9)") == " _net (0.9)" and _label("a_b") == "a_b" and _label("$x$") == r"\$x\$"
+@pytest.mark.parametrize(
+    ("texts", "labels"),
+    [
+        (["_net (0.9)", "a_b", "$x$"], [" _net (0.9)", "a_b", r"\$x\$"]),
+        (["脸 (0.9)", "顔 (0.9)"], ["1: ? (0.9)", "2: ? (0.9)"]),
+        (["лицо", "é"], ["лицо", "é"]),
+        (["a", "x" * 100 + " (0.5)"], ["1: a", "2: " + "x" * 26 + " ... " + "x" * 20 + " (0.5)"]),
+        ([], []),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_legends_tell_curves_apart(texts: list[str], labels: list[str]) -> None:
+    """Matplotlib leaves out what begins with an underscore, takes dollars for formulas, and lacks most scripts."""
     figure = pytest.importorskip("matplotlib.figure").Figure()
+    assert legend_labels(texts) == labels
     axes = figure.add_subplot()
-    for name in ("_a", "b", "$c"):
-        axes.plot([0, 1], [0, 1], label=_label(name))
-    assert len(axes.legend().get_texts()) == 3
+    for label in labels:
+        axes.plot([0, 1], [0, 1], label=label)
+    assert not labels or len(axes.legend().get_texts()) == len(labels)
+    line = np.array([0.0, 1.0])
+    draw_plot(Plot("p", "t", "x", "y", tuple(Line(text, line, line) for text in texts)))
 
 
 # ---- through the command

@@ -205,6 +205,12 @@ def test_names_that_are_not_unicode(tmp_path: Path) -> None:
         names_of(odd)
 
 
+def test_a_photo_under_two_names_is_refused() -> None:
+    for other in ("./a.png", "x/../a.png", "a.png/"):
+        with pytest.raises(DataError, match="a.png and .* are the same photo, and would count twice"):
+            names_of(["a.png", "b.png", other])
+
+
 def test_photos_of_a_set_do_not_stand_for_each_other(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     files = PhotoFiles(tmp_path, names_of(["a.png", "a.jpg", "b.jpg"]))
