@@ -15,6 +15,7 @@ from mtcnn_gluon.cascade import Settings
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.images import ImageSource, read_image
+from mtcnn_gluon.mxnet_loader import mxnet_threads
 from mtcnn_gluon.trained import warnings
 from mtcnn_gluon.video import Frame, Video
 
@@ -45,7 +46,7 @@ class Detector:
         thresholds: three face probabilities in 0..1, for P-, R- and O-Net.
         nms: four allowed overlaps in 0..1: P-Net within a level, P-Net across levels, R-Net, O-Net.
         max_faces: keep at most so many faces of an image, the best.
-        threads: CPU threads of the nets; on MXNet the first Detector of a process decides.
+        threads: CPU threads at most, of this detector; on MXNet the first one of a process decides, within `OMP_NUM_THREADS`.
 
     For `thresholds`, `nms`, `max_faces` and `threads` None means: the model's own values, all faces, the runtime's choice.
 
@@ -77,8 +78,9 @@ class Detector:
         _check(max_faces is None or _is_count(max_faces), "max_faces", "a whole number, 1 or more", max_faces)
         is_usable = threads is None or (_is_count(threads) and threads <= MAX_THREADS)
         _check(is_usable, "threads", f"a whole number from 1 to {MAX_THREADS}", threads)
-        engines.prepare(engine, device, threads)
-        self.bundle: Bundle = find_bundle(model)
+        engines.check_names(engine, device)
+        with mxnet_threads(threads):  # which `official` may load, to be converted
+            self.bundle: Bundle = find_bundle(model)
         manifest = self.bundle.manifest
         self.settings = Settings(
             min_face=float(min_face),

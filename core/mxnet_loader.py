@@ -4,10 +4,13 @@ import ctypes
 import importlib
 import importlib.util
 import os
+import re
 import sys
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator, Mapping
 
 import numpy as np
 
@@ -20,11 +23,17 @@ _CUDA_LIBRARIES = (
     "cusolver/lib/libcusolver.so.11", "cufft/lib/libcufft.so.10", "curand/lib/libcurand.so.10",
     "nccl/lib/libnccl.so.2", "cudnn/lib/libcudnn.so.8",
 )  # fmt: skip
+_MOST = "MXNET_OMP_MAX_THREADS"
+_wanted: ContextVar[int | None] = ContextVar("wanted", default=None)  # threads
+_loaded_with: list[int] = []  # threads, once this module has loaded MXNet
 
 
 @lru_cache(maxsize=1)
 def load_mxnet() -> Any:
     """The module `mxnet`.
+
+    Its operators may use as many CPU threads as `mxnet_threads` says or, without that, `OMP_NUM_THREADS`, else one for each
+    core. MXNet learns of that from variables of the environment, which are as they were when this returns.
 
     Raises:
         ModelError: if MXNet is not installed or cannot be imported; one sentence says why and what to do.
@@ -36,9 +45,9 @@ def load_mxnet() -> Any:
     if "bool" not in vars(np):
         np.bool = np.bool_  # type: ignore[attr-defined]  # mxnet 1.9.1 reads the alias that numpy 1.24 removed
     _preload_cuda()
-    os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(usable_cores()))  # its own guess is half of the processors
     try:
-        return importlib.import_module("mxnet")
+        with _environment({} if "mxnet" in sys.modules else _variables(_wanted.get())):
+            return importlib.import_module("mxnet")
     except (ImportError, OSError) as error:
         raise ModelError(_explain(error)) from error
 
@@ -53,19 +62,70 @@ def usable_cores() -> int:
         return len(usable)
 
 
-def set_threads(threads: int) -> None:
-    """Let MXNet's operators use `threads` CPU threads. Works only before MXNet is first imported in the process.
+@contextmanager
+def mxnet_threads(threads: int | None) -> Iterator[None]:
+    """If MXNet is first loaded in this block, its operators use at most `threads` CPU threads; None: as many as it likes.
+
+    They never use more than `OMP_NUM_THREADS` says, if that is set.
+    """
+    before = _wanted.set(threads)
+    try:
+        yield
+    finally:
+        _wanted.reset(before)
+
+
+def check_threads(threads: int) -> None:
+    """Check that MXNet, if it is running already, was loaded to use this number of threads: it cannot be changed.
 
     Raises:
-        ConfigError: if MXNet is already running with another number.
+        ConfigError: if it was not.
     """
-    running = "mxnet" in sys.modules
-    if running and os.environ.get("OMP_NUM_THREADS") != str(threads):
+    if "mxnet" in sys.modules and _told() != threads:
         raise ConfigError(
-            f"threads={threads} comes too late: MXNet is already running in this process with "
-            f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', '(unset)')}; give the first Detector this option"
+            f"threads={threads} comes too late: MXNet is already running in this process with {_told() or 'its own number of'} "
+            "thread(s); give the first Detector this option"
         )
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def _told() -> int | None:
+    """The number of threads that MXNet was told when it was loaded; by the environment, if somebody else loaded it."""
+    if _loaded_with:
+        return _loaded_with[0]
+    given = (os.environ.get(name, "") for name in ("OMP_NUM_THREADS", _MOST))
+    return next((int(number) for number in given if re.fullmatch("[1-9][0-9]{0,8}", number)), None)
+
+
+def _variables(threads: int | None) -> dict[str, str | None]:
+    """Variables of the environment for MXNet, None for those that must not be set; and remembers what it is told."""
+    if threads is None:
+        _loaded_with[:] = [_told() or usable_cores()]
+        return {_MOST: os.environ.get(_MOST, str(usable_cores()))}  # its own guess is half of the processors
+    _loaded_with[:] = [threads]
+    with suppress(OSError):
+        # OpenMP reads OMP_NUM_THREADS when it is loaded, for everyone in the process. MXNet must not see it afterwards, since
+        # it would then not look at its own variable.
+        ctypes.CDLL("libgomp.so.1")
+    return {"OMP_NUM_THREADS": None, _MOST: str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """The process's environment with some variables changed."""
+    before = {name: os.environ.get(name) for name in variables}
+    try:
+        _set_variables(variables)
+        yield
+    finally:
+        _set_variables(before)
+
+
+def _set_variables(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _preload_cuda() -> None:

@@ -135,16 +135,22 @@ def _one_thread_each() -> Iterator[None]:
 
 
 _source: Source  # of a worker process
+_failure: Exception | None = None  # why it cannot work: raised by its first task, since nobody hears of what `_start` raises
 
 
 def _start(source: Source) -> None:
-    global _source
+    global _source, _failure
     end_with_parent()
-    source.prepare()
+    try:
+        source.prepare()
+    except Exception as error:
+        _failure = error
     _source = source
 
 
 def _make_in_worker(photos: Sequence[Photo], shard: range, parts: Path) -> int:
+    if _failure is not None:
+        raise _failure
     return _make(_source, photos, shard, parts)
 
 

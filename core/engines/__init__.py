@@ -1,7 +1,6 @@
 """Runtimes for the three nets. `create` picks one; nothing else in the package imports a framework to detect."""
 
 import re
-import sys
 from typing import Callable
 
 import numpy as np
@@ -10,7 +9,6 @@ from mtcnn_gluon.bundle import Bundle
 from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.engines.base import Engine, NetRunner, Unavailable, first_line
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
-from mtcnn_gluon.mxnet_loader import set_threads
 from mtcnn_gluon.operators.native import kernels
 from mtcnn_gluon.pyramid import CANVAS_SIZES
 
@@ -20,19 +18,16 @@ AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # where the kernels hav
 WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
-def prepare(engine: str, device: str, threads: int | None = None) -> None:
-    """Check the names of an engine and a device, and set the number of threads, which MXNet reads when it is loaded.
+def check_names(engine: str, device: str) -> None:
+    """Check the names of an engine and a device.
 
     Raises:
-        ConfigError: if there is no such engine, the device is not of the form cpu, gpu or gpu:N, or the runtime already runs
-            with another number of threads.
+        ConfigError: if there is no such engine, or the device is not of the form cpu, gpu or gpu:N.
     """
     if not isinstance(engine, str) or engine not in ("auto", *ENGINES):
         raise ConfigError(f"engine must be one of auto, {', '.join(ENGINES)}, not {shown(engine)}")
     if not isinstance(device, str) or not re.fullmatch(r"cpu|gpu(:[0-9]{1,3})?", device):
         raise ConfigError(f"device must be cpu, gpu or gpu:N, not {shown(device)}")
-    if threads is not None and (engine == "mxnet" or "mxnet" not in sys.modules):
-        set_threads(threads)
 
 
 def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> Engine:
@@ -44,7 +39,7 @@ def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None
         ConfigError: if there is no such engine or device, or MXNet already runs with another number of threads.
         ModelError: if the engine's runtime is not installed, or cannot run this bundle on this device.
     """
-    prepare(engine, device, threads)
+    check_names(engine, device)
     reasons = []
     for name in auto_order() if engine == "auto" else (engine,):
         try:

@@ -10,7 +10,7 @@ import numpy as np
 from mtcnn_gluon.bundle import Bundle
 from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.mxnet_loader import load_mxnet, set_threads
+from mtcnn_gluon.mxnet_loader import check_threads, load_mxnet, mxnet_threads
 from mtcnn_gluon.params_file import read_params
 
 
@@ -20,7 +20,7 @@ class MXNetEngine(NetRunner):
     Args:
         bundle: a model bundle that holds `{p,r,o}net-0000.params`.
         device: `cpu`, `gpu` or `gpu:N`.
-        threads: CPU threads of MXNet's operators, for the whole process; None: the runtime's choice.
+        threads: CPU threads of MXNet's operators, for the whole process, at most; None: the runtime's choice.
 
     Raises:
         Unavailable: if MXNet cannot be imported, the bundle has no parameters for it, or the device cannot be used.
@@ -35,9 +35,11 @@ class MXNetEngine(NetRunner):
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
         if threads is not None:
-            set_threads(threads)
+            check_threads(threads)
+            self.kernel_threads = threads
         try:
-            self._mx = load_mxnet()
+            with mxnet_threads(threads):
+                self._mx = load_mxnet()
         except ModelError as error:
             raise Unavailable(str(error)) from error
         self._ctx = self._context(device)

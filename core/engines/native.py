@@ -33,7 +33,6 @@ class NativeEngine(NetRunner):
 
     name = "native"
     needs_warming = False
-    kernel_threads = 0
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
         if device != "cpu":
@@ -49,6 +48,7 @@ class NativeEngine(NetRunner):
 
         self._nets: dict[str, NativeNet] = build_nets(bundle, self.ending, build, "the engine native")
         self._threads = threads
+        self.kernel_threads = threads or 0
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `NetRunner.run`; the arrays are views of channels-last ones."""

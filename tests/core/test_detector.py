@@ -14,6 +14,7 @@ from PIL import Image
 
 from mtcnn_gluon import Detector, boxes, read_image
 from mtcnn_gluon.errors import ConfigError, ImageError, ModelError
+from mtcnn_gluon.operators import native
 
 
 @pytest.mark.parametrize(("option", "value"), [
@@ -59,12 +60,56 @@ def test_threads_come_too_late(detector: Detector) -> None:
         Detector(engine="mxnet", threads=63)
 
 
-def test_threads_of_the_first_detector(tmp_path: Path) -> None:
-    """Also where the official weights are not converted yet, which loads MXNet, whatever `auto` then takes."""
-    code = "import os; from mtcnn_gluon import Detector; Detector(threads=1); print(os.environ['OMP_NUM_THREADS'])"
-    environment = {**os.environ, "MTCNN_GLUON_CACHE": str(tmp_path), "OMP_NUM_THREADS": "2"}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert result.stdout == "1\n", result.stderr
+ENVIRONMENT = """
+import os, subprocess, sys
+from mtcnn_gluon import Detector
+before = dict(os.environ)
+Detector({model!r}, {engine!r}, threads=1)
+print(dict(os.environ) == before, "mxnet" in sys.modules)
+print(subprocess.run(["env"], capture_output=True, text=True, check=True).stdout.count("OMP"))
+"""
+
+
+@pytest.mark.parametrize("model, engine, is_mxnet", [
+    ("default", "auto", False), ("default", "mxnet", True), ("official", "auto", True),  # which has to be converted first
+])  # fmt: skip
+def test_threads_are_nobody_elses_business(tmp_path: Path, model: str, engine: str, is_mxnet: bool) -> None:
+    """Neither this process's environment nor that of its children changes."""
+    environment = {name: value for name, value in os.environ.items() if "OMP" not in name}
+    environment |= {"MTCNN_GLUON_CACHE": str(tmp_path)} | ({"MTCNN_GLUON_NATIVE": "0"} if engine == "mxnet" else {})
+    code = ENVIRONMENT.format(model=model, engine=engine)
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert ran.stdout == f"True {is_mxnet}\n0\n", ran.stderr
+
+
+COUNTING = """
+import os
+from mtcnn_gluon import Detector
+def threads():
+    return len(os.listdir("/proc/self/task"))
+for engine, number in {turns}:
+    before = threads()
+    detector = Detector(engine=engine, threads=number)  # which runs the nets once
+    print(threads() - before)
+"""
+
+
+def started(turns: list[tuple[str, int | None]]) -> list[int]:
+    """How many threads start for each of some detectors, one after the other in one process that may use three."""
+    command = [sys.executable, "-c", COUNTING.format(turns=turns)]
+    ran = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "3"}, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return list(map(int, ran.stdout.split()))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux does")
+@pytest.mark.skipif(native.kernels() is None, reason="needs the compiled kernels")
+def test_threads_of_each_detector() -> None:
+    """What MXNet is told counts for it alone: what comes after it uses as many threads as OpenMP has."""
+    assert started([("native", 1), ("native", 2), ("native", 1), ("native", None)]) == [0, 1, 0, 1]
+    one, rest = started([("mxnet", 1), ("native", None)])
+    assert rest == 2
+    assert started([("mxnet", 3)])[0] >= one + 2
 
 
 def test_every_kind_of_input(detector: Detector, image: np.ndarray, tmp_path: Path) -> None:

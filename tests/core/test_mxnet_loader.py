@@ -1,6 +1,7 @@
 """The MXNet import: what goes wrong is said in one sentence."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ except ModelError as error:
     print(error)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert __import__("re").search(message, result.stdout), result.stdout
+    assert re.search(message, result.stdout), result.stdout
     assert result.stdout.count("\n") == 1
 
 
@@ -52,12 +53,66 @@ def test_numpy_two_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("told", [None, "7"])
 def test_all_cores_are_used_unless_told(told: str | None) -> None:
-    """MXNet would use half of them."""
+    """MXNet would use half of them. What it is told so is gone from the environment afterwards."""
     name = "MXNET_OMP_MAX_THREADS"
-    environment = {key: value for key, value in os.environ.items() if key != name} | ({} if told is None else {name: told})
-    code = "import os; from mtcnn_gluon.mxnet_loader import load_mxnet, usable_cores; load_mxnet();"
-    code += f"print(usable_cores(), os.environ['{name}'], os.environ.get('OMP_NUM_THREADS'))"
+    environment = {key: value for key, value in os.environ.items() if key not in (name, "OMP_NUM_THREADS")}
+    code = f"""
+import os, sys
+from mtcnn_gluon import mxnet_loader
+real = mxnet_loader.importlib.import_module
+def seen(module):
+    if module == "mxnet":
+        print(os.environ["{name}"], os.environ.get("OMP_NUM_THREADS"))
+    return real(module)
+mxnet_loader.importlib.import_module = seen
+mxnet_loader.load_mxnet()
+print(mxnet_loader.usable_cores(), os.environ.get("{name}"))
+"""
+    environment |= {} if told is None else {name: told}
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    cores, threads, others = ran.stdout.split()
+    threads, others, cores, left = ran.stdout.split()
     assert 1 <= int(cores) <= len(os.sched_getaffinity(0))
-    assert threads == (told or cores) and others == str(os.environ.get("OMP_NUM_THREADS"))
+    assert threads == (told or cores) and others == "None" and left == str(told)
+
+
+LOADED = """
+import mtcnn_gluon.mxnet_loader as loader
+with loader.mxnet_threads({threads}):
+    {load}
+with loader.mxnet_threads(5):
+    loader.load_mxnet()
+try:
+    loader.check_threads(3)
+    print("right")
+except loader.ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("threads, load, variables, message", [
+    (3, "loader.load_mxnet()", {}, "right"),
+    (2, "loader.load_mxnet()", {}, "threads=3 comes too late: .* with 2 thread"),
+    (2, "loader.load_mxnet()", {"OMP_NUM_THREADS": "3"}, "with 2 thread"),
+    (None, "loader.load_mxnet()", {"OMP_NUM_THREADS": "3"}, "right"),
+    (None, "loader.load_mxnet()", {"OMP_NUM_THREADS": "4"}, "with 4 thread"),
+    (None, "loader.load_mxnet()", {"MXNET_OMP_MAX_THREADS": "3"}, "right"),
+    (2, "import numpy; numpy.bool = bool; import mxnet", {"OMP_NUM_THREADS": "3"}, "right"),
+    (2, "import numpy; numpy.bool = bool; import mxnet", {"OMP_NUM_THREADS": "many"}, "with its own number of thread"),
+], ids=str)  # fmt: skip
+def test_who_loads_mxnet_first_decides(
+    tmp_path: Path, threads: int | None, load: str, variables: dict[str, str], message: str
+) -> None:
+    (tmp_path / "mxnet.py").write_text("")  # it need not be the real one
+    environment = {key: value for key, value in os.environ.items() if "OMP" not in key}
+    environment |= {"PYTHONPATH": str(tmp_path), **variables}
+    code = LOADED.format(threads=threads, load=load)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert re.search(message, ran.stdout), ran.stdout + ran.stderr
+
+
+def test_a_forgotten_wish_does_not_count() -> None:
+    with mxnet_loader.mxnet_threads(3):
+        with mxnet_loader.mxnet_threads(None):
+            assert mxnet_loader._wanted.get() is None
+        assert mxnet_loader._wanted.get() == 3
+    assert mxnet_loader._wanted.get() is None

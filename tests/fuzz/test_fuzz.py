@@ -730,7 +730,6 @@ def cheap(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(mtcnn_gluon.detector, "find_bundle", find)
     monkeypatch.setattr(mtcnn_gluon.detector.engines, "create", lambda *arguments: None)
-    monkeypatch.setattr(mtcnn_gluon.detector.engines, "set_threads", lambda threads: None)
 
 
 @pytest.mark.usefixtures("cheap")

@@ -16,10 +16,10 @@ from PIL import Image
 
 from mtcnn_gluon import Detector, cascade, files
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.bundle import find_bundle, read_bundle, write_bundle
 from mtcnn_gluon.cascade import Candidates
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, DataError, ModelError
+from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
 from mtcnn_gluon.export import bundle_parameters, make_bundle
 from mtcnn_gluon.images import read_image
 from mtcnn_gluon.operators import crop_resize
@@ -470,6 +470,30 @@ def test_a_second_round_needs_a_trained_net(mining: tuple[Path, Annotations], tm
     source = replace(miner(mining[0], again=True), model=str(bundle.path))
     with pytest.raises(ConfigError, match="again needs a model whose rnet is trained"):
         source.prepare()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("again, damage, message", [
+    (True, b"", "again needs a model whose rnet is trained"),
+    (False, b"damage", "(?i)no engine can be used|cannot be (used|read)"),
+], ids=["untrained", "damaged"])  # fmt: skip
+def test_why_nobody_can_work_is_said(
+    mining: tuple[Path, Annotations], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, again: bool, damage: bytes,
+    message: str,
+) -> None:  # fmt: skip
+    """Also where it shows in worker processes only: they are not said to have died."""
+    monkeypatch.setattr(module, "SHARD", 1)
+    nets = {"pnet": bundle_parameters(find_bundle("official"))["pnet"]}
+    path = make_bundle(tmp_path / "bundle", nets, "first", "", "", formats=["params"]).path
+    if damage:
+        manifest = {key: value for key, value in read_bundle(path).manifest.items() if key not in ("schema", "files")}
+        write_bundle(
+            path, manifest, lambda folder: [(folder / f"{net}-0000.params").write_bytes(damage) for net in NETS] and None
+        )
+    source = replace(miner(mining[0], again=again), model=str(path))
+    with pytest.raises(MtcnnError, match=message) as refusal:
+        generate(source, mining[1], tmp_path / "out", workers)
+    assert "died" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
