@@ -181,12 +181,12 @@ def _check_manifest(manifest: Any, path: Path) -> None:
     if not isinstance(manifest, dict):
         raise ModelError(f"{path}: expected a JSON object")
     schema = manifest.get("schema")
-    if _is_whole(schema) and schema > SCHEMA:
+    if isinstance(schema, int) and schema > SCHEMA:
         raise ModelError(f"{path}: schema {shown(schema)} is newer than this package reads ({SCHEMA}); update mtcnn-gluon")
     for key, kind in _KEYS.items():
         value = manifest.get(key)
         is_right = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
-        if not is_right or (kind is str and not _is_text(value)):
+        if not is_right or (isinstance(value, str) and not _is_text(value)):
             raise ModelError(f"{path}: {key!r} must be of type {kind.__name__}, got {shown(value)}")
     _check(schema == SCHEMA, path, "schema", str(SCHEMA), schema)
     _check(manifest["colour_order"] in ("RGB", "BGR"), path, "colour_order", "RGB or BGR", manifest["colour_order"])
