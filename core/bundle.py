@@ -183,7 +183,7 @@ def _check_manifest(manifest: Any, path: Path) -> None:
     if not isinstance(manifest, dict):
         raise ModelError(f"{path}: expected a JSON object")
     schema = manifest.get("schema")
-    if isinstance(schema, int) and _is_whole(schema) and schema > SCHEMA:
+    if isinstance(schema, int) and schema > SCHEMA:
         raise ModelError(f"{path}: schema {shown(schema)} is newer than this package reads ({SCHEMA}); update mtcnn-gluon")
     if schema == 1 and not isinstance(schema, bool):
         raise ModelError(f"{path}: schema 1 does not say which heads were trained: write the bundle again from its runs")

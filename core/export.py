@@ -48,7 +48,7 @@ def why_not_written(kind: Format, source: Bundle | None, changes: Mapping[str, A
     if reason is None or source is None or kind == "onefile" or not _has(source, kind):
         return reason
     if kind == "onnx" and (changed := _changed_inside(source, changes)):
-        return f"{reason}; those of {source.path} cannot be copied, as they name another {', '.join(changed)}"
+        return f"{reason}; those of {source.path} cannot be copied, as they state the old {', '.join(changed)}"
     return None
 
 
