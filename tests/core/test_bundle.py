@@ -75,7 +75,7 @@ def test_writing_again_replaces_and_failing_changes_nothing(folder: Path) -> Non
     ({"scale": 0}, "'scale' must be a number from 1e-06 to"),
     ({"scale": -1}, "'scale' must be a number from"),
     ({"schema": True}, "'schema' must be of type int, got True"),
-    ({"schema": 0}, "'schema' must be 1, got 0"),
+    ({"schema": 0}, "'schema' must be 2, got 0"),
     ({"schema": 10**300}, "schema 10+... is newer"),
     ({"thresholds": [0.5, True, 0.5]}, "'thresholds' must be 3 numbers"),
     ({"thresholds": [0.5, NAN, 0.5]}, "'thresholds' must be 3 numbers"),

@@ -725,10 +725,10 @@ def test_missing_model(photos: Path, capsys: pytest.CaptureFixture, model: str) 
 
 
 def test_info(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(model: str) -> str:
+    def find(model: str) -> Any:
         if model == "official":
             raise ModelError("not installed here")
-        return model
+        return SimpleNamespace(manifest=MANIFEST)
 
     monkeypatch.setattr(cli, "find_bundle", find)
     outcome = run("info", "--json")

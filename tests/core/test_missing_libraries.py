@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mtcnn_gluon import cli
+from mtcnn_gluon import cli, cli_export
 from mtcnn_gluon.errors import LibraryError, MtcnnError
 from mtcnn_gluon.opencv import explain
 
@@ -83,6 +83,6 @@ def test_too_little_memory(
     def fail(name: str) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "find_bundle", fail)
-    assert cli.main(["info"]) == 2
+    monkeypatch.setattr(cli_export, "find_bundle", fail)
+    assert cli.main(["export", "official", "out"]) == 2
     assert capsys.readouterr().err.endswith(message)

@@ -483,7 +483,7 @@ def test_why_nobody_can_work_is_said(
 ) -> None:  # fmt: skip
     """Also where it shows in worker processes only: they are not said to have died."""
     monkeypatch.setattr(module, "SHARD", 1)
-    nets = {"pnet": bundle_parameters(find_bundle("official"))["pnet"]}
+    nets = as_trained({"pnet": bundle_parameters(find_bundle("official"))["pnet"]})
     path = make_bundle(tmp_path / "bundle", nets, "first", "", "", formats=["params"]).path
     if damage:
         manifest = {key: value for key, value in read_bundle(path).manifest.items() if key not in ("schema", "files")}

@@ -28,9 +28,9 @@ from mtcnn_gluon.training.recipe import SETS, Recipe
 from mtcnn_gluon.training.recipe_config import PHOTOS, files_digest, flags, read_config
 from mtcnn_gluon.training.runs import read_net
 from painted_faces import HEADER
+from training_runs import HEADS
 
 ROOT = Path(__file__).parents[3]
-HEADS = {"heads": {"trained": ["cls", "box"]}}  # of a checkpoint
 Run = Callable[..., tuple[int, str]]
 SMALL = {
     "workers": 1, "find_from": 24, "compare": [],

@@ -18,7 +18,7 @@ from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.trainer import LAST, LOG, Run
 from record_samples import make_samples
-from training_runs import SHORT, Train, assert_same_state, contents, interrupt_after, write_records
+from training_runs import HEADS, SHORT, Train, assert_same_state, contents, interrupt_after, write_records
 
 mx = load_mxnet()
 
@@ -210,7 +210,7 @@ def test_resuming_with_other_initial_parameters(
     checkpoint = read_checkpoint(finished / LAST)
     for name, factor in (("trained", 1.0), ("other", 1.5)):
         values = {key: np.float32(factor) * value for key, value in checkpoint.averages.items()}
-        write_checkpoint(tmp_path / f"{name}.npz", Checkpoint({}, values))
+        write_checkpoint(tmp_path / f"{name}.npz", Checkpoint(HEADS, values))
     first = ["--init", tmp_path / f"{begun_with}.npz"] if begun_with else []
     interrupt_first_epoch(train, *options, *first)
     kept = contents(tmp_path / "run")

@@ -7,6 +7,7 @@ import pytest
 
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.trained import as_trained
 from mtcnn_gluon.training.augment import Augmentation, mirror_offsets
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.options import Options
@@ -22,7 +23,7 @@ PLAIN = Augmentation(mirror=0)
 def begun(folder: Path, records: Path, finished: Path, share: float = 0.5, **options: object) -> Run:
     values = read_checkpoint(finished / BEST).averages
     settings = Options("pnet", epochs=1, batch=32, warm_up=5, distil=share, augmentation=PLAIN, **options)  # type: ignore[arg-type]
-    return Run(settings, records, folder, records, initial=values)
+    return Run(settings, records, folder, records, initial=as_trained({"pnet": values})["pnet"])
 
 
 def test_what_a_teacher_says(tmp_path: Path, records: Path, finished: Path) -> None:
@@ -101,9 +102,9 @@ def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, mo
     """With the parameters that the run began with, or none, the end is that of a run in one go."""
     options = Options("pnet", epochs=2, batch=32, warm_up=5, distil=0.5)
     initial = read_checkpoint(finished / BEST).averages
-    Run(options, records, tmp_path / "whole", initial=initial).fit()
+    Run(options, records, tmp_path / "whole", initial=as_trained({"pnet": initial})["pnet"]).fit()
     for name, more in (("same", ["--init", finished / BEST]), ("none", [])):
-        first = Run(options, records, tmp_path / name, initial=initial)
+        first = Run(options, records, tmp_path / name, initial=as_trained({"pnet": initial})["pnet"])
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(first, "_keep", interrupt_after(first._keep))
             first.fit()
@@ -114,7 +115,7 @@ def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, mo
 def test_not_resumed_with_other_options(tmp_path: Path, records: Path, finished: Path, train: Train) -> None:
     """Which is refused before a teacher looks at samples."""
     options = Options("pnet", epochs=2, batch=32, warm_up=5)
-    Run(options, records, tmp_path, initial=read_checkpoint(finished / BEST).averages).fit()
+    Run(options, records, tmp_path, initial=as_trained({"pnet": read_checkpoint(finished / BEST).averages})["pnet"]).fit()
     status, said = train(
         "--records", records, *SHORT, "--distil", 0.5, "--init", finished / BEST, "--out", tmp_path, "--resume"
     )
