@@ -4,6 +4,7 @@ import argparse
 import importlib.metadata
 import json
 import logging
+import os
 import platform
 import sys
 from contextlib import redirect_stdout
@@ -21,6 +22,7 @@ from mtcnn_gluon import (
     cli_train,
 )
 from mtcnn_gluon.bundle import find_bundle, model_names
+from mtcnn_gluon.cli_output import put_line
 from mtcnn_gluon.cli_parser import Parser
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
@@ -53,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as head, has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if not isinstance(error.filename, (str, bytes)):  # not about a file that somebody named
+            raise
+        print(f"mtcnn-gluon: {printable(os.fsdecode(error.filename))} cannot be used: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> Parser:
@@ -85,15 +92,15 @@ def info(options: argparse.Namespace) -> int:
     with redirect_stdout(sys.stderr):  # some runtimes print when they are loaded; what we print must stay JSON
         report = _report(options.model)
     if options.json:
-        print(json.dumps(report, indent=2))
+        put_line(json.dumps(report, indent=2))
         return 0
     for key, value in report.items():
         if not isinstance(value, dict):
-            print(f"{key} {value}")
+            put_line(f"{key} {value}")
             continue
-        print(f"{key}:")
+        put_line(f"{key}:")
         for name, state in value.items():
-            print(f"  {name}: {state or 'not installed'}")
+            put_line(f"  {name}: {state or 'not installed'}")
     return 0
 
 

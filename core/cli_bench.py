@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mtcnn_gluon import bench
 from mtcnn_gluon.bench_report import make_report, write_bench
 from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.cli_output import put_line
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.evaluation.extras import need
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json == "-":
         sys.stdout.write(json_text(report.to_json()))
     else:
-        print(report.to_text())
+        put_line(report.to_text())
     if options.json and options.json != "-":
         with whole_file(options.json) as file:
             file.write(json_text(report.to_json()))

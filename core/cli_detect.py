@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator, Protocol, Sequence
@@ -14,18 +14,20 @@ from typing import Any, Iterator, Protocol, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from mtcnn_gluon.cli_output import is_sayable, put_line, put_out, say
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.draw import draw_faces
 from mtcnn_gluon.engines import ENGINES
-from mtcnn_gluon.errors import ConfigError, DataError, ImageError
+from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.files import draft_of, printable, real_path, whole_file, write_picture
 from mtcnn_gluon.images import is_url
 from mtcnn_gluon.inputs import Found, Kind, find_inputs
 from mtcnn_gluon.json_lines import RowWriter
 from mtcnn_gluon.output_names import Names, OutputNames
-from mtcnn_gluon.resuming import Row, Task, plan, put_in_order, read_earlier, rows_to_begin_with
+from mtcnn_gluon.resume_check import check_same_detector
+from mtcnn_gluon.resuming import Row, Task, finished_photos, plan, put_in_order, read_earlier, rows_to_begin_with
 from mtcnn_gluon.video import Video, VideoWriter
 
 CSV_COLUMNS = [
@@ -120,6 +122,8 @@ def detect(options: argparse.Namespace) -> int:
     detector = Detector(**{name: getattr(options, name) for name in settings})
     if options.crops and not detector.has_landmarks:
         raise ConfigError(f"--crops aligns faces by landmarks, and model {options.model} was trained without")
+    if earlier:
+        check_same_detector(Path(options.json), finished_photos(tasks), detector)
     with ExitStack() as stack:
         sinks = _open_sinks(options, stack, names, rows_to_begin_with(tasks))
         status = _work(tasks, given, detector, sinks)
@@ -213,32 +217,6 @@ def _unless_terminal() -> bool | None:
     return True if sys.stderr is None else None
 
 
-def say(sentence: str) -> None:
-    """Tell people something, on standard error; where nobody can be told, go on."""
-    with suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            tqdm.write(f"mtcnn-gluon: {sentence}", file=sys.stderr)
-
-
-def put_out(text: str) -> None:
-    """Write to standard output, at once.
-
-    Raises:
-        DataError: if it cannot be written.
-        BrokenPipeError: if its reader has gone.
-    """
-    if sys.stdout is None:
-        raise DataError("standard output cannot be written: it is closed")
-    try:
-        tqdm.write(text, end="")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python would try what is left once more when it ends, and complain
-        raise DataError(f"standard output cannot be written: {error.strerror or error}") from error
-
-
 def portrait() -> Path:
     """The public-domain portrait of an astronaut that the scikit-image wheel ships.
 
@@ -304,7 +282,8 @@ class JsonPrinter:
 
     def add(self, result: Result) -> None:
         """Print it."""
-        put_out(json.dumps(result.row, ensure_ascii=False) + "\n")
+        text = json.dumps(result.row, ensure_ascii=False)
+        put_line(text if is_sayable(text) else json.dumps(result.row))
 
     def keep(self, row: Row) -> None:
         """Nothing to print: only a run with a file is resumed."""

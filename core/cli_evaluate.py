@@ -23,6 +23,7 @@ from mtcnn_gluon.cli_evaluate_results import (
     run_models,
     seen_photos,
 )
+from mtcnn_gluon.cli_output import put_line
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detector import Detector
 from mtcnn_gluon.engines import ENGINES
@@ -294,7 +295,7 @@ def _finish(report: Report, options: argparse.Namespace, photos: PhotoSet | None
     if options.json == "-":
         sys.stdout.write(json_text(report.to_json()))
     else:
-        print(report.to_text())
+        put_line(report.to_text())
     for name, problems in report.problems.items():
         if problems:
             print(f"mtcnn-gluon: problems with {name}:\n{problems.summary()}", file=sys.stderr)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mtcnn_gluon.bundle import MANIFEST, Bundle, find_bundle, model_names
+from mtcnn_gluon.cli_output import put_line
 from mtcnn_gluon.detector import MAX_FACE
 from mtcnn_gluon.errors import ConfigError, ModelError
 from mtcnn_gluon.export import MIN_FACE, Format, export_bundle, make_bundle, usual_formats, why_not_written
+from mtcnn_gluon.images import is_url
 from mtcnn_gluon.trained import warnings
 
 
@@ -45,6 +47,8 @@ def export(options: argparse.Namespace) -> int:
     """Write a model as a bundle that needs no MXNet to be run: parameters, ONNX files and, where MXNet is, symbols."""
     if not 1 <= options.min_face <= MAX_FACE:
         raise ConfigError(f"--min-face must be a number of pixels, 1 or more, not {options.min_face}")
+    if options.dest == "-" or is_url(options.dest):
+        raise ConfigError(f"DEST must be a folder, not {options.dest!r}")
     changes = {key: getattr(options, key) for key in ("name", "training_data", "licence") if getattr(options, key) is not None}
     source = _finished_bundle(options.source)
     if is_bundle(source):
@@ -56,7 +60,7 @@ def export(options: argparse.Namespace) -> int:
         bundle = _export_runs(options, _formats(options, None, changes), changes)
     for warning in warnings(bundle.manifest):
         print(f"mtcnn-gluon: warning: {bundle.path}: {warning}", file=sys.stderr)
-    print(f"{bundle.path}: {', '.join(sorted(bundle.manifest['files']))}")
+    put_line(f"{bundle.path}: {', '.join(sorted(bundle.manifest['files']))}")
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.cli_output import put_line
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.prepare_data.annotations import spread
@@ -46,15 +47,15 @@ def pipeline(options: argparse.Namespace) -> int:
     recipe = Recipe(config, Path(options.folder).absolute(), counts, digests, main)
     work = Pipeline(recipe.folder, recipe.steps(), main, RATES)
     if options.status:
-        print(_table(work))
+        put_line(_table(work))
         return 0
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     try:
-        work.run(lambda line: print(line, flush=True))
+        work.run(put_line)
     except KeyboardInterrupt:
         print("mtcnn-gluon: interrupted; the same command goes on", file=sys.stderr)
         return 130
-    print(f"done: {recipe.folder / 'bundle'} is the model, {recipe.folder / 'report'} says how good it is")
+    put_line(f"done: {recipe.folder / 'bundle'} is the model, {recipe.folder / 'report'} says how good it is")
     return 0
 
 

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Callable
 
+from mtcnn_gluon.cli_output import put_line
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.files import printable, write_picture
@@ -194,18 +195,18 @@ def _generate(source: Source, annotations: Annotations, options: argparse.Namesp
 
 def _print_report(report: dict[str, Any]) -> None:
     figures, counts = report["figures"], report["counts"]
-    print(f"{report['photos']} photos, {figures.get('faces', 0):.0f} faces learned from")
-    print("samples: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count))
+    put_line(f"{report['photos']} photos, {figures.get('faces', 0):.0f} faces learned from")
+    put_line("samples: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count))
     if "proposals" in figures:
         faces = figures["faces"]
         recall = f"{100 * figures['faces found'] / faces:.1f} %" if faces else "none there"
-        print(f"proposals a photo: {figures['proposals'] / max(1, report['photos']):.1f}; faces found by one: {recall}")
+        put_line(f"proposals a photo: {figures['proposals'] / max(1, report['photos']):.1f}; faces found by one: {recall}")
         merge.warn_if_starved(counts)
     for kind, lines in report["problems"].items():
-        print(f"{len(lines)} {kind}:")
+        put_line(f"{len(lines)} {kind}:")
         for line in lines[:EXAMPLES]:
-            print(f"  {line}")
-    print("the whole report is in report.json")
+            put_line(f"  {line}")
+    put_line("the whole report is in report.json")
 
 
 def records(options: argparse.Namespace) -> int:
@@ -214,7 +215,7 @@ def records(options: argparse.Namespace) -> int:
     report = merge.make_records(
         options.folders, options.net, options.out, ratio, options.seed, options.encoding, options.quality
     )
-    print("records of " + ", ".join(f"{count} {kind}" for kind, count in report["counts"].items() if count))
+    put_line("records of " + ", ".join(f"{count} {kind}" for kind, count in report["counts"].items() if count))
     return 0
 
 
@@ -231,7 +232,7 @@ def show(options: argparse.Namespace) -> int:
         pictures[page.with_name(f"{page.stem}-{kind}{page.suffix}")] = picture
     for path, picture in pictures.items():
         write_picture(path, picture)
-        print(path)
+        put_line(path)
     return 0
 
 
@@ -242,7 +243,7 @@ def check_records(options: argparse.Namespace) -> int:
         report = check(Path(options.folder) / name)
         total = {kind: count + report.info.counts[kind] for kind, count in total.items()}
         counts = ", ".join(f"{report.info.counts[kind]} {kind}" for kind in KIND_NAMES if report.info.counts[kind])
-        print(
+        put_line(
             f"{name}: {counts}; {report.with_box} with a box, {report.with_landmarks} with landmarks, of {report.photos} photos"
         )
     whole = read_report(options.folder)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mtcnn_gluon.cli_output import put_line
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.training.augment import Augmentation
@@ -97,7 +98,7 @@ def train(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"mtcnn-gluon: {_interrupted(run.folder / LAST)}", file=sys.stderr)
         return 130
-    print(f"done: {Path(options.out) / BEST} is the best of {run.epoch} epochs")
+    put_line(f"done: {Path(options.out) / BEST} is the best of {run.epoch} epochs")
     return 0
 
 

@@ -81,8 +81,14 @@ def take_name(draft: str, target: Path) -> None:
 
 
 def draft_of(path: Path) -> Path:
-    """The name under which `whole_file(path, keep_draft=True)` writes."""
+    """The name under which `whole_file(path, keep_draft=True)` writes.
+
+    Raises:
+        DataError: if no file can have the name, or it may not be looked at.
+    """
     end = end_of_links(path)
+    if not end.name:  # the root, or the folder where we are
+        raise DataError(f"{path} cannot be written: it is a folder")
     return end.with_name(end.name + ".part")
 
 
@@ -90,10 +96,12 @@ def end_of_links(path: Path) -> Path:
     """What a path that may be a link leads to; it need not exist.
 
     Raises:
-        DataError: if links lead in a circle.
+        DataError: if links lead in a circle, no file can have the name, or it may not be looked at.
     """
-    end = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if end.is_symlink():
+    with naming_target(path):
+        end = Path(os.path.realpath(path)) if path.is_symlink() else path
+        is_circle = end.is_symlink()
+    if is_circle:
         raise DataError(f"{path} cannot be written: it is a link that leads in a circle")
     return end
 

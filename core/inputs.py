@@ -183,11 +183,11 @@ class _Finder:
             if match in seen:
                 continue
             if results and any(_is_below(real_path(match), each, or_equal=True) for each in results):
-                if not match.is_dir():
+                if not os.path.isdir(match):
                     self._skip(pattern, "in a folder for results")
                 elif real_path(match) in results:
                     self.search.remarks.append(f"{match}: {NO_RESULTS}")
-            elif match.is_dir():
+            elif os.path.isdir(match):
                 self._search(match, seen)
             else:
                 self._take(match, Path(match.name), _kind(str(match)))

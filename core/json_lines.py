@@ -21,20 +21,26 @@ def read_rows(path: Path, keys: Sequence[str], what: str) -> list[dict[str, Any]
         what: what an object is, for messages.
 
     Raises:
-        DataError: if the file holds something else; the message names the line.
+        DataError: if the file cannot be read, or holds something else; the message names the line.
     """
     draft = draft_of(path)
-    source = draft if draft.is_file() else path
-    if not source.is_file():
+    source = draft if os.path.isfile(draft) else path
+    if not os.path.isfile(source):
         return []
+    try:
+        text = source.read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror or error}") from error
     rows = []
-    *lines, rest = source.read_text("utf-8", errors="replace").split("\n")  # not splitlines: names may hold other line ends
+    *lines, rest = text.split("\n")  # not splitlines: names may hold other line ends
     for number, line in enumerate([*lines, rest] if rest else lines, 1):
         try:
             row = json.loads(line)
             for key in keys:
                 row[key]
-        except (ValueError, KeyError, TypeError):
+            if "\\u" in line:
+                _line(row).encode()  # JSON can spell half a character, which no file takes
+        except (ValueError, KeyError, TypeError, RecursionError):
             if number > len(lines):
                 break
             raise DataError(f"{source}, line {number}: expected {what}, got {line[:80]!r}") from None

@@ -94,7 +94,7 @@ class OutputNames:
         Raises:
             DataError: if it is.
         """
-        if path.is_symlink() and _folded(real_path(path)) in self._files:
+        if os.path.islink(path) and _folded(real_path(path)) in self._files:
             raise DataError(f"{path} cannot be written: it is a link to {real_path(path)}, which this run reads or writes")
 
     def _give_picture(self, path: Path) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 from urllib.parse import unquote_to_bytes
 
+from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.files import whole_file
 from mtcnn_gluon.inputs import Found, Kind
@@ -67,11 +68,8 @@ def read_earlier(path: Path) -> list[Row]:
     what = "one result of mtcnn-gluon detect"
     rows = read_rows(path, ("image", "width", "height", "faces"), what)
     for row in rows:
-        is_named = (
-            isinstance(row["image"], str)
-            and isinstance(row.get("image_bytes", ""), str)
-            and isinstance(row.get("again", 0), int)
-        )
+        texts = (row["image"], row.get("image_bytes", ""), row.get("error") or "")
+        is_named = all(isinstance(text, str) for text in texts) and isinstance(row.get("again", 0), int)
         if not is_named or not isinstance(row["faces"], list) or not all(map(_is_face, row["faces"])):
             raise DataError(f"{path}: expected {what} in every line, got {json.dumps(row)[:80]}")
     return rows
@@ -111,6 +109,11 @@ def rows_to_begin_with(tasks: Sequence[Task]) -> list[Row]:
             again = others[_key(keys)]
             rows.append({**keys, "width": None, "height": None, "faces": [], "error": error, "again": again})
     return rows[::-1]
+
+
+def finished_photos(tasks: Sequence[Task]) -> list[tuple[Path, Row]]:
+    """The photos that the earlier run finished, those too that are not asked for now, and the row of each."""
+    return [(_path_of(task.rows[0]), task.rows[0]) for task in tasks if _is_done(task.rows)]
 
 
 def put_in_order(path: Path, inputs: Sequence[Found]) -> None:
@@ -172,7 +175,17 @@ def _attempts(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _is_face(face: Any) -> bool:
-    return isinstance(face, dict) and isinstance(face.get("box"), list) and "score" in face
+    if not isinstance(face, dict) or not _are_numbers(face.get("box"), 4) or not _are_numbers([face.get("score")], 1):
+        return False
+    points = face.get("landmarks")
+    is_named = isinstance(points, dict) and set(points) == set(LANDMARK_NAMES)
+    return points is None or (is_named and all(_are_numbers(point, 2) for point in points.values()))
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    """Whether a value is a list of so many numbers, none of them so large that it must be something else."""
+    is_list = isinstance(values, list) and len(values) == count
+    return is_list and all(isinstance(each, (int, float)) and abs(each) < 1e9 for each in values)
 
 
 def _key(row: Row | dict[str, str]) -> Key:

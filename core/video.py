@@ -1,6 +1,7 @@
 """Reading and writing video."""
 
 import os
+import stat
 import tempfile
 import time as clock
 from dataclasses import dataclass
@@ -49,8 +50,8 @@ class Video:
             raise ImageError(no_url(source))
         self._name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
         self._is_camera = isinstance(source, int)
-        if not self._is_camera and not os.path.isfile(self._name):
-            raise ImageError(f"{self._name} does not exist or is not a file")
+        if not self._is_camera:
+            _check_file(self._name)
         self._capture = cv2.VideoCapture(source if isinstance(source, int) else self._name)
         if not self._capture.isOpened():
             raise ImageError(f"{self._name} cannot be opened as a {'camera' if self._is_camera else 'video'}")
@@ -77,6 +78,23 @@ class Video:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._capture.release()
+
+
+def _check_file(name: str) -> None:
+    """Say why a file cannot be read; OpenCV would not.
+
+    Raises:
+        ImageError: if it cannot.
+    """
+    try:
+        if stat.S_ISREG(os.stat(name).st_mode):
+            with open(name, "rb"):
+                return
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        pass
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read: {error.strerror}") from error
+    raise ImageError(f"{name} does not exist or is not a file")
 
 
 class VideoWriter:

@@ -20,6 +20,7 @@ from PIL import Image
 
 import mtcnn_gluon
 from mtcnn_gluon import Faces, cli, cli_detect, detector, read_image
+from mtcnn_gluon.bundle import Bundle, find_bundle
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ImageError, ModelError
 from mtcnn_gluon.model import shipped_bundles
@@ -41,6 +42,7 @@ class FakeDetector:
     options: dict[str, Any]
 
     has_landmarks = True
+    settings = SimpleNamespace(thresholds=(0.6, 0.6, 0.6))
 
     def __init__(self, **options: Any) -> None:
         FakeDetector.options = options
@@ -500,7 +502,10 @@ def test_unreadable_files_among_good_ones(photos: Path, run: Run) -> None:
     assert outcome.status == 1 and not any(path in outcome.out for path in bad)
 
 
-@pytest.mark.parametrize("bad", ["missing.jpg", "in/notes.txt", "no/such/*.jpg", "", "in/*.txt", "x" * 300])
+@pytest.mark.parametrize(
+    "bad",
+    ["missing.jpg", "in/notes.txt", "no/such/*.jpg", "", "in/*.txt", "x" * 300, "*" + "x" * 300, "x.mp4", "x" * 300 + ".mp4"],
+)
 def test_only_an_unreadable_file(photos: Path, run: Run, bad: str) -> None:
     outcome = run("detect", bad, "--json", "-")
     assert outcome.status == 1 and len(outcome.rows) == 1 and outcome.rows[0]["error"]
@@ -557,7 +562,7 @@ def test_names_that_are_not_unicode(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv"])
-@pytest.mark.parametrize("target", ["file/below.txt", "folder"])
+@pytest.mark.parametrize("target", ["file/below.txt", "folder", ".", "..", "/", "folder/..", "n" * 300, "folder/" + "n" * 300])
 def test_unwritable_result(photos: Path, run: Run, option: str, target: str) -> None:
     (photos / "file").write_text("old")
     (photos / "folder").mkdir()
@@ -645,6 +650,20 @@ def test_where_nobody_can_be_told(photos: Path, run: Run, monkeypatch: pytest.Mo
     assert len((photos / "j").read_text().splitlines()) == 4
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_standard_output_that_lacks_letters(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    name = "in/ж\u20ac.png"
+    make_photo(photos / name, 1)
+    texts = []
+    for options in ([], ["--json", "-"], ["--csv", "-"]):
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding, newline="\n"))
+        assert run("detect", name, *options).status == 0
+        texts.append(sys.stdout.buffer.getvalue().decode(encoding))
+    assert texts[0].startswith("in/\\u0436")
+    assert json.loads(texts[1])["image"] == name
+    assert "in/\\u0436" in texts[2]
+
+
 def test_closed_standard_output(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert run("detect", "in/*.png", "--json", "j").status == 0
@@ -661,6 +680,34 @@ def test_a_real_full_standard_output(photos: Path) -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
     assert done.stderr == "mtcnn-gluon: standard output cannot be written: No space left on device\n"
     assert done.returncode == 2 and not (photos / "j").exists()
+
+
+@pytest.mark.parametrize("words", [["info"], ["info", "--json"], ["export", "default", "made", "--onefile"]], ids=" ".join)
+def test_other_verbs_on_a_full_standard_output(
+    photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    monkeypatch.setattr(cli, "_report", lambda models: {"mtcnn-gluon": "0"})
+    outcome = run(*words)
+    assert outcome.status == 2
+    assert outcome.err == "mtcnn-gluon: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("name", ["a.png", b"\xe9.png"])
+def test_a_file_that_the_system_refuses_is_named(
+    photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str | bytes
+) -> None:
+    def refuse(options: Any) -> NoReturn:
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr(cli_detect, "find_inputs", lambda *_, **__: refuse(None))
+    outcome = run("detect", "in")
+    shown = "a.png" if isinstance(name, str) else "\ufffd.png"
+    assert outcome.status == 2 and outcome.err == f"mtcnn-gluon: {shown} cannot be used: Permission denied\n"
 
 
 # ---- options
@@ -725,10 +772,10 @@ def test_missing_model(photos: Path, capsys: pytest.CaptureFixture, model: str) 
 
 
 def test_info(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(model: str) -> Any:
+    def find(model: str) -> Bundle:
         if model == "official":
             raise ModelError("not installed here")
-        return SimpleNamespace(manifest=MANIFEST)
+        return find_bundle(model)
 
     monkeypatch.setattr(cli, "find_bundle", find)
     outcome = run("info", "--json")

@@ -221,6 +221,8 @@ def test_the_folder_of_a_pipeline(run: Run, tmp_path: Path) -> None:
     ("file", 2, "file exists and is not a model bundle: not replaced"),
     (".", 2, r"\. exists and is not a model bundle: not replaced"),
     ("", 2, "a bundle needs a folder, not ''"),
+    ("-", 2, "DEST must be a folder, not '-'"),
+    ("https://example.org/m", 2, "DEST must be a folder, not 'https://example.org/m'"),
     ("empty", 0, "^$"),
     ("empty/", 0, "^$"),
     ("empty/.", 0, "^$"),

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -92,6 +93,16 @@ def test_plan(earlier: list[dict[str, Any]], given: str, expected: str) -> None:
         '{"image": "a", "width": 1, "height": 1, "faces": [1]}',
         '{"image": "a", "width": 1, "height": 1, "faces": [{"box": 1}]}',
         '{"image": "a", "image_bytes": 1, "width": 1, "height": 1, "faces": []}',
+        '{"image": "a", "width": 1, "height": 1, "faces": [], "error": 1}',
+        '{"image": "a", "width": 1, "height": 1, "faces": [{"box": [1, 2, 3], "score": 1}]}',
+        '{"image": "a", "width": 1, "height": 1, "faces": [{"box": [1, 2, 3, "4"], "score": 1}]}',
+        '{"image": "a", "width": 1, "height": 1, "faces": [{"box": [1, 2, 3, NaN], "score": 1}]}',
+        '{"image": "a", "width": 1, "height": 1, "faces": [{"box": [1, 2, 3, 4], "score": null}]}',
+        '{"image": "a", "width": 1, "height": 1, "faces": [{"box": [1, 2, 3, 4], "score": 1, "landmarks": [1, 2]}]}',
+        '{"image": "a", "width": 1, "height": 1, "faces": [{"box": [1, 2, 3, 4], "score": 1, "landmarks": {"nose": 1}}]}',
+        '{"image": "\\ud800", "width": 1, "height": 1, "faces": []}',
+        '{"image": "a", "width": 1, "height": 1, "faces": [], "more": "\\udc80"}',
+        "[" * 100_000,
     ],
 )  # fmt: skip
 def test_something_else(tmp_path: Path, text: str) -> None:
@@ -121,6 +132,8 @@ class FakeDetector:
     limit = 10**9
     end: type[BaseException] = KeyboardInterrupt
     has_landmarks = True
+    settings = SimpleNamespace(thresholds=(0.5, 0.5, 0.5))
+    score = 0.9
 
     def __init__(self, **options: Any) -> None:
         FakeDetector.asked = 0
@@ -131,7 +144,7 @@ class FakeDetector:
         FakeDetector.asked += 1
         n = int(image[0, 0, 0]) % 4
         points = np.array([[[6, 6], [12, 6], [9, 9], [6, 12], [12, 12]]] * n, float).reshape(n, 5, 2)
-        return Faces(np.array([[2, 2, 16, 18]] * n, float).reshape(n, 4), np.full(n, 0.9), points)
+        return Faces(np.array([[2, 2, 16, 18]] * n, float).reshape(n, 4), np.full(n, self.score), points)
 
 
 def make(path: Path, seed: int) -> None:
@@ -199,7 +212,7 @@ def test_a_resumed_run_equals_a_whole_one(
     monkeypatch.setattr(FakeDetector, "end", end)
     for stop in (1, count // 2, count - 1):
         shutil.rmtree(photos / "o")
-        for limit, resume in ((stop, []), (1, ["--resume"]), (10**9, ["--resume"])):
+        for limit, resume in ((stop, []), (2, ["--resume"]), (10**9, ["--resume"])):  # which looks at one photo once more
             monkeypatch.setattr(FakeDetector, "limit", limit)
             try:
                 cli.main(["detect", *arguments, *options, *resume])
@@ -230,7 +243,7 @@ def test_photos_that_mend_between_two_runs(photos: Path) -> None:
     assert sorted(tree(photos / "o")) == ["bad-2.png", "x.png"]  # as a run with both would have called it
     make(photos / "a/bad.png", 9)
     assert cli.main(["detect", "a/bad.png", "b/bad.png", "c/x.png", *options, "--resume"]) == 0
-    assert FakeDetector.asked == 1
+    assert FakeDetector.asked == 1 + 1  # whether the detector is the same
     assert [row["image"] for row in read_earlier(photos / "p.jsonl")] == ["a/bad.png", "b/bad.png", "c/x.png"]
 
 
@@ -240,7 +253,7 @@ def test_names_that_differ_in_bytes_that_are_no_utf8(photos: Path, capsys: pytes
     for seed, name in enumerate([first, second, "n/\ufffd.png"]):
         make(photos / name, seed)
     options = ["--json", "p.jsonl", "--csv", "t.csv", "--resume"]
-    for arguments, asked in (([first], 1), ([second], 1), (["n"], 1), (["n"], 0), ([second, first], 0)):
+    for arguments, asked in (([first], 1), ([second], 1 + 1), (["n"], 1 + 1), (["n"], 1), ([second, first], 1)):
         assert cli.main(["detect", *arguments, *options]) == 0
         assert FakeDetector.asked == asked, arguments
     rows = read_earlier(photos / "p.jsonl")
@@ -280,3 +293,32 @@ def test_results_among_the_photos_are_not_taken_for_photos(
     assert cli.main(["detect", "b/x.png", *arguments, "--json", "p.jsonl", "--save", "b", "--resume"]) == 2
     assert "--resume cannot tell: b/x-2.png may be a photo, or what the earlier run wrote" in capsys.readouterr().err
     assert tree(photos) == before
+
+
+@pytest.mark.parametrize("arguments", [["a/x-2.png"], ["a/x.png", "a/x-2.png"], ["c"]])
+def test_another_detector_is_noticed(
+    photos: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    options = ["--json", "p.jsonl", "--csv", "t.csv", "--save", "o", "--crops", "o"]
+    assert cli.main(["detect", "a/x.png", "a/x.gif", "a/X.png", *options]) == 0
+    before = tree(photos)
+    monkeypatch.setattr(FakeDetector, "score", 0.88)
+    assert cli.main(["detect", *arguments, *options, "--resume"]) == 2
+    said = capsys.readouterr().err
+    assert "--resume: p.jsonl was made by another model or with other options: in a/x.gif 1 face then, 1 now, but with" in said
+    assert tree(photos) == before and FakeDetector.asked == 1
+    make(photos / "a/x.gif", 11)  # other photos under these names cannot tell
+    (photos / "a/X.png").unlink()
+    monkeypatch.setattr(FakeDetector, "score", 0.905)  # as another engine may say
+    assert cli.main(["detect", *arguments, *options, "--resume"]) == 0
+
+
+def test_a_file_that_may_not_be_read(photos: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli.main(["detect", "c", "--json", "p.jsonl"]) == 0
+
+    def refuse(*_: Any, **__: Any) -> str:
+        raise PermissionError(13, "Permission denied", "p.jsonl")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert cli.main(["detect", "c", "--json", "p.jsonl", "--resume"]) == 2
+    assert "p.jsonl cannot be read: Permission denied" in capsys.readouterr().err

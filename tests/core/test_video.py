@@ -143,7 +143,8 @@ def test_nothing_is_written_without_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "source, message",
     [
-        ("missing.mp4", "missing.mp4 does not exist"), ("", "does not exist"), ("https://x/a.mp4", "https://x/a.mp4: URLs"),
+        ("missing.mp4", "missing.mp4 does not exist"), ("", "does not exist"), ("zero\0", "does not exist"),
+        (".", "not a file"), ("x" * 300, "x cannot be read: File name too long"), ("https://x/a.mp4", "https://x/a.mp4: URLs"),
         ("rtsp://x//a", "rtsp://x//a: URLs are not fetched"), (None, "not None"), (1.0, "not 1.0"), (True, "not True"),
         (b"a.mp4", "not b'a.mp4'"), (["a.mp4"], "a video must be a path"),
     ],
@@ -151,6 +152,18 @@ def test_nothing_is_written_without_frames(tmp_path: Path) -> None:
 def test_what_is_no_video(source: Any, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         Video(source)
+
+
+def test_a_video_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("os.stat", "builtins.open"):
+        with monkeypatch.context() as patch, pytest.raises(ImageError, match=r"a\.mp4 cannot be read: Permission denied"):
+            patch.setattr(name, refuse)
+            Video(tmp_path / "a.mp4")
 
 
 def test_endings() -> None:

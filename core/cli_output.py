@@ -1,0 +1,53 @@
+"""What the command says: results on standard output, and what else people should know on standard error."""
+
+import os
+import sys
+from contextlib import suppress
+
+from tqdm import tqdm
+
+from mtcnn_gluon.errors import DataError
+
+
+def say(sentence: str) -> None:
+    """Tell people something, on standard error; where nobody can be told, go on."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            tqdm.write(f"mtcnn-gluon: {sentence}", file=sys.stderr)
+
+
+def put_out(text: str) -> None:
+    """Write to standard output, at once. Letters that its encoding lacks become escapes.
+
+    Raises:
+        DataError: if it cannot be written.
+        BrokenPipeError: if its reader has gone.
+    """
+    if sys.stdout is None:
+        raise DataError("standard output cannot be written: it is closed")
+    if not is_sayable(text):
+        encoding = sys.stdout.encoding
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        tqdm.write(text, end="")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python would try what is left once more when it ends, and complain
+        raise DataError(f"standard output cannot be written: {error.strerror or error}") from error
+
+
+def is_sayable(text: str) -> bool:
+    """Whether standard output has an encoding with all letters of a text."""
+    encoding = getattr(sys.stdout, "encoding", None)
+    try:
+        text.encode(encoding or "utf-8", getattr(sys.stdout, "errors", None) or "strict")
+    except UnicodeEncodeError:
+        return not encoding
+    return True
+
+
+def put_line(text: object) -> None:
+    """As `put_out`, a whole line."""
+    put_out(f"{text}\n")
