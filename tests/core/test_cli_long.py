@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -24,6 +25,7 @@ class FakeDetector:
     limit = 10**9
 
     has_landmarks = True
+    settings = SimpleNamespace(thresholds=(0.6, 0.6, 0.6))
 
     def __init__(self, **options: Any) -> None:
         FakeDetector.asked = 0
