@@ -35,8 +35,8 @@ def check_same_detector(path: Path, finished: Sequence[tuple[Path, Row]], detect
     for photo, row, image in _readable(sorted(finished, key=lambda each: not each[1]["faces"])):
         if reason := _difference(row["faces"], detector.detect(image), detector.settings.thresholds[2]):
             raise DataError(
-                f"--resume: {path} was made by another model or with other options: in {printable(photo)} {reason}; "
-                "give the same options as then, or another --json FILE"
+                f"--resume: {path} was made by another model, with other options or of another photo: in {printable(photo)} "
+                f"{reason}; give the same options as then, or another --json FILE"
             )
         return
 

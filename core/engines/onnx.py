@@ -9,7 +9,7 @@ from weakref import WeakSet
 import numpy as np
 
 from mtcnn_gluon.bundle import Bundle
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets
+from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
 from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
 
 _ERRORS_ONLY = 3  # severity from which ONNX Runtime writes to stderr
@@ -74,6 +74,8 @@ def _load_runtime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise Unavailable(f'ONNX Runtime is not installed ({error}): run pip install "mtcnn-gluon[onnx]"') from error
+    except Exception as error:  # of a library that does not load
+        raise Unavailable(f"ONNX Runtime is installed but cannot be imported: {first_line(error)}") from error
     return onnxruntime
 
 

@@ -8,7 +8,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundle import Bundle
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets
+from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
 
 
 class OpenVinoEngine(NetRunner):
@@ -73,4 +73,6 @@ def _load_runtime() -> Any:
         import openvino
     except ImportError as error:
         raise Unavailable(f'OpenVINO is not installed ({error}): run pip install "mtcnn-gluon[openvino]"') from error
+    except Exception as error:  # of a library that does not load
+        raise Unavailable(f"OpenVINO is installed but cannot be imported: {first_line(error)}") from error
     return openvino

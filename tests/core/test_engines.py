@@ -16,7 +16,7 @@ from mtcnn_gluon import Detector, engines, read_image
 from mtcnn_gluon.bundle import Bundle, find_bundle, read_bundle
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.engines import AUTO
-from mtcnn_gluon.engines.base import MAX_BATCH, NetRunner
+from mtcnn_gluon.engines.base import MAX_BATCH, NetRunner, Unavailable
 from mtcnn_gluon.engines.openvino import OpenVinoBf16Engine
 from mtcnn_gluon.errors import ConfigError, ModelError
 from mtcnn_gluon.export import export_bundle
@@ -194,6 +194,15 @@ def test_auto_where_nothing_is_there(bundle: Bundle, tmp_path: Path, no_kernels:
 def test_a_missing_runtime_names_its_extra(engine: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ModelError, match=rf'pip install "mtcnn-gluon\[{extra}\]"'):
+        Detector(engine=engine)
+
+
+@pytest.mark.parametrize("engine, module", [("onnx", "onnxruntime"), ("openvino", "openvino"), ("openvino-bf16", "openvino")])
+def test_a_runtime_that_does_not_load(tmp_path: Path, engine: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"{module}.py").write_text("raise OSError('libgomp.so.1: file too short')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(Unavailable, match=r"is installed but cannot be imported: libgomp\.so\.1: file too short"):
         Detector(engine=engine)
 
 

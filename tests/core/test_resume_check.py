@@ -77,7 +77,7 @@ def test_same(tmp_path: Path, before: Faces, now: Faces) -> None:
     ],
 )
 def test_other(tmp_path: Path, before: Faces, now: Faces, said: str) -> None:
-    with pytest.raises(DataError, match=rf"p\.jsonl was made by another model .* in .*a\.png {said}; give the same options"):
+    with pytest.raises(DataError, match=rf"p\.jsonl was made by another model, .* in .*a\.png {said}; give the same options"):
         check(tmp_path, before, now)
 
 

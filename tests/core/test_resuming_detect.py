@@ -305,7 +305,7 @@ def test_another_detector_is_noticed(
     monkeypatch.setattr(FakeDetector, "score", 0.88)
     assert cli.main(["detect", *arguments, *options, "--resume"]) == 2
     said = capsys.readouterr().err
-    assert "--resume: p.jsonl was made by another model or with other options: in a/x.gif 1 face then, 1 now, but with" in said
+    assert "--resume: p.jsonl was made by another model, with other options or of another photo: in a/x.gif 1 face then" in said
     assert tree(photos) == before and FakeDetector.asked == 1
     make(photos / "a/x.gif", 11)  # other photos under these names cannot tell
     (photos / "a/X.png").unlink()
