@@ -1,6 +1,7 @@
 """The verb `mtcnn-gluon evaluate`."""
 
 import argparse
+import logging
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -40,6 +41,8 @@ from mtcnn_gluon.json_lines import read_rows
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.training.sampler import Sampler
+
+logger = logging.getLogger(__name__)
 
 RESAMPLES = 1000
 TIMED_PHOTOS = 50
@@ -271,8 +274,10 @@ def evaluate_records(options: argparse.Namespace) -> int:
     taken = Sampler(options.records, options.net, RECORDS_BATCH)
     figures = {}
     for name, model in models:
-        engine = Detector(model, engine=options.engine, device=options.device).engine
-        figures[name] = samples.measure(engine, taken, options.net)
+        detector = Detector(model, engine=options.engine, device=options.device)
+        if "cls" not in detector.bundle.manifest["trained"][options.net]:
+            logger.warning("model %s: %s is not trained but random numbers", name, options.net)
+        figures[name] = samples.measure(detector.engine, taken, options.net)
     counts = {kind: len(pool) for kind, pool in taken.pools.items()}
     return _finish(summaries_nets.of_samples(figures, options.net, counts, printable(options.records)), options)
 

@@ -5,12 +5,14 @@ import importlib
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.cli_evaluate_results import named_paths
 from mtcnn_gluon.cli_output import put_line
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.evaluation.extras import need
+from mtcnn_gluon.evaluation.names import check_names, clean_name
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
 
@@ -37,8 +39,7 @@ def pipeline(options: argparse.Namespace) -> int:
 
     config = read_config(options.config)
     need("matplotlib.figure", "drawing curves")
-    for model in config.compare:
-        find_bundle(model)  # what is missing should show now, not hours later
+    _check_models(config)
     counts = {}
     for section in SETS:
         annotations = read_annotations(config[section].annotations, landmarks=config[section].landmarks)
@@ -57,6 +58,28 @@ def pipeline(options: argparse.Namespace) -> int:
         return 130
     put_line(f"done: {recipe.folder / 'bundle'} is the model, {recipe.folder / 'report'} says how good it is")
     return 0
+
+
+def _check_models(config: Any) -> None:
+    """Refuse now, and not hours later, what the reports cannot compare.
+
+    Raises:
+        ConfigError: if two models of a report would have one name.
+        ModelError: if a model to compare with is missing, or has no landmarks where they are evaluated.
+    """
+    if not all(isinstance(model, str) for model in config.compare):
+        raise ConfigError(f"compare must be a list of models, not {shown(config.compare)}")
+    others = named_paths(config.compare)
+    try:
+        check_names([clean_name(config.name), *(name for name, _ in others)])
+    except ConfigError as error:
+        raise ConfigError(f"name and compare: {error}") from error
+    for _, model in others:
+        trained = find_bundle(model).manifest["trained"]
+        if config.validation.landmark_list and "landmark" not in trained["onet"]:
+            raise ModelError(
+                f"compare: {model} was trained without landmarks, and validation.landmark_list asks for theirs: leave one out"
+            )
 
 
 def _need_yaml() -> None:

@@ -45,9 +45,14 @@ def read_params(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def write_params(path: str | os.PathLike, parameters: Mapping[str, np.ndarray]) -> None:
-    """Write float32 arrays with their names to a `.params` file, byte for byte as MXNet's `HybridBlock.export` does.
+    """Write a `.params` file, see `to_params`; `read_params` undoes it."""
+    Path(path).write_bytes(to_params(parameters))
 
-    `read_params` undoes it. The arrays have at least one dimension.
+
+def to_params(parameters: Mapping[str, np.ndarray]) -> bytes:
+    """Float32 arrays with their names as a `.params` file has them, byte for byte as MXNet's `HybridBlock.export` does.
+
+    The arrays have at least one dimension.
     """
     parts = [struct.pack("<QQQ", _LIST_MAGIC, 0, len(parameters))]
     for value in parameters.values():
@@ -58,7 +63,7 @@ def write_params(path: str | os.PathLike, parameters: Mapping[str, np.ndarray]) 
     for name in parameters:
         text = f"arg:{name}".encode()
         parts.append(struct.pack("<Q", len(text)) + text)
-    Path(path).write_bytes(b"".join(parts))
+    return b"".join(parts)
 
 
 class _Reader:

@@ -1,12 +1,13 @@
 """Faces that people or programs marked in photos, and what looked wrong with them."""
 
+import posixpath
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple, Sequence, TypeVar
 
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.files import printable
 
 BAD_BOX = "boxes without an area or not finite, to be ignored"
@@ -142,7 +143,12 @@ class Table:
         self._landmarks[self._photos[path][face]] = points, score, place
 
     def finish(self) -> Annotations:
-        """All photos in the order in which they were noted. Bad boxes are to be ignored, bad landmarks become NaN."""
+        """All photos in the order in which they were noted. Bad boxes are to be ignored, bad landmarks become NaN.
+
+        Raises:
+            DataError: if one photo has two names, each with some of its faces: what is cut beside them would be wrong.
+        """
+        self._check_names()
         with np.errstate(over="ignore", invalid="ignore"):  # numbers that are too large become infinite
             boxes = np.array(self._boxes, np.float64).astype(np.float32).reshape(-1, 4)
             is_bad = self._mend_boxes(boxes)
@@ -153,6 +159,13 @@ class Table:
             for path, rows in ((path, np.array(rows, np.int64)) for path, rows in self._photos.items())
         ]
         return Annotations(photos, self.problems)
+
+    def _check_names(self) -> None:
+        plain: dict[str, str] = {}
+        for path in self._photos:
+            other = plain.setdefault(posixpath.normpath(path), path)
+            if other != path:
+                raise DataError(printable(f"{other} and {path} are the same photo, and would count twice: give it one name"))
 
     def _mend_boxes(self, boxes: np.ndarray) -> np.ndarray:
         """Which boxes (F, 4) are bad (F,); those with a number that is not finite become 0, 0, 0, 0."""

@@ -44,7 +44,7 @@ def make_records(
         encoding, quality: how crops are stored, see `records`.
 
     Raises:
-        ConfigError: if an option is out of range, or `out` holds samples.
+        ConfigError: if an option is out of range, `out` holds samples, or two folders hold the same.
         DataError: if a folder holds no samples of this net, a record is damaged, or the ratio leaves nothing.
     """
     out = Path(out)
@@ -53,6 +53,7 @@ def make_records(
     check_seed(seed)
     RecordWriter(out / net, **options)  # checks the others
     _check_out(out, folders)
+    _check_twice(folders)
     readers = {kind: _open(folders, kind, net) for kind in KIND_NAMES}
     counts = {kind: sum(map(len, each)) for kind, each in readers.items()}
     if not sum(counts.values()):
@@ -118,6 +119,19 @@ def _check_out(out: Path, folders: Sequence[str | os.PathLike]) -> None:
     is_ours = report is None or (report.get("made from") or {}).get("samples") == "records"
     if out.resolve() in [Path(folder).resolve() for folder in folders] or not is_ours:
         raise ConfigError(f"out must be another folder than {out}, which holds samples")
+
+
+def _check_twice(folders: Sequence[str | os.PathLike]) -> None:
+    """Refuse folders that hold the same samples: one folder by two names, a copy, or records that were made of another one."""
+    seen: dict[Any, str | os.PathLike] = {}
+    for folder in folders:
+        report = read_report(folder) or {}
+        about = report.get("made from")
+        digests = [report.get("digest"), *(about.get("digests") or [] if isinstance(about, dict) else [])]
+        for key in {Path(folder).resolve(), *(digest for digest in digests if isinstance(digest, str))}:
+            if key in seen:
+                raise ConfigError(f"{seen[key]} and {folder} hold the same samples, which would count twice")
+            seen[key] = folder
 
 
 def _remove_others(out: Path, names: Sequence[str]) -> None:

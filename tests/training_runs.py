@@ -12,7 +12,6 @@ from mtcnn_gluon.training.trainer import BEST, LAST
 from record_samples import make_samples
 
 Train = Callable[..., tuple[int, str]]
-HEADS = {"heads": {"trained": ["cls", "box"]}}  # of a checkpoint
 SHORT = ("--epochs", "2", "--batch", "32", "--warm-up", "5")
 
 

@@ -4,11 +4,12 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Iterable
 
 import numpy as np
 
-from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.config import HEADS
+from mtcnn_gluon.errors import DataError, shown
 from mtcnn_gluon.files import whole_file
 
 SCHEMA = 2
@@ -61,9 +62,58 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
             for key in stored.files:
                 part, _, name = key.partition("/")
                 if name:
-                    parts[part][name] = stored[key]
+                    parts[part][name] = _numbers(name, stored[key])
     except Exception as error:  # a damaged zip archive raises almost anything
         raise DataError(f"{path} is not a whole checkpoint: {error}") from error
     if about.pop("schema", None) != SCHEMA:
         raise DataError(f"{path}: expected a checkpoint of schema {SCHEMA}")
     return Checkpoint(about, **parts)
+
+
+def _numbers(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} holds no numbers but {array.dtype}")
+    return array
+
+
+def check_run(path: str | os.PathLike, about: dict[str, Any], keys: Iterable[str] = ("heads",)) -> None:
+    """Check what a checkpoint says of the training run that it is of.
+
+    Args:
+        path: of the checkpoint.
+        about: as it says it.
+        keys: what is needed, some of "heads", "options", "epoch", "rows", "best" and "made with".
+
+    Raises:
+        DataError: if something is missing, or no training run would say that.
+    """
+    if "heads" not in about:
+        raise DataError(f"{path} is not the checkpoint of a training run, or an earlier version wrote it: it names no heads")
+    for key in keys:
+        if not _STATE[key](about.get(key)):
+            raise DataError(f"{path} is damaged: {key!r} cannot be {shown(about.get(key))}")
+    if "rows" in keys and len(about["rows"]) != about["epoch"]:
+        raise DataError(f"{path} is damaged: it has {len(about['rows'])} rows of {about['epoch']} epochs")
+
+
+def _are_heads(value: Any) -> bool:
+    """Whether it is what `heads.HeadPlan.to_json` makes."""
+    if not isinstance(value, dict) or set(value) != {"present", "learned", "kept", "trained"}:
+        return False
+    return all(
+        isinstance(each, list) and all(isinstance(head, str) and head in HEADS for head in each) for each in value.values()
+    )
+
+
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
+_STATE: dict[str, Callable[[Any], bool]] = {
+    "heads": _are_heads,
+    "options": lambda value: isinstance(value, dict),
+    "made with": lambda value: isinstance(value, dict),
+    "epoch": lambda value: type(value) is int and value >= 1,
+    "rows": _are_rows,
+    "best": lambda value: type(value) in (int, float),
+}

@@ -18,6 +18,7 @@ import numpy as np
 from mtcnn_gluon.bundle import read_bundle
 from mtcnn_gluon.config import CASCADE, NETS
 from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.evaluation.names import clean_name
 from mtcnn_gluon.export import make_bundle
 from mtcnn_gluon.files import read_text, whole_file
 from mtcnn_gluon.prepare_data.generate import PARTS, SHARD
@@ -324,7 +325,7 @@ class Recipe:
         found = {}
         for step in self._report_steps():
             for each in _read_json(self.folder / step.name / "figures.json")["detectors"]:
-                if each["name"] == self.config.name:
+                if each["name"] == clean_name(self.config.name):  # as reports show it
                     name = "_".join([step.name.split("/")[1], *([each["boxes"]] if "boxes" in each else [])])
                     found[name] = {key: value for key, value in each.items() if key not in ("name", "boxes", "made")}
         return found

@@ -11,7 +11,7 @@ from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.export import bundle_parameters
 from mtcnn_gluon.params_file import read_params
 from mtcnn_gluon.trained import TrainedNet, as_trained
-from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint
+from mtcnn_gluon.training.checkpoints import Checkpoint, check_run, read_checkpoint
 
 CHECKPOINTS = ("best.npz", "last.npz")  # of a training run, the first that is there counts
 
@@ -29,8 +29,9 @@ def read_runs(source: str | os.PathLike) -> dict[str, TrainedNet]:
     origin: dict[str, Path] = {}
     for path in _checkpoints(Path(source)):
         checkpoint = read_checkpoint(path)
-        net = checkpoint.about.get("options", {}).get("net")
-        if net not in NETS:
+        options = checkpoint.about.get("options")
+        net = options.get("net") if isinstance(options, dict) else None
+        if not isinstance(net, str) or net not in NETS:
             raise DataError(f"{path}: expected a checkpoint of {', '.join(NETS)}, not of {net!r}")
         if net in nets:
             raise DataError(f"{source} holds two runs of {net}, {origin[net]} and {path}: give the folder of one")
@@ -60,11 +61,14 @@ def read_net(source: str, net: str) -> TrainedNet:
 
 def _trained_net(checkpoint: Checkpoint, path: Path) -> TrainedNet:
     """The averaged parameters of a run's checkpoint, else the current ones."""
-    if "heads" not in checkpoint.about:
-        raise DataError(f"{path} is not the checkpoint of a training run")
-    row: dict[str, Any] = (checkpoint.about.get("rows") or [{}])[-1]
+    check_run(path, checkpoint.about)
+    rows = checkpoint.about.get("rows")
+    row: dict[str, Any] = rows[-1] if isinstance(rows, list) and rows and isinstance(rows[-1], dict) else {}
     figures = {key: value for key, value in row.items() if not isinstance(value, float) or math.isfinite(value)}
-    return TrainedNet(checkpoint.averages or checkpoint.parameters, tuple(checkpoint.about["heads"]["trained"]), figures)
+    parameters, heads = checkpoint.averages or checkpoint.parameters, tuple(checkpoint.about["heads"]["trained"])
+    if missing := [head for head in heads if not any(name.endswith(f"_{head}_weight") for name in parameters)]:
+        raise DataError(f"{path} is damaged: it says that {', '.join(missing)} was trained, but holds no such head")
+    return TrainedNet(parameters, heads, figures)
 
 
 def _checkpoints(source: Path) -> list[Path]:

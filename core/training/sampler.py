@@ -203,11 +203,13 @@ class Sampler:
             listed_landmarks: whether landmarks are learned from samples of kind landmark only.
         """
         quotas = self._quotas.get(head, self._quotas.get(None, {}))
-        pools = [self.pools[kind] for kind, count in quotas.items() if count and (kind == "landmark" or not listed_landmarks)]
+        kinds = [kind for kind, count in quotas.items() if count]
         if head == "cls":
-            return any(quotas.get(kind) for kind in ("positive", "negative"))
+            return "positive" in kinds or "negative" in kinds
+        if head == "landmark" and listed_landmarks:
+            kinds = [kind for kind in kinds if kind == "landmark"]
         column = {"box": 16, "landmark": 17}[head]
-        return any((pool.record.labels[pool.rows, column] > 0).any() for pool in pools)
+        return any((pool.record.labels[pool.rows, column] > 0).any() for pool in map(self.pools.__getitem__, kinds))
 
     def _pick(self, quotas: Mapping[str, int], number: int) -> list[tuple[Record, np.ndarray]]:
         """The rows of every record that batch `number` has, kind after kind."""

@@ -14,17 +14,17 @@ import numpy as np
 from tqdm import tqdm
 
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
+from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
 from mtcnn_gluon.files import whole_file
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.params_file import read_params, write_params
+from mtcnn_gluon.params_file import read_params, to_params
 from mtcnn_gluon.prepare_data.merge import parse_ratio
 from mtcnn_gluon.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 from mtcnn_gluon.trained import TrainedNet
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.averaging import kept_share
-from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.checkpoints import Checkpoint, check_run, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.flat import FlatParameter
 from mtcnn_gluon.training.heads import HeadPlan, loss_weights, may_have_landmarks, plan_heads
 from mtcnn_gluon.training.identity import check_same, digest, surroundings, warn_of_others
@@ -42,6 +42,7 @@ mx = load_mxnet()
 logger = logging.getLogger(__name__)
 
 LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
+STATE = ("heads", "options", "epoch", "rows", "best", "made with")  # what a run needs to go on
 BEFORE = "before.params"  # the initial net, where heads of it are kept
 VALIDATION_BATCH = 512
 
@@ -96,8 +97,7 @@ class Run:
         self._make_folder()
         self.before = self._net_before(resume) if self.heads.kept else None
         if options.distil:
-            if initial is None and last is None:
-                raise ConfigError("distil needs trained parameters to begin with: --init names them")
+            self._check_teacher(initial, last)
             teach(self.sampler, self.net, options.distil, self.folder, self.devices[0], resume)
         self.graph = self._make_graph(options.distil)
         self.validated = self._make_graph() if options.distil else self.graph
@@ -108,6 +108,18 @@ class Run:
         if last is not None:
             self._restore(last)
 
+    def _check_teacher(self, initial: TrainedNet | None, last: Checkpoint | None) -> None:
+        """Refuse to learn from random numbers. A run that is resumed has asked its teacher already."""
+        if last is not None:
+            return
+        if initial is None:
+            raise ConfigError("distil needs trained parameters to begin with: --init names them")
+        if random := [head for head in ("cls", "box") if head not in initial.heads]:  # both are asked for
+            raise ConfigError(
+                f"distil needs trained parameters to begin with: nothing has trained {' and '.join(random)} of the "
+                f"{self.options.net} that --init names"
+            )
+
     def _last(self, resume: bool) -> Checkpoint | None:
         """The checkpoint to go on from, if it is of this run; None for a new run."""
         path = self.folder / LAST
@@ -116,6 +128,7 @@ class Run:
                 raise DataError(f"{self.folder} holds a training run: go on with --resume, or name another folder")
             return None
         last = read_checkpoint(path)
+        check_run(path, last.about, STATE)
         self.initial = self.initial or last.about.get("initial")  # they need not be given again
         check_same(path, last.about, self._identity())
         warn_of_others(path, last.about.get("made with", {}), surroundings(self.devices))
@@ -143,6 +156,10 @@ class Run:
             values = {name: value.data(self.devices[0]).asnumpy() for name, value in net.collect_params().items()}
             given = {name: value for name, value in initial.parameters.items() if not self._is_left_out(name)}
             unknown = set(given) - set(values)
+            if unknown and all(name.startswith(f"{options.net}_landmark_") for name in unknown):
+                raise ConfigError(
+                    f"the initial {options.net} has a landmark head: --landmarks goes on with it, --no-landmarks leaves it out"
+                )
             if unknown:
                 raise DataError(f"the initial parameters do not fit {options.net}: {', '.join(sorted(unknown))} is unknown")
             set_parameters(net, {**values, **given}, self.devices)
@@ -155,13 +172,16 @@ class Run:
     def _net_before(self, resume: bool) -> CascadeNet:
         """The net as it is when the run begins, which heads that are kept are compared with; it is also kept in the folder."""
         path = self.folder / BEFORE
-        if resume:
-            values = read_params(path)
-        else:
-            values = self.parameters()
-            write_params(path, values)
+        values = self.parameters()
+        if not resume:
+            with whole_file(path, "wb") as file:
+                file.write(to_params(values))
         net = self._empty_net(f"before_{self.options.net}_")
-        set_parameters(net, {f"before_{name}": value for name, value in values.items()}, self.devices)
+        try:
+            kept = read_params(path)
+            set_parameters(net, {f"before_{name}": value for name, value in kept.items()}, self.devices)
+        except ModelError as error:
+            raise DataError(f"{path} is not what this run began with, without which it cannot go on: {error}") from error
         net.collect_params().setattr("grad_req", "null")
         return net
 
@@ -303,7 +323,10 @@ class Run:
         self.epoch, self.rows, self.best = (checkpoint.about[key] for key in ("epoch", "rows", "best"))
         if self.averaged is not None:
             for name, part in self.trained.parts(self.averaged).items():
-                part[:] = checkpoint.averages[name]
+                average = checkpoint.averages.get(name)
+                if average is None or average.shape != part.shape:
+                    raise DataError(f"{self.folder / LAST} is damaged: there is no average of {name}, or of another shape")
+                part[:] = average
         if {state.shape for state in checkpoint.optimiser.values()} != {self.trained.shape}:
             raise DataError(
                 f"{self.folder / LAST}: the optimiser's arrays do not fit {self.options.net}, or an earlier version wrote them"

@@ -17,6 +17,7 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.symbol.reference import official_parameters
 from mtcnn_gluon.trained import heads_in
 from mtcnn_gluon.training.checkpoints import Checkpoint, write_checkpoint
+from mtcnn_gluon.training.heads import HeadPlan
 
 Run = Callable[..., tuple[int, str, str]]
 ONNX_FILES = ["onet.onnx", "pnet.onnx", "rnet.onnx"]
@@ -41,7 +42,9 @@ def write_run(folder: Path, net: str, name: str = "best.npz", scale: float = 1, 
     folder.mkdir(parents=True, exist_ok=True)
     values = {key: value * np.float32(scale) for key, value in official_parameters(net).items()}
     rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "val_recall": float("nan")}]
-    checkpoint = Checkpoint({"options": {"net": net}, "rows": rows, "heads": {"trained": list(heads_in(net, values))}}, values)
+    heads = heads_in(net, values)
+    plan = HeadPlan(present=heads, learned=heads, kept=()).to_json()
+    checkpoint = Checkpoint({"options": {"net": net}, "rows": rows, "heads": plan}, values)
     if average:
         checkpoint.averages = {key: value * 2 for key, value in values.items()}
     write_checkpoint(folder / name, checkpoint)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+import shutil
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -294,3 +296,21 @@ def test_starving_kinds(caplog: pytest.LogCaptureFixture, counts: tuple, expecte
 def test_records_warn_of_starving(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_records([make_folder(tmp_path / "in", "onet", positive=9, negative=3, part=2)], "onet", tmp_path / "out")
     assert "only 3 negative samples for 9 positive ones" in caplog.text
+
+
+@pytest.mark.parametrize("net", ["pnet", "rnet"])
+@pytest.mark.parametrize("way", ["same", "path", "link", "copy", "records"])
+def test_nothing_counts_twice(tmp_path: Path, net: str, way: str) -> None:
+    first, other = make_folder(tmp_path / "a", net, positive=3, negative=9), tmp_path / "other"
+    make_folder(tmp_path / "b", net, seed=1, positive=3)
+    if way == "link":
+        other.symlink_to(first)
+    elif way == "copy":
+        shutil.copytree(first, other)
+    elif way == "records":
+        make_records([first], net, other)
+    else:
+        other = first if way == "same" else tmp_path / "b/../a"
+    with pytest.raises(ConfigError, match=re.escape(f"{first} and {other} hold the same samples, which would count twice")):
+        make_records([first, tmp_path / "b", other], net, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

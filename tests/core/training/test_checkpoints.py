@@ -141,3 +141,10 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(DataError, match="does not exist"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize("value", [np.array(["a", "b"]), np.array([True]), np.array([1j])], ids=str)
+def test_arrays_that_are_no_numbers(tmp_path: Path, value: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", **{"about": np.array(json.dumps({"schema": SCHEMA})), "averages/a_weight": value})
+    with pytest.raises(DataError, match=r"a\.npz is not a whole checkpoint: a_weight holds no numbers"):
+        read_checkpoint(tmp_path / "a.npz")

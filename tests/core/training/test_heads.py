@@ -14,10 +14,11 @@ from mtcnn_gluon import Detector, Faces, cli
 from mtcnn_gluon.boxes import encode, iou
 from mtcnn_gluon.bundle import find_bundle, read_bundle
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import DataError, ModelError
 from mtcnn_gluon.export import bundle_parameters, export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import crop_resize
+from mtcnn_gluon.params_file import write_params
 from mtcnn_gluon.samples import NO_FACE, Samples
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 from mtcnn_gluon.trained import TrainedNet, as_trained
@@ -26,7 +27,7 @@ from mtcnn_gluon.training.checkpoints import read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import plan_heads
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.runs import read_net
-from mtcnn_gluon.training.trainer import BEST, LAST, Run
+from mtcnn_gluon.training.trainer import BEFORE, BEST, LAST, Run
 from onefile_session import Session
 from record_samples import make_samples
 from training_runs import write_records
@@ -90,6 +91,9 @@ def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"box_weight": 0.0}, (), True, ("cls box landmark", "cls", "box landmark")),
         ({}, (1, -1), True, ("cls box landmark", "cls", "box landmark")),
         ({"sampling": "alternate"}, (), True, ("cls box landmark", "cls box", "landmark")),
+        ({"listed_landmarks": True}, (), False, ("cls box", "cls box", "")),
+        ({"listed_landmarks": True}, (), True, ("cls box landmark", "cls box", "landmark")),
+        ({"listed_landmarks": True, "sampling": "alternate"}, (), True, ("cls box landmark", "cls box", "landmark")),
     ],
 )
 def test_plans(tmp_path: Path, settings: dict, kinds: tuple[int, ...], initial: bool, expected: tuple[str, ...]) -> None:
@@ -166,6 +170,30 @@ def test_resumed_with_a_head_that_is_kept(tmp_path: Path) -> None:
     resumed.fit()
     for name, value in whole.parameters().items():
         np.testing.assert_array_equal(resumed.parameters()[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"other"])
+def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, content: bytes | None) -> None:
+    records = records_without(tmp_path / "records", "onet")
+    options = Options("onet", **SETTINGS)
+    Run(options, records, tmp_path / "run", initial=default_net("onet")).fit()
+    (tmp_path / "run" / BEFORE).unlink()
+    if content == b"other":
+        write_params(tmp_path / "run" / BEFORE, default_net("pnet").parameters)
+    elif content is not None:
+        (tmp_path / "run" / BEFORE).write_bytes(content)
+    with pytest.raises(DataError, match=f"{BEFORE} is not what this run began with"):
+        Run(options, records, tmp_path / "run", resume=True)
+
+
+def test_a_checkpoint_without_a_head_that_it_calls_trained(tmp_path: Path) -> None:
+    records = records_without(tmp_path / "records", "onet")
+    Run(Options("onet", **SETTINGS), records, tmp_path / "run").fit()
+    best = read_checkpoint(tmp_path / "run" / BEST)
+    best.about["heads"]["trained"] = ["cls", "box", "landmark"]
+    write_checkpoint(tmp_path / "run" / BEST, best)
+    with pytest.raises(DataError, match="says that landmark was trained, but holds no such head"):
+        read_net(str(tmp_path / "run" / BEST), "onet")
 
 
 def test_a_box_head_that_nothing_trained_moves_nothing(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.heads import HeadPlan
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.trainer import LAST, Run
 from training_runs import Train, write_records
 
 mx = load_mxnet()
+NONE = HeadPlan((), (), ()).to_json()
 
 
 def values_of(source: Path, net: str = "pnet") -> Mapping[str, np.ndarray]:
@@ -51,9 +53,13 @@ def make_params(path: Path, values: Any) -> Path:
     return path
 
 
-def with_landmarks(folder: Path, finished: Path) -> Path:
+def with_landmarks(folder: Path, finished: Path, **more: Any) -> Path:
     values = {name: mx.nd.array(value) for name, value in read_checkpoint(finished / LAST).parameters.items()}
-    return make_params(folder / "a.params", {**values, "pnet_landmark_bias": mx.nd.zeros(10)})
+    return make_params(folder / "a.params", {**values, "pnet_landmark_bias": mx.nd.zeros(10), **more})
+
+
+def with_more(folder: Path, finished: Path) -> Path:
+    return with_landmarks(folder, finished, pnet_conv9_bias=mx.nd.zeros(10))
 
 
 def of_another_shape(folder: Path, finished: Path) -> Path:
@@ -61,7 +67,7 @@ def of_another_shape(folder: Path, finished: Path) -> Path:
 
 
 def of_rnet(folder: Path, finished: Path) -> Path:
-    write_checkpoint(folder / "a.npz", Checkpoint({"heads": {"trained": []}}, {"rnet_conv1_weight": np.zeros((28, 3, 3, 3))}))
+    write_checkpoint(folder / "a.npz", Checkpoint({"heads": NONE}, {"rnet_conv1_weight": np.zeros((28, 3, 3, 3))}))
     return folder / "a.npz"
 
 
@@ -79,7 +85,8 @@ def cut(folder: Path, finished: Path) -> Path:
 @pytest.mark.parametrize(
     "make, message",
     [
-        (with_landmarks, "the initial parameters do not fit pnet: pnet_landmark_bias is unknown"),
+        (with_landmarks, "the initial pnet has a landmark head: --landmarks goes on with it, --no-landmarks leaves it out"),
+        (with_more, "the initial parameters do not fit pnet: pnet_conv9_bias, pnet_landmark_bias is unknown"),
         (of_another_shape, "pnet_conv1_weight: expected shape (10, 3, 3, 3), got (10, 3, 5, 5)"),
         (of_rnet, "holds no parameters of pnet: rnet_conv1_weight"),
         (garbage, "a.params cannot be read"),

@@ -23,14 +23,15 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.export import bundle_parameters
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.heads import HeadPlan
 from mtcnn_gluon.training.pipeline import Step
 from mtcnn_gluon.training.recipe import SETS, Recipe
 from mtcnn_gluon.training.recipe_config import PHOTOS, files_digest, flags, read_config
 from mtcnn_gluon.training.runs import read_net
 from painted_faces import HEADER
-from training_runs import HEADS
 
 ROOT = Path(__file__).parents[3]
+HEADS = {"heads": HeadPlan(("cls", "box"), ("cls", "box"), ()).to_json()}  # of a checkpoint
 Run = Callable[..., tuple[int, str]]
 SMALL = {
     "workers": 1, "find_from": 24, "compare": [],
@@ -324,6 +325,11 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
         ({"pnet.train.rat": 1}, "unknown key 'rat' in pnet.train; there are average, "),
         ({"pnet.trian": {}}, "unknown key 'trian' in pnet; there are faces, finish, landmarks, records, train"),
         ({"compare": ["nowhere"]}, "model 'nowhere': expected default, official"),
+        ({"compare": [3]}, "compare must be a list of models, not [3]"),
+        ({"compare": ["official"], "name": "official"}, "name and compare: two detectors are called official"),
+        ({"compare": ["gluon-4", "gluon-4"]}, "name and compare: two detectors are called gluon-4"),
+        ({"compare": [], "name": " the  photos"}, "name and compare: a detector cannot be called 'the photos'"),
+        ({"compare": [], "name": ""}, "name and compare: a detector's name is empty"),
         ({"speed": 1}, "unknown key 'speed'; there are calibrate, compare, data, "),
         ({"pnet.train.rate": -1}, "pnet: learning rate must be from"),
         ({"pnet.train.batch": 2}, "pnet: batch must be a whole number, 6 or more, not 2"),

@@ -18,7 +18,7 @@ from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.trainer import LAST, LOG, Run
 from record_samples import make_samples
-from training_runs import HEADS, SHORT, Train, assert_same_state, contents, interrupt_after, write_records
+from training_runs import SHORT, Train, assert_same_state, contents, interrupt_after, write_records
 
 mx = load_mxnet()
 
@@ -210,7 +210,7 @@ def test_resuming_with_other_initial_parameters(
     checkpoint = read_checkpoint(finished / LAST)
     for name, factor in (("trained", 1.0), ("other", 1.5)):
         values = {key: np.float32(factor) * value for key, value in checkpoint.averages.items()}
-        write_checkpoint(tmp_path / f"{name}.npz", Checkpoint(HEADS, values))
+        write_checkpoint(tmp_path / f"{name}.npz", Checkpoint({"heads": checkpoint.about["heads"]}, values))
     first = ["--init", tmp_path / f"{begun_with}.npz"] if begun_with else []
     interrupt_first_epoch(train, *options, *first)
     kept = contents(tmp_path / "run")
@@ -265,3 +265,41 @@ def test_interruption_tells_what_is_kept(
         assert "interrupted in the first epoch" in said and "--resume" not in said
     else:
         assert "--resume goes on after epoch 1" in said
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("heads", None), ("heads", []), ("heads", {}), ("heads", {"trained": ["cls"]}),
+        ("heads", {"present": ["cls"], "learned": ["cls"], "kept": [], "trained": "cls"}),
+        ("heads", {"present": ["cls"], "learned": ["cls"], "kept": [], "trained": [1]}),
+        ("heads", {"present": ["cls", "mouth"], "learned": ["cls"], "kept": [], "trained": ["cls"]}),
+        ("options", []), ("epoch", None), ("epoch", "one"), ("epoch", 0), ("epoch", -1), ("epoch", 7), ("epoch", True),
+        ("rows", None), ("rows", 3), ("rows", [3, 3]), ("rows", []), ("best", None), ("best", "0.5"), ("made with", 3),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_says_what_no_run_says(records: Path, finished: Path, tmp_path: Path, key: str, value: Any) -> None:
+    checkpoint = read_checkpoint(finished / LAST)
+    checkpoint.about[key] = value
+    write_checkpoint(tmp_path / LAST, checkpoint)
+    with pytest.raises(DataError, match=f"{LAST} is damaged"):
+        Run(Options("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
+
+
+def test_a_checkpoint_from_before_heads_were_named(records: Path, finished: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(finished / LAST)
+    del checkpoint.about["heads"]
+    write_checkpoint(tmp_path / LAST, checkpoint)
+    with pytest.raises(DataError, match="or an earlier version wrote it"):
+        Run(Options("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("value", [None, np.zeros(1, np.float32), np.zeros((2, 1), np.float32)], ids=str)
+def test_a_checkpoint_without_all_averages(records: Path, finished: Path, tmp_path: Path, value: np.ndarray | None) -> None:
+    checkpoint = read_checkpoint(finished / LAST)
+    checkpoint.averages["pnet_cls_bias"] = value
+    if value is None:
+        del checkpoint.averages["pnet_cls_bias"]
+    write_checkpoint(tmp_path / LAST, checkpoint)
+    with pytest.raises(DataError, match="is damaged: there is no average of pnet_cls_bias"):
+        Run(Options("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)

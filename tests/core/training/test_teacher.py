@@ -1,16 +1,18 @@
 """Learning from what the net that training began with says, as well as from the labels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.trained import as_trained
+from mtcnn_gluon.trained import TrainedNet
 from mtcnn_gluon.training.augment import Augmentation, mirror_offsets
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.sampler import Sampler
 from mtcnn_gluon.training.teacher import TEACHER, look, teach
 from mtcnn_gluon.training.trainer import BEST, Run
@@ -20,10 +22,13 @@ mx = load_mxnet()
 PLAIN = Augmentation(mirror=0)
 
 
+def the_net(finished: Path) -> TrainedNet:
+    return read_net(str(finished / BEST), "pnet")
+
+
 def begun(folder: Path, records: Path, finished: Path, share: float = 0.5, **options: object) -> Run:
-    values = read_checkpoint(finished / BEST).averages
-    settings = Options("pnet", epochs=1, batch=32, warm_up=5, distil=share, augmentation=PLAIN, **options)  # type: ignore[arg-type]
-    return Run(settings, records, folder, records, initial=as_trained({"pnet": values})["pnet"])
+    settings = Options("pnet", **{"epochs": 1, **options}, batch=32, warm_up=5, distil=share, augmentation=PLAIN)  # type: ignore[arg-type]
+    return Run(settings, records, folder, records, initial=the_net(finished))
 
 
 def test_what_a_teacher_says(tmp_path: Path, records: Path, finished: Path) -> None:
@@ -63,12 +68,12 @@ def test_a_teacher_alone_is_learned_from(tmp_path: Path, records: Path, finished
     """The more of it is learned, the nearer a net stays to its teacher, which labels alone lead away from."""
     distances = []
     for share in (0.0, 0.5, 1.0):
-        run = begun(tmp_path / str(share), records, finished, share, tasks=("cls",), keep_ratio=1.0)
+        run = begun(tmp_path / str(share), records, finished, share, tasks=("cls",), keep_ratio=1.0, epochs=4)
         teacher = look(run.net, run.sampler.records[0], mx.cpu())[:, 0]
         run.fit()
         after = look(run.net, run.sampler.records[0], mx.cpu())[:, 0]
         distances.append(np.abs(after - teacher).mean())
-    assert distances == sorted(distances, reverse=True) and distances[2] < 0.5 * distances[0]
+    assert distances == sorted(distances, reverse=True) and distances[2] < 0.6 * distances[0]  # boxes are kept, too
 
 
 def test_validated_by_the_labels(tmp_path: Path, records: Path, finished: Path) -> None:
@@ -101,10 +106,10 @@ def test_kept_and_taken_again(tmp_path: Path, records: Path, finished: Path) -> 
 def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the parameters that the run began with, or none, the end is that of a run in one go."""
     options = Options("pnet", epochs=2, batch=32, warm_up=5, distil=0.5)
-    initial = read_checkpoint(finished / BEST).averages
-    Run(options, records, tmp_path / "whole", initial=as_trained({"pnet": initial})["pnet"]).fit()
+    initial = the_net(finished)
+    Run(options, records, tmp_path / "whole", initial=initial).fit()
     for name, more in (("same", ["--init", finished / BEST]), ("none", [])):
-        first = Run(options, records, tmp_path / name, initial=as_trained({"pnet": initial})["pnet"])
+        first = Run(options, records, tmp_path / name, initial=initial)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(first, "_keep", interrupt_after(first._keep))
             first.fit()
@@ -115,7 +120,7 @@ def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, mo
 def test_not_resumed_with_other_options(tmp_path: Path, records: Path, finished: Path, train: Train) -> None:
     """Which is refused before a teacher looks at samples."""
     options = Options("pnet", epochs=2, batch=32, warm_up=5)
-    Run(options, records, tmp_path, initial=as_trained({"pnet": read_checkpoint(finished / BEST).averages})["pnet"]).fit()
+    Run(options, records, tmp_path, initial=the_net(finished)).fit()
     status, said = train(
         "--records", records, *SHORT, "--distil", 0.5, "--init", finished / BEST, "--out", tmp_path, "--resume"
     )
@@ -126,6 +131,18 @@ def test_not_resumed_with_other_options(tmp_path: Path, records: Path, finished:
 def test_nothing_to_learn_from(tmp_path: Path, records: Path, train: Train) -> None:
     status, said = train("--records", records, *SHORT, "--distil", 0.5, "--out", tmp_path / "run")
     assert status == 2 and "distil needs trained parameters to begin with: --init names them" in said
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"), [((), "cls and box"), (("cls",), "trained box of"), (("box", "landmark"), "trained cls of")]
+)
+def test_random_numbers_teach_nothing(
+    tmp_path: Path, records: Path, finished: Path, heads: tuple[str, ...], message: str
+) -> None:
+    """Such as the nets of a bundle that were not trained yet."""
+    initial = replace(the_net(finished), heads=heads)
+    with pytest.raises(ConfigError, match=f"distil needs trained parameters.*{message}"):
+        Run(Options("pnet", epochs=1, batch=32, distil=0.5), records, tmp_path, initial=initial)
 
 
 def test_a_finished_run_is_not_begun_again(tmp_path: Path, records: Path, finished: Path) -> None:
