@@ -74,10 +74,12 @@ def plan_heads(options: Options, sampler: Sampler, initial: TrainedNet | None) -
     before = () if initial is None else initial.heads
     present = [head for head in HEADS if head != "landmark" or may_have_landmarks(options)]
     if "landmark" in present and "landmark" not in (*learned, *before):
-        logger.warning("%s: no sample teaches landmarks, so it is trained without them", options.net)
+        logger.warning("%s: nothing in this run teaches landmarks, so it is trained without them", options.net)
         present.remove("landmark")
     learned = [head for head in present if head in learned]
     kept = [head for head in present if head in before and head not in learned]
     if kept:
-        logger.warning("%s: no sample teaches %s, so what the initial net says of them is kept", options.net, ", ".join(kept))
+        logger.warning(
+            "%s: nothing in this run teaches %s, so what the initial net says of them is kept", options.net, ", ".join(kept)
+        )
     return HeadPlan(tuple(present), tuple(learned), tuple(kept))

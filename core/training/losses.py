@@ -1,5 +1,6 @@
 """The loss of Zhang et al. (2016), section II-D: classes, boxes and landmarks at once, each from the samples that know it."""
 
+import warnings
 from itertools import zip_longest
 from typing import Any, Literal, Mapping, Sequence, get_args
 
@@ -11,6 +12,9 @@ from mtcnn_gluon.symbol.blocks import CascadeNet
 
 mx = load_mxnet()
 HybridBlock: Any = mx.gluon.HybridBlock
+
+# Heads of the net before that are not kept: MXNet takes them for a mistake.
+warnings.filterwarnings("ignore", "Parameter before_.* is not used by any computation")
 
 Regression = Literal["squared", "absolute"]
 

@@ -9,8 +9,10 @@ import pytest
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.trained import TrainedNet
+from mtcnn_gluon.training import trainer
 from mtcnn_gluon.training.augment import Augmentation, mirror_offsets
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.heads import plan_heads
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.sampler import Sampler
@@ -27,7 +29,7 @@ def the_net(finished: Path) -> TrainedNet:
 
 
 def begun(folder: Path, records: Path, finished: Path, share: float = 0.5, **options: object) -> Run:
-    settings = Options("pnet", **{"epochs": 1, **options}, batch=32, warm_up=5, distil=share, augmentation=PLAIN)  # type: ignore[arg-type]
+    settings = Options("pnet", epochs=1, batch=32, warm_up=5, distil=share, augmentation=PLAIN, **options)  # type: ignore[arg-type]
     return Run(settings, records, folder, records, initial=the_net(finished))
 
 
@@ -64,16 +66,19 @@ def test_labels_of_a_sampler_that_was_taught(records: Path, mirror: int) -> None
     np.testing.assert_allclose(after.labels[:, :18], expected, atol=1e-6)
 
 
-def test_a_teacher_alone_is_learned_from(tmp_path: Path, records: Path, finished: Path) -> None:
+def test_a_teacher_alone_is_learned_from(
+    tmp_path: Path, records: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The more of it is learned, the nearer a net stays to its teacher, which labels alone lead away from."""
+    monkeypatch.setattr(trainer, "plan_heads", lambda *about: replace(plan_heads(*about), kept=()))  # which keep it near, too
     distances = []
     for share in (0.0, 0.5, 1.0):
-        run = begun(tmp_path / str(share), records, finished, share, tasks=("cls",), keep_ratio=1.0, epochs=4)
+        run = begun(tmp_path / str(share), records, finished, share, tasks=("cls",), keep_ratio=1.0)
         teacher = look(run.net, run.sampler.records[0], mx.cpu())[:, 0]
         run.fit()
         after = look(run.net, run.sampler.records[0], mx.cpu())[:, 0]
         distances.append(np.abs(after - teacher).mean())
-    assert distances == sorted(distances, reverse=True) and distances[2] < 0.6 * distances[0]  # boxes are kept, too
+    assert distances == sorted(distances, reverse=True) and distances[2] < 0.5 * distances[0]
 
 
 def test_validated_by_the_labels(tmp_path: Path, records: Path, finished: Path) -> None:

@@ -271,7 +271,7 @@ def test_validation_is_of_what_is_kept(tmp_path: Path, records: Path) -> None:
 def test_the_log_has_no_figures_of_nothing(
     tmp_path: Path, landmarks: bool, has_samples: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No column of a head that there is not, because it was not asked for or no sample teaches it."""
+    """No column of a head that there is not, because it was not asked for or nothing in this run teaches it."""
     samples = make_samples(200, 12)
     samples = samples if has_samples else samples[(samples.kinds != Kind.LANDMARK) & ~samples.has_landmarks.astype(bool)]
     data = write_records(tmp_path, samples=samples)
