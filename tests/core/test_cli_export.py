@@ -96,7 +96,7 @@ SHIPPED = "gluon-4"
 @pytest.mark.parametrize("options, files", [
     ([], ALL_FILES),
     (["--onnx"], ONNX_FILES),
-    (["--thresholds", 0.6, 0.6, 0.8], ALL_FILES),  # as they are
+    (["--thresholds", 0.5, 0.75, 0.8], ALL_FILES),  # as they are
 ])  # fmt: skip
 def test_what_cannot_be_written_is_copied(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], options: list, files: list[str]
