@@ -1,0 +1,1 @@
+"""Timing whole detection beside other packages."""

@@ -1,0 +1,1 @@
+"""Model bundles: their format, their files, and where they are found."""

@@ -1,0 +1,1 @@
+"""The command `mtcnn-gluon`: one module a verb."""

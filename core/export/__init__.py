@@ -1,0 +1,1 @@
+"""Bundles as files, and the whole cascade as one ONNX file."""

@@ -1,0 +1,1 @@
+"""Files: photos, videos, tables, folders and the processes that read them."""

@@ -1,0 +1,1 @@
+"""Training records: samples and their labels, in RecordIO files."""
