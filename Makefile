@@ -36,7 +36,7 @@ test-envs: | system
 		$(ENVS)/bin/mtcnn-gluon detect example/portrait.jpg --json - --engine native || exit 1; \
 	else echo "== NOTE: no C++ compiler was found, so the engine native is not checked"; fi && \
 	$(ENVS)/bin/python tests/envs/without_mxnet.py && \
-	$(ENVS)/bin/python -m pytest -p no:cacheprovider $(addprefix tests/core/test_,boxes.py bundle.py faces.py files.py operators.py)
+	$(ENVS)/bin/python -m pytest -p no:cacheprovider $(addprefix tests/core/,test_boxes.py bundles/test_bundle.py test_faces.py io/test_files.py operators/test_operators.py)
 	@rm -rf $(ENVS)
 
 fuzz: $(VENV)/installed-dev

@@ -94,5 +94,5 @@ setup(
     ext_modules=[kernels()],
     install_requires=["numpy>=1.23.5", "opencv-python", "easydict", "tqdm", "pillow>=9.4"],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["mtcnn-gluon=mtcnn_gluon.cli:main"]},
+    entry_points={"console_scripts": ["mtcnn-gluon=mtcnn_gluon.cli.main:main"]},
 )

@@ -4,10 +4,12 @@ from mtcnn_gluon import Detector
 faces = Detector().detect("photo.jpg")   # faces.boxes (N, 4), faces.scores (N,), faces.landmarks (N, 5, 2)
 """
 
-from mtcnn_gluon import opencv as opencv  # first: it says what is missing
-from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.io import opencv as opencv  # first: it says what is missing
+
+# isort: split
+from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.faces import Faces
-from mtcnn_gluon.images import read_image
+from mtcnn_gluon.io.images import read_image
 
 __version__ = "0.1.0"
 __all__ = ["Detector", "Faces", "__version__", "read_image"]

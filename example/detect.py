@@ -6,8 +6,8 @@ python example/detect.py photo.jpg out.jpg
 import sys
 
 from mtcnn_gluon import Detector, read_image
-from mtcnn_gluon.draw import draw_faces
-from mtcnn_gluon.files import write_picture
+from mtcnn_gluon.detection.draw import draw_faces
+from mtcnn_gluon.io.files import write_picture
 
 if len(sys.argv) != 3:
     sys.exit(__doc__)

@@ -8,7 +8,7 @@ The same as `mtcnn-gluon export`; --help shows all options.
 
 import sys
 
-from mtcnn_gluon.cli import main
+from mtcnn_gluon.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["export", *sys.argv[1:]]))

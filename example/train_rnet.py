@@ -7,7 +7,7 @@ The same as `mtcnn-gluon train --net rnet`; --help shows all options, --resume g
 
 import sys
 
-from mtcnn_gluon.cli import main
+from mtcnn_gluon.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["train", "--net", "rnet", *sys.argv[1:]]))

@@ -8,7 +8,7 @@ from typing import NamedTuple, Sequence, TypeVar
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, DataError
-from mtcnn_gluon.files import printable
+from mtcnn_gluon.io.files import printable
 
 BAD_BOX = "boxes without an area or not finite, to be ignored"
 BAD_LANDMARKS = "landmarks not finite, taken as unknown"

@@ -9,7 +9,7 @@ The same as `mtcnn-gluon prepare mine --stage pnet` and `--stage rnet`; --help s
 import argparse
 import sys
 
-from mtcnn_gluon.cli import main
+from mtcnn_gluon.cli.main import main
 
 STAGES = {"PNet": "pnet", "RNet": "rnet"}
 

@@ -7,7 +7,7 @@ The same as `mtcnn-gluon prepare landmarks --net NET`; --help shows all options.
 
 import sys
 
-from mtcnn_gluon.cli import main
+from mtcnn_gluon.cli.main import main
 
 if __name__ == "__main__":
     is_net = sys.argv[1:] and not sys.argv[1].startswith("-")

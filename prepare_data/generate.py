@@ -25,13 +25,13 @@ from tqdm import tqdm
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError
-from mtcnn_gluon.files import printable, remove_drafts, whole_file
-from mtcnn_gluon.images import read_image
+from mtcnn_gluon.io.files import printable, remove_drafts, whole_file
+from mtcnn_gluon.io.images import read_image
+from mtcnn_gluon.io.processes import end_with_parent
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
-from mtcnn_gluon.processes import end_with_parent
-from mtcnn_gluon.record_info import KIND_NAMES, REPORT
-from mtcnn_gluon.records import RecordWriter
-from mtcnn_gluon.samples import Kind, Samples
+from mtcnn_gluon.records.files import RecordWriter
+from mtcnn_gluon.records.info import KIND_NAMES, REPORT
+from mtcnn_gluon.records.samples import Kind, Samples
 
 SCHEMA = 1  # of what is kept between two runs
 SHARD = 32  # photos

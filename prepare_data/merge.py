@@ -13,11 +13,11 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.files import remove, remove_drafts, whole_file
+from mtcnn_gluon.io.files import remove, remove_drafts, whole_file
 from mtcnn_gluon.prepare_data.generate import read_report
-from mtcnn_gluon.record_info import KIND_NAMES, REPORT, Encoding, check_seed, record_files
-from mtcnn_gluon.records import Reader, RecordWriter
-from mtcnn_gluon.samples import Samples
+from mtcnn_gluon.records.files import Reader, RecordWriter
+from mtcnn_gluon.records.info import KIND_NAMES, REPORT, Encoding, check_seed, record_files
+from mtcnn_gluon.records.samples import Samples
 
 RATIO = {"negative": 3.0, "positive": 1.0, "part": 1.0, "landmark": 1.0}  # the paper's has twice the landmarks
 BLOCK_BYTES = 64 << 20  # of crops that are held in memory at a time

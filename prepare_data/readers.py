@@ -20,7 +20,7 @@ from typing import Iterator, Literal, NamedTuple, Sequence, get_args
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.files import printable, read_text
+from mtcnn_gluon.io.files import printable, read_text
 from mtcnn_gluon.prepare_data.annotations import UNLISTED, Annotations, Photo, Place, Problems, Table
 
 __all__ = [

@@ -16,7 +16,7 @@ import numpy as np
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.prepare_data.annotations import Photo
-from mtcnn_gluon.samples import NO_FACE, Kind
+from mtcnn_gluon.records.samples import NO_FACE, Kind
 
 OVERLAPS = 1 << 21  # of squares with faces that are held in memory at a time
 ATTEMPTS = 8  # how many times as many crops are drawn as wanted, before a crowded photo gives fewer

@@ -5,9 +5,9 @@ from typing import Any, Mapping, Sequence
 import cv2
 import numpy as np
 
-from mtcnn_gluon.draw import BOX_COLOUR, POINT_COLOURS
-from mtcnn_gluon.records import Reader
-from mtcnn_gluon.samples import Kind, Samples
+from mtcnn_gluon.detection.draw import BOX_COLOUR, POINT_COLOURS
+from mtcnn_gluon.records.files import Reader
+from mtcnn_gluon.records.samples import Kind, Samples
 
 CELL = 96  # pixels of a crop on a sheet
 COLUMNS = 16

@@ -8,16 +8,16 @@ from typing import Any, Literal
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon import cascade
-from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.bundles.format import find_bundle
 from mtcnn_gluon.config import NETS
+from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
 from mtcnn_gluon.prepare_data.sampling import Crops, Options
-from mtcnn_gluon.record_info import check_seed
-from mtcnn_gluon.samples import Kind, Samples
+from mtcnn_gluon.records.info import check_seed
+from mtcnn_gluon.records.samples import Kind, Samples
 
 Stage = Literal["pnet", "rnet"]
 NEXT_NET: dict[str, Literal["rnet", "onet"]] = {"pnet": "rnet", "rnet": "onet"}
@@ -130,7 +130,7 @@ class MinedSource:
 
     def prepare(self) -> None:
         """See `generate.Source`."""
-        from mtcnn_gluon.detector import Detector
+        from mtcnn_gluon.detection.detector import Detector
 
         thresholds = None if self.thresholds is None else (*self.thresholds, 1.0)
         given = os.environ.get("OMP_NUM_THREADS", "")  # which not every runtime reads: 1 in processes that share the processors

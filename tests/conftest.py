@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mtcnn_gluon import Detector, read_image
-from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.cli.detect import portrait
 from plain_cascade import ReferenceNets
 
 hypothesis.settings.register_profile("suite", deadline=None)  # how long an example takes is the machine's affair

@@ -6,9 +6,9 @@ import numpy as np
 import onnxruntime
 
 from mtcnn_gluon import Faces, boxes
-from mtcnn_gluon.onefile import cascade_model
-from mtcnn_gluon.onnx_nets import to_bytes
-from mtcnn_gluon.symbol.reference import MANIFEST, official_parameters
+from mtcnn_gluon.bundles.official import MANIFEST, official_parameters
+from mtcnn_gluon.bundles.onnx_nets import to_bytes
+from mtcnn_gluon.export.onefile import cascade_model
 
 PARAMETERS = {net: official_parameters(net) for net in MANIFEST["architecture"]}
 

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from mtcnn_gluon.samples import NO_FACE, Kind, Samples
+from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples
 
 
 def make_samples(count: int, size: int, seed: int = 0) -> Samples:

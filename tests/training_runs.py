@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, Callable
 
-from mtcnn_gluon.record_info import REPORT
-from mtcnn_gluon.records import RecordWriter
-from mtcnn_gluon.samples import Samples
+from mtcnn_gluon.records.files import RecordWriter
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import Samples
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint
 from mtcnn_gluon.training.trainer import BEST, LAST
 from record_samples import make_samples

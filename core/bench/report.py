@@ -9,10 +9,10 @@ from typing import Any, Collection, Sequence
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.bench import Outcome, Photo, Rules
+from mtcnn_gluon.bench.contest import Outcome, Photo, Rules
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.report import Report, Table, json_text, percent
-from mtcnn_gluon.files import whole_file
+from mtcnn_gluon.io.files import whole_file
 
 SURE, SAME = 0.9, 0.7  # score from which a face counts in comparisons, and IoU from which two faces are the same
 MAX_SIZES = 6  # groups of equal size, before photos are grouped by megapixels

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from mtcnn_gluon.architecture import check_architecture
 from mtcnn_gluon.boxes import check_convention
+from mtcnn_gluon.bundles.architecture import check_architecture
+from mtcnn_gluon.bundles.trained import check_trained
 from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
-from mtcnn_gluon.folders import naming, other_names, write_folder
+from mtcnn_gluon.io.folders import naming, other_names, write_folder
 from mtcnn_gluon.model import DEFAULT, shipped_bundles
-from mtcnn_gluon.trained import check_trained
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
@@ -118,7 +118,7 @@ def find_bundle(model: str | os.PathLike) -> Bundle:
     """
     name = DEFAULT if model == "default" else model
     if name == "official":
-        from mtcnn_gluon.symbol.reference import official_bundle
+        from mtcnn_gluon.bundles.official import official_bundle
 
         return official_bundle()
     if name in shipped_bundles():

@@ -13,12 +13,13 @@ from typing import Iterator
 
 import numpy as np
 
-from mtcnn_gluon import export, onnx_nets, params_file
-from mtcnn_gluon.bundle import Bundle, read_bundle, write_bundle
-from mtcnn_gluon.cache import cache_path
+from mtcnn_gluon.bundles import onnx_nets, params_file
+from mtcnn_gluon.bundles.format import Bundle, read_bundle, write_bundle
 from mtcnn_gluon.config import CASCADE, HEADS, NETS
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.export import Format, usual_formats, write_nets
+from mtcnn_gluon.export import bundle_files as export
+from mtcnn_gluon.export.bundle_files import Format, usual_formats, write_nets
+from mtcnn_gluon.io.cache import cache_path
 
 DIGESTS = {  # sha256 of the files in mtcnn 1.0.0
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
@@ -149,6 +150,6 @@ def _wheel_file(net: str) -> Path:
 def _conversion_digest() -> str:
     """Changes whenever this conversion does, so that an older version's cache is never taken for this one's."""
     modules = (export.__file__, onnx_nets.__file__, params_file.__file__)
-    files = (Path(__file__), Path(__file__).with_name("blocks.py"), *map(Path, modules))
+    files = (Path(__file__), Path(__file__).parents[1] / "symbol/blocks.py", *map(Path, modules))
     sources = b"".join(path.read_bytes() for path in files)
     return hashlib.sha256(sources + repr((sorted(DIGESTS.items()), MANIFEST)).encode()).hexdigest()[:12]

@@ -12,17 +12,17 @@ from typing import Sequence
 import cv2
 from tqdm import tqdm
 
-from mtcnn_gluon import bench
-from mtcnn_gluon.bench_report import make_report, write_bench
-from mtcnn_gluon.cli_detect import portrait
-from mtcnn_gluon.cli_output import put_line
+from mtcnn_gluon.bench import contest as bench
+from mtcnn_gluon.bench.report import make_report, write_bench
+from mtcnn_gluon.cli.detect import portrait
+from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.report import json_text
-from mtcnn_gluon.files import printable, whole_file
-from mtcnn_gluon.images import read_image
-from mtcnn_gluon.inputs import find_inputs
+from mtcnn_gluon.io.files import printable, whole_file
+from mtcnn_gluon.io.images import read_image
+from mtcnn_gluon.io.inputs import find_inputs
 
 SIZES = ((500, 375), (640, 480), (1920, 1080))  # width, height that the portrait is scaled to
 ROUNDS = 5

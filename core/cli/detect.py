@@ -14,21 +14,21 @@ from typing import Any, Iterator, Protocol, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from mtcnn_gluon.cli_output import is_sayable, put_line, put_out, say
+from mtcnn_gluon.cli.output import is_sayable, put_line, put_out, say
+from mtcnn_gluon.cli.resume_check import check_same_detector
+from mtcnn_gluon.cli.resuming import Row, Task, finished_photos, plan, put_in_order, read_earlier, rows_to_begin_with
 from mtcnn_gluon.config import LANDMARK_NAMES
-from mtcnn_gluon.detector import Detector
-from mtcnn_gluon.draw import draw_faces
+from mtcnn_gluon.detection.detector import Detector
+from mtcnn_gluon.detection.draw import draw_faces
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.faces import Faces
-from mtcnn_gluon.files import draft_of, printable, real_path, whole_file, write_picture
-from mtcnn_gluon.images import is_url
-from mtcnn_gluon.inputs import Found, Kind, find_inputs
-from mtcnn_gluon.json_lines import RowWriter
-from mtcnn_gluon.output_names import Names, OutputNames
-from mtcnn_gluon.resume_check import check_same_detector
-from mtcnn_gluon.resuming import Row, Task, finished_photos, plan, put_in_order, read_earlier, rows_to_begin_with
-from mtcnn_gluon.video import Video, VideoWriter
+from mtcnn_gluon.io.files import draft_of, printable, real_path, whole_file, write_picture
+from mtcnn_gluon.io.images import is_url
+from mtcnn_gluon.io.inputs import Found, Kind, find_inputs
+from mtcnn_gluon.io.json_lines import RowWriter
+from mtcnn_gluon.io.output_names import Names, OutputNames
+from mtcnn_gluon.io.video import Video, VideoWriter
 
 CSV_COLUMNS = [
     "image", "frame", "time", "width", "height", "face", "x1", "y1", "x2", "y2", "score",

@@ -9,8 +9,8 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.bundle import find_bundle
-from mtcnn_gluon.cli_evaluate_results import (
+from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.cli.evaluate_results import (
     DETECTOR_OPTIONS,
     PhotoSet,
     check_options,
@@ -24,9 +24,9 @@ from mtcnn_gluon.cli_evaluate_results import (
     run_models,
     seen_photos,
 )
-from mtcnn_gluon.cli_output import put_line
+from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import fddb, landmarks, samples, stages, summaries, summaries_nets, wider, wider_truth
@@ -35,9 +35,9 @@ from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names
 from mtcnn_gluon.evaluation.report import Report, json_text, write_report
 from mtcnn_gluon.evaluation.results import ellipse_boxes, write_results
-from mtcnn_gluon.files import printable, whole_file
-from mtcnn_gluon.images import read_image
-from mtcnn_gluon.json_lines import read_rows
+from mtcnn_gluon.io.files import printable, whole_file
+from mtcnn_gluon.io.images import read_image
+from mtcnn_gluon.io.json_lines import read_rows
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.training.sampler import Sampler

@@ -11,25 +11,23 @@ from contextlib import redirect_stdout
 from functools import partial
 from typing import Any, Callable, Sequence
 
-from mtcnn_gluon import (
-    __version__,
-    cli_bench,
-    cli_detect,
-    cli_evaluate,
-    cli_export,
-    cli_pipeline,
-    cli_prepare,
-    cli_train,
-)
-from mtcnn_gluon.bundle import find_bundle, model_names
-from mtcnn_gluon.cli_output import put_line
-from mtcnn_gluon.cli_parser import Parser
-from mtcnn_gluon.detector import Detector
+from mtcnn_gluon import __version__
+from mtcnn_gluon.bundles.format import find_bundle, model_names
+from mtcnn_gluon.bundles.trained import warnings
+from mtcnn_gluon.cli import bench as cli_bench
+from mtcnn_gluon.cli import detect as cli_detect
+from mtcnn_gluon.cli import evaluate as cli_evaluate
+from mtcnn_gluon.cli import export as cli_export
+from mtcnn_gluon.cli import pipeline as cli_pipeline
+from mtcnn_gluon.cli import prepare as cli_prepare
+from mtcnn_gluon.cli import train as cli_train
+from mtcnn_gluon.cli.output import put_line
+from mtcnn_gluon.cli.parser import Parser
+from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ModelError, MtcnnError
-from mtcnn_gluon.files import printable
+from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.operators.native import Unavailable, load_kernels
-from mtcnn_gluon.trained import warnings
 
 PACKAGES = (
     "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "mtcnn",

@@ -1,15 +1,13 @@
 """The command line's parser: it says what a misspelt option, verb or choice may have meant, and shows the usage of its verb."""
 
 import argparse
-import difflib
 import re
 import sys
-from typing import Any, Iterable, Sequence
+from typing import Any, Sequence
+
+from mtcnn_gluon.errors import did_you_mean
 
 NUMBERS = ("-inf", "-infinity", "-nan")  # which begin like options
-NEAR = 0.6  # similarity, in 0..1, from which a word may be a slip of another one
-BEHIND = 0.15  # how much less near than the nearest word a further suggestion may be
-SUGGESTED = 3  # at most so many words
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,34 +61,3 @@ class Parser(argparse.ArgumentParser):
         known = [str(choice) for choice in action.choices]
         near = did_you_mean(str(value), known)
         raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(known)}{near}")
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Such as `: did you mean --min-face?`; empty if nothing in `known` is near to `word`."""
-    found = near(word, known)
-    return f": did you mean {' or '.join(found)}?" if found else ""
-
-
-def near(word: str, known: Iterable[str]) -> list[str]:
-    """The words that `word` may be a slip of, best first; those that differ only in case or hyphens, if there are any."""
-    own, plain = _plain(word), {other: _plain(other) for other in known}
-    if same := [other for other, text in plain.items() if text == own]:
-        return same[:SUGGESTED]
-    if len(own) < 3:
-        return []
-    likeness = {other: _likeness(own, text) for other, text in plain.items()}
-    least = max(NEAR, max(likeness.values(), default=0) - BEHIND)
-    close = [other for other in plain if likeness[other] >= least]
-    return sorted(close, key=lambda other: -likeness[other])[:SUGGESTED]
-
-
-def _likeness(word: str, other: str) -> float:
-    """0..1; of a word that begins or ends the other one, as `thresh` does `thresholds`, at least `NEAR`."""
-    ratio = difflib.SequenceMatcher(None, word, other).ratio()
-    short, long = sorted((word, other), key=len)
-    is_part = len(short) >= 3 and (long.startswith(short) or long.endswith(short))
-    return NEAR + (1 - NEAR) * ratio if is_part else ratio
-
-
-def _plain(word: str) -> str:
-    return re.sub("[-_]", "", word.lower())

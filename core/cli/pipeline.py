@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtcnn_gluon.bundle import find_bundle
-from mtcnn_gluon.cli_evaluate_results import named_paths
-from mtcnn_gluon.cli_output import put_line
+from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.cli.evaluate_results import named_paths
+from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.names import check_names, clean_name
@@ -32,7 +32,7 @@ def pipeline(options: argparse.Namespace) -> int:
     """Do the whole recipe, from photos to an evaluated bundle. What is done is not done again unless what it depends on has
     changed; what was interrupted goes on where it was."""
     _need_yaml()
-    from mtcnn_gluon.cli import main
+    from mtcnn_gluon.cli.main import main
     from mtcnn_gluon.training.pipeline import Pipeline
     from mtcnn_gluon.training.recipe import RATES, SETS, Recipe
     from mtcnn_gluon.training.recipe_config import files_digest, read_config

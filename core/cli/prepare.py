@@ -5,18 +5,18 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Callable
 
-from mtcnn_gluon.cli_output import put_line
+from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
-from mtcnn_gluon.files import printable, write_picture
+from mtcnn_gluon.io.files import printable, write_picture
 from mtcnn_gluon.prepare_data import merge
 from mtcnn_gluon.prepare_data.annotations import Annotations, spread
 from mtcnn_gluon.prepare_data.generate import UNREADABLE, Source, generate, read_report
 from mtcnn_gluon.prepare_data.readers import read_annotations, why_no_landmarks
 from mtcnn_gluon.prepare_data.sampling import Options, learnable
 from mtcnn_gluon.prepare_data.sources import NEXT_NET, FaceSource, LandmarkSource, MinedSource
-from mtcnn_gluon.record_info import KIND_NAMES, REPORT, check_seed
-from mtcnn_gluon.records import check
+from mtcnn_gluon.records.files import check
+from mtcnn_gluon.records.info import KIND_NAMES, REPORT, check_seed
 
 EXAMPLES = 3  # problems of each kind that are printed
 DRAWING = {  # what stands for the value of each of `sampling.Options`, and what it means

@@ -7,11 +7,11 @@ from typing import Any, Iterator, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.boxes import iou
-from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import DataError, ImageError
 from mtcnn_gluon.faces import Faces
-from mtcnn_gluon.files import printable
-from mtcnn_gluon.images import read_image
+from mtcnn_gluon.io.files import printable
+from mtcnn_gluon.io.images import read_image
 
 SCORE = 0.01  # engines differ by less
 OVERLAP = 0.95  # intersection over union; engines differ by less than leads to it

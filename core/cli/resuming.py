@@ -16,10 +16,10 @@ from urllib.parse import unquote_to_bytes
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.files import whole_file
-from mtcnn_gluon.inputs import Found, Kind
-from mtcnn_gluon.json_lines import read_rows
-from mtcnn_gluon.video import is_video_path
+from mtcnn_gluon.io.files import whole_file
+from mtcnn_gluon.io.inputs import Found, Kind
+from mtcnn_gluon.io.json_lines import read_rows
+from mtcnn_gluon.io.video import is_video_path
 
 Row = dict[str, Any]
 Key = tuple[str, str | None]  # what tells inputs apart: `image` and `image_bytes`

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.cli_output import put_line
+from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.training.augment import Augmentation

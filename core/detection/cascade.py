@@ -9,9 +9,9 @@ from typing import Literal, Sequence
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon import pyramid
 from mtcnn_gluon.boxes import BoxConvention
 from mtcnn_gluon.config import HEADS, NETS
+from mtcnn_gluon.detection import pyramid
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.operators import crop_resize, grouped_nms, nms

@@ -9,15 +9,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mtcnn_gluon import cascade, engines
-from mtcnn_gluon.bundle import Bundle, find_bundle
-from mtcnn_gluon.cascade import Settings
+from mtcnn_gluon import engines
+from mtcnn_gluon.bundles.format import Bundle, find_bundle
+from mtcnn_gluon.bundles.trained import warnings
+from mtcnn_gluon.detection import cascade
+from mtcnn_gluon.detection.cascade import Settings
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.faces import Faces
-from mtcnn_gluon.images import ImageSource, read_image
+from mtcnn_gluon.io.images import ImageSource, read_image
+from mtcnn_gluon.io.video import Frame, Video
 from mtcnn_gluon.mxnet_loader import mxnet_threads
-from mtcnn_gluon.trained import warnings
-from mtcnn_gluon.video import Frame, Video
 
 logger = logging.getLogger(__name__)
 

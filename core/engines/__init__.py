@@ -5,12 +5,12 @@ from typing import Callable
 
 import numpy as np
 
-from mtcnn_gluon.bundle import Bundle
+from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.config import HEADS, NETS
+from mtcnn_gluon.detection.pyramid import CANVAS_SIZES
 from mtcnn_gluon.engines.base import Engine, NetRunner, Unavailable, first_line
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.operators.native import kernels
-from mtcnn_gluon.pyramid import CANVAS_SIZES
 
 ENGINES = ("native", "openvino", "openvino-bf16", "onnx", "mxnet")
 AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; bfloat16 only for those who ask for it

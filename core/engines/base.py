@@ -6,7 +6,7 @@ from typing import Any, Callable, Mapping, Protocol, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.bundle import Bundle
+from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.errors import ModelError
 
 MAX_BATCH = 128  # crops at a time: runtimes keep buffers or code for every batch size they meet, and memory must stay bounded

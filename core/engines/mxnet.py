@@ -7,11 +7,11 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.bundle import Bundle
+from mtcnn_gluon.bundles.format import Bundle
+from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import check_threads, load_mxnet, mxnet_threads
-from mtcnn_gluon.params_file import read_params
 
 
 class MXNetEngine(NetRunner):

@@ -5,14 +5,14 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.bundle import Bundle
+from mtcnn_gluon.bundles.format import Bundle
+from mtcnn_gluon.bundles.onnx_nets import check_parameters, load_onnx, parameters_of
+from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.onnx_nets import check_parameters, load_onnx, parameters_of
 from mtcnn_gluon.operators import native
 from mtcnn_gluon.operators.native_net import NativeNet, why_not_layers
-from mtcnn_gluon.params_file import read_params
 
 PARAMS, ONNX = "-0000.params", ".onnx"
 

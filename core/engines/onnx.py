@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from mtcnn_gluon.bundle import Bundle
+from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
 from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
 

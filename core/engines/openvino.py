@@ -7,7 +7,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.bundle import Bundle
+from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
 
 

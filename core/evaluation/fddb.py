@@ -24,7 +24,7 @@ from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.regions import Region, Size
 from mtcnn_gluon.evaluation.results import Detections, Results, ellipse_boxes, fddb_photos
-from mtcnn_gluon.files import printable, read_text
+from mtcnn_gluon.io.files import printable, read_text
 
 Regions = Literal["ellipse", "box"]
 

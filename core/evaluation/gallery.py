@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mtcnn_gluon.errors import ImageError
-from mtcnn_gluon.images import read_image
+from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.operators import crop_resize
 
 EXAMPLES = 24  # of a gallery

@@ -18,13 +18,13 @@ import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.config import LANDMARK_NAMES, NETS
-from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.evaluation.bootstrap import interval, resample
 from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
 from mtcnn_gluon.evaluation.results import Detections, Results, to_row
 from mtcnn_gluon.evaluation.run import Job
-from mtcnn_gluon.files import printable
+from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
 

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Iterable
 
 from mtcnn_gluon.errors import ConfigError, shown
-from mtcnn_gluon.files import printable
+from mtcnn_gluon.io.files import printable
 
 THE_ANNOTATIONS, THE_PHOTOS = "the annotations", "the photos"  # what else reports name problems of
 PLAIN = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]*[A-Za-z0-9_-]|[A-Za-z0-9_]")

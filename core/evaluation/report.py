@@ -12,7 +12,7 @@ import numpy as np
 from mtcnn_gluon.evaluation.coverage import Coverage
 from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.gallery import Gallery, contact_sheet
-from mtcnn_gluon.files import printable, whole_file, write_picture
+from mtcnn_gluon.io.files import printable, whole_file, write_picture
 from mtcnn_gluon.prepare_data.annotations import Problems
 
 EXAMPLES_OF_PROBLEMS = 5

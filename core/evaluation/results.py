@@ -24,8 +24,8 @@ import numpy as np
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.files import printable, read_text, remove, whole_file
-from mtcnn_gluon.images import is_image_path
+from mtcnn_gluon.io.files import printable, read_text, remove, whole_file
+from mtcnn_gluon.io.images import is_image_path
 from mtcnn_gluon.prepare_data.annotations import Place, Problems
 
 Format = Literal["auto", "jsonl", "wider", "fddb"]

@@ -25,13 +25,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from mtcnn_gluon import __version__
-from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError, MtcnnError
 from mtcnn_gluon.evaluation.results import Detections, to_row, without_ending
-from mtcnn_gluon.files import printable, whole_file
-from mtcnn_gluon.images import EXTENSIONS, read_image
-from mtcnn_gluon.json_lines import RowWriter, read_rows
-from mtcnn_gluon.processes import end_with_parent
+from mtcnn_gluon.io.files import printable, whole_file
+from mtcnn_gluon.io.images import EXTENSIONS, read_image
+from mtcnn_gluon.io.json_lines import RowWriter, read_rows
+from mtcnn_gluon.io.processes import end_with_parent
 
 LOOK_AHEAD = 4  # photos that are given to each process before their results are asked for
 PHOTOS_A_PROCESS = 8  # fewer are not worth starting one

@@ -21,9 +21,9 @@ from typing import Any, Sequence
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon import cascade
-from mtcnn_gluon.cascade import Candidates, Settings
-from mtcnn_gluon.detector import Detector
+from mtcnn_gluon.detection import cascade
+from mtcnn_gluon.detection.cascade import Candidates, Settings
+from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.evaluation.run import Job
 
 STAGES = ("pnet", "rnet", "onet")

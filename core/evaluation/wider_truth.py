@@ -15,7 +15,7 @@ import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.evaluation.extras import need
-from mtcnn_gluon.files import printable
+from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.prepare_data.annotations import Annotations
 
 SETS = ("easy", "medium", "hard")

@@ -9,14 +9,14 @@ from typing import Any, Iterable, Literal, Mapping
 
 import numpy as np
 
-from mtcnn_gluon import onnx_nets
-from mtcnn_gluon.bundle import Bundle, write_bundle
+from mtcnn_gluon.bundles import onnx_nets
+from mtcnn_gluon.bundles.format import Bundle, write_bundle
+from mtcnn_gluon.bundles.onnx_nets import Parameters
+from mtcnn_gluon.bundles.params_file import read_params, write_params
+from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
 from mtcnn_gluon.config import CASCADE, NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.onnx_nets import Parameters
-from mtcnn_gluon.params_file import read_params, write_params
-from mtcnn_gluon.trained import TrainedNet, heads_in, without_untrained
 
 Format = Literal["symbol", "params", "onnx", "onefile"]
 ONEFILE = "mtcnn.onnx"
@@ -108,7 +108,7 @@ def write_nets(
             model = onnx_nets.net_model(net, table, values[net], onnx_nets.describe(manifest))
             (folder / f"{net}.onnx").write_bytes(onnx_nets.to_bytes(model))
     if "onefile" in formats:
-        from mtcnn_gluon.onefile import cascade_model
+        from mtcnn_gluon.export.onefile import cascade_model
 
         model = cascade_model(manifest, values, min_face)
         (folder / ONEFILE).write_bytes(onnx_nets.to_bytes(model))

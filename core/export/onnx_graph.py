@@ -13,7 +13,7 @@ from typing import Any, Callable, Mapping, Sequence, Union
 
 import numpy as np
 
-from mtcnn_gluon.onnx_nets import finish_model, load_onnx
+from mtcnn_gluon.bundles.onnx_nets import finish_model, load_onnx
 
 Number = Union["Value", float, int]
 Index = Union[slice, "Value", int, None]

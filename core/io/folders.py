@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Callable, Collection, Iterator, Sequence
 
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.files import DRAFT
+from mtcnn_gluon.io.files import DRAFT
 
 
 def write_folder(folder: Path, write: Callable[[Path], None], find_own: Callable[[Path], Collection[str]], first: str) -> None:

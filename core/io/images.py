@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mtcnn_gluon.errors import ImageError
-from mtcnn_gluon.image_formats import LONGEST_HEAD, formats_for, has_mark, missing_decoder
+from mtcnn_gluon.io.image_formats import LONGEST_HEAD, formats_for, has_mark, missing_decoder
 
 ImageSource = Union[str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, Image.Image]
 

@@ -19,9 +19,9 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, ImageError
-from mtcnn_gluon.files import DRAFT, printable, real_path
-from mtcnn_gluon.images import decode_image, is_image_file, is_image_path, is_url, no_url, read_image
-from mtcnn_gluon.video import is_video_path
+from mtcnn_gluon.io.files import DRAFT, printable, real_path
+from mtcnn_gluon.io.images import decode_image, is_image_file, is_image_path, is_url, no_url, read_image
+from mtcnn_gluon.io.video import is_video_path
 
 NO_RESULTS = "not searched, since results go there"
 MOST_REASONS = 8  # of a folder, that are told apart

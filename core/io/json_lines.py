@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.files import draft_of, whole_file
+from mtcnn_gluon.io.files import draft_of, whole_file
 
 
 def read_rows(path: Path, keys: Sequence[str], what: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Iterable
 
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.files import PICTURE_FORMATS, real_path
+from mtcnn_gluon.io.files import PICTURE_FORMATS, real_path
 
 CROP = re.compile(r"(.+)-face[0-9]+(?:-([0-9]+))?\.png", re.DOTALL)
 FRAME = re.compile(r"(.+)-frame[0-9]+", re.DOTALL)

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from mtcnn_gluon.errors import DataError, ImageError, shown
-from mtcnn_gluon.files import DRAFT, end_of_links, naming_target, take_name
-from mtcnn_gluon.images import is_url, no_url
+from mtcnn_gluon.io.files import DRAFT, end_of_links, naming_target, take_name
+from mtcnn_gluon.io.images import is_url, no_url
 
 EXTENSIONS = (
     ".3g2", ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm",

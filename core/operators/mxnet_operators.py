@@ -29,8 +29,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.cache import cache_path
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.io.cache import cache_path
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.native import SOURCES, Unavailable, load_kernels
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.samples import Kind
+from mtcnn_gluon.records.samples import Kind
 
 Encoding = Literal["raw", "png", "jpeg", "webp"]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError
-from mtcnn_gluon.samples import LABEL_LENGTH
+from mtcnn_gluon.records.samples import LABEL_LENGTH
 
 MIRRORED = [1, 0, 2, 4, 3]  # where each landmark is found in a mirrored face
 SIGMA = 0.04  # of a blurred face; larger ones leave little to be seen of it

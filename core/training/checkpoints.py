@@ -10,7 +10,7 @@ import numpy as np
 
 from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import DataError, shown
-from mtcnn_gluon.files import whole_file
+from mtcnn_gluon.io.files import whole_file
 
 SCHEMA = 2
 

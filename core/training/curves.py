@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 import cv2
 import numpy as np
 
-from mtcnn_gluon.files import write_picture
+from mtcnn_gluon.io.files import write_picture
 
 WIDTH, HEIGHT, MARGIN = 480, 260, 76
 HEAD, FOOT, LINE = 30, 40, 16  # pixels above and below the curves, and between lines of text

@@ -4,8 +4,8 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import Any, Mapping
 
+from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.config import HEADS, NETS
-from mtcnn_gluon.trained import TrainedNet
 from mtcnn_gluon.training.losses import TERMS, WEIGHTS
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.sampler import Sampler

@@ -7,7 +7,7 @@ from typing import Any, Literal, Mapping, Sequence, get_args
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
-from mtcnn_gluon.samples import LABEL_LENGTH, Kind
+from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet
 
 mx = load_mxnet()

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mtcnn_gluon.samples import Kind
+from mtcnn_gluon.records.samples import Kind
 
 TOGETHER = 64  # batches
 FALSE_POSITIVES = 0.01  # share of negative samples at which recall is measured

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
-from mtcnn_gluon.files import read_text, whole_file
+from mtcnn_gluon.io.files import read_text, whole_file
 
 STATES = ".steps"
 LOCK = ".lock"

@@ -15,14 +15,14 @@ from typing import Any, Callable, Iterable, Mapping
 
 import numpy as np
 
-from mtcnn_gluon.bundle import read_bundle
+from mtcnn_gluon.bundles.format import read_bundle
+from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.config import CASCADE, NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.evaluation.names import clean_name
-from mtcnn_gluon.export import make_bundle
-from mtcnn_gluon.files import read_text, whole_file
+from mtcnn_gluon.export.bundle_files import make_bundle
+from mtcnn_gluon.io.files import read_text, whole_file
 from mtcnn_gluon.prepare_data.generate import PARTS, SHARD
-from mtcnn_gluon.trained import TrainedNet
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from mtcnn_gluon.training.pipeline import Step, Words
 from mtcnn_gluon.training.recipe_config import flags

@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.params_file import read_params
+from mtcnn_gluon.bundles.trained import TrainedNet, as_trained
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.export import bundle_parameters
-from mtcnn_gluon.params_file import read_params
-from mtcnn_gluon.trained import TrainedNet, as_trained
+from mtcnn_gluon.export.bundle_files import bundle_parameters
 from mtcnn_gluon.training.checkpoints import Checkpoint, check_run, read_checkpoint
 
 CHECKPOINTS = ("best.npz", "last.npz")  # of a training run, the first that is there counts

@@ -18,9 +18,9 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.operators import make_batch
 from mtcnn_gluon.prepare_data.merge import RATIO, check_ratio
-from mtcnn_gluon.record_info import KIND_NAMES, REPORT, check_options, check_seed
-from mtcnn_gluon.records import Reader
-from mtcnn_gluon.samples import LABEL_LENGTH, Kind
+from mtcnn_gluon.records.files import Reader
+from mtcnn_gluon.records.info import KIND_NAMES, REPORT, check_options, check_seed
+from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind
 from mtcnn_gluon.training.augment import Augmentation, mirror_labels
 
 Sampling = Literal["mixed", "alternate"]

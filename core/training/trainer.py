@@ -13,15 +13,15 @@ from typing import Any, Iterable, Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from mtcnn_gluon.bundles.params_file import read_params, to_params
+from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
-from mtcnn_gluon.files import whole_file
+from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.params_file import read_params, to_params
 from mtcnn_gluon.prepare_data.merge import parse_ratio
-from mtcnn_gluon.samples import Kind
+from mtcnn_gluon.records.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
-from mtcnn_gluon.trained import TrainedNet
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.averaging import kept_share
 from mtcnn_gluon.training.checkpoints import Checkpoint, check_run, read_checkpoint, write_checkpoint

@@ -14,10 +14,10 @@ import time
 import numpy as np
 
 from mtcnn_gluon import Detector
-from mtcnn_gluon.crop_files import decode_crops, encode_crops
-from mtcnn_gluon.record_info import Encoding
-from mtcnn_gluon.records import Reader
-from mtcnn_gluon.samples import Kind, Samples
+from mtcnn_gluon.records.crop_files import decode_crops, encode_crops
+from mtcnn_gluon.records.files import Reader
+from mtcnn_gluon.records.info import Encoding
+from mtcnn_gluon.records.samples import Kind, Samples
 
 WAYS: list[tuple[Encoding, int]] = [
     ("raw", 0), ("png", 0), ("jpeg", 98), ("jpeg", 95), ("jpeg", 90), ("webp", 95), ("webp", 90), ("webp", 80)

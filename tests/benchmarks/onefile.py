@@ -20,10 +20,10 @@ import onnxruntime
 from tqdm import tqdm
 
 from mtcnn_gluon import Detector, Faces, boxes, read_image
-from mtcnn_gluon.bundle import find_bundle
-from mtcnn_gluon.export import bundle_parameters
-from mtcnn_gluon.onefile import cascade_model
-from mtcnn_gluon.onnx_nets import to_bytes
+from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.onnx_nets import to_bytes
+from mtcnn_gluon.export.bundle_files import bundle_parameters
+from mtcnn_gluon.export.onefile import cascade_model
 
 ROOT = Path(os.environ["MTCNN_GLUON_DATA"]) / "wider_train"
 ROUNDS, EVERY = 9, 10  # of the timing: runs of a photo, and which photos

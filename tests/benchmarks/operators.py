@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from contest import medians, row
 
-from mtcnn_gluon import pyramid
 from mtcnn_gluon.config import NETS
+from mtcnn_gluon.detection import pyramid
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import crop_resize, nms
 from mtcnn_gluon.operators.crop_resize import _crop_resize

@@ -27,7 +27,7 @@ from mtcnn_gluon.prepare_data.cropping import cut_samples
 from mtcnn_gluon.prepare_data.generate import generate
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.prepare_data.sources import FaceSource
-from mtcnn_gluon.records import RecordWriter
+from mtcnn_gluon.records.files import RecordWriter
 
 ROOT = Path(os.environ["MTCNN_GLUON_DATA"]) / "wider_train"
 SIZE = NETS.pnet.size

@@ -8,7 +8,7 @@ import pytest
 
 from mtcnn_gluon import Faces
 from mtcnn_gluon.config import LANDMARK_NAMES
-from mtcnn_gluon.draw import BOX_COLOUR, POINT_COLOURS, draw_faces
+from mtcnn_gluon.detection.draw import BOX_COLOUR, POINT_COLOURS, draw_faces
 from mtcnn_gluon.faces import ARCFACE_TEMPLATE, similarity
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mtcnn_gluon import Detector, cli, read_image
-from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon import Detector, read_image
+from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.params_file import read_params
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.engines import auto_order
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.operators.native import kernels
-from mtcnn_gluon.params_file import read_params
 
 PORTRAIT = Path(__file__).parents[2] / "example/portrait.jpg"
 

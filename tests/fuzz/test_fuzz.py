@@ -32,10 +32,13 @@ import pytest
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image, PngImagePlugin
 
-import mtcnn_gluon.detector
-import mtcnn_gluon.video
-from mtcnn_gluon import Detector, Faces, cascade, cli, images, pyramid, read_image
+import mtcnn_gluon.detection.detector
+import mtcnn_gluon.io.video
+from mtcnn_gluon import Detector, Faces, read_image
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.detection import cascade, pyramid
 from mtcnn_gluon.errors import ImageError, ModelError
+from mtcnn_gluon.io import images
 
 COUNT = int(os.environ.get("MTCNN_GLUON_FUZZ", "100"))
 
@@ -722,14 +725,14 @@ NAMES = ("model", "engine", "device", "min_face", "factor", "thresholds", "nms",
 @pytest.fixture
 def cheap(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors without nets: only the options are real, and models that are not there."""
-    find_bundle = mtcnn_gluon.detector.find_bundle
+    find_bundle = mtcnn_gluon.detection.detector.find_bundle
 
     def find(model: Any) -> Any:
         is_name = isinstance(model, str) and model in ("default", "official")
         return detector.bundle if is_name else find_bundle(model)
 
-    monkeypatch.setattr(mtcnn_gluon.detector, "find_bundle", find)
-    monkeypatch.setattr(mtcnn_gluon.detector.engines, "create", lambda *arguments: None)
+    monkeypatch.setattr(mtcnn_gluon.detection.detector, "find_bundle", find)
+    monkeypatch.setattr(mtcnn_gluon.detection.detector.engines, "create", lambda *arguments: None)
 
 
 @pytest.mark.usefixtures("cheap")
@@ -826,7 +829,7 @@ def test_command_line(paths: list[str], flags: list[tuple[str, ...]], is_marked:
     arguments = ["detect", *itertools.chain(*map(as_arguments, flags)), *(["--"] if is_marked else []), *paths]
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder, silence() as streams:
         patch.setattr(Detector, "detect", fake_detect)
-        patch.setattr(mtcnn_gluon.video.cv2, "VideoCapture", no_camera)
+        patch.setattr(mtcnn_gluon.io.video.cv2, "VideoCapture", no_camera)
         patch.chdir(folder)
         for name in ("a.png", "b [1].png", "sub/c.webp"):
             Path(name).parent.mkdir(exist_ok=True)

@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import Detector, cascade, files
+from mtcnn_gluon import Detector
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.bundle import find_bundle, read_bundle, write_bundle
-from mtcnn_gluon.cascade import Candidates
+from mtcnn_gluon.bundles.format import find_bundle, read_bundle, write_bundle
+from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.config import NETS
+from mtcnn_gluon.detection import cascade
+from mtcnn_gluon.detection.cascade import Candidates
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
-from mtcnn_gluon.export import bundle_parameters, make_bundle
-from mtcnn_gluon.images import read_image
+from mtcnn_gluon.export.bundle_files import bundle_parameters, make_bundle
+from mtcnn_gluon.io import files
+from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.operators.native import kernels
 from mtcnn_gluon.prepare_data import generate as module
@@ -31,10 +34,9 @@ from mtcnn_gluon.prepare_data.generate import OUTSIDE_PHOTO, PARTS, REPORT, UNRE
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.prepare_data.sampling import Options
 from mtcnn_gluon.prepare_data.sources import FaceSource, LandmarkSource, MinedSource
-from mtcnn_gluon.record_info import KIND_NAMES
-from mtcnn_gluon.records import Reader, check
-from mtcnn_gluon.samples import Kind, Samples
-from mtcnn_gluon.trained import as_trained
+from mtcnn_gluon.records.files import Reader, check
+from mtcnn_gluon.records.info import KIND_NAMES
+from mtcnn_gluon.records.samples import Kind, Samples
 from painted_faces import HEADER, landmarks_of, make_annotations, make_photo, paint, write_photos
 from record_samples import assert_equal
 

@@ -19,12 +19,12 @@ import pytest
 from PIL import Image
 from process_watch import HAS_PROC, children, is_running, wait_for
 
-from mtcnn_gluon import cli
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.generate import PARTS, REPORT, SHARD, UNREADABLE, read_report
 from mtcnn_gluon.prepare_data.sampling import Options
 from mtcnn_gluon.prepare_data.show import CELL, GAP, PAGE_WIDTH
-from mtcnn_gluon.records import Reader, check
+from mtcnn_gluon.records.files import Reader, check
 from mtcnn_gluon.training.sampler import Sampler
 from painted_faces import HEADER, make_annotations, write_csv, write_photos
 

@@ -12,7 +12,7 @@ from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.sampling import Crops, Options
-from mtcnn_gluon.samples import NO_FACE, Kind
+from mtcnn_gluon.records.samples import NO_FACE, Kind
 from painted_faces import make_photo
 
 

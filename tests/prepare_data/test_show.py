@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtcnn_gluon.draw import BOX_COLOUR, POINT_COLOURS
+from mtcnn_gluon.detection.draw import BOX_COLOUR, POINT_COLOURS
 from mtcnn_gluon.prepare_data import show
 from mtcnn_gluon.prepare_data.show import (
     BACKGROUND,
@@ -20,8 +20,8 @@ from mtcnn_gluon.prepare_data.show import (
     sheets,
     summary,
 )
-from mtcnn_gluon.records import Reader, RecordWriter
-from mtcnn_gluon.samples import Kind, Samples
+from mtcnn_gluon.records.files import Reader, RecordWriter
+from mtcnn_gluon.records.samples import Kind, Samples
 from record_samples import make_samples
 
 PITCH = CELL + GAP

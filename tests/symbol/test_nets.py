@@ -8,10 +8,10 @@ import pytest
 
 import plain_cascade
 from mtcnn_gluon import Detector, symbol
+from mtcnn_gluon.bundles import official as reference
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.symbol import reference
 from plain_cascade import ReferenceNets
 
 mx = load_mxnet()

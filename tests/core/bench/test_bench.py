@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtcnn_gluon import bench, bench_report, bench_worker, cli, cli_bench
-from mtcnn_gluon.bench import Contender, LostError, Outcome, Photo, Rules
+from mtcnn_gluon.bench import contest as bench
+from mtcnn_gluon.bench import report as bench_report
+from mtcnn_gluon.bench import worker as bench_worker
+from mtcnn_gluon.bench.contest import Contender, LostError, Outcome, Photo, Rules
+from mtcnn_gluon.cli import bench as cli_bench
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.errors import ConfigError
-from mtcnn_gluon.files import write_picture
+from mtcnn_gluon.io.files import write_picture
 
 # Speaks the protocol, with what its arguments say: how long it takes, its face, and at which request it fails, and how.
 FAKE = """

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mtcnn_gluon.bundle import find_bundle, read_bundle, write_bundle
+from mtcnn_gluon.bundles.format import find_bundle, read_bundle, write_bundle
+from mtcnn_gluon.bundles.official import MANIFEST
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.symbol.reference import MANIFEST
 
 NAN, INFINITY = float("nan"), float("inf")
 

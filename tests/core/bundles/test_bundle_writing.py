@@ -8,10 +8,10 @@ from typing import Any, Callable
 
 import pytest
 
-from mtcnn_gluon import folders
-from mtcnn_gluon.bundle import read_bundle, write_bundle
+from mtcnn_gluon.bundles.format import read_bundle, write_bundle
+from mtcnn_gluon.bundles.official import MANIFEST
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.symbol.reference import MANIFEST
+from mtcnn_gluon.io import folders
 
 Writer = Callable[[Path], None]
 OLD, NEW = {"pnet-0000.params": "old", "pnet-symbol.json": "old"}, {"pnet-0000.params": "new", "pnet.onnx": "new"}

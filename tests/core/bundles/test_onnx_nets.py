@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mtcnn_gluon import onnx_nets
+from mtcnn_gluon.bundles import onnx_nets
+from mtcnn_gluon.bundles.official import MANIFEST, official_parameters
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
-from mtcnn_gluon.symbol.reference import MANIFEST, official_parameters
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mtcnn_gluon.bundles.params_file import read_params, write_params
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.params_file import read_params, write_params
 
 mx = load_mxnet()
 

@@ -7,12 +7,12 @@ import pytest
 
 from mtcnn_gluon import Detector
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.bundle import find_bundle, model_names, read_bundle
-from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.bundles.format import find_bundle, model_names, read_bundle
+from mtcnn_gluon.bundles.onnx_nets import parameters_of
+from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.export import bundle_parameters
+from mtcnn_gluon.export.bundle_files import bundle_parameters
 from mtcnn_gluon.model import DEFAULT, shipped_bundles
-from mtcnn_gluon.onnx_nets import parameters_of
 
 CARD = "MODEL_CARD.md"
 LARGEST = 4 * 2**20  # bytes
@@ -58,5 +58,5 @@ def test_it_finds_the_portrait(name: str) -> None:
 
 def test_installed_files_are_those_of_the_source() -> None:
     """An installation that leaves a file out would show here, where the tests run on the installed package."""
-    source = Path(__file__).parents[2] / "model"
+    source = Path(__file__).parents[3] / "model"
     assert set(shipped_bundles()) == {path.parent.name for path in source.glob("*/manifest.json")}

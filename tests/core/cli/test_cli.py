@@ -19,8 +19,11 @@ import pytest
 from PIL import Image
 
 import mtcnn_gluon
-from mtcnn_gluon import Faces, cli, cli_detect, detector, read_image
-from mtcnn_gluon.bundle import Bundle, find_bundle
+from mtcnn_gluon import Faces, read_image
+from mtcnn_gluon.bundles.format import Bundle, find_bundle
+from mtcnn_gluon.cli import detect as cli_detect
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.detection import detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ImageError, ModelError
 from mtcnn_gluon.model import shipped_bundles
@@ -673,7 +676,9 @@ def test_closed_standard_output(photos: Path, run: Run, monkeypatch: pytest.Monk
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_real_full_standard_output(photos: Path) -> None:
-    script = "import sys; from mtcnn_gluon import cli, cli_detect; import test_cli; cli_detect.Detector = test_cli.FakeDetector"
+    script = (
+        "import sys; from mtcnn_gluon.cli import detect, main as cli; import test_cli; detect.Detector = test_cli.FakeDetector"
+    )
     command = [sys.executable, "-c", f"{script}; sys.exit(cli.main(sys.argv[1:]))", "detect", "in/a.png", "--json", "j"]
     with open("/dev/full", "w") as full:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}

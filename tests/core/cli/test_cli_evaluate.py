@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import cli, read_image
-from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon import read_image
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.evaluation.names import file_stems
 from mtcnn_gluon.evaluation.report import Line, Plot, draw_plot, json_text, number, percent
 from mtcnn_gluon.evaluation.results import UNKNOWN

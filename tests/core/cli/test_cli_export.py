@@ -10,12 +10,14 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from mtcnn_gluon import Detector, cli, onnx_nets, read_image
-from mtcnn_gluon.bundle import find_bundle, read_bundle
-from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon import Detector, read_image
+from mtcnn_gluon.bundles import onnx_nets
+from mtcnn_gluon.bundles.format import find_bundle, read_bundle
+from mtcnn_gluon.bundles.official import official_parameters
+from mtcnn_gluon.bundles.trained import heads_in
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.symbol.reference import official_parameters
-from mtcnn_gluon.trained import heads_in
 from mtcnn_gluon.training.checkpoints import Checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan
 

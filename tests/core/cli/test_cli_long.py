@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import Faces, cli, cli_detect, resuming
+from mtcnn_gluon import Faces
+from mtcnn_gluon.cli import detect as cli_detect
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.cli import resuming
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.video import Video
+from mtcnn_gluon.io.video import Video
 
 
 class FakeDetector:
@@ -130,7 +133,8 @@ def test_a_killed_process_can_be_resumed(photos: Path) -> None:
     script = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from mtcnn_gluon import cli, cli_detect
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.cli import detect as cli_detect
 import test_cli_long
 class Killed(test_cli_long.FakeDetector):
     def detect(self, image):

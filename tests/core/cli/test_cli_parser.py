@@ -4,8 +4,9 @@ import argparse
 
 import pytest
 
-from mtcnn_gluon import cli
-from mtcnn_gluon.cli_parser import Parser, near
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.cli.parser import Parser
+from mtcnn_gluon.errors import near
 
 WIDER = "evaluate wider --annotations a --results b"
 VERBS = "detect, prepare, train, pipeline, evaluate, export, bench, info"

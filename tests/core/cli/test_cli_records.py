@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtcnn_gluon import Detector, cli
+from mtcnn_gluon import Detector
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.evaluation import samples
-from mtcnn_gluon.record_info import REPORT
-from mtcnn_gluon.records import RecordWriter
-from mtcnn_gluon.samples import Kind, Samples
+from mtcnn_gluon.records.files import RecordWriter
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import Kind, Samples
 from mtcnn_gluon.training.sampler import Sampler
 from record_samples import make_samples
 

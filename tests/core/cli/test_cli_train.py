@@ -11,18 +11,19 @@ from typing import Any, Callable, Iterator
 import numpy as np
 import pytest
 
-from mtcnn_gluon import cli, read_image
-from mtcnn_gluon.cli_train import devices
+from mtcnn_gluon import read_image
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.cli.train import devices
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError
-from mtcnn_gluon.export import make_bundle
-from mtcnn_gluon.record_info import REPORT
-from mtcnn_gluon.records import RecordWriter
+from mtcnn_gluon.export.bundle_files import make_bundle
+from mtcnn_gluon.records.files import RecordWriter
+from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from mtcnn_gluon.training.runs import read_net
 from record_samples import make_samples
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -167,6 +168,6 @@ def test_example_scripts(tmp_path: Path, records: Path, net: str, monkeypatch: p
 
 
 def test_help_runs_without_mxnet() -> None:
-    code = "import sys; sys.modules['mxnet'] = None; from mtcnn_gluon.cli import main; main(['train', '--help'])"
+    code = "import sys; sys.modules['mxnet'] = None; from mtcnn_gluon.cli.main import main; main(['train', '--help'])"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.returncode == 0 and "--keep-ratio" in process.stdout

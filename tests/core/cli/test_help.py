@@ -6,7 +6,9 @@ from typing import Iterator
 
 import pytest
 
-from mtcnn_gluon import cli, cli_prepare, cli_train
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.cli import prepare as cli_prepare
+from mtcnn_gluon.cli import train as cli_train
 from mtcnn_gluon.config import NETS
 
 Found = tuple[tuple[str, ...], argparse.ArgumentParser, argparse.Action]

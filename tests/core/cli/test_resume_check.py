@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from mtcnn_gluon import Faces
+from mtcnn_gluon.cli.resume_check import check_same_detector
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.resume_check import check_same_detector
 
 LEAST = 0.7
 

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import Faces, cli, cli_detect
+from mtcnn_gluon import Faces
+from mtcnn_gluon.cli import detect as cli_detect
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.cli.resuming import plan, put_in_order, read_earlier, rows_to_begin_with
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.inputs import Found, Kind
-from mtcnn_gluon.resuming import plan, put_in_order, read_earlier, rows_to_begin_with
+from mtcnn_gluon.io.inputs import Found, Kind
 
 
 def row(image: str, **more: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 import plain_cascade
 from mtcnn_gluon import Detector, Faces, boxes, read_image
-from mtcnn_gluon.cascade import Candidates, detect
+from mtcnn_gluon.detection.cascade import Candidates, detect
 from plain_cascade import ReferenceNets
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import plain_cascade
-from mtcnn_gluon import Detector, pyramid
+from mtcnn_gluon import Detector
+from mtcnn_gluon.detection import pyramid
 from mtcnn_gluon.operators import pyramid_pieces
 
 BOTH = pytest.mark.parametrize("is_native", [True, False], ids=["kernels", "numpy"])

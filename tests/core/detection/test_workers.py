@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon import Detector, Faces, read_image
-from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.engines import AUTO
 
 shared: Detector | None = None

@@ -15,18 +15,18 @@ import pytest
 
 from engine_agreement import Agreement
 from mtcnn_gluon import Detector, read_image
-from mtcnn_gluon.bundle import find_bundle
+from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.onnx_nets import parameter_shapes
+from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.engines.base import Unavailable
 from mtcnn_gluon.engines.native import NativeEngine
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.export import export_bundle, make_bundle
+from mtcnn_gluon.export.bundle_files import export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.onnx_nets import parameter_shapes
 from mtcnn_gluon.operators import native
 from mtcnn_gluon.operators.native_net import NativeNet, why_not_layers
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
-from mtcnn_gluon.trained import as_trained
 
 mx = load_mxnet()
 PNET_SIZES = [(12, 12), (13, 12), (12, 15), (31, 46), (64, 77), (333, 101), (640, 256), (12, 900), (700, 13)]
@@ -177,7 +177,7 @@ import json, sys
 for name in ("mxnet", "onnx", "onnxruntime", "openvino"):
     sys.modules[name] = None
 from mtcnn_gluon import Detector
-from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.cli.detect import portrait
 detector = Detector("official")
 print(json.dumps([detector.engine.name, sorted(detector.bundle.manifest["files"]), detector.detect(portrait()).boxes.tolist()]))
 """

@@ -8,7 +8,7 @@ from typing import Any, Callable, Sequence
 import numpy as np
 import pytest
 
-from mtcnn_gluon import cli
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.evaluation import results as kinds
 from wider_mat import write_mat

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import Faces, cli
-from mtcnn_gluon.cli_evaluate_results import named_paths
+from mtcnn_gluon import Faces
+from mtcnn_gluon.cli import main as cli
+from mtcnn_gluon.cli.evaluate_results import named_paths
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import run as runs
 from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names, clean_name, file_stems

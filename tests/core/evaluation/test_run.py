@@ -14,7 +14,7 @@ from PIL import Image
 from process_watch import HAS_PROC, children, is_running, wait_for
 
 from mtcnn_gluon import Detector, read_image
-from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
 from mtcnn_gluon.evaluation import run
 from mtcnn_gluon.evaluation.results import read_results

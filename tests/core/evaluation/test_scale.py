@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import cli
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.evaluation.results import Detections, Results
 from mtcnn_gluon.evaluation.scale import ANNOTATED_OUTSIDE, OTHER_SIZE, OUTSIDE, Size, check_scale

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mtcnn_gluon import Detector, cascade
+from mtcnn_gluon import Detector
+from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.evaluation import stages
 from mtcnn_gluon.evaluation.run import Job
 

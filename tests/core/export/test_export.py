@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon import Detector
-from mtcnn_gluon.bundle import Bundle, find_bundle
+from mtcnn_gluon.bundles.format import Bundle, find_bundle
+from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.config import CASCADE, NETS
 from mtcnn_gluon.engines import AUTO
 from mtcnn_gluon.errors import MtcnnError
-from mtcnn_gluon.export import Format, Parameters, bundle_parameters, export_bundle, make_bundle
+from mtcnn_gluon.export.bundle_files import Format, Parameters, bundle_parameters, export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import CascadeNet
-from mtcnn_gluon.trained import as_trained
 
 mx = load_mxnet()
 ABOUT = ("test", "noise", "MIT")  # name, training data, licence

@@ -11,17 +11,18 @@ import onnx
 import onnxruntime
 import pytest
 
-from mtcnn_gluon import Detector, Faces, cascade, read_image
-from mtcnn_gluon.bundle import Bundle
-from mtcnn_gluon.export import bundle_parameters, make_bundle
-from mtcnn_gluon.onefile import cascade_model
-from mtcnn_gluon.onnx_nets import to_bytes
-from mtcnn_gluon.trained import as_trained
+from mtcnn_gluon import Detector, Faces, read_image
+from mtcnn_gluon.bundles.format import Bundle
+from mtcnn_gluon.bundles.onnx_nets import to_bytes
+from mtcnn_gluon.bundles.trained import as_trained
+from mtcnn_gluon.detection import cascade
+from mtcnn_gluon.export.bundle_files import bundle_parameters, make_bundle
+from mtcnn_gluon.export.onefile import cascade_model
 from onefile_session import MANIFEST, PARAMETERS, Session, agreeing, make_model
 from painted_faces import make_photo, paint
 
 LOW = (0.3, 0.2, 0.1)  # thresholds at which much is found that is no face
-PORTRAIT = Path(__file__).parents[1] / "portrait.jpg"
+PORTRAIT = Path(__file__).parents[2] / "portrait.jpg"
 
 
 @pytest.fixture(scope="module")

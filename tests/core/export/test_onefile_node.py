@@ -11,7 +11,7 @@ import pytest
 from mtcnn_gluon import read_image
 from onefile_session import Session, make_model
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "tests/node"
 
 

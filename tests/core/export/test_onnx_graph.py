@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from mtcnn_gluon.onnx_graph import GraphBuilder, Value
-from mtcnn_gluon.onnx_nets import to_bytes
+from mtcnn_gluon.bundles.onnx_nets import to_bytes
+from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
 
 X = np.array([[3, -1, 4, 1], [-5, 9, 2, 6], [5, 3, -5, 8]], np.float32)
 

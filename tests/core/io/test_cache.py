@@ -11,8 +11,8 @@ from typing import Callable, Iterator
 
 import pytest
 
-from mtcnn_gluon import cache
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.io import cache
 from mtcnn_gluon.operators import mxnet_operators, native
 
 Setter = Callable[[pytest.MonkeyPatch, Path], None]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon.errors import DataError, MtcnnError
-from mtcnn_gluon.files import whole_file, write_picture
-from mtcnn_gluon.images import read_image
-from mtcnn_gluon.json_lines import RowWriter, read_rows
+from mtcnn_gluon.io.files import whole_file, write_picture
+from mtcnn_gluon.io.images import read_image
+from mtcnn_gluon.io.json_lines import RowWriter, read_rows
 
 # ---- whole_file
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import image_formats, images
 from mtcnn_gluon.errors import ImageError, MtcnnError
-from mtcnn_gluon.images import is_image_path, read_image
+from mtcnn_gluon.io import image_formats, images
+from mtcnn_gluon.io.images import is_image_path, read_image
 
 COLOURS = [[(230, 20, 30), (20, 200, 40), (10, 40, 220)], [(250, 240, 10), (5, 5, 5), (200, 60, 240)]]
 BLOCKS = np.repeat(np.repeat(np.array(COLOURS, np.uint8), 16, axis=0), 16, axis=1)  # (32, 48, 3): no symmetry

@@ -8,9 +8,10 @@ from typing import IO, Any, Iterable
 import pytest
 from PIL import Image
 
-from mtcnn_gluon import cli_bench, image_formats, images, video
+from mtcnn_gluon.cli import bench as cli_bench
 from mtcnn_gluon.errors import ConfigError, ImageError
-from mtcnn_gluon.inputs import Found, Kind, find_inputs
+from mtcnn_gluon.io import image_formats, images, video
+from mtcnn_gluon.io.inputs import Found, Kind, find_inputs
 
 TREE = (
     "b.jpg", "a.PNG", "notes.txt", "c.jpg.part", "é [1].png", "sub/x.tiff", "sub/a.webp", "sub/deep/er/z.gif",

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mtcnn_gluon import cli, cli_export
+from mtcnn_gluon.cli import export as cli_export
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.errors import LibraryError, MtcnnError
-from mtcnn_gluon.opencv import explain
+from mtcnn_gluon.io.opencv import explain
 
 COMMAND = Path(sys.executable).with_name("mtcnn-gluon")
 NO_LIBRARY = "{}: cannot open shared object file: No such file or directory"
@@ -35,7 +36,7 @@ def test_the_command_without_libgl(tmp_path: Path, command: tuple[object, ...]) 
     assert "apt-get install libgl1" in ran.stderr and HEADLESS in ran.stderr
 
 
-@pytest.mark.parametrize("module", ["mtcnn_gluon", "mtcnn_gluon.bundle", "mtcnn_gluon.detector"])
+@pytest.mark.parametrize("module", ["mtcnn_gluon", "mtcnn_gluon.bundles.format", "mtcnn_gluon.detection.detector"])
 def test_the_library_without_libgl(tmp_path: Path, module: str) -> None:
     code = f"""
 try:

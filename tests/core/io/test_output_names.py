@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.output_names import Names, OutputNames
+from mtcnn_gluon.io.output_names import Names, OutputNames
 
 
 def pictures(given: list[str], folder: str = "out", taken: tuple[str, ...] = ()) -> list[str]:

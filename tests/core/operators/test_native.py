@@ -356,7 +356,7 @@ def test_without_them_numpy_does_the_work(monkeypatch: pytest.MonkeyPatch, pictu
 DETECT = """
 import json
 from mtcnn_gluon import Detector
-from mtcnn_gluon.cli_detect import portrait
+from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.operators import mxnet_operators, native
 faces = Detector("official", "mxnet").detect(portrait())
 print(json.dumps([mxnet_operators.register(), native.kernels() is None, faces.boxes.tolist(), faces.scores.tolist()]))

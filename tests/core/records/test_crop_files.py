@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mtcnn_gluon.crop_files import decode_crops, encode_crops
+from mtcnn_gluon.records.crop_files import decode_crops, encode_crops
 from record_samples import make_samples
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.recordio import MAGIC, frame, unframe
+from mtcnn_gluon.records.recordio import MAGIC, frame, unframe
 
 M = struct.pack("<I", MAGIC)
 CONTENTS = [

@@ -16,10 +16,10 @@ import pytest
 
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.record_info import Info, Stamp, record_files
-from mtcnn_gluon.recordio import MAGIC
-from mtcnn_gluon.records import Reader, RecordWriter, check
-from mtcnn_gluon.samples import NO_FACE, Samples, pack_labels
+from mtcnn_gluon.records.files import Reader, RecordWriter, check
+from mtcnn_gluon.records.info import Info, Stamp, record_files
+from mtcnn_gluon.records.recordio import MAGIC
+from mtcnn_gluon.records.samples import NO_FACE, Samples, pack_labels
 from record_samples import assert_equal, make_samples
 
 M = np.frombuffer(struct.pack("<I", MAGIC), np.uint8)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.samples import NO_FACE, Kind, Samples, pack_labels, unpack_labels
+from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples, pack_labels, unpack_labels
 from record_samples import assert_equal, make_samples
 
 

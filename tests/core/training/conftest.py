@@ -6,7 +6,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from mtcnn_gluon import cli
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.trainer import Run
 from training_runs import Train, write_records

@@ -10,18 +10,19 @@ import cv2
 import numpy as np
 import pytest
 
-from mtcnn_gluon import Detector, Faces, cli
+from mtcnn_gluon import Detector, Faces
 from mtcnn_gluon.boxes import encode, iou
-from mtcnn_gluon.bundle import find_bundle, read_bundle
+from mtcnn_gluon.bundles.format import find_bundle, read_bundle
+from mtcnn_gluon.bundles.params_file import write_params
+from mtcnn_gluon.bundles.trained import TrainedNet, as_trained
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError, ModelError
-from mtcnn_gluon.export import bundle_parameters, export_bundle, make_bundle
+from mtcnn_gluon.export.bundle_files import bundle_parameters, export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import crop_resize
-from mtcnn_gluon.params_file import write_params
-from mtcnn_gluon.samples import NO_FACE, Samples
+from mtcnn_gluon.records.samples import NO_FACE, Samples
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
-from mtcnn_gluon.trained import TrainedNet, as_trained
 from mtcnn_gluon.training import trainer
 from mtcnn_gluon.training.checkpoints import read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import plan_heads

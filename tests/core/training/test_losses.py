@@ -10,7 +10,7 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
-from mtcnn_gluon.samples import Kind
+from mtcnn_gluon.records.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet
 from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet, _overlaps
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtcnn_gluon.samples import Kind
+from mtcnn_gluon.records.samples import Kind
 from mtcnn_gluon.training.metrics import Tally
 
 NAN = float("nan")

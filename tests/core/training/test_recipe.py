@@ -17,11 +17,12 @@ import pytest
 import yaml
 from easydict import EasyDict
 
-from mtcnn_gluon import Detector, cli
-from mtcnn_gluon.bundle import find_bundle, read_bundle
+from mtcnn_gluon import Detector
+from mtcnn_gluon.bundles.format import find_bundle, read_bundle
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.export import bundle_parameters
+from mtcnn_gluon.export.bundle_files import bundle_parameters
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan
 from mtcnn_gluon.training.pipeline import Step

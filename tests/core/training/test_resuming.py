@@ -12,7 +12,7 @@ import pytest
 
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.samples import Samples
+from mtcnn_gluon.records.samples import Samples
 from mtcnn_gluon.training import trainer
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.options import Options
@@ -24,7 +24,7 @@ mx = load_mxnet()
 
 STOPPED = """
 import os, signal, sys
-from mtcnn_gluon import cli
+from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.training import trainer
 
 def step(run, batch):

@@ -19,9 +19,9 @@ from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
 from mtcnn_gluon.prepare_data.merge import RATIO, parse_ratio
 from mtcnn_gluon.prepare_data.sampling import Options, draw
-from mtcnn_gluon.record_info import KIND_NAMES, REPORT
-from mtcnn_gluon.records import RecordWriter
-from mtcnn_gluon.samples import LABEL_LENGTH, Kind, Samples, pack_labels
+from mtcnn_gluon.records.files import RecordWriter
+from mtcnn_gluon.records.info import KIND_NAMES, REPORT
+from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind, Samples, pack_labels
 from mtcnn_gluon.training import sampler as module
 from mtcnn_gluon.training.augment import MIRRORED, Augmentation
 from mtcnn_gluon.training.sampler import HELD, TASKS, Batch, Pool, Record, Sampler, shares

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mtcnn_gluon.record_info import REPORT
-from mtcnn_gluon.records import RecordWriter
-from mtcnn_gluon.samples import NO_FACE, Kind, Samples
+from mtcnn_gluon.records.files import RecordWriter
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.options import Options
 from mtcnn_gluon.training.trainer import Run

@@ -9,11 +9,11 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
+from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.record_info import REPORT
-from mtcnn_gluon.samples import Kind, Samples
-from mtcnn_gluon.trained import as_trained
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import Kind, Samples
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from mtcnn_gluon.training.heads import task_weights
 from mtcnn_gluon.training.metrics import Tally
