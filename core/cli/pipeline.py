@@ -17,7 +17,7 @@ from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
 
 if TYPE_CHECKING:
-    from mtcnn_gluon.training.pipeline import Pipeline
+    from mtcnn_gluon.pipeline.steps import Pipeline
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +33,9 @@ def pipeline(options: argparse.Namespace) -> int:
     changed; what was interrupted goes on where it was."""
     _need_yaml()
     from mtcnn_gluon.cli.main import main
-    from mtcnn_gluon.training.pipeline import Pipeline
-    from mtcnn_gluon.training.recipe import RATES, SETS, Recipe
-    from mtcnn_gluon.training.recipe_config import files_digest, read_config
+    from mtcnn_gluon.pipeline.config import files_digest, read_config
+    from mtcnn_gluon.pipeline.recipe import RATES, SETS, Recipe
+    from mtcnn_gluon.pipeline.steps import Pipeline
 
     config = read_config(options.config)
     need("matplotlib.figure", "drawing curves")

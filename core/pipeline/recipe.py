@@ -22,10 +22,10 @@ from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.evaluation.names import clean_name
 from mtcnn_gluon.export.bundle_files import make_bundle
 from mtcnn_gluon.io.files import read_text, whole_file
+from mtcnn_gluon.pipeline.config import flags
+from mtcnn_gluon.pipeline.steps import Step, Words
 from mtcnn_gluon.prepare_data.generate import PARTS, SHARD
 from mtcnn_gluon.training.checkpoints import read_checkpoint
-from mtcnn_gluon.training.pipeline import Step, Words
-from mtcnn_gluon.training.recipe_config import flags
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.trainer import BEST, LAST
 
@@ -48,7 +48,7 @@ class Recipe:
     """Makes the steps of a configuration.
 
     Attributes:
-        config: see `recipe_config.read_config`.
+        config: see `config.read_config`.
         folder: of the run.
         counts: photos of each set, by section.
         digests: of the files outside the run that each set consists of, by section.

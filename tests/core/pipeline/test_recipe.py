@@ -23,11 +23,11 @@ from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.export.bundle_files import bundle_parameters
+from mtcnn_gluon.pipeline.config import PHOTOS, files_digest, flags, read_config
+from mtcnn_gluon.pipeline.recipe import SETS, Recipe
+from mtcnn_gluon.pipeline.steps import Step
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan
-from mtcnn_gluon.training.pipeline import Step
-from mtcnn_gluon.training.recipe import SETS, Recipe
-from mtcnn_gluon.training.recipe_config import PHOTOS, files_digest, flags, read_config
 from mtcnn_gluon.training.runs import read_net
 from painted_faces import HEADER
 

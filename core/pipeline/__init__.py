@@ -1,0 +1,1 @@
+"""The whole recipe of training as one resumable command."""
