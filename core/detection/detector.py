@@ -5,7 +5,6 @@ import os
 from numbers import Real
 from typing import Iterator, Sequence
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -88,6 +87,7 @@ class Detector:
             factor=float(factor),
             thresholds=tuple(manifest["thresholds"] if thresholds is None else map(float, thresholds)),
             nms=tuple(manifest["nms"] if nms is None else map(float, nms)),
+            is_bgr=manifest["colour_order"] == "BGR",
             mean=manifest["mean"],
             scale=manifest["scale"],
             box_convention=manifest["box_convention"],
@@ -97,7 +97,6 @@ class Detector:
         self.has_landmarks = self.settings.has_landmarks
         self.max_faces = max_faces
         self.engine = engines.create(engine, self.bundle, device, threads)
-        self._swap_colours = manifest["colour_order"] == "BGR"
 
     def detect(self, image: ImageSource) -> Faces:
         """Faces in one image.
@@ -150,8 +149,6 @@ class Detector:
     def _detect(self, images: list[np.ndarray]) -> list[Faces]:
         while self._unsaid:  # with the first photo: not to those who only want one of the nets
             logger.warning("model %s: %s", self.bundle.manifest["name"], self._unsaid.pop(0))
-        if self._swap_colours:
-            images = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]  # contiguous, as the kernels take them
         return [faces[: self.max_faces] for faces in cascade.detect(images, self.engine, self.settings)]
 
 

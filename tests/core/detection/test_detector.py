@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_a_bundle_for_bgr_gets_the_colours_swapped(
     detector: Detector, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = detector.detect(image)
-    monkeypatch.setattr(detector, "_swap_colours", True)
+    monkeypatch.setattr(detector, "settings", replace(detector.settings, is_bgr=True))
     faces = detector.detect(image[:, :, ::-1])
     np.testing.assert_array_equal(faces.boxes, expected.boxes)
     np.testing.assert_array_equal(faces.scores, expected.scores)
