@@ -13,8 +13,12 @@ fields then stand beside those of its owner.
 import argparse
 import math
 import types
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, Iterator, Literal, Mapping, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, did_you_mean, shown
 
@@ -30,7 +34,8 @@ class Meaning:
         help: one sentence, or the rest of one that begins with the option's name; without its default.
         least, most: smallest and largest value.
         above, below: what the value must be above and below.
-        metavar: what stands for the value in `--help`.
+        metavar: what stands for the value in `--help`, or for each of several.
+        form: words for what is allowed, where the type and the range do not say it well.
         usual: words for the default, where it depends on something else.
     """
 
@@ -39,7 +44,8 @@ class Meaning:
     most: float | None = None
     above: float | None = None
     below: float | None = None
-    metavar: str | None = None
+    metavar: str | tuple[str, ...] | None = None
+    form: str | None = None
     usual: str | None = None
 
     def __contains__(self, value: float) -> bool:
@@ -98,7 +104,8 @@ def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
     if get_origin(kind) is tuple:
         parts = get_args(kind)
         is_open = parts[-1] is ...
-        if isinstance(value, (list, tuple)) and (len(value) > 0 if is_open else len(value) == len(parts)):
+        is_list = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 1)
+        if is_list and (len(value) > 0 if is_open else len(value) == len(parts)):
             try:
                 return tuple(checked(name, each, parts[0], meaning) for each in value)
             except ConfigError:
@@ -106,11 +113,13 @@ def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
     elif get_origin(kind) is Literal:
         if isinstance(value, str) and value in get_args(kind):
             return value
-    elif kind is float:
-        if type(value) in (int, float) and math.isfinite(value) and value in meaning:
-            return float(value)
-    elif type(value) is kind and (kind in (bool, str) or value in meaning):
-        return value
+    elif kind in (bool, str):
+        if type(value) is kind:
+            return value
+    elif isinstance(value, Real if kind is float else Integral) and not isinstance(value, (bool, np.timedelta64)):
+        with suppress(OverflowError):  # a whole number of hundreds of digits
+            if math.isfinite(number := kind(value)) and number in meaning:
+                return number
     near = did_you_mean(value, get_args(kind)) if get_origin(kind) is Literal and isinstance(value, str) else ""
     raise ConfigError(f"{name} must be {_expected(kind, meaning)}, not {shown(value)}{near}")
 
@@ -251,6 +260,8 @@ def _without_none(kind: Any) -> tuple[Any, bool]:
 
 
 def _expected(kind: Any, meaning: Meaning) -> str:
+    if meaning.form is not None:
+        return meaning.form
     if get_origin(kind) is tuple:
         parts = get_args(kind)
         count = "one or more" if parts[-1] is ... else str(len(parts))
@@ -278,5 +289,5 @@ def _default(each: Field) -> str:
 def _sentence(each: Field, kind: Any) -> str:
     meaning, default = each.metadata["meaning"], _default(each)
     choices = f": {_expected(kind, meaning)}" if get_origin(kind) is Literal else ""
-    span = f", {meaning.range()}" if meaning.range() and meaning.most is not None else ""
+    span = f", {meaning.range()}" if meaning.most is not None and meaning.form is None else ""
     return f"{meaning.help}{choices}{span}{f' ({default})' if default else ''}"
