@@ -10,17 +10,19 @@ Checks, the command line with its `--help`, YAML and the documentation come from
 fields then stand beside those of its owner.
 """
 
-import argparse
 import math
 import types
 from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any, Iterator, Literal, Mapping, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Iterator, Literal, Mapping, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from argparse import Namespace  # which `import mtcnn_gluon` does not wait for
 
 NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 Chosen = TypeVar("Chosen", bound="Options")
@@ -132,6 +134,8 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
         options: the class; the first line of an inner one's docstring is its group's title.
         leave_out: names of options that have no argument.
     """
+    from argparse import BooleanOptionalAction
+
     for each, kind in _own(options):
         if each.name in leave_out:
             continue
@@ -141,7 +145,7 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
         meaning, more = each.metadata["meaning"], {}
         kind, _ = _without_none(kind)
         if kind is bool:
-            more["action"] = argparse.BooleanOptionalAction
+            more["action"] = BooleanOptionalAction
         else:
             more["type"], more["metavar"] = kind if kind in NAMES else str, meaning.metavar
         if get_origin(kind) is tuple:
@@ -153,7 +157,7 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
         parser.add_argument(flag(each.name), required=required, default=None if required else each.default, help=text, **more)
 
 
-def from_arguments(options: type[Chosen], arguments: argparse.Namespace, **more: Any) -> Chosen:
+def from_arguments(options: type[Chosen], arguments: "Namespace", **more: Any) -> Chosen:
     """The options that a command line gave; `more` has values of those without an argument."""
     names = set(option_names(options)) - set(more)
     return from_mapping(options, {**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)}, **more})
