@@ -25,7 +25,7 @@ def put_out(text: str) -> None:
     """
     if sys.stdout is None:
         raise DataError("standard output cannot be written: it is closed")
-    if not is_sayable(text):
+    if not can_print(text):
         encoding = sys.stdout.encoding
         text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
@@ -38,7 +38,7 @@ def put_out(text: str) -> None:
         raise DataError(f"standard output cannot be written: {error.strerror or error}") from error
 
 
-def is_sayable(text: str) -> bool:
+def can_print(text: str) -> bool:
     """Whether standard output has an encoding with all letters of a text."""
     encoding = getattr(sys.stdout, "encoding", None)
     try:

@@ -254,7 +254,7 @@ def test_a_folder_that_may_not_be_searched(photos: Path, run: Run, monkeypatch: 
 # ---- standard input and addresses
 
 
-class Input(SimpleNamespace):
+class StandardInput(SimpleNamespace):
     """Standard input that holds so many bytes."""
 
     def __init__(self, data: bytes) -> None:
@@ -262,7 +262,7 @@ class Input(SimpleNamespace):
 
 
 def test_standard_input(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", Input((photos / "in/a.png").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", StandardInput((photos / "in/a.png").read_bytes()))
     outcome = run("detect", "in/sub", "-", "--json", "-", "--save", "s", "--crops", "c")
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.rows[1] == {**expected_row("in/a.png"), "image": "-"}
@@ -274,7 +274,7 @@ def test_standard_input(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch)
     [(b"", "standard input: empty, not an image"), (b"no", "standard input: not an image"), (None, "is closed")],
 )
 def test_standard_input_without_an_image(run: Run, monkeypatch: pytest.MonkeyPatch, data: bytes | None, message: str) -> None:
-    monkeypatch.setattr(sys, "stdin", None if data is None else Input(data))
+    monkeypatch.setattr(sys, "stdin", None if data is None else StandardInput(data))
     outcome = run("detect", "-")
     assert outcome.status == 1 and message in outcome.err and "bytes given" not in outcome.err
 
