@@ -9,7 +9,7 @@ from typing import IO, Iterator
 import cv2
 import numpy as np
 
-from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.errors import DataError, MtcnnError
 
 DRAFT = ".mtcnn-gluon-"  # how the names of temporary files begin
 PICTURE_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -17,23 +17,20 @@ PICTURE_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 @contextmanager
 def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = False) -> Iterator[IO]:
-    """Open a file for writing under a temporary name; it takes its own name only when the block ends without an error.
+    """Open a file for writing under a temporary name. It gets its own name only when the block ends without an error.
 
-    A link is written through: the file that it leads to is replaced, and the link stays. With `keep_draft` the temporary name
-    is that of `draft_of`, and stays if the block fails or the process is killed, so that long work can be resumed from it;
-    what a draft already holds is kept.
+    If the path is a link, its target is replaced and the link stays. With `keep_draft` the temporary name is that of
+    `draft_of`, new text is appended, and the draft stays if the block fails or the process is killed, so that long work can
+    be resumed.
 
     Raises:
-        DataError: if the file cannot be written there. Other errors of the block, about other files, too are raised as that,
-            but under the names of those files.
+        DataError: if the file cannot be written, or the block raises an `OSError`; the message names the file concerned.
     """
     target = Path(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    if "\0" in str(target):
-        raise DataError(f"{str(target)!r} cannot be written: the name holds a zero byte")
     draft = ""
     with naming_target(target):
-        if target.exists() and not target.is_file():  # a pipe or a terminal cannot be replaced, and need not be
+        if target.exists() and not target.is_file():  # a pipe or a terminal: it cannot be replaced
             file = open(target, mode, **text)  # type: ignore[call-overload]  # noqa: SIM115  closed below
         else:
             handle, draft = _open_draft(target, keep_draft)
@@ -65,7 +62,7 @@ def remove_drafts(folder: str | os.PathLike) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it is there.
+    """Remove a file if it exists.
 
     Raises:
         DataError: if it cannot be removed.
@@ -75,8 +72,10 @@ def remove(path: Path) -> None:
 
 
 def take_name(draft: str, target: Path) -> None:
-    """Give a finished temporary file its own name, and the permissions that a new file has."""
-    os.chmod(draft, 0o666 & ~_umask())
+    """Give a finished temporary file its own name, and the permissions of a new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(draft, 0o666 & ~mask)
     os.replace(draft, target)
 
 
@@ -84,19 +83,19 @@ def draft_of(path: Path) -> Path:
     """The name under which `whole_file(path, keep_draft=True)` writes.
 
     Raises:
-        DataError: if no file can have the name, or it may not be looked at.
+        DataError: if no file can have the name, or links to it may not be read.
     """
     end = end_of_links(path)
-    if not end.name:  # the root, or the folder where we are
+    if not end.name:  # the root or the current folder
         raise DataError(f"{path} cannot be written: it is a folder")
     return end.with_name(end.name + ".part")
 
 
 def end_of_links(path: Path) -> Path:
-    """What a path that may be a link leads to; it need not exist.
+    """The target of a path that may be a link. It need not exist.
 
     Raises:
-        DataError: if links lead in a circle, no file can have the name, or it may not be looked at.
+        DataError: if links form a circle or may not be read, or no file can have the name.
     """
     with naming_target(path):
         end = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -107,19 +106,21 @@ def end_of_links(path: Path) -> Path:
 
 
 @contextmanager
-def naming_target(target: Path) -> Iterator[None]:
-    """Turn errors of the system into a `DataError` that says which file cannot be written."""
+def naming_target(target: Path, error_class: type[MtcnnError] = DataError) -> Iterator[None]:
+    """Turn system errors into one of `error_class` that names the file or folder which cannot be written."""
+    if "\0" in str(target):
+        raise error_class(f"{str(target)!r} cannot be written: the name holds a zero byte")
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
+        raise error_class(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
 def _naming_source(target: Path) -> Iterator[None]:
-    """As `naming_target`, but an error about another file, which knows its name, is not blamed on this one."""
+    """As `naming_target`, but an error about another file names that file."""
     with naming_target(target):
         try:
             yield
@@ -130,7 +131,7 @@ def _naming_source(target: Path) -> Iterator[None]:
 
 
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write an RGB image (H, W, 3) uint8 in the format that the path's ending names.
+    """Write an RGB image (H, W, 3) uint8 in the format of the path's ending.
 
     Raises:
         DataError: if it cannot be written.
@@ -146,18 +147,18 @@ def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def real_path(path: str | os.PathLike) -> str:
-    """A path without links, absolute; of a name that no file can have, itself."""
+    """The absolute path without links; a path with a zero byte is returned as it is."""
     try:
         return os.path.realpath(path)
-    except ValueError:  # a zero byte
+    except ValueError:
         return os.fspath(path)
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """The text of a UTF-8 file, lines ending with a line feed; bytes that are not UTF-8 are kept as in names of files.
+    """The text of a UTF-8 file with line feeds as line ends. Bytes that are not UTF-8 are kept as in file names.
 
     Raises:
-        DataError: if there is no such file, it cannot be read, or it is no text.
+        DataError: if the file does not exist, cannot be read, or is no text.
     """
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -172,11 +173,5 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def printable(value: object) -> str:
-    """Text that any UTF-8 file or terminal takes: bytes of a file name that are no UTF-8 become replacement marks."""
+    """A text that any UTF-8 file or terminal takes: bytes of a file name that are not UTF-8 become replacement marks."""
     return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
