@@ -166,11 +166,7 @@ def _no_bar() -> bool | None:
 
 
 def portrait() -> Path:
-    """The public-domain portrait of an astronaut in the scikit-image wheel.
-
-    Raises:
-        ConfigError: if scikit-image is not installed.
-    """
+    """The public-domain portrait of an astronaut in the scikit-image wheel; `ConfigError` if that is not installed."""
     spec = importlib.util.find_spec("skimage")
     for folder in spec.submodule_search_locations or () if spec else ():
         path = Path(folder) / "data" / "astronaut.png"

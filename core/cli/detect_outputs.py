@@ -8,7 +8,8 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Sequence
+from types import SimpleNamespace
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -61,48 +62,40 @@ class Output:
         """Finish after the last result. Not called if the run ends with an error."""
 
 
-def open_outputs(
-    options: argparse.Namespace, stack: ExitStack, names: OutputNames, earlier: Sequence[Row]
-) -> list[Output]:  # fmt: skip
-    """The outputs that the options ask for.
+def open_outputs(options: argparse.Namespace, stack: ExitStack, names: OutputNames, earlier: Sequence[Row]) -> list[Output]:
+    """The outputs that the options of `detect` ask for.
 
-    Args:
-        options: those of `detect`.
-        stack: closes the files.
-        names: checks the names of crops.
-        earlier: rows of an earlier run, which the JSON file begins with.
+    `stack` closes the files, `names` checks the names of crops, and the JSON file begins with the rows `earlier`.
     """
-    tables: list[Output] = []
-    if options.csv:
-        tables.append(CsvTable(options.csv, stack))
-    if options.json and options.json != "-":
-        tables.append(JsonLines(options.json, earlier, stack))
-    others: list[Output] = []
+    outputs: list[Output] = []
     if options.json == "-":
-        others.append(JsonPrinter())
+        outputs.append(_JsonPrinter())
     elif options.csv != "-" and sys.stdout is not None:
-        others.append(Summary())
+        outputs.append(_Summary())
     if options.save:
-        others.append(PictureFolder(stack))
+        outputs.append(_PictureFolder(stack))
     if options.crops:
-        others.append(CropFolder(names))
-    return [*others, *tables]  # --resume skips a photo that a table holds: everything else about it must be written before
+        outputs.append(_CropFolder(names))
+    # Tables come last: --resume skips a photo that they hold, so everything else about it must be written before.
+    if options.csv:
+        outputs.append(_CsvTable(options.csv, stack))
+    if options.json and options.json != "-":
+        outputs.append(_JsonFile(options.json, earlier, stack))
+    return outputs
 
 
-class JsonPrinter(Output):
+class _JsonPrinter(Output):
     """JSON Lines on standard output."""
 
     def add(self, result: Result) -> None:
-        """Print a line."""
         text = json.dumps(result.row, ensure_ascii=False)
         put_line(text if can_print(text) else json.dumps(result.row))
 
 
-class Summary(Output):
-    """A text for people on standard output."""
+class _Summary(Output):
+    """A text for people on standard output. It leaves out frames without faces."""
 
     def add(self, result: Result) -> None:
-        """Print the faces; of a video only the frames that have some."""
         row, faces = result.row, result.faces
         if result.image is None or ("frame" in row and not len(faces)):
             return
@@ -113,41 +106,29 @@ class Summary(Output):
         put_out("".join(lines))
 
 
-class JsonLines(Output):
+class _JsonFile(Output):
     """A JSON Lines file, written line by line so that `--resume` finds what is done even if the process is killed."""
 
     def __init__(self, path: str, earlier: Sequence[Row], stack: ExitStack) -> None:
         self._rows = RowWriter(path, earlier, stack)
 
     def add(self, result: Result) -> None:
-        """Write a line."""
         self._rows.write(result.row)
 
 
-class StandardOutput:
-    """Standard output as a file for `csv`."""
-
-    def write(self, text: str) -> None:
-        """Write a text."""
-        put_out(text)
-
-
-class CsvTable(Output):
+class _CsvTable(Output):
     """A table with one row per face. An image without faces has one row, where the columns of the face are empty."""
 
     def __init__(self, path: str, stack: ExitStack) -> None:
-        if path == "-":  # standard output turns line feeds into the line ends of its system
-            self._table = csv.DictWriter(StandardOutput(), CSV_COLUMNS, lineterminator="\r\n" if os.linesep == "\n" else "\n")
-        else:
-            self._table = csv.DictWriter(stack.enter_context(whole_file(path)), CSV_COLUMNS)
+        target: Any = SimpleNamespace(write=put_out) if path == "-" else stack.enter_context(whole_file(path))
+        is_translated = path == "-" and os.linesep != "\n"  # standard output writes its own line ends there
+        self._table = csv.DictWriter(target, CSV_COLUMNS, lineterminator="\n" if is_translated else "\r\n")
         self._table.writeheader()
 
     def add(self, result: Result) -> None:
-        """Write a row for each face."""
         self.keep(result.row)
 
     def keep(self, row: Row) -> None:
-        """Write a row for each face: the table of an earlier run is replaced."""
         common = {key: row.get(key) for key in ("image", "frame", "time", "width", "height", "error")}
         for index, face in enumerate(row["faces"]):
             points = {f"{name}_{axis}": v for name, xy in (face.get("landmarks") or {}).items() for axis, v in zip("xy", xy)}
@@ -157,7 +138,7 @@ class CsvTable(Output):
             self._table.writerow(common)
 
 
-class PictureFolder(Output):
+class _PictureFolder(Output):
     """A folder of photos with the faces drawn, in their own format where possible, and of such videos as MP4."""
 
     def __init__(self, stack: ExitStack) -> None:
@@ -165,7 +146,6 @@ class PictureFolder(Output):
         self._video: tuple[Path, VideoWriter] | None = None
 
     def add(self, result: Result) -> None:
-        """Draw the faces and write the picture, or add it to its video."""
         path = result.names.picture
         if self._video and self._video[0] != path:
             self.close()
@@ -181,20 +161,18 @@ class PictureFolder(Output):
         self._video[1].add(picture)
 
     def close(self) -> None:
-        """Finish the video that is being written."""
         if self._video:
             self._video[1].close()
             self._video = None
 
 
-class CropFolder(Output):
-    """A folder of aligned faces."""
+class _CropFolder(Output):
+    """A folder of aligned faces: NAME-faceN.png, those of a video NAME-frameM-faceN.png."""
 
     def __init__(self, names: OutputNames) -> None:
         self._names = names
 
     def add(self, result: Result) -> None:
-        """Align the faces and write them as NAME-faceN.png, those of a video as NAME-frameM-faceN.png."""
         if result.image is not None:
             for index, crop in enumerate(result.faces.align(result.image)):
                 path = result.names.crop(index, result.row.get("frame"))

@@ -26,22 +26,15 @@ def cache_path(name: str) -> Path:
     Raises:
         ModelError: if there is no folder for temporary files either.
     """
-    cache, reason = _usual_folder()
-    if cache is not None and os.path.exists(cache / name):
-        return cache / name  # also if it cannot be written
-    if cache is None or (reason := _why_not_writable(cache)):
-        return _temporary_folder(reason) / name
-    return cache / name
-
-
-def _usual_folder() -> tuple[Path | None, str]:
-    """The cache folder, or why there is none."""
-    if own := os.environ.get(VARIABLE):
-        return Path(own), ""
+    variables = os.environ
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtcnn-gluon", ""
+        cache = Path(variables.get(VARIABLE) or Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtcnn-gluon")
     except RuntimeError:
-        return None, "the user has no home folder"
+        return _temporary_folder("the user has no home folder") / name
+    if os.path.exists(cache / name):
+        return cache / name  # also if it cannot be written
+    reason = _why_not_writable(cache)
+    return (_temporary_folder(reason) if reason else cache) / name
 
 
 def _why_not_writable(folder: Path) -> str:

@@ -36,7 +36,7 @@ def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = Fals
             handle, draft = _open_draft(target, keep_draft)
             file = os.fdopen(handle, mode, **text)  # type: ignore[call-overload]
     try:
-        with _naming_source(target), file:
+        with naming_target(target, names_others=True), file:
             yield file
         if draft:
             with naming_target(target):
@@ -62,11 +62,7 @@ def remove_drafts(folder: str | os.PathLike) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it exists.
-
-    Raises:
-        DataError: if it cannot be removed.
-    """
+    """Remove a file if it exists, or raise a `DataError`."""
     with naming_target(path), suppress(FileNotFoundError, NotADirectoryError):
         path.unlink()
 
@@ -80,11 +76,7 @@ def take_name(draft: str, target: Path) -> None:
 
 
 def draft_of(path: Path) -> Path:
-    """The name under which `whole_file(path, keep_draft=True)` writes.
-
-    Raises:
-        DataError: if no file can have the name, or links to it may not be read.
-    """
+    """The name under which `whole_file(path, keep_draft=True)` writes. `DataError` as of `end_of_links`, or for a folder."""
     end = end_of_links(path)
     if not end.name:  # the root or the current folder
         raise DataError(f"{path} cannot be written: it is a folder")
@@ -92,11 +84,7 @@ def draft_of(path: Path) -> Path:
 
 
 def end_of_links(path: Path) -> Path:
-    """The target of a path that may be a link. It need not exist.
-
-    Raises:
-        DataError: if links form a circle or may not be read, or no file can have the name.
-    """
+    """The target of a path that may be a link, existing or not; `DataError` if links form a circle or cannot be read."""
     with naming_target(path):
         end = Path(os.path.realpath(path)) if path.is_symlink() else path
         is_circle = end.is_symlink()
@@ -106,8 +94,11 @@ def end_of_links(path: Path) -> Path:
 
 
 @contextmanager
-def naming_target(target: Path, error_class: type[MtcnnError] = DataError) -> Iterator[None]:
-    """Turn system errors into one of `error_class` that names the file or folder which cannot be written."""
+def naming_target(target: Path, error_class: type[MtcnnError] = DataError, names_others: bool = False) -> Iterator[None]:
+    """Turn system errors into one of `error_class` that names the file or folder which cannot be written.
+
+    With `names_others` an error about another file names that one.
+    """
     if "\0" in str(target):
         raise error_class(f"{str(target)!r} cannot be written: the name holds a zero byte")
     try:
@@ -115,27 +106,13 @@ def naming_target(target: Path, error_class: type[MtcnnError] = DataError) -> It
     except BrokenPipeError:
         raise
     except OSError as error:
+        if names_others and isinstance(error.filename, (str, bytes, os.PathLike)):
+            raise error_class(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}") from error
         raise error_class(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-@contextmanager
-def _naming_source(target: Path) -> Iterator[None]:
-    """As `naming_target`, but an error about another file names that file."""
-    with naming_target(target):
-        try:
-            yield
-        except OSError as error:
-            if isinstance(error.filename, (str, bytes, os.PathLike)):
-                raise DataError(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}") from error
-            raise
-
-
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write an RGB image (H, W, 3) uint8 in the format of the path's ending.
-
-    Raises:
-        DataError: if it cannot be written.
-    """
+    """Write an RGB image (H, W, 3) uint8 in the format of the path's ending, or raise a `DataError`."""
     suffix = Path(path).suffix.lower()
     if suffix not in PICTURE_FORMATS:
         raise DataError(f"{path} cannot be written: the ending must be one of {', '.join(PICTURE_FORMATS)}")

@@ -171,11 +171,7 @@ def is_image_path(path: Any) -> bool:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file begins as an image of a format that can be recognised by its first bytes.
-
-    Raises:
-        OSError: if it cannot be read.
-    """
+    """Whether a file begins as an image of a format that can be recognised; `OSError` if it cannot be read."""
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         head = file.read(LONGEST_HEAD)

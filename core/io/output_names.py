@@ -84,11 +84,7 @@ class OutputNames:
         return not self._next.keys().isdisjoint([(folder, name), (folder, NUMBER.sub("", name)), *crops])
 
     def check_crop(self, path: Path) -> None:
-        """Check that a crop's name is no link to a file that the run reads or writes.
-
-        Raises:
-            DataError: if it is.
-        """
+        """Raise a `DataError` if the path of a crop is a link to a file that the run reads or writes."""
         if os.path.islink(path) and _folded(real_path(path)) in self._taken:
             raise DataError(f"{path} cannot be written: it is a link to {real_path(path)}, which this run reads or writes")
 

@@ -6,7 +6,6 @@ import tempfile
 import time as clock
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Iterator
 
 import cv2
@@ -76,7 +75,7 @@ class Video:
     def __enter__(self) -> "Video":
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self._capture.release()
 
 
