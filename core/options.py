@@ -142,7 +142,8 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
         if _is_group(kind):
             add_arguments(parser.add_argument_group(str(kind.__doc__).partition("\n")[0].rstrip(".").lower()), kind, leave_out)
             continue
-        meaning, more = each.metadata["meaning"], {}
+        meaning: Meaning = each.metadata["meaning"]
+        more: dict[str, Any] = {}
         kind, _ = _without_none(kind)
         if kind is bool:
             more["action"] = BooleanOptionalAction

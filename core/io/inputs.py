@@ -10,7 +10,7 @@ import re
 import stat
 import sys
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Iterable, Iterator
@@ -85,36 +85,9 @@ class Input:
             raise ImageError(f"standard input cannot be read: {error.strerror or error}") from error
 
 
-@dataclass
-class Search:
-    """The inputs that command-line arguments stand for.
-
-    Attributes:
-        found: the inputs, in order.
-        skipped: for each folder that was searched, how many files were skipped for which reason.
-        remarks: sentences about folders that were not searched.
-    """
-
-    found: list[Input] = field(default_factory=list)
-    skipped: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    remarks: list[str] = field(default_factory=list)
-
-    def notes(self) -> list[str]:
-        """A sentence for each folder that was not searched, or where files were skipped."""
-        sentences = [printable(remark) for remark in self.remarks]
-        for folder, reasons in self.skipped.items():
-            ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-            parts = [f"{count} {reason}" for reason, count in ranked[:MOST_REASONS]]
-            if rest := sum(count for _, count in ranked[MOST_REASONS:]):
-                parts.append(f"{rest} of {len(ranked) - MOST_REASONS} other kinds")
-            total = sum(reasons.values())
-            sentences.append(printable(f"{folder}: skipped {total} file{'' if total == 1 else 's'}: {', '.join(parts)}"))
-        return sentences
-
-
 def find_inputs(
     arguments: Iterable[str], takes_videos: bool = True, result_folders: Iterable[str] = (), result_files: Iterable[str] = ()
-) -> Search:
+) -> "Search":
     """The inputs that command-line arguments stand for, in order.
 
     - A folder stands for all images and videos below it, sorted, also behind links to other folders.
@@ -133,24 +106,46 @@ def find_inputs(
     Raises:
         ConfigError: if standard input is given twice.
     """
-    finder = _Finder(takes_videos, result_folders, result_files)
+    search = Search(takes_videos, result_folders, result_files)
     for argument in arguments:
-        finder.add(argument)
-    return finder.search
+        search.add(argument)
+    return search
 
 
-class _Finder:
+class Search:
+    """The inputs that command-line arguments stand for; see `find_inputs`, which makes it.
+
+    Attributes:
+        found: the inputs, in order.
+        skipped: for each folder that was searched, how many files were skipped for which reason.
+        remarks: sentences about folders that were not searched.
+    """
+
     def __init__(self, takes_videos: bool, result_folders: Iterable[str], result_files: Iterable[str]) -> None:
+        self.found: list[Input] = []
+        self.skipped: dict[str, Counter[str]] = defaultdict(Counter)
+        self.remarks: list[str] = []
         self._takes_videos = takes_videos
         self._result_folders = {real_path(each) for each in result_folders}
         self._result_files = {real_path(each) for each in result_files}
         self._result_names = {os.path.basename(each) for each in self._result_files}  # so that few links must be resolved
-        self.search = Search()
+
+    def notes(self) -> list[str]:
+        """A sentence for each folder that was not searched, or where files were skipped."""
+        sentences = [printable(remark) for remark in self.remarks]
+        for folder, reasons in self.skipped.items():
+            ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+            parts = [f"{count} {reason}" for reason, count in ranked[:MOST_REASONS]]
+            if rest := sum(count for _, count in ranked[MOST_REASONS:]):
+                parts.append(f"{rest} of {len(ranked) - MOST_REASONS} other kinds")
+            total = sum(reasons.values())
+            sentences.append(printable(f"{folder}: skipped {total} file{'' if total == 1 else 's'}: {', '.join(parts)}"))
+        return sentences
 
     def add(self, argument: str) -> None:
         """Add the inputs of one argument."""
         if argument == "-":
-            if any(found.kind is InputKind.STANDARD_INPUT for found in self.search.found):
+            if any(found.kind is InputKind.STANDARD_INPUT for found in self.found):
                 raise ConfigError("- stands for standard input, which can be read only once")
             self._take(Path("-"), Path("stdin.png"), InputKind.STANDARD_INPUT)
         elif is_url(argument):
@@ -163,10 +158,10 @@ class _Finder:
             self._take(Path(argument), Path(Path(argument).name), _kind(argument))
 
     def _take(self, path: Path, name: Path, kind: InputKind) -> None:
-        self.search.found.append(Input(path, name, kind))
+        self.found.append(Input(path, name, kind))
 
     def _refuse(self, path: Path, error: str, text: str = "") -> None:
-        self.search.found.append(Input(path, Path(path.name), InputKind.UNREADABLE, error, text))
+        self.found.append(Input(path, Path(path.name), InputKind.UNREADABLE, error, text))
 
     def _match(self, pattern: str) -> None:
         """Take what a pattern matches."""
@@ -181,9 +176,9 @@ class _Finder:
                 continue
             if results and any(_is_inside(real_path(match), each) for each in results):
                 if not os.path.isdir(match):
-                    self.search.skipped[pattern]["in a folder for results"] += 1
+                    self.skipped[pattern]["in a folder for results"] += 1
                 elif real_path(match) in results:
-                    self.search.remarks.append(f"{match}: {NO_RESULTS}")
+                    self.remarks.append(f"{match}: {NO_RESULTS}")
             elif os.path.isdir(match):
                 self._search(match, seen)
             else:
@@ -202,7 +197,7 @@ class _Finder:
                     continue
                 seen.add(path)
                 if reason := self._reason_against(path):
-                    self.search.skipped[str(folder)][reason] += 1
+                    self.skipped[str(folder)][reason] += 1
                 else:
                     self._take(path, path.relative_to(folder), _kind_by_ending(path))
         self._refuse_closed(errors, seen)
@@ -217,14 +212,14 @@ class _Finder:
     def _is_searched(self, folder: Path, start: str, followed: set[str]) -> bool:
         """Whether to search a folder below `start`; `followed` are the targets of the links that were followed so far."""
         if self._result_folders and real_path(folder) in self._result_folders:
-            self.search.remarks.append(f"{folder}: {NO_RESULTS}")
+            self.remarks.append(f"{folder}: {NO_RESULTS}")
             return False
         if not folder.is_symlink():
             return True
         target = real_path(folder)
         is_found = _is_inside(target, start)  # without this link
         if not is_found and any(_is_inside(each, target) for each in (start, real_path(folder.parent))):
-            self.search.remarks.append(f"{folder}: not searched, since it leads back to a folder that holds it")
+            self.remarks.append(f"{folder}: not searched, since it leads back to a folder that holds it")
             return False
         if is_found or target in followed:
             return False

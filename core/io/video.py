@@ -51,7 +51,7 @@ class Video:
         self._is_camera = isinstance(source, int)
         if not self._is_camera:
             _check_file(self._name)
-        self._capture = cv2.VideoCapture(source if self._is_camera else self._name)  # type: ignore[call-overload]
+        self._capture = cv2.VideoCapture(source if isinstance(source, int) else self._name)
         if not self._capture.isOpened():
             raise ImageError(f"{self._name} cannot be opened as a {'camera' if self._is_camera else 'video'}")
         rate, count = (self._capture.get(key) for key in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
