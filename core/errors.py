@@ -1,6 +1,5 @@
 """The package's exceptions. Every message names the file or option, the expected and the actual value."""
 
-import difflib
 import re
 from typing import Iterable
 
@@ -63,7 +62,9 @@ def near(word: str, known: Iterable[str]) -> list[str]:
 
 def _likeness(word: str, other: str) -> float:
     """Similarity in 0..1; at least `NEAR` if one word begins or ends with the other, such as `thresh` and `thresholds`."""
-    ratio = difflib.SequenceMatcher(None, word, other).ratio()
+    from difflib import SequenceMatcher  # which `import mtcnn_gluon` does not wait for
+
+    ratio = SequenceMatcher(None, word, other).ratio()
     short, long = sorted((word, other), key=len)
     is_part = len(short) >= 3 and (long.startswith(short) or long.endswith(short))
     return NEAR + (1 - NEAR) * ratio if is_part else ratio

@@ -28,7 +28,7 @@ NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "
 Chosen = TypeVar("Chosen", bound="Options")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Meaning:
     """What is known of an option beside its type and default.
 

@@ -47,7 +47,7 @@ class Settings:
     has_landmarks: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidates:
     """Possible faces: row i of every array belongs to the same one.
 

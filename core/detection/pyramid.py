@@ -13,9 +13,8 @@ piece have the same value as on the whole level, and the others are ignored.
 """
 
 import math
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Callable, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -31,8 +30,7 @@ CANVAS_SIZES = (  # height, width of all inputs that P-Net ever sees
 )
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """One level of a pyramid.
 
     Attributes:
@@ -48,8 +46,7 @@ class Level:
     scale_x: float
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of a level (`source_y`, `source_x`, `height`, `width`) and its place (`y`, `x`) on a canvas; all are even."""
 
     level: int
@@ -61,8 +58,7 @@ class Piece:
     x: int = 0
 
 
-@dataclass(frozen=True)
-class Canvas:
+class Canvas(NamedTuple):
     """One input of P-Net: `height` x `width` pixels that hold `pieces`."""
 
     height: int
@@ -196,7 +192,7 @@ def _fill_one(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
             rest.append(piece)
             continue
         skyline[column : column + columns] = [y + piece.height] * columns
-        placed.append(replace(piece, y=y, x=2 * column))
+        placed.append(piece._replace(y=y, x=2 * column))
     return placed, rest
 
 
