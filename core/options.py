@@ -30,7 +30,7 @@ Chosen = TypeVar("Chosen", bound="Options")
 
 @dataclass(eq=False, repr=False)
 class Meaning:
-    """What is known of an option beside its type and default.
+    """What is known of an option in addition to its type and default.
 
     Attributes:
         help: its meaning in one sentence or phrase, without the default.

@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Iterator, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.boxes import iou
+from mtcnn_gluon.cli.resuming import Row
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import DataError, ImageError
 from mtcnn_gluon.faces import Faces
@@ -16,8 +17,6 @@ from mtcnn_gluon.io.images import read_image
 # Engines differ by less than these.
 SCORE = 0.01
 OVERLAP = 0.95  # intersection over union
-
-Row = Mapping[str, Any]
 
 
 def check_same_detector(path: Path, finished: Sequence[tuple[Path, Row]], detector: Detector) -> None:

@@ -22,7 +22,7 @@ CROP_BATCH = 256  # largest number of crops in memory
 
 @dataclass(frozen=True)
 class Settings:
-    """What the cascade needs beside the nets.
+    """What the cascade needs in addition to the nets.
 
     Attributes:
         min_face: side in pixels of the smallest face to find.
