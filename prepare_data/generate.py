@@ -30,8 +30,8 @@ from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.processes import end_with_parent
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
 from mtcnn_gluon.records.files import RecordWriter
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT
-from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import KIND_NAMES, Kind, Samples
 
 SCHEMA = 1  # of what is kept between two runs
 SHARD = 32  # photos

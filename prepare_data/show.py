@@ -7,7 +7,7 @@ import numpy as np
 
 from mtcnn_gluon.detection.draw import BOX_COLOUR, POINT_COLOURS
 from mtcnn_gluon.records.files import Reader
-from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.records.samples import Column, Kind, Samples
 
 CELL = 96  # pixels of a crop on a sheet
 COLUMNS = 16
@@ -46,7 +46,7 @@ def sheets(records: Mapping[str, Reader], count: int, seed: int = 0) -> dict[str
     for kind in Kind:
         parts = []
         for reader in records.values():
-            rows = np.flatnonzero(reader.labels()[:, 0] == kind)
+            rows = np.flatnonzero(reader.labels()[:, Column.KIND] == kind)
             if len(rows):
                 chosen = np.random.default_rng(seed).permutation(rows)[:count]
                 parts.append(reader[np.sort(chosen)])
@@ -60,13 +60,13 @@ def summary(records: Mapping[str, Reader], report: Mapping[str, Any] | None) -> 
     labels = np.concatenate([reader.labels() for reader in records.values()])
     page = [_text(f"{len(labels)} samples for {next(iter(records.values())).info.net}", 0.9)]
     for kind in Kind:
-        name, of_kind = kind.name.lower(), labels[labels[:, 0] == kind]
+        name, of_kind = kind.name.lower(), labels[labels[:, Column.KIND] == kind]
         if not len(of_kind):
             page.append(_text(f"no {name} samples", 0.6))
             continue
-        with_points = int((of_kind[:, 17] > 0).sum())
+        with_points = int((of_kind[:, Column.HAS_LANDMARKS] > 0).sum())
         page.append(_text(f"{len(of_kind)} {name}, {with_points} of them with landmarks", 0.6))
-        counts = np.histogram(of_kind[:, 15], IOU_EDGES)[0]
+        counts = np.histogram(of_kind[:, Column.IOU], IOU_EDGES)[0]
         plots = [histogram(counts, [f"{edge:.2f}" for edge in IOU_EDGES[:-1]], "intersection over union with the nearest face")]
         prefix = f"{name}, side from "
         sides = {key[len(prefix) :]: v for key, v in (report or {}).get("figures", {}).items() if key.startswith(prefix)}

@@ -26,9 +26,9 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.records.crop_files import decode_crops, encode_crops
-from mtcnn_gluon.records.info import KIND_NAMES, LOSSY, Encoding, Info, Stamp, check_options, record_files
+from mtcnn_gluon.records.info import LOSSY, Encoding, Info, Stamp, check_options, record_files
 from mtcnn_gluon.records.recordio import MAGIC, MAX_LENGTH, PART_HEAD, frame, unframe
-from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind, Samples, pack_labels, unpack_labels
+from mtcnn_gluon.records.samples import KIND_NAMES, LABEL_LENGTH, Kind, Samples, pack_labels, unpack_labels
 
 DEFAULT_QUALITY = 95
 _CHUNK_BYTES = 1 << 20  # of crops that are put together at a time: they stay in the processor's cache

@@ -35,8 +35,7 @@ from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.prepare_data.sampling import Options
 from mtcnn_gluon.prepare_data.sources import FaceSource, LandmarkSource, MinedSource
 from mtcnn_gluon.records.files import Reader, check
-from mtcnn_gluon.records.info import KIND_NAMES
-from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.records.samples import KIND_NAMES, Kind, Samples
 from painted_faces import HEADER, landmarks_of, make_annotations, make_photo, paint, write_photos
 from record_samples import assert_equal
 
