@@ -42,7 +42,7 @@ OUTSIDE_PHOTO = "faces mostly outside their photo, left out"
 logger = logging.getLogger(__name__)
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """What samples are made of a photo. It is sent to other processes, so it holds only what can be pickled."""
 
     net: str
@@ -61,7 +61,7 @@ class Source(Protocol):
         ...
 
 
-def generate(source: Source, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
+def generate(source: SampleSource, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
     """Make the samples of all photos; returns what `out/report.json` then holds. If it is all there already, nothing is done.
 
     Args:
@@ -93,7 +93,7 @@ def generate(source: Source, annotations: Annotations, out: str | os.PathLike, w
     return report
 
 
-def _work(source: Source, photos: Sequence[Photo], shards: Sequence[range], parts: Path, workers: int) -> Iterator[int]:
+def _work(source: SampleSource, photos: Sequence[Photo], shards: Sequence[range], parts: Path, workers: int) -> Iterator[int]:
     """Make shards; yields the number of photos of each that is done."""
     workers = min(workers, len(shards))
     if workers <= 1:
@@ -134,11 +134,11 @@ def _one_thread_each() -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-_source: Source  # of a worker process
+_source: SampleSource  # of a worker process
 _failure: Exception | None = None  # why it cannot work: raised by its first task, since nobody hears of what `_start` raises
 
 
-def _start(source: Source) -> None:
+def _start(source: SampleSource) -> None:
     global _source, _failure
     end_with_parent()
     try:
@@ -154,7 +154,7 @@ def _make_in_worker(photos: Sequence[Photo], shard: range, parts: Path) -> int:
     return _make(_source, photos, shard, parts)
 
 
-def _make(source: Source, photos: Sequence[Photo], shard: range, parts: Path) -> int:
+def _make(source: SampleSource, photos: Sequence[Photo], shard: range, parts: Path) -> int:
     """Write one shard; returns its number of photos."""
     samples, unreadable, outside, figures = [], list[str](), list[str](), dict[str, float]()
     for photo, number in zip(photos, shard):
@@ -196,7 +196,12 @@ def _as_arrays(samples: Samples) -> dict[str, np.ndarray]:
 
 
 def _finish(
-    source: Source, shards: Sequence[range], parts: Path, folder: Path, identity: Mapping[str, Any], annotations: Annotations
+    source: SampleSource,
+    shards: Sequence[range],
+    parts: Path,
+    folder: Path,
+    identity: Mapping[str, Any],
+    annotations: Annotations,
 ) -> dict[str, Any]:
     """Put the shards together."""
     counts, figures, photos = dict.fromkeys(KIND_NAMES, 0), dict[str, float](), 0
@@ -258,7 +263,7 @@ def _name(shard: range) -> str:
     return f"{shard.start:08d}.npz"
 
 
-def _digest(source: Source, annotations: Annotations) -> str:
+def _digest(source: SampleSource, annotations: Annotations) -> str:
     """Changes with everything that the samples depend on, but for the pixels of the photos."""
     digest = hashlib.sha256(json.dumps([SCHEMA, source.describe()], sort_keys=True).encode())
     for photo in annotations.photos:

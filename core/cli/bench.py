@@ -86,12 +86,12 @@ def run(options: argparse.Namespace) -> int:
     return 1 if set(lost) - absent or unread else 0
 
 
-def read_photos(paths: Sequence[str]) -> tuple[list[bench.Photo], int]:
+def read_photos(paths: Sequence[str]) -> tuple[list[bench.BenchPhoto], int]:
     """The photos that can be read, and how many cannot, which are reported; without paths the portrait in `SIZES`."""
     if not paths:
         image = read_image(portrait())
         return [
-            bench.Photo(f"portrait {w} x {h}", cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES
+            bench.BenchPhoto(f"portrait {w} x {h}", cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES
         ], 0
     photos, unread = [], 0
     search = find_inputs(paths, takes_videos=False)
@@ -99,7 +99,7 @@ def read_photos(paths: Sequence[str]) -> tuple[list[bench.Photo], int]:
         print(f"mtcnn-gluon: {note}", file=sys.stderr)
     for found in search.found:
         try:
-            photos.append(bench.Photo(printable(found.name), found.read()))
+            photos.append(bench.BenchPhoto(printable(found.name), found.read()))
         except ImageError as error:
             print(f"mtcnn-gluon: {error}", file=sys.stderr)
             unread += 1

@@ -11,7 +11,7 @@ from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.io.files import printable, write_picture
 from mtcnn_gluon.prepare_data import merge
 from mtcnn_gluon.prepare_data.annotations import Annotations, spread
-from mtcnn_gluon.prepare_data.generate import UNREADABLE, Source, generate, read_report
+from mtcnn_gluon.prepare_data.generate import UNREADABLE, SampleSource, generate, read_report
 from mtcnn_gluon.prepare_data.readers import read_annotations, why_no_landmarks
 from mtcnn_gluon.prepare_data.sampling import Options, learnable
 from mtcnn_gluon.prepare_data.sources import NEXT_NET, FaceSource, LandmarkSource, MinedSource
@@ -187,7 +187,7 @@ def _drawing(options: argparse.Namespace) -> Options:
     return Options(**{option.name: getattr(options, option.name) for option in fields(Options)})
 
 
-def _generate(source: Source, annotations: Annotations, options: argparse.Namespace) -> int:
+def _generate(source: SampleSource, annotations: Annotations, options: argparse.Namespace) -> int:
     annotations = replace(annotations, photos=list(spread(annotations.photos, options.limit)))
     report = generate(source, annotations, options.out, options.workers)
     _print_report(report)
