@@ -10,8 +10,8 @@ import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.bench.contest import BenchPhoto, Rules, Timing
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.report import Report, Table, json_text, percent
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import whole_file
 
 SURE, SAME = 0.9, 0.7  # score from which a face counts in comparisons, and IoU from which two faces are the same

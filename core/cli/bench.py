@@ -18,8 +18,8 @@ from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, ImageError
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.report import json_text
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.inputs import find_inputs
