@@ -23,6 +23,7 @@ from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.inputs import find_inputs
+from mtcnn_gluon.io.processes import usable_processors
 
 SIZES = ((500, 375), (640, 480), (1920, 1080))  # width, height that the portrait is scaled to
 ROUNDS = 5
@@ -104,11 +105,6 @@ def read_photos(paths: Sequence[str]) -> tuple[list[bench.BenchPhoto], int]:
             print(f"mtcnn-gluon: {error}", file=sys.stderr)
             unread += 1
     return photos, unread
-
-
-def usable_processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def busy_processors(seconds: float = 1.0) -> float:
