@@ -42,7 +42,7 @@ class Column:
     TEACHER = 18  # the teacher's probability of a face, 0..1; only in training with a teacher
 
 
-_LABELLED = {
+_LABELLED: dict[str, Any] = {
     "kinds": Column.KIND, "offsets": Column.OFFSETS, "landmarks": Column.LANDMARKS, "iou": Column.IOU,
     "has_box": Column.HAS_BOX, "has_landmarks": Column.HAS_LANDMARKS,
 }  # fmt: skip
