@@ -127,28 +127,33 @@ class RecordWriter:
             raise
 
     def _append(self, samples: Samples) -> None:
-        data, lengths = self._frame_raw(samples) if self._info.encoding == "raw" else self._frame_encoded(samples)
+        data, lengths = self._frame(samples)
         ends = self._rec.size + np.cumsum(lengths)
         table = np.column_stack([sum(self._counts.values()) + np.arange(len(samples)), ends - lengths])  # (n, 2)
         self._rec.write(data)
         self._idx.write(b"%d\t%d\n" * len(table) % tuple(table.ravel().tolist()))
         _add_kinds(self._counts, samples)
 
-    def _frame_raw(self, samples: Samples) -> tuple[bytes | memoryview, np.ndarray]:
+    def _frame(self, samples: Samples) -> tuple[bytes | memoryview, np.ndarray]:
         """The bytes of samples, and the length of each of them (n,)."""
-        crops = samples.crops.reshape(len(samples), -1)  # (n, 3 * S * S)
-        length = _COUNTED + crops.shape[1]
-        rows = np.zeros((len(samples), PART_HEAD + length + -length % 4), np.uint8)
-        rows[:, : _HEAD.itemsize] = _heads(samples, length).view(np.uint8).reshape(len(samples), -1)
-        rows[:, _HEAD.itemsize : PART_HEAD + length] = crops
-        if not (rows.view("<u4")[:, 2:] == MAGIC).any():
-            return rows.reshape(-1).data, np.full(len(rows), rows.shape[1])
-        return _join([frame(row[PART_HEAD : PART_HEAD + length].tobytes()) for row in rows])
-
-    def _frame_encoded(self, samples: Samples) -> tuple[bytes, np.ndarray]:
-        heads = [head.tobytes()[PART_HEAD:] for head in _heads(samples, 0)]
-        crops = encode_crops(samples.crops, self._info.encoding, self._info.quality or 0, self._threads)
-        return _join([frame(head + crop) for head, crop in zip(heads, crops)])
+        heads = np.zeros(len(samples), _HEAD)
+        heads["magic"], heads["flag"], heads["labels"] = MAGIC, LABEL_LENGTH, pack_labels(samples)
+        heads["photo"], heads["face"] = samples.photos, samples.faces
+        if self._info.encoding == "raw":
+            crops = samples.crops.reshape(len(samples), -1)  # (n, 3 * S * S)
+            length = _COUNTED + crops.shape[1]
+            heads["length"] = length
+            rows = np.zeros((len(samples), PART_HEAD + length + -length % 4), np.uint8)
+            rows[:, : _HEAD.itemsize] = heads.view(np.uint8).reshape(len(samples), -1)
+            rows[:, _HEAD.itemsize : PART_HEAD + length] = crops
+            if not (rows.view("<u4")[:, 2:] == MAGIC).any():  # the usual case: no record must be split
+                return rows.reshape(-1).data, np.full(len(rows), rows.shape[1])
+            contents = [row[PART_HEAD : PART_HEAD + length].tobytes() for row in rows]
+        else:
+            files = encode_crops(samples.crops, self._info.encoding, self._info.quality or 0, self._threads)
+            contents = [head.tobytes()[PART_HEAD:] + file for head, file in zip(heads, files)]
+        records = list(map(frame, contents))
+        return b"".join(records), np.array(list(map(len, records)))
 
     def _abandon(self) -> None:
         if self._stack is not None:
@@ -293,19 +298,17 @@ def check(path: str | os.PathLike, threads: int | None = None) -> CheckResult:
     """
     reader = Reader(path, threads)
     reader.check_digest()
-    counts = dict.fromkeys(KIND_NAMES, 0)
-    with_box = with_landmarks = 0
-    photos: set[int] = set()
+    counts, with_box, with_landmarks, photos = dict.fromkeys(KIND_NAMES, 0), 0, 0, set[int]()
     step = max(1, _CHECKED_BYTES // (3 * reader.info.size**2))
     for start in range(0, len(reader), step):
         samples = reader[start : start + step]
         _add_kinds(counts, samples)
         with_box += int(samples.has_box.sum())
         with_landmarks += int(samples.has_landmarks.sum())
-        photos.update(np.unique(samples.photos).tolist())
+        photos.update(samples.photos.tolist())
     if counts != reader.info.counts:
-        raise DataError(f"{reader.files.json}: expected the counts {counts}, which {reader.files.rec.name} holds, "
-                        f"got {reader.info.counts}")  # fmt: skip
+        held = f"the counts {counts}, which {reader.files.rec.name} holds"
+        raise DataError(f"{reader.files.json}: expected {held}, got {reader.info.counts}")
     return CheckResult(reader.info, with_box, with_landmarks, len(photos))
 
 
@@ -327,18 +330,6 @@ class _Stamped:
 def _add_kinds(counts: dict[str, int], samples: Samples) -> None:
     for kind, name in zip(Kind, KIND_NAMES):
         counts[name] += int(np.count_nonzero(samples.kinds == kind))
-
-
-def _heads(samples: Samples, length: int) -> np.ndarray:
-    """Heads (n,) of records whose content has `length` bytes."""
-    heads = np.zeros(len(samples), _HEAD)
-    heads["magic"], heads["length"], heads["flag"] = MAGIC, length, LABEL_LENGTH
-    heads["photo"], heads["face"], heads["labels"] = samples.photos, samples.faces, pack_labels(samples)
-    return heads
-
-
-def _join(records: list[bytes]) -> tuple[bytes, np.ndarray]:
-    return b"".join(records), np.array([len(record) for record in records])
 
 
 def _map(path: Path) -> np.ndarray:
