@@ -130,7 +130,7 @@ def assemble(marked: Mapping[str, Sequence[MarkedFace]], problems: Problems) -> 
         problems: those found so far.
 
     Raises:
-        DataError: if one photo has two names, each with some of its faces: what is cut beside them would be wrong.
+        DataError: if one photo has two names: background of one would hold faces of the other.
     """
     _check_names(marked)
     faces = [face for of_photo in marked.values() for face in of_photo]
@@ -173,11 +173,7 @@ def _listed(numbers: Sequence[float]) -> str:
 
 
 def spread(items: Sequence[T], limit: int | None) -> tuple[T, ...]:
-    """At most `limit` of the items, evenly spread and in their order; all if it is None.
-
-    Raises:
-        ConfigError: if `limit` is not positive.
-    """
+    """At most `limit` (1 or more, else ConfigError) of the items, evenly spread and in order; all if it is None."""
     if limit is None or limit >= len(items):
         return tuple(items)
     if limit < 1:

@@ -212,11 +212,7 @@ def _digest(source: SampleSource, annotations: Annotations) -> str:
 
 
 def read_report(folder: str | os.PathLike) -> dict[str, Any] | None:
-    """The `report.json` of a folder of samples or records, or None if there is none.
-
-    Raises:
-        DataError: if it is damaged.
-    """
+    """The `report.json` of a folder of samples or records, or None if there is none. Raises DataError if it is damaged."""
     path = Path(folder) / REPORT
     try:
         report = json.loads(path.read_text("utf-8"))

@@ -168,11 +168,7 @@ def _report(folders: Sequence[str | os.PathLike], counts: Mapping[str, int], opt
 
 
 def kinds_of(folder: str | os.PathLike) -> dict[str, Reader]:
-    """The records in a folder, by name.
-
-    Raises:
-        DataError: if there are none.
-    """
+    """The records in a folder, by name. Raises DataError if there are none."""
     names = [name for name in ("pnet", *KIND_NAMES) if (Path(folder) / f"{name}.json").exists()]
     if not names:
         raise DataError(f"{folder} holds no records: mtcnn-gluon prepare makes them")

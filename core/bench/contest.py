@@ -108,11 +108,7 @@ class Timing:
 
 
 def engine_contenders(names: Sequence[str] | None) -> list[Contender]:
-    """The package's own engines of these names; None: all that can be used here.
-
-    Raises:
-        ConfigError: if there is no such engine, or one comes twice.
-    """
+    """The package's engines of these names; None: all that can be used here. Raises ConfigError for unknown or double ones."""
     chosen = ENGINES if names is None else names
     _check_names("--engines", chosen, chosen, ENGINES)
     command = (sys.executable, "-m", "mtcnn_gluon.bench.engine")
@@ -122,10 +118,8 @@ def engine_contenders(names: Sequence[str] | None) -> list[Contender]:
 def peer_contenders(arguments: Sequence[str] | None) -> list[Contender]:
     """Peers given as `NAME` (installed beside this package) or `NAME=PYTHON`; None: all that are installed here.
 
-    A peer with several interpreters, such as for two versions of it, is named by its whole argument.
-
-    Raises:
-        ConfigError: if there is no such peer, the interpreter is not a program, or the same comes twice.
+    A peer with several interpreters, such as for two versions of it, is named by its whole argument. Raises ConfigError if
+    there is no such peer, the interpreter is not a program, or the same comes twice.
     """
     if arguments is None:
         arguments = [name for name, modules in PEER_MODULES.items() if all(map(importlib.util.find_spec, modules))]
@@ -197,16 +191,7 @@ def run(
 
 
 class Worker:
-    """A contender's process.
-
-    Args:
-        contender: what it runs.
-        rules: the settings, and the number of threads of its libraries.
-        log: file for its standard error.
-
-    Raises:
-        LostError: if the process cannot be started.
-    """
+    """A contender's process, whose standard error goes to the file `log`. Raises LostError if it cannot be started."""
 
     def __init__(self, contender: Contender, rules: Rules, log: Path) -> None:
         self.contender = contender

@@ -203,12 +203,8 @@ def _figures(groups: Groups, timing: Timing, timings: Sequence[Timing]) -> dict[
 
 
 def write_bench(report: Report, photos: Sequence[BenchPhoto], timings: Sequence[Timing], folder: str | Path) -> None:
-    """Write `bench.md`, `bench.json` and `bench.png`.
-
-    Raises:
-        ConfigError: if Matplotlib is not installed.
-        DataError: if a file cannot be written.
-    """
+    """Write `bench.md`, `bench.json` and `bench.png`. Raises ConfigError without Matplotlib, DataError if a file cannot be
+    written."""
     root = Path(folder)
     with whole_file(root / "bench.png", "wb") as file:
         times_figure(group_by_size(photos), timings).savefig(file, format="png")
@@ -219,11 +215,7 @@ def write_bench(report: Report, photos: Sequence[BenchPhoto], timings: Sequence[
 
 
 def times_figure(groups: Groups, timings: Sequence[Timing]) -> Any:
-    """Bars of the median times of every group, with quartiles, as a Matplotlib figure.
-
-    Raises:
-        ConfigError: if Matplotlib is not installed.
-    """
+    """Bars of the median times of every group, with quartiles, as a Matplotlib figure (ConfigError without Matplotlib)."""
     figure = need("matplotlib.figure", "drawing times").Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     width, ends = 0.8 / max(len(timings), 1), [1.0]

@@ -293,8 +293,7 @@ class Reader:
 def check(path: str | os.PathLike, threads: int | None = None) -> CheckResult:
     """Read all of a record and compare it with its digests, its counts and the ranges of `Samples`.
 
-    Raises:
-        DataError: at the first fault; the message names the file, what was expected and what came.
+    Raises DataError at the first fault; the message names the file, what was expected and what came.
     """
     reader = Reader(path, threads)
     reader.check_digest()

@@ -67,11 +67,7 @@ class Info:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Info":
-        """Read the content of a `NAME.json`. `to_json` undoes it.
-
-        Raises:
-            DataError: if it is no such content; the message does not name the file.
-        """
+        """Read the content of a `NAME.json`; raises DataError, which does not name the file, if it is none."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -108,16 +104,7 @@ def record_files(path: str | os.PathLike) -> Files:
 
 
 def check_options(net: object, encoding: object, quality: object) -> None:
-    """Check what a record is to hold.
-
-    Args:
-        net: pnet, rnet or onet.
-        encoding: raw, png, jpeg or webp.
-        quality: 1..100 for jpeg and webp, else None.
-
-    Raises:
-        ConfigError: if one of them is something else.
-    """
+    """Raises ConfigError if a net, an encoding or a quality (1..100 for jpeg and webp, else None) is something else."""
     if not isinstance(net, str) or net not in NETS:
         raise ConfigError(f"net must be one of {', '.join(NETS)}, not {shown(net)}")
     if encoding not in get_args(Encoding):

@@ -32,8 +32,7 @@ def frame(content: bytes) -> bytes:
 def unframe(data: np.ndarray, position: int) -> bytes:
     """The content of the record that begins at `position` of a file's bytes `data` (n,) uint8. `frame` undoes it.
 
-    Raises:
-        DataError: if there is no whole record; the message says why, but not in which file.
+    Raises DataError if there is no whole record; the message says why, but not in which file.
     """
     pieces: list[bytes] = []
     while True:

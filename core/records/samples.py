@@ -121,11 +121,7 @@ class Samples:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Samples"]) -> "Samples":
-        """All samples of at least one part, in order.
-
-        Raises:
-            ValueError: if there is no part, or the parts' crops differ in size.
-        """
+        """All samples of the parts, in order. Raises ValueError without parts, or if their crops differ in size."""
         return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
     def __len__(self) -> int:
@@ -175,11 +171,7 @@ def mirror_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def parse_ratio(text: str) -> dict[str, float]:
-    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`.
-
-    Raises:
-        ConfigError: if it is something else.
-    """
+    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`. Raises ConfigError if it is something else."""
     try:
         ratio = dict(zip(RATIO, map(float, text.split(":")), strict=True))
     except (ValueError, AttributeError):
