@@ -41,4 +41,10 @@ CASCADE = EasyDict(
     nms=[0.5, 0.7, 0.7, 0.7],  # overlap allowed: P-Net within a level, P-Net across levels, R-Net, O-Net ("min" mode)
 )
 
+MIN_FACE, MAX_FACE = 20.0, 1e9  # side in pixels of the smallest face to look for: default and largest value
+FACTOR, MAX_FACTOR = (
+    0.709,
+    0.99,
+)  # scale between pyramid levels: default (half the area), and at most (else thousands of levels)
+
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left: the viewer's left

@@ -25,6 +25,10 @@ class DataError(MtcnnError):
     """An annotation, a record file or a result file is missing, damaged or malformed."""
 
 
+class Unavailable(ModelError):
+    """Something optional cannot be used here: the compiled kernels, a runtime, a device, or the bundle's files for it."""
+
+
 class ConfigError(MtcnnError, ValueError):
     """An option is unknown or out of range. Also a `ValueError`."""
 

@@ -22,6 +22,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
+from mtcnn_gluon.config import FACTOR
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, MtcnnError
 
@@ -72,7 +73,7 @@ class Rules:
     """
 
     min_face: int = 20
-    factor: float = 0.709
+    factor: float = FACTOR
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
     threads: int = 1
     rounds: int = 5

@@ -30,7 +30,6 @@ from mtcnn_gluon.bundles.trained import check_trained
 from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.io.folders import naming, other_names, write_folder
-from mtcnn_gluon.model import DEFAULT, shipped_bundles
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
@@ -108,29 +107,6 @@ def write_bundle(path: str | os.PathLike, manifest: dict[str, Any], write_files:
         raise ModelError(f"{folder} exists and is not a model bundle: not replaced")
     write_folder(folder, write, _own_files, first=MANIFEST)
     return read_bundle(folder)
-
-
-def find_bundle(model: str | os.PathLike) -> Bundle:
-    """The bundle of a model name, one of `model_names`, or of a folder.
-
-    Raises:
-        ModelError: if there is none, or it cannot be used.
-    """
-    name = DEFAULT if model == "default" else model
-    if name == "official":
-        from mtcnn_gluon.bundles.official import official_bundle
-
-        return official_bundle()
-    if name in shipped_bundles():
-        return read_bundle(shipped_bundles()[os.fspath(name)])
-    if not os.path.isdir(name):
-        raise ModelError(f"model {shown(os.fspath(name))}: expected {', '.join(model_names())} or the folder of a model bundle")
-    return read_bundle(name)
-
-
-def model_names() -> tuple[str, ...]:
-    """Names of the models that can be used without a folder."""
-    return ("default", "official", *shipped_bundles())
 
 
 def sha256(path: Path) -> str:

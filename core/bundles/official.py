@@ -18,7 +18,7 @@ from mtcnn_gluon.bundles.format import Bundle, read_bundle, write_bundle
 from mtcnn_gluon.config import CASCADE, HEADS, NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.export import bundle_files as export
-from mtcnn_gluon.export.bundle_files import Format, usual_formats, write_nets
+from mtcnn_gluon.export.bundle_files import BundlePart, usual_formats, write_nets
 from mtcnn_gluon.io.cache import cache_path
 
 DIGESTS = {  # sha256 of the files in mtcnn 1.0.0
@@ -63,7 +63,7 @@ def official_bundle() -> Bundle:
         return _cached_bundle(("params", *formats[1:]))  # MXNet is there but cannot be loaded: only symbols need it
 
 
-def _cached_bundle(formats: tuple[Format, ...]) -> Bundle:
+def _cached_bundle(formats: tuple[BundlePart, ...]) -> Bundle:
     folder = cache_path(f"official-{'-'.join(formats)}-{_conversion_digest()}")
     try:
         return read_bundle(folder)

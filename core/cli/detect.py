@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mtcnn_gluon.cli.output import is_sayable, put_line, put_out, say
 from mtcnn_gluon.cli.resume_check import check_same_detector
 from mtcnn_gluon.cli.resuming import Row, Task, finished_photos, plan, put_in_order, read_earlier, rows_to_begin_with
-from mtcnn_gluon.config import LANDMARK_NAMES
+from mtcnn_gluon.config import FACTOR, LANDMARK_NAMES
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.detection.draw import draw_faces
 from mtcnn_gluon.engines import ENGINES
@@ -88,7 +88,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     detector.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
     detector.add_argument("--device", default="cpu", help="cpu, gpu or gpu:N")
     detector.add_argument("--min-face", type=float, default=20, metavar="N", help="smallest face in pixels (20)")
-    detector.add_argument("--factor", type=float, default=0.709, help="scale between pyramid levels (0.709)")
+    detector.add_argument("--factor", type=float, default=FACTOR, help=f"scale between pyramid levels ({FACTOR})")
     detector.add_argument("--thresholds", type=float, nargs=3, metavar=("P", "R", "O"), help="face probabilities in 0..1")
     detector.add_argument("--nms", type=float, nargs=4, metavar=("LEVEL", "P", "R", "O"), help="overlaps allowed, in 0..1")
     detector.add_argument("--max-faces", type=int, metavar="N", help="keep only the N best faces of an image")

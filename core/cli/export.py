@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.bundles.format import MANIFEST, Bundle, find_bundle, model_names
+from mtcnn_gluon.bundles.find import find_bundle, model_names
+from mtcnn_gluon.bundles.format import MANIFEST, Bundle
 from mtcnn_gluon.bundles.trained import warnings
 from mtcnn_gluon.cli.output import put_line
-from mtcnn_gluon.detection.detector import MAX_FACE
+from mtcnn_gluon.config import MAX_FACE, MIN_FACE
 from mtcnn_gluon.errors import ConfigError, ModelError
-from mtcnn_gluon.export.bundle_files import MIN_FACE, Format, export_bundle, make_bundle, usual_formats, why_not_written
+from mtcnn_gluon.export.bundle_files import BundlePart, export_bundle, make_bundle, usual_formats, why_not_written
 from mtcnn_gluon.io.images import is_url
 
 
@@ -85,21 +86,21 @@ def is_bundle(source: str) -> bool:
     return False
 
 
-def _formats(options: argparse.Namespace, source: Bundle | None, changes: dict[str, Any]) -> tuple[Format, ...]:
+def _formats(options: argparse.Namespace, source: Bundle | None, changes: dict[str, Any]) -> tuple[BundlePart, ...]:
     """The formats that the options ask for; says which of the usual ones are left out."""
-    formats: tuple[Format, ...] = ("onnx",) if options.onnx else usual_formats(source, changes)
+    formats: tuple[BundlePart, ...] = ("onnx",) if options.onnx else usual_formats(source, changes)
     formats += ("onefile",) if options.onefile else ()
     for kind in formats:
         if reason := why_not_written(kind, source, changes):
             raise ModelError(reason)
-    names: dict[Format, str] = {"symbol": "symbol files", "onnx": "ONNX files"}
+    names: dict[BundlePart, str] = {"symbol": "symbol files", "onnx": "ONNX files"}
     for kind, files in names.items():
         if not options.onnx and kind not in formats:
             print(f"mtcnn-gluon: note: {files} are left out: {why_not_written(kind, source, changes)}", file=sys.stderr)
     return formats
 
 
-def _export_runs(options: argparse.Namespace, formats: tuple[Format, ...], changes: dict[str, Any]) -> Bundle:
+def _export_runs(options: argparse.Namespace, formats: tuple[BundlePart, ...], changes: dict[str, Any]) -> Bundle:
     from mtcnn_gluon.training.runs import read_runs
 
     nets = read_runs(options.source)

@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image
 
 from mtcnn_gluon import engines
-from mtcnn_gluon.bundles.format import Bundle, find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.trained import warnings
+from mtcnn_gluon.config import FACTOR, MAX_FACE, MAX_FACTOR, MIN_FACE
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Settings
 from mtcnn_gluon.errors import ConfigError, shown
@@ -22,9 +24,7 @@ from mtcnn_gluon.mxnet_loader import mxnet_threads
 
 logger = logging.getLogger(__name__)
 
-MAX_FACE = 1e9
 MAX_THREADS = 1024
-MAX_FACTOR = 0.99  # closer to 1 a pyramid would have thousands of levels
 BATCH_PIXELS = 8_000_000  # images that `detect_batch` holds at a time, unless told, have about so many pixels together
 
 
@@ -64,8 +64,8 @@ class Detector:
         model: str | os.PathLike = "default",
         engine: str = "auto",
         device: str = "cpu",
-        min_face: float = 20,
-        factor: float = 0.709,
+        min_face: float = MIN_FACE,
+        factor: float = FACTOR,
         thresholds: Sequence[float] | None = None,
         nms: Sequence[float] | None = None,
         max_faces: int | None = None,

@@ -7,9 +7,8 @@ import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.config import HEADS, NETS
-from mtcnn_gluon.detection.pyramid import CANVAS_SIZES
-from mtcnn_gluon.engines.base import Engine, NetRunner, Unavailable, first_line
-from mtcnn_gluon.errors import ConfigError, ModelError, shown
+from mtcnn_gluon.engines.base import CANVAS_SIZES, Engine, NetRunner, first_line
+from mtcnn_gluon.errors import ConfigError, ModelError, Unavailable, shown
 from mtcnn_gluon.operators.native import kernels
 
 ENGINES = ("native", "openvino", "openvino-bf16", "onnx", "mxnet")

@@ -7,13 +7,15 @@ from typing import Any, Callable, Mapping, Protocol, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import ModelError, Unavailable
 
+CANVAS_WIDTH, CANVAS_HEIGHT, CANVAS_STEP = 256, 640, 64
+CANVAS_SIZES = (  # height, width of all inputs that P-Net ever sees
+    (64, 64),
+    (128, 128),
+    *((height, CANVAS_WIDTH) for height in range(CANVAS_STEP, CANVAS_HEIGHT + 1, CANVAS_STEP)),
+)
 MAX_BATCH = 128  # crops at a time: runtimes keep buffers or code for every batch size they meet, and memory must stay bounded
-
-
-class Unavailable(ModelError):
-    """An engine cannot be used here: its runtime, the bundle's files for it, or the device is missing."""
 
 
 class Engine(Protocol):

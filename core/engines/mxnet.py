@@ -9,8 +9,8 @@ import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.params_file import read_params
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.engines.base import NetRunner, build_nets, first_line
+from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.mxnet_loader import check_threads, load_mxnet, mxnet_threads
 
 

@@ -9,8 +9,8 @@ from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.onnx_nets import check_parameters, load_onnx, parameters_of
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.config import HEADS, NETS
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.engines.base import NetRunner, build_nets
+from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.operators import native
 from mtcnn_gluon.operators.native_net import NativeNet, why_not_layers
 
@@ -82,7 +82,7 @@ def _why_not(tables: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Why the kernels cannot run nets of this architecture here; None if they can."""
     try:
         native.load_kernels()
-    except native.Unavailable as error:
+    except Unavailable as error:
         return str(error)
     reasons = ((net, why_not_layers(table["layers"])) for net, table in tables.items())
     return next((f"{net}: {reason}" for net, reason in reasons if reason), None)

@@ -9,8 +9,9 @@ from weakref import WeakSet
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
+from mtcnn_gluon.engines.base import NetRunner, build_nets, first_line
 from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
+from mtcnn_gluon.errors import Unavailable
 
 _ERRORS_ONLY = 3  # severity from which ONNX Runtime writes to stderr
 

@@ -8,7 +8,8 @@ from typing import Any, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
+from mtcnn_gluon.engines.base import NetRunner, build_nets, first_line
+from mtcnn_gluon.errors import Unavailable
 
 
 class OpenVinoEngine(NetRunner):

@@ -14,16 +14,15 @@ from mtcnn_gluon.bundles.format import Bundle, write_bundle
 from mtcnn_gluon.bundles.onnx_nets import Parameters
 from mtcnn_gluon.bundles.params_file import read_params, write_params
 from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
-from mtcnn_gluon.config import CASCADE, NETS
+from mtcnn_gluon.config import CASCADE, MIN_FACE, NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
-Format = Literal["symbol", "params", "onnx", "onefile"]
+BundlePart = Literal["symbol", "params", "onnx", "onefile"]
 ONEFILE = "mtcnn.onnx"
-MIN_FACE = 20.0  # pixels, as in `Detector`
 
 
-def missing_for(kind: Format) -> str | None:
+def missing_for(kind: BundlePart) -> str | None:
     """Why files of this format cannot be written here; None if they can, as far as can be told without loading MXNet."""
     if kind == "params":
         return None
@@ -34,7 +33,7 @@ def missing_for(kind: Format) -> str | None:
     return "MXNet needs numpy older than 2" if int(np.__version__.split(".")[0]) >= 2 else None
 
 
-def why_not_written(kind: Format, source: Bundle | None, changes: Mapping[str, Any]) -> str | None:
+def why_not_written(kind: BundlePart, source: Bundle | None, changes: Mapping[str, Any]) -> str | None:
     """Why a bundle made from `source` by `export_bundle` cannot have this format here; None if it can.
 
     What cannot be written here is copied, if the source has it and nothing in it would change.
@@ -52,11 +51,11 @@ def why_not_written(kind: Format, source: Bundle | None, changes: Mapping[str, A
     return None
 
 
-def _has(source: Bundle, kind: Format) -> bool:
+def _has(source: Bundle, kind: BundlePart) -> bool:
     return all(set(_names(net, kind)) <= set(source.manifest["files"]) for net in NETS)
 
 
-def _names(net: str, kind: Format) -> list[str]:
+def _names(net: str, kind: BundlePart) -> list[str]:
     """Names of a net's files in a format."""
     endings = {"symbol": ["-symbol.json", "-0000.params"], "params": ["-0000.params"], "onnx": [".onnx"]}
     return [f"{net}{ending}" for ending in endings[kind]]
@@ -68,10 +67,10 @@ def _changed_inside(source: Bundle, changes: Mapping[str, Any]) -> list[str]:
     return [key for key in after if before[key] != after[key]]
 
 
-def usual_formats(source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> tuple[Format, ...]:
+def usual_formats(source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> tuple[BundlePart, ...]:
     """The formats of `symbol`, else `params`, and `onnx` that a bundle can have here; see `why_not_written`."""
     why_not = {kind: why_not_written(kind, source, changes or {}) for kind in ("symbol", "onnx")}
-    first: Format = "params" if why_not["symbol"] else "symbol"
+    first: BundlePart = "params" if why_not["symbol"] else "symbol"
     return (first,) if why_not["onnx"] else (first, "onnx")
 
 
@@ -79,7 +78,7 @@ def write_nets(
     folder: Path,
     manifest: Mapping[str, Any],
     parameters: Mapping[str, Parameters],
-    formats: Iterable[Format],
+    formats: Iterable[BundlePart],
     min_face: float = MIN_FACE,
 ) -> None:
     """Write the nets' files in one or more formats.
@@ -162,7 +161,7 @@ def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
 
 
 def export_bundle(
-    source: Bundle, path: str | os.PathLike, formats: Iterable[Format], changes: Mapping[str, Any] | None = None,
+    source: Bundle, path: str | os.PathLike, formats: Iterable[BundlePart], changes: Mapping[str, Any] | None = None,
     min_face: float = MIN_FACE,
 ) -> Bundle:  # fmt: skip
     """Write another bundle of the same nets; the same source gives the same bytes.
@@ -198,7 +197,7 @@ def export_bundle(
 def make_bundle(
     path: str | os.PathLike, nets: Mapping[str, TrainedNet], name: str, training_data: str, licence: str,
     thresholds: tuple[float, float, float] | None = None, figures: Mapping[str, Any] | None = None,
-    formats: Iterable[Format] | None = None, min_face: float = MIN_FACE,
+    formats: Iterable[BundlePart] | None = None, min_face: float = MIN_FACE,
 ) -> Bundle:  # fmt: skip
     """Write a bundle of nets that this package has trained.
 

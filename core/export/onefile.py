@@ -17,8 +17,7 @@ import numpy as np
 
 from mtcnn_gluon.boxes import CELL, STRIDE, BoxConvention
 from mtcnn_gluon.bundles.onnx_nets import Parameters, describe, net_nodes
-from mtcnn_gluon.config import HEADS
-from mtcnn_gluon.detection.detector import MAX_FACTOR
+from mtcnn_gluon.config import FACTOR, HEADS, MAX_FACTOR, MIN_FACE
 from mtcnn_gluon.detection.pyramid import OVERLAP
 from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
 
@@ -58,7 +57,7 @@ class Cascade:
 
 
 def cascade_model(
-    manifest: Mapping[str, Any], parameters: Mapping[str, Parameters], min_face: float = 20, factor: float = 0.709
+    manifest: Mapping[str, Any], parameters: Mapping[str, Parameters], min_face: float = MIN_FACE, factor: float = FACTOR
 ) -> Any:
     """The cascade of a model bundle as an ONNX model; `onnx_nets.to_bytes` gives its file. See the module.
 

@@ -29,10 +29,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.io.cache import cache_path
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.operators.native import SOURCES, Unavailable, load_kernels
+from mtcnn_gluon.operators.native import SOURCES, load_kernels
 
 NAMES = ("negativemining", "prelu", "max_pool", "prelu_pool_conv")
 

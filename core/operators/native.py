@@ -10,13 +10,11 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from mtcnn_gluon.errors import Unavailable
+
 SOURCES = Path(__file__).parent / "src"
 
 _i64, _pointer = ctypes.c_int64, ctypes.c_void_p
-
-
-class Unavailable(Exception):
-    """Why something native cannot be used, in one sentence."""
 
 
 @lru_cache(maxsize=1)

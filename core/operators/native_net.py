@@ -8,7 +8,8 @@ from typing import Any, Iterator, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.config import HEADS
-from mtcnn_gluon.operators.native import Unavailable, load_kernels
+from mtcnn_gluon.errors import Unavailable
+from mtcnn_gluon.operators.native import load_kernels
 
 _MAX_LAYERS = 16  # of src/kernels.h
 _ALIGNMENT = 64  # bytes of the widest vector

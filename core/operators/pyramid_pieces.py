@@ -19,7 +19,7 @@ Place = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class LevelSource:
     """A level that is yet to be made.
 
     Attributes:
@@ -88,7 +88,7 @@ def _halve(image: np.ndarray) -> np.ndarray:
 
 
 def draw_pieces(
-    canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float = 0.0, scale: float = 1.0,
+    canvas: np.ndarray, sources: Sequence[LevelSource], places: Sequence[Place], mean: float = 0.0, scale: float = 1.0,
     threads: int = 0,
 ) -> None:  # fmt: skip
     """Draw parts of levels on a canvas, and leave the rest of it as it is.
@@ -128,7 +128,9 @@ def draw_pieces(
         raise MemoryError(f"{len(table)} parts of levels need more memory than there is")
 
 
-def _draw_pieces(canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float, scale: float) -> None:
+def _draw_pieces(
+    canvas: np.ndarray, sources: Sequence[LevelSource], places: Sequence[Place], mean: float, scale: float
+) -> None:
     for source, (source_y, source_x, rows, columns, y, x) in zip(sources, places):
         part = source.planes[:, source_y : source_y + rows, source_x : source_x + columns]
         missing = ((0, 0), (0, rows - part.shape[1]), (0, columns - part.shape[2]))

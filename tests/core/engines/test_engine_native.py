@@ -15,13 +15,12 @@ import pytest
 
 from engine_agreement import Agreement
 from mtcnn_gluon import Detector, read_image
-from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.onnx_nets import parameter_shapes
 from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.engines.base import Unavailable
 from mtcnn_gluon.engines.native import NativeEngine
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.export.bundle_files import export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import native

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mtcnn_gluon.bundles.format import Bundle, find_bundle, sha256
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import Bundle, sha256
 from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.export.bundle_files import bundle_parameters, export_bundle, make_bundle
 

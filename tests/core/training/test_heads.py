@@ -12,7 +12,8 @@ import pytest
 
 from mtcnn_gluon import Detector, Faces
 from mtcnn_gluon.boxes import encode, iou
-from mtcnn_gluon.bundles.format import find_bundle, read_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import read_bundle
 from mtcnn_gluon.bundles.params_file import write_params
 from mtcnn_gluon.bundles.trained import TrainedNet, as_trained
 from mtcnn_gluon.cli import main as cli
