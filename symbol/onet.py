@@ -13,4 +13,4 @@ class ONet(CascadeNet):
     """
 
     def __init__(self, landmarks: bool = NETS.onet.landmarks, prefix: str = "onet_", form: Form = "auto") -> None:
-        super().__init__(NETS.onet.layers, landmarks, prefix, form)
+        super().__init__({**NETS.onet, "landmarks": landmarks}, prefix, form)

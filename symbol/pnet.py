@@ -13,4 +13,4 @@ class PNet(CascadeNet):
     """
 
     def __init__(self, landmarks: bool = NETS.pnet.landmarks, prefix: str = "pnet_", form: Form = "auto") -> None:
-        super().__init__(NETS.pnet.layers, landmarks, prefix, form)
+        super().__init__({**NETS.pnet, "landmarks": landmarks}, prefix, form)

@@ -13,4 +13,4 @@ class RNet(CascadeNet):
     """
 
     def __init__(self, landmarks: bool = NETS.rnet.landmarks, prefix: str = "rnet_", form: Form = "auto") -> None:
-        super().__init__(NETS.rnet.layers, landmarks, prefix, form)
+        super().__init__({**NETS.rnet, "landmarks": landmarks}, prefix, form)

@@ -22,14 +22,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Sequence
 
-from mtcnn_gluon.boxes import check_convention
-from mtcnn_gluon.bundles.architecture import check_architecture
+from mtcnn_gluon.boxes import BoxConvention, check_convention
 from mtcnn_gluon.bundles.trained import check_trained
-from mtcnn_gluon.config import HEADS
+from mtcnn_gluon.config import CASCADE, HEADS
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.io.folders import naming, other_names, write_folder
+from mtcnn_gluon.layers import check_architecture
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
@@ -59,6 +59,19 @@ class Bundle:
         if name not in self.manifest["files"]:
             raise ModelError(f"{self.path}: the bundle has no {name}; it holds {', '.join(sorted(self.manifest['files']))}")
         return self.path / name
+
+
+def new_manifest(
+    name: str, architecture: Mapping[str, Any], trained: Mapping[str, Any], box_convention: BoxConvention, training_data: str,
+    licence: str, thresholds: Sequence[float] | None = None, figures: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """A manifest for `write_bundle`, of nets that see (pixel - 127.5) / 128 in RGB; thresholds None: of `config.CASCADE`."""
+    return {
+        "name": name, "architecture": architecture, "trained": trained, "colour_order": "RGB", "mean": 127.5,
+        "scale": 1 / 128, "layout": "NCHW", "thresholds": list(thresholds or CASCADE.thresholds), "nms": list(CASCADE.nms),
+        "box_convention": box_convention, "landmarks": HEADS.landmark // 2, "training_data": training_data, "licence": licence,
+        "figures": dict(figures or {}),
+    }  # fmt: skip
 
 
 def read_bundle(path: str | os.PathLike) -> Bundle:

@@ -49,6 +49,12 @@ def write_params(path: str | os.PathLike, parameters: Mapping[str, np.ndarray]) 
     Path(path).write_bytes(to_params(parameters))
 
 
+def write_nets(folder: Path, parameters: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Write `{p,r,o}net-0000.params` for a bundle, from the parameters of each net."""
+    for net, values in parameters.items():
+        write_params(folder / f"{net}-0000.params", values)
+
+
 def to_params(parameters: Mapping[str, np.ndarray]) -> bytes:
     """Float32 arrays with their names as a `.params` file has them, byte for byte as MXNet's `HybridBlock.export` does.
 

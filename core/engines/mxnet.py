@@ -57,9 +57,9 @@ class MXNetEngine(NetRunner):
     def _build(self, name: str, table: Mapping[str, Any], path: Path) -> Any:
         from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, Form, set_parameters, why_not_native
 
-        is_native = self._ctx.device_type == "cpu" and why_not_native(table["layers"]) is None
+        is_native = self._ctx.device_type == "cpu" and why_not_native(table) is None
         form: Form = "native" if is_native else "export"
-        net = CascadeNet(table["layers"], table["landmarks"], prefix=f"{name}_", form=form)
+        net = CascadeNet(table, f"{name}_", form)
         set_parameters(net, read_params(path), self._ctx)
         block = FaceProbability(net)
         block.hybridize()

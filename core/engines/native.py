@@ -6,13 +6,14 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.bundles.onnx_nets import check_parameters, load_onnx, parameters_of
+from mtcnn_gluon.bundles.onnx_nets import load_onnx, parameters_of
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.engines.base import NetRunner, build_nets
 from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.layers import check_parameters
 from mtcnn_gluon.operators import native
-from mtcnn_gluon.operators.native_net import NativeNet, why_not_layers
+from mtcnn_gluon.operators.native_net import NativeNet, why_not_net
 
 PARAMS, ONNX = "-0000.params", ".onnx"
 
@@ -84,7 +85,7 @@ def _why_not(tables: Mapping[str, Mapping[str, Any]]) -> str | None:
         native.load_kernels()
     except Unavailable as error:
         return str(error)
-    reasons = ((net, why_not_layers(table["layers"])) for net, table in tables.items())
+    reasons = ((net, why_not_net(table)) for net, table in tables.items())
     return next((f"{net}: {reason}" for net, reason in reasons if reason), None)
 
 

@@ -9,13 +9,12 @@ from typing import Any, Iterable, Literal, Mapping
 
 import numpy as np
 
-from mtcnn_gluon.bundles import onnx_nets
-from mtcnn_gluon.bundles.format import Bundle, write_bundle
-from mtcnn_gluon.bundles.onnx_nets import Parameters
-from mtcnn_gluon.bundles.params_file import read_params, write_params
+from mtcnn_gluon.bundles import onnx_nets, params_file
+from mtcnn_gluon.bundles.format import Bundle, new_manifest, write_bundle
 from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
-from mtcnn_gluon.config import CASCADE, MIN_FACE, NETS
+from mtcnn_gluon.config import MIN_FACE, NETS
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.layers import Parameters, check_parameters, parameter_shapes
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
 BundlePart = Literal["symbol", "params", "onnx", "onefile"]
@@ -96,16 +95,13 @@ def write_nets(
     """
     formats = tuple(formats)
     architecture = manifest["architecture"]
-    values = {net: onnx_nets.check_parameters(net, table, parameters[net]) for net, table in architecture.items()}
+    values = {net: check_parameters(net, table, parameters[net]) for net, table in architecture.items()}
     if "symbol" in formats:
         write_symbols(folder, architecture, values)
     elif "params" in formats:
-        for net in architecture:
-            write_params(folder / f"{net}-0000.params", values[net])
+        params_file.write_nets(folder, values)
     if "onnx" in formats:
-        for net, table in architecture.items():
-            model = onnx_nets.net_model(net, table, values[net], onnx_nets.describe(manifest))
-            (folder / f"{net}.onnx").write_bytes(onnx_nets.to_bytes(model))
+        onnx_nets.write_nets(folder, manifest, values)
     if "onefile" in formats:
         from mtcnn_gluon.export.onefile import cascade_model
 
@@ -128,7 +124,7 @@ def write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Map
     from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
 
     for name, table in architecture.items():
-        net = CascadeNet(table["layers"], table["landmarks"], prefix=f"{name}_", form="export")
+        net = CascadeNet(table, f"{name}_", "export")
         set_parameters(net, parameters[name])
         block = FaceProbability(net)
         block.hybridize()
@@ -149,12 +145,12 @@ def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
     for net, table in bundle.manifest["architecture"].items():
         if f"{net}-0000.params" in bundle.manifest["files"]:
             file = bundle.file(f"{net}-0000.params")
-            values = read_params(file)
+            values = params_file.read_params(file)
         else:
             file = bundle.file(f"{net}.onnx")
             values = onnx_nets.parameters_of(file)
         try:
-            parameters[net] = onnx_nets.check_parameters(net, table, values)
+            parameters[net] = check_parameters(net, table, values)
         except ModelError as error:
             raise ModelError(f"{file}: {error}") from error
     return parameters
@@ -224,13 +220,7 @@ def make_bundle(
         has = heads_in(net, whole[net])
         table["landmarks"] = "landmark" in has
         trained[net] = [head for head in has if net in nets and head in nets[net].heads]
-    manifest = {
-        "name": name, "architecture": architecture, "trained": trained, "colour_order": "RGB", "mean": 127.5,
-        "scale": 1 / 128, "layout": "NCHW", "thresholds": list(thresholds or CASCADE.thresholds), "nms": list(CASCADE.nms),
-        "box_convention": "continuous",
-        "landmarks": 5, "training_data": training_data, "licence": licence,
-        "figures": dict(figures or {}),
-    }  # fmt: skip
+    manifest = new_manifest(name, architecture, trained, "continuous", training_data, licence, thresholds, figures)
     chosen = usual_formats() if formats is None else tuple(formats)
     return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, whole, chosen, min_face))
 
@@ -239,7 +229,7 @@ def _random(net: str, table: Mapping[str, Any]) -> Parameters:
     """Parameters to begin with, always the same: weights as Glorot and Bengio (2010) draw them, slopes of 0.25."""
     generator = np.random.default_rng(0)
     values = {}
-    for name, shape in onnx_nets.parameter_shapes(net, table).items():
+    for name, shape in parameter_shapes(net, table).items():
         values[name] = np.full(shape, 0.25 if name.endswith("_alpha") else 0, np.float32)
         if name.endswith("_weight"):
             area = math.prod(shape[2:])

@@ -16,10 +16,11 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.boxes import CELL, STRIDE, BoxConvention
-from mtcnn_gluon.bundles.onnx_nets import Parameters, describe, net_nodes
+from mtcnn_gluon.bundles.onnx_nets import describe, net_nodes
 from mtcnn_gluon.config import FACTOR, HEADS, MAX_FACTOR, MIN_FACE
 from mtcnn_gluon.detection.pyramid import OVERLAP
 from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
+from mtcnn_gluon.layers import Parameters
 
 OPSET, IR_VERSION = 17, 8  # known to ONNX Runtime since 1.12
 STRIP_PIXELS = 160_000  # of a level that P-Net sees at a time

@@ -25,7 +25,7 @@ ABOUT = ("test", "noise", "MIT")  # name, training data, licence
 
 def make_net(net: str, landmarks: bool | None = None, seed: int = 0) -> CascadeNet:
     table = NETS[net]
-    block = CascadeNet(table.layers, table.landmarks if landmarks is None else landmarks, f"{net}_", "portable")
+    block = CascadeNet({**table, "landmarks": table.landmarks if landmarks is None else landmarks}, f"{net}_", "portable")
     mx.random.seed(seed)
     block.initialize(mx.init.Normal(0.1))
     block(mx.nd.zeros((1, 3, table.size, table.size)))

@@ -129,7 +129,7 @@ def test_when_landmarks_are_learned(tmp_path: Path, kinds: tuple[int, ...], sett
 
 
 def outputs_on(values: Any, images: np.ndarray) -> list[np.ndarray]:
-    net = CascadeNet(NETS.onet.layers, "onet_landmark_weight" in values, "onet_")
+    net = CascadeNet({**NETS.onet, "landmarks": "onet_landmark_weight" in values}, "onet_")
     set_parameters(net, values, mx.cpu())
     return [output.asnumpy() for output in net(mx.nd.array(images))]
 
