@@ -20,7 +20,6 @@ from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.images import ImageSource, read_image
 from mtcnn_gluon.io.video import Frame, Video
-from mtcnn_gluon.mxnet_loader import mxnet_threads
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +79,7 @@ class Detector:
         is_usable = threads is None or (_is_count(threads) and threads <= MAX_THREADS)
         _check(is_usable, "threads", f"a whole number from 1 to {MAX_THREADS}", threads)
         engines.check_names(engine, device)
-        with mxnet_threads(threads):  # which `official` may load, to be converted
-            self.bundle: Bundle = find_bundle(model)
+        self.bundle: Bundle = find_bundle(model)
         manifest = self.bundle.manifest
         self.settings = Settings(
             min_face=float(min_face),

@@ -11,7 +11,7 @@ from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.engines.base import NetRunner, build_nets, first_line
 from mtcnn_gluon.errors import ModelError, Unavailable
-from mtcnn_gluon.mxnet_loader import check_threads, load_mxnet, mxnet_threads
+from mtcnn_gluon.mxnet_loader import load_mxnet
 
 
 class MXNetEngine(NetRunner):
@@ -34,12 +34,9 @@ class MXNetEngine(NetRunner):
     crops_a_run = MappingProxyType({"rnet": 40, "onet": 10})
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
-        if threads is not None:
-            check_threads(threads)
-            self.kernel_threads = threads
+        self.kernel_threads = threads or 0
         try:
-            with mxnet_threads(threads):
-                self._mx = load_mxnet()
+            self._mx = load_mxnet(threads)
         except ModelError as error:
             raise Unavailable(str(error)) from error
         self._ctx = self._context(device)
