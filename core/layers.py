@@ -83,7 +83,7 @@ def walk(table: Mapping[str, Any], key: str = "layers") -> Iterator[Layer]:
         kind, *arguments = row
         layer = KINDS[kind](inputs, side, *arguments)
         counts.update([kind] if layer.weight is None else [kind, "prelu"])
-        prelu = layer.weight and f"prelu{counts['prelu']}"
+        prelu = f"prelu{counts['prelu']}" if layer.weight else None
         yield replace(layer, kind=kind, name=f"{kind}{counts[kind]}", prelu=prelu)
         inputs, side = layer.channels, layer.side
     for head in heads_of(table):

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.params_file import read_params
-from mtcnn_gluon.engines.base import NetRunner, build_nets, first_line
+from mtcnn_gluon.engines.base import NetRunner, first_line
 from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
@@ -29,6 +29,7 @@ class MXNetEngine(NetRunner):
     """
 
     name = "mxnet"
+    runtime = "MXNet"
     ending = "-0000.params"
     kernel_threads = 0
     crops_a_run = MappingProxyType({"rnet": 40, "onet": 10})
@@ -42,7 +43,7 @@ class MXNetEngine(NetRunner):
         self._ctx = self._context(device)
         self._lock = threading.Lock()  # Gluon blocks are not safe to call from two threads at once
         tables = bundle.manifest["architecture"]
-        self._nets = build_nets(bundle, self.ending, lambda net, path: self._build(net, tables[net], path), "MXNet")
+        self._nets = self._build_nets(bundle, lambda net, path: self._build(net, tables[net], path))
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `NetRunner.run`."""

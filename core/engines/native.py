@@ -9,7 +9,7 @@ from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.onnx_nets import load_onnx, parameters_of
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.config import HEADS, NETS
-from mtcnn_gluon.engines.base import NetRunner, build_nets
+from mtcnn_gluon.engines.base import NetRunner
 from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.layers import check_parameters
 from mtcnn_gluon.operators import native
@@ -33,11 +33,11 @@ class NativeEngine(NetRunner):
     """
 
     name = "native"
+    runtime = "the engine native"
     needs_warming = False
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
-        if device != "cpu":
-            raise Unavailable(f"device={device!r}: the engine native runs on the cpu only")
+        self._check_cpu(device)
         tables = bundle.manifest["architecture"]
         if reason := _why_not(tables):
             raise Unavailable(f"the compiled kernels cannot be used: {reason}")
@@ -47,7 +47,7 @@ class NativeEngine(NetRunner):
         def build(net: str, path: Path) -> NativeNet:
             return NativeNet(net, tables[net], check_parameters(net, tables[net], read(path)))
 
-        self._nets: dict[str, NativeNet] = build_nets(bundle, self.ending, build, "the engine native")
+        self._nets: dict[str, NativeNet] = self._build_nets(bundle, build)
         self._threads = threads
         self.kernel_threads = threads or 0
 
@@ -90,7 +90,7 @@ def _why_not(tables: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def _ending(bundle: Bundle) -> str:
-    """That of the names of the files that hold the parameters: MXNet's if they are there, else ONNX."""
+    """How the names of the files with the parameters end: MXNet's if the bundle has them, else those of ONNX files."""
     has = {ending: all(f"{net}{ending}" in bundle.manifest["files"] for net in NETS) for ending in (PARAMS, ONNX)}
     if has[PARAMS] or not has[ONNX]:
         return PARAMS
