@@ -76,13 +76,13 @@ class _Reader:
     """Takes values from the beginning of bytes."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._place = data, 0
+        self._data = memoryview(data)
 
     def take(self, form: str) -> tuple[int, ...]:
         return struct.unpack(form, self._bytes(struct.calcsize(form)))
 
     def text(self) -> str:
-        return self._bytes(*self.take("<Q")).decode("utf-8")
+        return str(self._bytes(*self.take("<Q")), "utf-8")
 
     def array(self) -> np.ndarray:
         magic, storage, dimensions = self.take("<IiI")
@@ -96,10 +96,10 @@ class _Reader:
         return np.frombuffer(self._bytes(math.prod(shape) * dtype.itemsize), dtype).reshape(shape).copy()
 
     def left(self) -> int:
-        return len(self._data) - self._place
+        return len(self._data)
 
-    def _bytes(self, count: int) -> bytes:
-        if count > self.left():
-            raise ValueError(f"it ends {count - self.left()} bytes too early")
-        self._place += count
-        return self._data[self._place - count : self._place]
+    def _bytes(self, count: int) -> memoryview:
+        if count > len(self._data):
+            raise ValueError(f"it ends {count - len(self._data)} bytes too early")
+        taken, self._data = self._data[:count], self._data[count:]
+        return taken

@@ -53,30 +53,16 @@ class NativeEngine(NetRunner):
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `NetRunner.run`; the arrays are views of channels-last ones."""
-        values = self._values(net, images)  # (N, h, w, 6 or 16)
-        values = values[:, 0, 0] if self._nets[net].is_dense else values
-        face = _face_probability(values)
+        values = np.moveaxis(self._nets[net](images, self._threads), -1, 1)  # (N, 6 or 16, h, w)
+        values = values[:, :, 0, 0] if self._nets[net].is_dense else values
+        with np.errstate(over="ignore"):  # beyond float32 the probability is 0
+            face = 1 / (1 + np.exp(values[:, 0] - values[:, 1]))  # the softmax's second value
         ends = np.cumsum([HEADS[head] for head in self._nets[net].heads]).tolist()
-        heads = [np.stack([1 - face, face], axis=-1), *(values[..., i:j] for i, j in zip(ends, ends[1:]))]
-        return [np.moveaxis(head, -1, 1) for head in heads]
+        return [np.stack([1 - face, face], axis=1), *(values[:, i:j] for i, j in zip(ends, ends[1:]))]
 
-    def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Engine.pnet`."""
-        values = self._values("pnet", canvas)[0]  # (h, w, 6 or 16)
-        return _face_probability(values), values[:, :, 2:6].transpose(2, 0, 1)
-
-    def rnet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Engine.rnet`."""
-        values = self._values("rnet", crops)[:, 0, 0]  # (N, 6 or 16)
-        return _face_probability(values), values[:, 2:6]
-
-    def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """See `Engine.onet`."""
-        values = self._values("onet", crops)[:, 0, 0]  # (N, 6 or 16)
-        return _face_probability(values), values[:, 2:6], values[:, 6:]
-
-    def _values(self, net: str, images: np.ndarray) -> np.ndarray:
-        return self._nets[net](images, self._threads)
+    def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
+        """Run all crops at once: the kernels keep nothing for a batch size."""
+        return list(self.run(net, crops))
 
 
 def _why_not(tables: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -99,9 +85,3 @@ def _ending(bundle: Bundle) -> str:
     except ModelError as error:
         raise Unavailable(f"{bundle.path}: the bundle has no {PARAMS} files, and {error}") from error
     return ONNX
-
-
-def _face_probability(values: np.ndarray) -> np.ndarray:
-    """The softmax's second value, from arrays (..., 2 or more) that begin with the two logits: background, face."""
-    with np.errstate(over="ignore"):  # beyond float32 the probability is 0
-        return 1 / (1 + np.exp(values[..., 0] - values[..., 1]))
