@@ -49,7 +49,7 @@ def official_bundle() -> Bundle:
     try:
         return read_bundle(folder)
     except ModelError:
-        parameters = {net: official_parameters(net) for net in NETS}
+        parameters = {net: layers.check_parameters(net, table, official_parameters(net)) for net, table in NETS.items()}
 
     def write(draft: Path) -> None:
         params_file.write_nets(draft, parameters)
@@ -76,11 +76,11 @@ def official_parameters(net: str) -> dict[str, np.ndarray]:
         weight = weight.transpose(3, 2, 0, 1).reshape(layer.weight)  # HWIO -> OIHW, or (units, features)
         if layer.name == "landmark":
             weight, bias = _interleaved(weight), _interleaved(bias)
-        parameters[f"{net}_{layer.name}_weight"] = weight
+        parameters[f"{net}_{layer.name}_weight"] = np.ascontiguousarray(weight)
         parameters[f"{net}_{layer.name}_bias"] = bias
         if layer.prelu:
             parameters[f"{net}_{layer.prelu}_alpha"] = next(arrays).reshape(-1)
-    return layers.check_parameters(net, NETS[net], parameters)
+    return parameters
 
 
 def _interleaved(values: np.ndarray) -> np.ndarray:
