@@ -1,11 +1,11 @@
-"""The shared vocabulary of the three nets: one block that builds any of them from the table in `config.NETS`."""
+"""One block that builds any of the three nets from its table, as in `config.NETS`."""
 
 from typing import Any, Callable, Literal, Mapping
 
 import numpy as np
 
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.layers import Layer, heads_of, walk
+from mtcnn_gluon.layers import Layer, check_parameters, heads_of, walk
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import portable_prelu, register
 from mtcnn_gluon.operators.native import has_bfloat16
@@ -15,10 +15,10 @@ mx = load_mxnet()
 nn: Any = mx.gluon.nn
 
 Form = Literal["auto", "native", "bfloat16", "portable", "export"]
-_BUILDERS: Mapping[str, Callable[[Layer, str], Any]] = {  # from a layer and the beginning of its parameters' names
+_BUILDERS: Mapping[str, Callable[[Layer, str], Any]] = {  # by kind, from a layer and the beginning of its parameters' names
     "conv": lambda layer, prefix: nn.Conv2D(layer.channels, layer.kernel, in_channels=layer.inputs, prefix=prefix),
     "pool": lambda layer, prefix: nn.MaxPool2D(layer.kernel, layer.stride, ceil_mode=True, prefix=prefix),
-    # Without its inputs Gluon draws the first weights of a dense layer last: random nets stay what they were.
+    # Without `in_units` Gluon initialises a layer after all others. That holds for the body: results of a seed depend on it.
     "dense": lambda layer, prefix: nn.Dense(layer.channels, in_units=layer.inputs if layer.is_head else 0, prefix=prefix),
 }
 
@@ -37,18 +37,18 @@ class CascadeNet(nn.HybridBlock):
     Args:
         table: `size`, `layers` and `landmarks`, as in `config.NETS`.
         prefix: beginning of all parameter names, such as `pnet_`.
-        form: which operators compute it; parameters and, but for `bfloat16`, results are the same.
+        form: which operators compute it. Parameters and, except for `bfloat16`, results are the same.
             `native`: the package's own, on the CPU only, several times as fast. The symbol then holds operators that only
-            this package knows, and the gradient of the images is not computed (it is NaN).
+            this package has, and the gradient of the images is not computed (it is NaN).
             `bfloat16`: native, with the factors of the convolutions' products rounded to bfloat16 and their sums float32, which
             makes training faster and needs a processor with AMX, under Linux. All arrays stay float32.
             `portable`: MXNet's, on any device.
-            `export`: MXNet's, each PReLU one `LeakyReLU` node as other tools expect. Only for inference: when a net is
-            hybridized, MXNet 1.9.1 lets that node overwrite its input, and computes wrong gradients of the slopes from it.
+            `export`: MXNet's, each PReLU one `LeakyReLU` node as other tools expect. Only for inference: in a hybridized net
+            MXNet 1.9.1 lets that node overwrite its input, and then computes wrong gradients of the slopes.
             `auto`: native if possible, else portable.
 
     Raises:
-        ModelError: if `layers` holds something unknown, or native operators are asked for and cannot be used.
+        ModelError: if `layers` is malformed, or native operators are required and cannot be used.
     """
 
     def __init__(self, table: Mapping[str, Any], prefix: str, form: Form = "auto") -> None:
@@ -60,7 +60,7 @@ class CascadeNet(nn.HybridBlock):
             raise ModelError(f"native operators cannot be used: {reason}")
         is_native = form in ("native", "bfloat16") or (form == "auto" and not reason)
         self._form = "native" if is_native else "portable" if form == "auto" else form
-        self.head_names = heads_of(table)
+        self.table, self.head_names = table, heads_of(table)
         with self.name_scope():
             self.body = nn.HybridSequential(prefix="")
             for layer in walk(table):
@@ -93,7 +93,7 @@ class CascadeNet(nn.HybridBlock):
 
 
 class PortablePReLU(nn.PReLU):
-    """Gluon's PReLU with right gradients in hybridized nets; see `CascadeNet`."""
+    """Gluon's PReLU with correct gradients in hybridized nets; see `CascadeNet`."""
 
     def hybrid_forward(self, F: Any, x: Any, alpha: Any) -> Any:
         """x (N, C, ...) where positive, else x times alpha (C,)."""
@@ -103,8 +103,8 @@ class PortablePReLU(nn.PReLU):
 class NativePass(nn.HybridBlock):
     """The forward pass of a `CascadeNet` with the net's own parameters, on the native operators.
 
-    Between the first convolution and the last all arrays are channels last, and each layer is one operator: the PReLU and
-    the pooling before a convolution, and the convolution.
+    Between the first and the last convolution all arrays are channels last. One operator computes a convolution and the PReLU
+    and pooling before it.
     """
 
     def __init__(self, net: CascadeNet, table: Mapping[str, Any], bfloat16: bool) -> None:
@@ -162,25 +162,19 @@ class FaceProbability(nn.HybridBlock):
     def hybrid_forward(self, F: Any, x: Any) -> tuple:
         """Probabilities (N, 2, ...) and the other heads' outputs."""
         logits, *others = self.net(x)
-        name = f"{self.net.prefix}probability"  # else MXNet counts, and the same net gives another file the next time
+        name = f"{self.net.prefix}probability"  # else MXNet numbers it, and the same net gives another file the next time
         return (F.softmax(logits, axis=1, name=name), *others)
 
 
 def set_parameters(net: CascadeNet, values: Mapping[str, Any], ctx: Any = None) -> None:
-    """Give a net its parameters, from arrays by full parameter name (`pnet_conv1_weight`), on `ctx` if it is nowhere yet.
+    """Set a net's parameters from arrays by full name, such as `pnet_conv1_weight`; on `ctx` if it is on no device yet.
 
     Raises:
         ModelError: if a parameter is missing, superfluous or of another shape.
     """
-    parameters = net.collect_params()
-    if wrong := set(parameters) ^ set(values):
-        raise ModelError(f"parameters do not fit the net {net.prefix.rstrip('_')}: missing or unknown {sorted(wrong)}")
-    for name, parameter in parameters.items():
-        value = mx.nd.array(values[name], dtype="float32")
-        expected = tuple(parameter.shape or value.shape)
-        if len(expected) != value.ndim or any(e not in (0, -1, v) for e, v in zip(expected, value.shape)):
-            raise ModelError(f"parameter {name}: expected shape {expected}, got {value.shape}")
-        if parameter._data is None:  # else it stays where it is: trainers and compiled graphs hold on to its arrays
-            parameter.shape = value.shape
+    checked = check_parameters(net.prefix.rstrip("_"), net.table, values)
+    for name, parameter in net.collect_params().items():
+        if parameter._data is None:  # else it stays where it is: trainers and compiled graphs keep its arrays
+            parameter.shape = checked[name].shape
             parameter.initialize(ctx=ctx, force_reinit=True)
-        parameter.set_data(value)
+        parameter.set_data(mx.nd.array(checked[name]))

@@ -15,23 +15,22 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 
 
 class MXNetEngine(NetRunner):
-    """The `Engine` protocol on MXNet: the package's own hybridized blocks with the bundle's parameters.
+    """The `Engine` protocol on MXNet: the package's hybridized blocks with the bundle's parameters.
 
     Args:
         bundle: a model bundle that holds `{p,r,o}net-0000.params`.
         device: `cpu`, `gpu` or `gpu:N`.
-        threads: CPU threads of MXNet's operators, for the whole process, at most; None: the runtime's choice.
+        threads: most CPU threads of MXNet's operators, in the whole process; None: the runtime's choice.
 
     Raises:
         Unavailable: if MXNet cannot be imported, the bundle has no parameters for it, or the device cannot be used.
         ModelError: if the parameters cannot be used.
-        ConfigError: if MXNet already runs with another number of threads.
+        ConfigError: if MXNet is already running with another number of threads.
     """
 
     name = "mxnet"
     runtime = "MXNet"
     ending = "-0000.params"
-    kernel_threads = 0
     crops_a_run = MappingProxyType({"rnet": 40, "onet": 10})
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
@@ -75,7 +74,7 @@ class MXNetEngine(NetRunner):
         return self._usable_gpu(int(number or 0))
 
     def _usable_gpu(self, index: int) -> Any:
-        """The context of a GPU on which a kernel has run."""
+        """The context of a GPU, after one kernel has run on it."""
         try:
             count = self._mx.context.num_gpus()
         except self._mx.base.MXNetError as error:
