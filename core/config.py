@@ -1,14 +1,9 @@
 """What differs between the three nets, and the settings of the cascade, as data.
 
-`NETS` describes the layers of Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded
-Convolutional Networks" (2016), figure 2, as the authors' released models have them. A layer is one of
-
-    ["conv", channels, kernel]   stride 1, no padding, followed by a per-channel PReLU
-    ["pool", kernel, stride]     max pooling in ceil mode (a partial window at the border still counts)
-    ["dense", units]             on the flattened (channel, row, column) features, followed by a per-unit PReLU
-
-A net ends in linear heads `cls` (2 logits: background, face), `box` (4 offsets) and, where `landmarks` is true, `landmark`
-(10 numbers, x and y interleaved): 1x1 convolutions where the net has no dense layer, dense layers otherwise.
+`NETS` has the nets of Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks"
+(2016), figure 2, as in the authors' released models. A net takes images of `size` x `size` pixels. Each row of `layers` is one
+layer, see `mtcnn_gluon.layers`. Behind them are linear heads: `cls` (2 logits: background, face), `box` (4 offsets) and, if
+`landmarks` is true, `landmark` (10 numbers, x and y interleaved).
 """
 
 from easydict import EasyDict
@@ -37,8 +32,11 @@ NETS = EasyDict(
 HEADS = EasyDict(cls=2, box=4, landmark=10)
 
 CASCADE = EasyDict(
-    thresholds=[0.6, 0.7, 0.7],  # face probability that P-, R- and O-Net must reach
+    thresholds=[0.6, 0.7, 0.7],  # lowest face probability after P-, R- and O-Net
     nms=[0.5, 0.7, 0.7, 0.7],  # overlap allowed: P-Net within a level, P-Net across levels, R-Net, O-Net ("min" mode)
 )
+MIN_FACE, MAX_FACE = 20.0, 1e9  # smallest face to look for, in pixels: default and largest value
+FACTOR = 0.709  # scale between two levels of the image pyramid: each has half the area of the one before
+MAX_FACTOR = 0.99  # closer to 1 a pyramid would have thousands of levels
 
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left: the viewer's left

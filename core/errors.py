@@ -24,6 +24,10 @@ class DataError(MtcnnError):
     """A file of annotations, records or results is missing, damaged or malformed, or a file cannot be written."""
 
 
+class Unavailable(ModelError):
+    """Something optional cannot be used here: the compiled kernels, a runtime, a device, or the bundle's files for it."""
+
+
 class ConfigError(MtcnnError, ValueError):
     """An option is unknown or out of range. Also a `ValueError`."""
 

@@ -1,4 +1,4 @@
-"""The one place that imports MXNet, and mends what it needs first."""
+"""The one place that imports MXNet, and repairs what it needs first."""
 
 import ctypes
 import importlib
@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Iterator, Mapping
@@ -23,21 +22,36 @@ _CUDA_LIBRARIES = (
     "cusolver/lib/libcusolver.so.11", "cufft/lib/libcufft.so.10", "curand/lib/libcurand.so.10",
     "nccl/lib/libnccl.so.2", "cudnn/lib/libcudnn.so.8",
 )  # fmt: skip
-_MOST = "MXNET_OMP_MAX_THREADS"
-_wanted: ContextVar[int | None] = ContextVar("wanted", default=None)  # threads
-_loaded_with: list[int] = []  # threads, once this module has loaded MXNet
+_MAX_THREADS = "MXNET_OMP_MAX_THREADS"
+_PROBLEMS = {  # part of an error's text: what to do
+    "libcuda.so": "the CUDA build of MXNet needs the NVIDIA driver (libcuda.so.1), which this machine lacks; "
+    'without an NVIDIA GPU use pip install "mtcnn-gluon[cpu]" in a new environment',
+    "libquadmath": "MXNet needs the system library libquadmath.so.0: on Debian and Ubuntu, apt-get install libquadmath0",
+    "distutils": "MXNet needs the module distutils, which this Python lacks: pip install setuptools",
+}
+_loaded_with: list[int] = []  # number of threads, once this module has loaded MXNet
 
 
-@lru_cache(maxsize=1)
-def load_mxnet() -> Any:
+@lru_cache
+def load_mxnet(threads: int | None = None) -> Any:
     """The module `mxnet`.
 
-    Its operators may use as many CPU threads as `mxnet_threads` says or, without that, `OMP_NUM_THREADS`, else one for each
-    core. MXNet learns of that from variables of the environment, which are as they were when this returns.
+    The environment variables that set MXNet's number of threads are as before when this returns.
+
+    Args:
+        threads: CPU threads of its operators at most, within `OMP_NUM_THREADS`; the first call in a process decides. None: any
+            number if MXNet is running, else that of `OMP_NUM_THREADS`, else one for each core.
 
     Raises:
         ModelError: if MXNet is not installed or cannot be imported; one sentence says why and what to do.
+        ConfigError: if MXNet is already running with another number of threads.
     """
+    is_running = "mxnet" in sys.modules
+    if threads is not None and is_running and _running_threads() != threads:
+        raise ConfigError(
+            f"threads={threads} comes too late: MXNet is already running in this process with "
+            f"{_running_threads() or 'its own number of'} thread(s); give the first Detector this option"
+        )
     if importlib.util.find_spec("mxnet") is None:
         raise ModelError('MXNet is not installed: run pip install "mtcnn-gluon[cpu]" (Linux x86-64, Python 3.10 to 3.12)')
     if int(np.__version__.split(".")[0]) >= 2:
@@ -46,10 +60,11 @@ def load_mxnet() -> Any:
         np.bool = np.bool_  # type: ignore[attr-defined]  # mxnet 1.9.1 reads the alias that numpy 1.24 removed
     _preload_cuda()
     try:
-        with environment({} if "mxnet" in sys.modules else _variables(_wanted.get())):
+        with environment({} if is_running else _variables(threads)):
             return importlib.import_module("mxnet")
     except (ImportError, OSError) as error:
-        raise ModelError(_explain(error)) from error
+        advice = (text for part, text in _PROBLEMS.items() if part in str(error))
+        raise ModelError(next(advice, f"MXNet is installed but cannot be imported: {error}")) from error
 
 
 def usable_cores() -> int:
@@ -62,70 +77,44 @@ def usable_cores() -> int:
         return len(usable)
 
 
-@contextmanager
-def mxnet_threads(threads: int | None) -> Iterator[None]:
-    """If MXNet is first loaded in this block, its operators use at most `threads` CPU threads; None: as many as it likes.
-
-    They never use more than `OMP_NUM_THREADS` says, if that is set.
-    """
-    before = _wanted.set(threads)
-    try:
-        yield
-    finally:
-        _wanted.reset(before)
-
-
-def check_threads(threads: int) -> None:
-    """Check that MXNet, if it is running already, was loaded to use this number of threads: it cannot be changed.
-
-    Raises:
-        ConfigError: if it was not.
-    """
-    if "mxnet" in sys.modules and _told() != threads:
-        raise ConfigError(
-            f"threads={threads} comes too late: MXNet is already running in this process with {_told() or 'its own number of'} "
-            "thread(s); give the first Detector this option"
-        )
-
-
-def _told() -> int | None:
-    """The number of threads that MXNet was told when it was loaded; by the environment, if somebody else loaded it."""
+def _running_threads() -> int | None:
+    """The number of threads that MXNet was loaded with; if this module did not load it, that of the environment."""
     if _loaded_with:
         return _loaded_with[0]
-    given = (os.environ.get(name, "") for name in ("OMP_NUM_THREADS", _MOST))
+    given = (os.environ.get(name, "") for name in ("OMP_NUM_THREADS", _MAX_THREADS))
     return next((int(number) for number in given if re.fullmatch("[1-9][0-9]{0,8}", number)), None)
 
 
 def _variables(threads: int | None) -> dict[str, str | None]:
-    """Variables of the environment for MXNet, None for those that must not be set; and remembers what it is told."""
+    """Variables of the environment for MXNet, None for those that must not be set; and keeps their number of threads."""
     if threads is None:
-        _loaded_with[:] = [_told() or usable_cores()]
-        return {_MOST: os.environ.get(_MOST, str(usable_cores()))}  # its own guess is half of the processors
+        _loaded_with[:] = [_running_threads() or usable_cores()]
+        return {_MAX_THREADS: os.environ.get(_MAX_THREADS, str(usable_cores()))}  # its own guess is half of the processors
     _loaded_with[:] = [threads]
     with suppress(OSError):
         # OpenMP reads OMP_NUM_THREADS when it is loaded, for everyone in the process. MXNet must not see it afterwards, since
-        # it would then not look at its own variable.
+        # it would then ignore its own variable.
         ctypes.CDLL("libgomp.so.1")
-    return {"OMP_NUM_THREADS": None, _MOST: str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    return {"OMP_NUM_THREADS": None, _MAX_THREADS: str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
 
 
 @contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     """Change some variables of the environment while the block runs; None: the variable is not set."""
+
+    def set_variables(values: Mapping[str, str | None]) -> None:
+        for name, value in values.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
     before = {name: os.environ.get(name) for name in variables}
+    set_variables(variables)
     try:
-        _set_variables(variables)
         yield
     finally:
-        _set_variables(before)
-
-
-def _set_variables(variables: Mapping[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+        set_variables(before)
 
 
 def _preload_cuda() -> None:
@@ -135,17 +124,3 @@ def _preload_cuda() -> None:
         for library in _CUDA_LIBRARIES:
             if (path := Path(root) / library).is_file():
                 ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
-
-
-def _explain(error: Exception) -> str:
-    text = str(error)
-    if "libcuda.so" in text:
-        return (
-            "the CUDA build of MXNet needs the NVIDIA driver (libcuda.so.1), which this machine lacks; "
-            'without an NVIDIA GPU use pip install "mtcnn-gluon[cpu]" in a new environment'
-        )
-    if "libquadmath" in text:
-        return "MXNet needs the system library libquadmath.so.0: on Debian and Ubuntu, apt-get install libquadmath0"
-    if "distutils" in text:
-        return "MXNet needs the module distutils, which this Python lacks: pip install setuptools"
-    return f"MXNet is installed but cannot be imported: {text}"

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.bundles.format import find_bundle
-from mtcnn_gluon.config import NETS
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.config import MAX_FACE, NETS
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.prepare_data import sampling
@@ -21,7 +21,6 @@ from mtcnn_gluon.records.samples import Kind, Samples
 
 Stage = Literal["pnet", "rnet"]
 NEXT_NET: dict[str, Literal["rnet", "onet"]] = {"pnet": "rnet", "rnet": "onet"}
-MAX_FACE = 1e9
 MODEL_KEYS = ("files", "colour_order", "mean", "scale", "thresholds", "nms", "box_convention")  # what proposals depend on
 SMALLEST = NETS.pnet.size  # side in pixels of the smallest crop for any net: no proposal in detection is smaller
 RECALL_OVERLAP = 0.5  # smallest intersection over union of a proposal that has found a face

@@ -1,20 +1,26 @@
-"""The shared vocabulary of the three nets: one block that builds any of them from the table in `config.NETS`."""
+"""One block that builds any of the three nets from its table, as in `config.NETS`."""
 
-from typing import Any, Iterator, Literal, Mapping, Sequence
+from typing import Any, Callable, Literal, Mapping
 
 import numpy as np
 
-from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.layers import Layer, check_parameters, heads_of, walk
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import portable_prelu, register
 from mtcnn_gluon.operators.native import has_bfloat16
-from mtcnn_gluon.operators.native_net import why_not_layers
+from mtcnn_gluon.operators.native_net import why_not_net
 
 mx = load_mxnet()
 nn: Any = mx.gluon.nn
 
 Form = Literal["auto", "native", "bfloat16", "portable", "export"]
+_BUILDERS: Mapping[str, Callable[[Layer, str], Any]] = {  # by kind, from a layer and the beginning of its parameters' names
+    "conv": lambda layer, prefix: nn.Conv2D(layer.channels, layer.kernel, in_channels=layer.inputs, prefix=prefix),
+    "pool": lambda layer, prefix: nn.MaxPool2D(layer.kernel, layer.stride, ceil_mode=True, prefix=prefix),
+    # Without `in_units` Gluon initialises a layer after all others. That holds for the body: results of a seed depend on it.
+    "dense": lambda layer, prefix: nn.Dense(layer.channels, in_units=layer.inputs if layer.is_head else 0, prefix=prefix),
+}
 
 
 class CascadeNet(nn.HybridBlock):
@@ -29,65 +35,46 @@ class CascadeNet(nn.HybridBlock):
     A net without a dense layer is fully convolutional: on larger images its outputs are (N, 2, h, w) and so on.
 
     Args:
-        layers: rows of the table that `config` describes.
-        landmarks: whether the net has a landmark head.
+        table: `size`, `layers` and `landmarks`, as in `config.NETS`.
         prefix: beginning of all parameter names, such as `pnet_`.
-        form: which operators compute it; parameters and, but for `bfloat16`, results are the same.
+        form: which operators compute it. Parameters and, except for `bfloat16`, results are the same.
             `native`: the package's own, on the CPU only, several times as fast. The symbol then holds operators that only
-            this package knows, and the gradient of the images is not computed (it is NaN).
+            this package has, and the gradient of the images is not computed (it is NaN).
             `bfloat16`: native, with the factors of the convolutions' products rounded to bfloat16 and their sums float32, which
             makes training faster and needs a processor with AMX, under Linux. All arrays stay float32.
             `portable`: MXNet's, on any device.
-            `export`: MXNet's, each PReLU one `LeakyReLU` node as other tools expect. Only for inference: when a net is
-            hybridized, MXNet 1.9.1 lets that node overwrite its input, and computes wrong gradients of the slopes from it.
+            `export`: MXNet's, each PReLU one `LeakyReLU` node as other tools expect. Only for inference: in a hybridized net
+            MXNet 1.9.1 lets that node overwrite its input, and then computes wrong gradients of the slopes.
             `auto`: native if possible, else portable.
 
     Raises:
-        ModelError: if `layers` holds something unknown, or native operators are asked for and cannot be used.
+        ModelError: if `layers` is malformed, or native operators are required and cannot be used.
     """
 
-    def __init__(self, layers: Sequence[Sequence[Any]], landmarks: bool, prefix: str, form: Form = "auto") -> None:
+    def __init__(self, table: Mapping[str, Any], prefix: str, form: Form = "auto") -> None:
         super().__init__(prefix=prefix)
-        reason = why_not_native(layers) if form in ("auto", "native", "bfloat16") else None
+        reason = why_not_native(table) if form in ("auto", "native", "bfloat16") else None
         if form == "bfloat16" and not reason and not has_bfloat16():
             reason = "bfloat16 needs a processor with AMX, under Linux"
         if form in ("native", "bfloat16") and reason:
             raise ModelError(f"native operators cannot be used: {reason}")
         is_native = form in ("native", "bfloat16") or (form == "auto" and not reason)
         self._form = "native" if is_native else "portable" if form == "auto" else form
-        self.head_names = [name for name in HEADS if landmarks or name != "landmark"]
+        self.table, self.head_names = table, heads_of(table)
         with self.name_scope():
             self.body = nn.HybridSequential(prefix="")
-            channels = self._add_layers(layers)
-            is_dense = any(layer[0] == "dense" for layer in layers)
-            for name in self.head_names:
-                units = HEADS[name]
-                head = nn.Dense(units, in_units=channels, prefix=f"{name}_") if is_dense else None
-                setattr(self, name, head or nn.Conv2D(units, 1, in_channels=channels, prefix=f"{name}_"))
+            for layer in walk(table):
+                block = _BUILDERS[layer.kind](layer, f"{layer.name}_")
+                if layer.is_head:
+                    setattr(self, layer.name, block)
+                    continue
+                self.body.add(block)
+                if layer.prelu:
+                    prelu = nn.PReLU if self._form == "export" else PortablePReLU
+                    self.body.add(prelu(in_channels=layer.channels, prefix=f"{layer.prelu}_"))
         if self._form == "native":
             # No child: its parameters would count twice.
-            object.__setattr__(self, "_pass", NativePass(self, layers, form == "bfloat16"))
-
-    def _add_layers(self, layers: Sequence[Sequence[Any]]) -> int:
-        """Fill the body; returns the number of channels that leave it."""
-        channels, counts = 3, {"conv": 0, "pool": 0, "dense": 0}
-        for kind, *arguments in layers:
-            if kind not in counts:
-                raise ModelError(f"unknown layer {kind!r}: expected one of {', '.join(counts)}")
-            counts[kind] += 1
-            if kind == "pool":
-                kernel, stride = arguments
-                self.body.add(nn.MaxPool2D(kernel, stride, ceil_mode=True, prefix=f"pool{counts['pool']}_"))
-                continue
-            channels_before, channels = channels, arguments[0]
-            name = f"{kind}{counts[kind]}_"
-            if kind == "conv":
-                self.body.add(nn.Conv2D(channels, arguments[1], in_channels=channels_before, prefix=name))
-            else:
-                self.body.add(nn.Dense(channels, prefix=name))
-            prelu = nn.PReLU if self._form == "export" else PortablePReLU
-            self.body.add(prelu(in_channels=channels, prefix=f"prelu{counts['conv'] + counts['dense']}_"))
-        return channels
+            object.__setattr__(self, "_pass", NativePass(self, table, form == "bfloat16"))
 
     def summary(self, *inputs: Any) -> None:
         """Print the layers with their output shapes and numbers of parameters, as Gluon does."""
@@ -106,7 +93,7 @@ class CascadeNet(nn.HybridBlock):
 
 
 class PortablePReLU(nn.PReLU):
-    """Gluon's PReLU with right gradients in hybridized nets; see `CascadeNet`."""
+    """Gluon's PReLU with correct gradients in hybridized nets; see `CascadeNet`."""
 
     def hybrid_forward(self, F: Any, x: Any, alpha: Any) -> Any:
         """x (N, C, ...) where positive, else x times alpha (C,)."""
@@ -116,68 +103,53 @@ class PortablePReLU(nn.PReLU):
 class NativePass(nn.HybridBlock):
     """The forward pass of a `CascadeNet` with the net's own parameters, on the native operators.
 
-    Between the first convolution and the last all arrays are channels last, and each layer is one operator: the PReLU and
-    the pooling before a convolution, and the convolution.
+    Between the first and the last convolution all arrays are channels last. One operator computes a convolution and the PReLU
+    and pooling before it.
     """
 
-    def __init__(self, net: CascadeNet, layers: Sequence[Sequence[Any]], bfloat16: bool) -> None:
+    def __init__(self, net: CascadeNet, table: Mapping[str, Any], bfloat16: bool) -> None:
         super().__init__(prefix="")
-        self._head_names, self._units, self._bfloat16, pool = net.head_names, 0, bfloat16, 0
-        self._steps: list[tuple[str, int]] = []  # convolutions, and the pooling before each
-        for (kind, *arguments), block, activation in _with_activations(layers, net.body):
-            if kind == "pool":
-                pool = arguments[0]
-                continue
-            name = f"layer{len(self._steps)}"
-            self._adopt(name, block)
-            setattr(self, f"{name}_alpha", activation.alpha)
-            if kind == "conv":
-                self._steps.append((name, pool))
-                pool = 0
-            else:
-                self._units, self._dense = arguments[0], name
-        for name in self._head_names:
-            self._adopt(name, getattr(net, name))
+        self._layers, self._bfloat16, blocks = list(walk(table)), bfloat16, iter(net.body)
+        for layer in self._layers:
+            block = getattr(net, layer.name) if layer.is_head else next(blocks)
+            if layer.weight:
+                setattr(self, f"{layer.name}_weight", block.weight)
+                setattr(self, f"{layer.name}_bias", block.bias)
+            if layer.prelu:
+                setattr(self, f"{layer.name}_alpha", next(blocks).alpha)
         self.params.update(net.collect_params())
-
-    def _adopt(self, name: str, block: Any) -> None:
-        setattr(self, f"{name}_weight", block.weight)
-        setattr(self, f"{name}_bias", block.bias)
 
     def hybrid_forward(self, F: Any, x: Any, **parameters: Any) -> tuple:
         """The heads' raw outputs."""
-        alpha = None
-        for name, pool in self._steps:
-            x = F.prelu_pool_conv(x, parameters[f"{name}_weight"], parameters[f"{name}_bias"], alpha, pool, self._bfloat16)
-            alpha = parameters[f"{name}_alpha"]
-        if self._units:
-            x = F.prelu(F.transpose(x, (0, 3, 1, 2)), alpha)
-            x = self._linear(F, x, self._dense, self._units, parameters)
-            x = F.prelu(x, parameters[f"{self._dense}_alpha"])
-            return tuple(self._linear(F, x, name, HEADS[name], parameters) for name in self._head_names)
-        weight = F.concat(*[parameters[f"{name}_weight"] for name in self._head_names], dim=0)
-        bias = F.concat(*[parameters[f"{name}_bias"] for name in self._head_names], dim=0)
-        x = F.prelu_pool_conv(x, weight, bias, alpha, 0, self._bfloat16)
+        heads, alpha, pool = [layer for layer in self._layers if layer.is_head], None, 0
+
+        def linear(x: Any, layer: Layer) -> Any:
+            weight, bias = parameters[f"{layer.name}_weight"], parameters[f"{layer.name}_bias"]
+            return F.FullyConnected(x, weight, bias, num_hidden=layer.channels)
+
+        for layer in self._layers[: -len(heads)]:
+            if layer.kind == "pool":
+                pool = layer.kernel
+                continue
+            if layer.kind == "conv":
+                weight, bias = parameters[f"{layer.name}_weight"], parameters[f"{layer.name}_bias"]
+                x = F.prelu_pool_conv(x, weight, bias, alpha, pool, self._bfloat16)
+            else:
+                x = linear(F.prelu(F.transpose(x, (0, 3, 1, 2)), alpha), layer)
+            alpha, pool = parameters[f"{layer.name}_alpha"], 0
+        if heads[0].kind == "dense":
+            x = F.prelu(x, alpha)
+            return tuple(linear(x, head) for head in heads)
+        weights, biases = ([parameters[f"{head.name}_{kind}"] for head in heads] for kind in ("weight", "bias"))
+        x = F.prelu_pool_conv(x, F.concat(*weights, dim=0), F.concat(*biases, dim=0), alpha, 0, self._bfloat16)
         x = F.transpose(x, (0, 3, 1, 2))  # (N, 6, h, w) or (N, 16, h, w)
-        ends = np.cumsum([HEADS[name] for name in self._head_names]).tolist()
+        ends = np.cumsum([head.channels for head in heads]).tolist()
         return tuple(F.slice_axis(x, axis=1, begin=begin, end=end) for begin, end in zip([0, *ends], ends))
 
-    @staticmethod
-    def _linear(F: Any, x: Any, name: str, units: int, parameters: Mapping[str, Any]) -> Any:
-        return F.FullyConnected(x, parameters[f"{name}_weight"], parameters[f"{name}_bias"], num_hidden=units)
 
-
-def why_not_native(layers: Sequence[Sequence[Any]]) -> str | None:
-    """Why a net of these layers cannot run on the native operators; None if it can."""
-    return why_not_layers(layers) or register()
-
-
-def _with_activations(layers: Sequence[Sequence[Any]], body: Any) -> Iterator[tuple[Sequence[Any], Any, Any]]:
-    """Each layer of the table with its block and the PReLU behind it (None behind a pooling)."""
-    blocks = iter(body)
-    for layer in layers:
-        block = next(blocks)
-        yield layer, block, None if layer[0] == "pool" else next(blocks)
+def why_not_native(table: Mapping[str, Any]) -> str | None:
+    """Why this net cannot run on the native operators; None if it can."""
+    return why_not_net(table) or register()
 
 
 class FaceProbability(nn.HybridBlock):
@@ -190,25 +162,19 @@ class FaceProbability(nn.HybridBlock):
     def hybrid_forward(self, F: Any, x: Any) -> tuple:
         """Probabilities (N, 2, ...) and the other heads' outputs."""
         logits, *others = self.net(x)
-        name = f"{self.net.prefix}probability"  # else MXNet counts, and the same net gives another file the next time
+        name = f"{self.net.prefix}probability"  # else MXNet numbers it, and the same net gives another file the next time
         return (F.softmax(logits, axis=1, name=name), *others)
 
 
 def set_parameters(net: CascadeNet, values: Mapping[str, Any], ctx: Any = None) -> None:
-    """Give a net its parameters, from arrays by full parameter name (`pnet_conv1_weight`), on `ctx` if it is nowhere yet.
+    """Set a net's parameters from arrays by full name, such as `pnet_conv1_weight`; on `ctx` if it is on no device yet.
 
     Raises:
         ModelError: if a parameter is missing, superfluous or of another shape.
     """
-    parameters = net.collect_params()
-    if wrong := set(parameters) ^ set(values):
-        raise ModelError(f"parameters do not fit the net {net.prefix.rstrip('_')}: missing or unknown {sorted(wrong)}")
-    for name, parameter in parameters.items():
-        value = mx.nd.array(values[name], dtype="float32")
-        expected = tuple(parameter.shape or value.shape)
-        if len(expected) != value.ndim or any(e not in (0, -1, v) for e, v in zip(expected, value.shape)):
-            raise ModelError(f"parameter {name}: expected shape {expected}, got {value.shape}")
-        if parameter._data is None:  # else it stays where it is: trainers and compiled graphs hold on to its arrays
-            parameter.shape = value.shape
+    checked = check_parameters(net.prefix.rstrip("_"), net.table, values)
+    for name, parameter in net.collect_params().items():
+        if parameter._data is None:  # else it stays where it is: trainers and compiled graphs keep its arrays
+            parameter.shape = checked[name].shape
             parameter.initialize(ctx=ctx, force_reinit=True)
-        parameter.set_data(value)
+        parameter.set_data(mx.nd.array(checked[name]))

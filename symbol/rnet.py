@@ -5,12 +5,7 @@ from mtcnn_gluon.symbol.blocks import CascadeNet, Form
 
 
 class RNet(CascadeNet):
-    """Refinement network on 24 x 24 crops; see `CascadeNet` for inputs and outputs.
-
-    Args:
-        landmarks: whether the net has a landmark head; the default is the paper's published model.
-        prefix, form: see `CascadeNet`.
-    """
+    """Refinement network on 24 x 24 crops, see `CascadeNet`. By default it has the heads of the released model."""
 
     def __init__(self, landmarks: bool = NETS.rnet.landmarks, prefix: str = "rnet_", form: Form = "auto") -> None:
-        super().__init__(NETS.rnet.layers, landmarks, prefix, form)
+        super().__init__({**NETS.rnet, "landmarks": landmarks}, prefix, form)

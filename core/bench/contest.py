@@ -21,6 +21,7 @@ from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from mtcnn_gluon.config import FACTOR
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, MtcnnError
 from mtcnn_gluon.io.processes import usable_processors
@@ -65,7 +66,7 @@ class Rules(Options):
     """Settings, the same for all contenders."""
 
     min_face: int = option(20, "smallest face in pixels", least=1, metavar="N")
-    factor: float = option(0.709, "scale between neighbouring levels of the pyramid", above=0, below=1)
+    factor: float = option(FACTOR, "scale between neighbouring levels of the pyramid", above=0, below=1)
     thresholds: tuple[float, float, float] = option((0.6, 0.7, 0.7), "of P-, R- and O-Net", least=0, most=1)
     threads: int | None = option(None, "CPU threads of each contender", least=1, metavar="N", usual="one for each processor")
     rounds: int = option(5, "times that each photo is timed", least=1, metavar="N")

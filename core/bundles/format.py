@@ -1,19 +1,19 @@
-"""Model bundles: a folder with the files of the three nets and a `manifest.json` that says everything else.
+"""Model bundles: a folder with the files of the three nets and a `manifest.json` that describes them.
 
 The manifest holds
 
     schema           2
-    name             how people call the model
+    name             name of the model
     files            sha256 of every file
     architecture     for pnet, rnet and onet: `size`, `layers`, `landmarks` as in `config.NETS`
     colour_order     "RGB" or "BGR"; `mean` and `scale`: nets see (pixel - mean) * scale, in `layout` "NCHW"
     thresholds, nms  defaults of the cascade, as in `config.CASCADE`
-    trained          for pnet, rnet and onet: the heads that have learned something, see `trained`
+    trained          for pnet, rnet and onet: the heads that were trained, see `trained`
     box_convention   how P-Net's cells and offsets decode, see `boxes`
     landmarks        number of landmarks (5)
-    training_data, licence, figures   where the weights come from, what may be done with them, what was measured
+    training_data, licence, figures   where the weights come from, terms of use, what was measured
 
-A bundle is written whole or not at all, and its digests are checked before a file is used. Nothing in it is ever unpickled.
+A bundle is written whole or not at all. Its digests are checked before a file is used. Nothing in it is ever unpickled.
 """
 
 import hashlib
@@ -22,15 +22,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Sequence
 
-from mtcnn_gluon.boxes import check_convention
-from mtcnn_gluon.bundles.architecture import check_architecture
+from mtcnn_gluon.boxes import BoxConvention, check_convention
 from mtcnn_gluon.bundles.trained import check_trained
-from mtcnn_gluon.config import HEADS
+from mtcnn_gluon.config import CASCADE, HEADS
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.io.folders import naming, other_names, write_folder
-from mtcnn_gluon.model import DEFAULT, shipped_bundles
+from mtcnn_gluon.layers import check_architecture
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
@@ -42,6 +41,16 @@ _KEYS = {
     "scale": float, "layout": str, "thresholds": list, "nms": list, "box_convention": str, "landmarks": int,
     "training_data": str, "licence": str, "figures": dict,
 }  # fmt: skip
+_RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {  # what a value must be, and whether one of the right type is that
+    "schema": (str(SCHEMA), lambda value: value == SCHEMA),
+    "colour_order": ("RGB or BGR", lambda value: value in ("RGB", "BGR")),
+    "layout": ("NCHW", lambda value: value == "NCHW"),
+    "mean": (f"a number from -{LARGEST:g} to {LARGEST:g}", lambda value: _is_in(value, -LARGEST, LARGEST)),
+    "scale": (f"a number from {1 / LARGEST:g} to {LARGEST:g}", lambda value: _is_in(value, 1 / LARGEST, LARGEST)),
+    "landmarks": (str(HEADS.landmark // 2), lambda value: value == HEADS.landmark // 2),
+    "thresholds": ("3 numbers from 0 to 1", lambda values: len(values) == 3 and all(_is_in(value, 0, 1) for value in values)),
+    "nms": ("4 numbers from 0 to 1", lambda values: len(values) == 4 and all(_is_in(value, 0, 1) for value in values)),
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,19 @@ class Bundle:
         return self.path / name
 
 
+def new_manifest(
+    name: str, architecture: Mapping[str, Any], trained: Mapping[str, Any], box_convention: BoxConvention, training_data: str,
+    licence: str, thresholds: Sequence[float] | None = None, figures: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """A manifest for `write_bundle`, of nets that see (pixel - 127.5) / 128 in RGB; thresholds None: of `config.CASCADE`."""
+    return {
+        "name": name, "architecture": architecture, "trained": trained, "colour_order": "RGB", "mean": 127.5,
+        "scale": 1 / 128, "layout": "NCHW", "thresholds": list(thresholds or CASCADE.thresholds), "nms": list(CASCADE.nms),
+        "box_convention": box_convention, "landmarks": HEADS.landmark // 2, "training_data": training_data, "licence": licence,
+        "figures": dict(figures or {}),
+    }  # fmt: skip
+
+
 def read_bundle(path: str | os.PathLike) -> Bundle:
     """Open a bundle folder and check every file's digest.
 
@@ -79,10 +101,10 @@ def read_bundle(path: str | os.PathLike) -> Bundle:
 def write_bundle(path: str | os.PathLike, manifest: dict[str, Any], write_files: Callable[[Path], None]) -> Bundle:
     """Write a bundle folder, whole or not at all.
 
-    A bundle that is there is replaced: its files, as its manifest lists them. What else lies in the folder stays.
+    Files of a bundle that is already there are replaced, as its manifest lists them. All other files in the folder stay.
 
     Args:
-        path: the folder to make; it may be there, if it is empty or holds a bundle.
+        path: folder to make; if it exists, it must be empty or hold a bundle.
         manifest: everything but `schema` and `files`.
         write_files: puts the nets' files into the empty folder it is given.
 
@@ -110,29 +132,6 @@ def write_bundle(path: str | os.PathLike, manifest: dict[str, Any], write_files:
     return read_bundle(folder)
 
 
-def find_bundle(model: str | os.PathLike) -> Bundle:
-    """The bundle of a model name, one of `model_names`, or of a folder.
-
-    Raises:
-        ModelError: if there is none, or it cannot be used.
-    """
-    name = DEFAULT if model == "default" else model
-    if name == "official":
-        from mtcnn_gluon.bundles.official import official_bundle
-
-        return official_bundle()
-    if name in shipped_bundles():
-        return read_bundle(shipped_bundles()[os.fspath(name)])
-    if not os.path.isdir(name):
-        raise ModelError(f"model {shown(os.fspath(name))}: expected {', '.join(model_names())} or the folder of a model bundle")
-    return read_bundle(name)
-
-
-def model_names() -> tuple[str, ...]:
-    """Names of the models that can be used without a folder."""
-    return ("default", "official", *shipped_bundles())
-
-
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -155,10 +154,10 @@ def _read_manifest(folder: Path) -> Any:
 
 
 def _own_files(folder: Path) -> set[str]:
-    """Names of the files in a folder that a new bundle may replace: those that an old one there lists, and its manifest.
+    """Names of the files in a folder that a new bundle may replace: those that the old manifest lists, and the manifest.
 
     Raises:
-        ModelError: if the folder holds something else. A bundle whose manifest is damaged is one if it holds nothing else.
+        ModelError: if the folder holds something else. With a damaged manifest, a folder is a bundle if it has only its files.
     """
     with naming(folder):
         names = set(other_names(folder))
@@ -173,10 +172,9 @@ def _own_files(folder: Path) -> set[str]:
         if all(map(_BUNDLE_FILE.fullmatch, names)):
             return names
         raise refusal from None
-    files = manifest.get("files") if isinstance(manifest, dict) and _is_whole(manifest.get("schema")) else None
-    if not isinstance(files, dict):
+    if not isinstance(manifest, dict) or type(manifest.get("schema")) is not int or not isinstance(manifest.get("files"), dict):
         raise refusal
-    return {MANIFEST, *filter(_is_plain_name, files)}
+    return {MANIFEST, *filter(_is_plain_name, manifest["files"])}
 
 
 def _check_manifest(manifest: Any, path: Path) -> None:
@@ -192,22 +190,14 @@ def _check_manifest(manifest: Any, path: Path) -> None:
         is_right = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
         if not is_right or (isinstance(value, str) and not _is_text(value)):
             raise ModelError(f"{path}: {key!r} must be of type {kind.__name__}, got {shown(value)}")
-    _check(schema == SCHEMA, path, "schema", str(SCHEMA), schema)
-    _check(manifest["colour_order"] in ("RGB", "BGR"), path, "colour_order", "RGB or BGR", manifest["colour_order"])
-    _check(manifest["layout"] == "NCHW", path, "layout", "NCHW", manifest["layout"])
-    _check(_is_number(manifest["mean"]), path, "mean", f"a number from -{LARGEST:g} to {LARGEST:g}", manifest["mean"])
-    is_scale = _is_number(manifest["scale"]) and manifest["scale"] >= 1 / LARGEST
-    _check(is_scale, path, "scale", f"a number from {1 / LARGEST:g} to {LARGEST:g}", manifest["scale"])
-    count = HEADS.landmark // 2
-    _check(manifest["landmarks"] == count, path, "landmarks", str(count), manifest["landmarks"])
-    for key, count in (("thresholds", 3), ("nms", 4)):
-        values = manifest[key]
-        is_right = len(values) == count and all(_is_number(value) and 0 <= value <= 1 for value in values)
-        _check(is_right, path, key, f"{count} numbers from 0 to 1", values)
+    for key, (expected, is_valid) in _RULES.items():
+        if not is_valid(manifest[key]):
+            raise ModelError(f"{path}: {key!r} must be {expected}, got {shown(manifest[key])}")
     for name, digest in manifest["files"].items():
         if not _is_plain_name(name):
             raise ModelError(f"{path}: file name {shown(name)} leaves the bundle's folder, or is the manifest's own")
-        _check(isinstance(digest, str), path, f"files.{name}", "a sha256 in hexadecimal digits", digest)
+        if not isinstance(digest, str):
+            raise ModelError(f"{path}: 'files.{name}' must be a sha256 in hexadecimal digits, got {shown(digest)}")
     try:
         check_architecture(manifest["architecture"])
         check_convention(manifest["box_convention"])
@@ -216,18 +206,9 @@ def _check_manifest(manifest: Any, path: Path) -> None:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _check(condition: bool, path: Path, key: str, expected: str, value: object) -> None:
-    if not condition:
-        raise ModelError(f"{path}: {key!r} must be {expected}, got {shown(value)}")
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    """Whether it is a number that the nets' float32 can be reckoned with."""
-    return (_is_whole(value) or isinstance(value, float)) and -LARGEST <= value <= LARGEST  # type: ignore[operator]
+def _is_in(value: object, low: float, high: float) -> bool:
+    """Whether it is a number in a range; not NaN."""
+    return type(value) in (int, float) and low <= value <= high  # type: ignore[operator]
 
 
 def _is_text(value: str) -> bool:

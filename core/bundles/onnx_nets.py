@@ -1,25 +1,24 @@
 """The nets as ONNX graphs, written node by node, so that they outlive the framework they were trained with.
 
-The graphs hold Conv, PRelu, MaxPool, Flatten, Gemm and Softmax only, each with the meaning it has in opsets 13 to 25, so
-that ONNX Runtime, OpenVINO and `cv2.dnn` all read them. Initializers carry the parameters' own names and values (a PReLU's
-slopes stand as (C, 1, 1), since ONNX broadcasts from the right), and `parameters_of` reads them back.
+The graphs hold Conv, PRelu, MaxPool, Flatten, Gemm and Softmax only, which mean the same in opsets 13 to 25, so ONNX Runtime,
+OpenVINO and `cv2.dnn` all read them. Initializers carry the parameters' own names and values (the slopes of a PReLU behind a
+convolution as (C, 1, 1), since ONNX broadcasts from the right), and `parameters_of` reads them back.
 """
 
 import json
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.layers import Layer, Parameters, check_parameters, heads_of, is_dense, walk
 
 OPSET = 13  # the first whose Softmax is over one axis, and whose operators all three runtimes know
 IR_VERSION = 7  # of the file format, the one that came with opset 13
 INPUT = "image"
-OUTPUTS = ("probability", "offsets", "landmarks")  # of `net_model`; a net without a landmark head has the first two
-
-Parameters = Mapping[str, np.ndarray]  # by full name, such as pnet_conv1_weight
+OUTPUTS = {"cls": "probability", "box": "offsets", "landmark": "landmarks"}  # of `net_model`, by head
 
 
 def load_onnx() -> Any:
@@ -37,54 +36,39 @@ def load_onnx() -> Any:
     return onnx
 
 
-def parameter_shapes(net: str, table: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a net's parameters, in the order of its layers, as Gluon has them.
+class _Graph:
+    """Nodes of one net under construction; `prefix` begins all their names. Builders return the name of their output."""
 
-    Args:
-        net: beginning of the names, such as `pnet`.
-        table: `size`, `layers` and `landmarks`, as in `config.NETS`.
+    def __init__(self, prefix: str) -> None:
+        self._make_node = load_onnx().helper.make_node
+        self._prefix, self._is_flat = prefix, False
+        self.nodes: list[Any] = []
 
-    Raises:
-        ModelError: if the table holds an unknown layer.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    side, channels, counts, last = table["size"], 3, {"conv": 0, "pool": 0, "dense": 0}, "conv"
-    for kind, *arguments in table["layers"]:
-        if kind not in counts:
-            raise ModelError(f"unknown layer {kind!r}: expected one of {', '.join(counts)}")
-        if kind == "pool":
-            side = -((arguments[0] - side) // arguments[1]) + 1  # ceil mode
-            continue
-        counts[kind] += 1
-        name = f"{net}_{kind}{counts[kind]}"
-        if kind == "conv":
-            shapes[f"{name}_weight"] = (arguments[0], channels, arguments[1], arguments[1])  # OIHW
-            side -= arguments[1] - 1
-        else:
-            inputs = channels * side * side if last == "conv" else channels
-            shapes[f"{name}_weight"] = (arguments[0], inputs)
-        channels, last = arguments[0], kind
-        shapes[f"{name}_bias"] = (channels,)
-        shapes[f"{net}_prelu{counts['conv'] + counts['dense']}_alpha"] = (channels,)
-    for head in _heads(table):
-        shapes[f"{net}_{head}_weight"] = (HEADS[head], channels) if counts["dense"] else (HEADS[head], channels, 1, 1)
-        shapes[f"{net}_{head}_bias"] = (HEADS[head],)
-    return shapes
+    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(self._make_node(operator, inputs, [output], output, **attributes))
+        return output
+
+    def name(self, name: str) -> str:
+        return f"{self._prefix}{name}"
+
+    def conv(self, layer: Layer, data: str, output: str) -> str:
+        inputs = [data, self.name(f"{layer.name}_weight"), self.name(f"{layer.name}_bias")]
+        return self.add("Conv", inputs, output, kernel_shape=[layer.kernel] * 2)  # `cv2.dnn` needs the kernel's size
+
+    def pool(self, layer: Layer, data: str, output: str) -> str:
+        sizes = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}
+        return self.add("MaxPool", [data], output, **sizes, ceil_mode=1)
+
+    def dense(self, layer: Layer, data: str, output: str) -> str:
+        if not self._is_flat:
+            data, self._is_flat = self.add("Flatten", [data], self.name("flat"), axis=1), True  # (N, C, H, W) -> (N, C * H * W)
+        inputs = [data, self.name(f"{layer.name}_weight"), self.name(f"{layer.name}_bias")]
+        return self.add("Gemm", inputs, output, transB=1)
 
 
-def check_parameters(net: str, table: Mapping[str, Any], parameters: Parameters) -> dict[str, np.ndarray]:
-    """The parameters of a net as float32 arrays, in the order of its layers.
-
-    Raises:
-        ModelError: if one is missing, superfluous or of another shape.
-    """
-    shapes = parameter_shapes(net, table)
-    if wrong := set(shapes) ^ set(parameters):
-        raise ModelError(f"parameters do not fit the net {net}: missing or unknown {sorted(wrong)}")
-    for name, shape in shapes.items():
-        if np.shape(parameters[name]) != shape:
-            raise ModelError(f"parameter {name}: expected shape {shape}, got {np.shape(parameters[name])}")
-    return {name: np.ascontiguousarray(parameters[name], np.float32) for name in shapes}
+_BUILDERS: Mapping[str, Callable[[_Graph, Layer, str, str], str]] = {
+    "conv": _Graph.conv, "pool": _Graph.pool, "dense": _Graph.dense
+}  # fmt: skip
 
 
 def net_nodes(
@@ -99,7 +83,7 @@ def net_nodes(
         image: name of the input, (N, 3, H, W) float32, normalised.
         outputs: names for the probabilities (N, 2, ...) of background and face, the offsets (N, 4, ...) and, if wanted and
             the net has them, the landmarks (N, 10, ...); "..." is h, w in a net without a dense layer.
-        prefix: put before all other names, so that they are the graph's own.
+        prefix: put before all other names, so that they are unique in the graph.
 
     Returns:
         `NodeProto`s in an order in which they can run, and `TensorProto`s named `prefix` + full name.
@@ -107,27 +91,26 @@ def net_nodes(
     Raises:
         ModelError: if parameters do not fit, there are more outputs than heads, or `onnx` is not installed.
     """
-    onnx = load_onnx()
     values = check_parameters(net, table, parameters)
-    heads = list(zip(("cls", "box", "landmark"), outputs))
-    if not 2 <= len(outputs) <= len(_heads(table)):
-        raise ModelError(f"net {net} has {len(_heads(table))} outputs, not {len(outputs)}")
-    graph = _Graph(onnx, f"{prefix}{net}_")
-    kind = "conv"
-    for kind, *arguments in table["layers"]:
-        image = graph.pool(image, *arguments) if kind == "pool" else graph.layer(image, kind, *arguments)
-    for head, output in heads:
-        if head == "cls":
-            graph.add("Softmax", [graph.linear(head, kind, image, f"{prefix}{net}_logits")], output, axis=1)
-        else:
-            graph.linear(head, kind, image, output)
+    names = dict(zip(heads_of(table), outputs))
+    if not 2 <= len(outputs) == len(names):
+        raise ModelError(f"net {net} has {len(heads_of(table))} outputs, not {len(outputs)}")
+    graph = _Graph(f"{prefix}{net}_")
+    for layer in walk(table):
+        build = _BUILDERS[layer.kind]
+        if not layer.is_head:
+            image = build(graph, layer, image, graph.name(layer.name))
+        elif layer.name == "cls":
+            graph.add("Softmax", [build(graph, layer, image, graph.name("logits"))], names["cls"], axis=1)
+        elif layer.name in names:
+            build(graph, layer, image, names[layer.name])
+        if layer.prelu:
+            image = graph.add("PRelu", [image, graph.name(f"{layer.prelu}_alpha")], graph.name(layer.prelu))
+            if layer.kind == "conv":
+                values[f"{net}_{layer.prelu}_alpha"] = values[f"{net}_{layer.prelu}_alpha"].reshape(-1, 1, 1)
     used = {name for node in graph.nodes for name in node.input}
-    initializers = [
-        onnx.numpy_helper.from_array(_as_stored(name, value, values), f"{prefix}{name}")
-        for name, value in values.items()
-        if f"{prefix}{name}" in used
-    ]
-    return graph.nodes, initializers
+    to_tensor = load_onnx().numpy_helper.from_array
+    return graph.nodes, [to_tensor(value, prefix + name) for name, value in values.items() if prefix + name in used]
 
 
 def net_model(net: str, table: Mapping[str, Any], parameters: Parameters, metadata: Mapping[str, str] | None = None) -> Any:
@@ -144,14 +127,12 @@ def net_model(net: str, table: Mapping[str, Any], parameters: Parameters, metada
         ModelError: if parameters do not fit or `onnx` is not installed.
     """
     onnx = load_onnx()
-    heads = _heads(table)
-    is_dense = any(layer[0] == "dense" for layer in table["layers"])
-    size: list[Any] = [table["size"]] * 2 if is_dense else ["height", "width"]
-    cells: list[Any] = [] if is_dense else ["rows", "columns"]
-    outputs = OUTPUTS[: len(heads)]
-    nodes, initializers = net_nodes(net, table, parameters, INPUT, outputs)
+    heads = heads_of(table)
+    size: list[Any] = [table["size"]] * 2 if is_dense(table) else ["height", "width"]
+    cells: list[Any] = [] if is_dense(table) else ["rows", "columns"]
+    nodes, initializers = net_nodes(net, table, parameters, INPUT, [OUTPUTS[head] for head in heads])
     tensor, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
-    results = [tensor(output, float32, ["batch", HEADS[head], *cells]) for head, output in zip(heads, outputs)]
+    results = [tensor(OUTPUTS[head], float32, ["batch", HEADS[head], *cells]) for head in heads]
     graph = onnx.helper.make_graph(nodes, net, [tensor(INPUT, float32, ["batch", 3, *size])], results, initializers)
     return finish_model(graph, OPSET, IR_VERSION, metadata or {})
 
@@ -169,6 +150,17 @@ def finish_model(graph: Any, opset: int, ir_version: int, metadata: Mapping[str,
 def to_bytes(model: Any) -> bytes:
     """The bytes of an ONNX model's file; the same model always gives the same ones."""
     return model.SerializeToString(deterministic=True)
+
+
+def write_nets(folder: Path, manifest: Mapping[str, Any], parameters: Mapping[str, Parameters]) -> None:
+    """Write `{p,r,o}net.onnx` for a bundle with this manifest.
+
+    Raises:
+        ModelError: if parameters do not fit or `onnx` is not installed.
+    """
+    for net, table in manifest["architecture"].items():
+        model = net_model(net, table, parameters[net], describe(manifest))
+        (folder / f"{net}.onnx").write_bytes(to_bytes(model))
 
 
 def describe(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -196,52 +188,3 @@ def parameters_of(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # protobuf and onnx raise various kinds
         raise ModelError(f"{path} cannot be read as ONNX: {error}") from error
     return {name: value.reshape(-1) if name.endswith("_alpha") else value for name, value in values.items()}
-
-
-class _Graph:
-    """Nodes of one net under construction; `prefix` begins every name."""
-
-    def __init__(self, onnx: Any, prefix: str) -> None:
-        self._onnx, self._prefix = onnx, prefix
-        self._counts = {"conv": 0, "pool": 0, "dense": 0}
-        self.nodes: list[Any] = []
-
-    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(self._onnx.helper.make_node(operator, inputs, [output], output, **attributes))
-        return output
-
-    def linear(self, name: str, kind: str, data: str, output: str, kernel: int = 1) -> str:
-        """A dense layer, else a convolution; `cv2.dnn` wants its kernel's size told."""
-        inputs = [data, f"{self._prefix}{name}_weight", f"{self._prefix}{name}_bias"]
-        if kind == "dense":
-            return self.add("Gemm", inputs, output, transB=1)
-        return self.add("Conv", inputs, output, kernel_shape=[kernel] * 2)
-
-    def layer(self, data: str, kind: str, units: int, kernel: int = 1) -> str:
-        """A convolution or a dense layer, and the PReLU behind it."""
-        if kind == "dense" and not self._counts["dense"]:
-            data = self.add("Flatten", [data], f"{self._prefix}flat", axis=1)  # (N, C, H, W) -> (N, C * H * W)
-        self._counts[kind] += 1
-        name = f"{kind}{self._counts[kind]}"
-        data = self.linear(name, kind, data, f"{self._prefix}{name}", kernel)
-        name = f"{self._prefix}prelu{self._counts['conv'] + self._counts['dense']}"
-        return self.add("PRelu", [data, f"{name}_alpha"], name)
-
-    def pool(self, data: str, kernel: int, stride: int) -> str:
-        """Max pooling in ceil mode: a partial window at the border counts."""
-        self._counts["pool"] += 1
-        name = f"{self._prefix}pool{self._counts['pool']}"
-        return self.add("MaxPool", [data], name, kernel_shape=[kernel] * 2, strides=[stride] * 2, ceil_mode=1)
-
-
-def _heads(table: Mapping[str, Any]) -> list[str]:
-    return [head for head in HEADS if table["landmarks"] or head != "landmark"]
-
-
-def _as_stored(name: str, value: np.ndarray, values: Parameters) -> np.ndarray:
-    """A parameter in the shape that ONNX wants: slopes behind a convolution (C, 1, 1)."""
-    if not name.endswith("_alpha"):
-        return value
-    net, number = name.split("_prelu")
-    conv = f"{net}_conv{number.removesuffix('_alpha')}_weight"
-    return value.reshape(-1, 1, 1) if conv in values else value

@@ -49,6 +49,12 @@ def write_params(path: str | os.PathLike, parameters: Mapping[str, np.ndarray]) 
     Path(path).write_bytes(to_params(parameters))
 
 
+def write_nets(folder: Path, parameters: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Write `{p,r,o}net-0000.params` for a bundle, from the parameters of each net."""
+    for net, values in parameters.items():
+        write_params(folder / f"{net}-0000.params", values)
+
+
 def to_params(parameters: Mapping[str, np.ndarray]) -> bytes:
     """Float32 arrays with their names as a `.params` file has them, byte for byte as MXNet's `HybridBlock.export` does.
 
@@ -70,13 +76,13 @@ class _Reader:
     """Takes values from the beginning of bytes."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._place = data, 0
+        self._data = memoryview(data)
 
     def take(self, form: str) -> tuple[int, ...]:
         return struct.unpack(form, self._bytes(struct.calcsize(form)))
 
     def text(self) -> str:
-        return self._bytes(*self.take("<Q")).decode("utf-8")
+        return str(self._bytes(*self.take("<Q")), "utf-8")
 
     def array(self) -> np.ndarray:
         magic, storage, dimensions = self.take("<IiI")
@@ -90,10 +96,10 @@ class _Reader:
         return np.frombuffer(self._bytes(math.prod(shape) * dtype.itemsize), dtype).reshape(shape).copy()
 
     def left(self) -> int:
-        return len(self._data) - self._place
+        return len(self._data)
 
-    def _bytes(self, count: int) -> bytes:
-        if count > self.left():
-            raise ValueError(f"it ends {count - self.left()} bytes too early")
-        self._place += count
-        return self._data[self._place - count : self._place]
+    def _bytes(self, count: int) -> memoryview:
+        if count > len(self._data):
+            raise ValueError(f"it ends {count - len(self._data)} bytes too early")
+        taken, self._data = self._data[:count], self._data[count:]
+        return taken

@@ -1,12 +1,12 @@
-"""Which heads of a bundle's nets have learned something.
+"""Which heads of a bundle's nets were trained.
 
-A manifest's `trained` names them for each net: some of `cls`, `box` and `landmark`. What nothing has trained is random numbers,
-and must not come out as a result:
+A manifest's `trained` names them for each net: some of `cls`, `box` and `landmark`. Untrained parameters are random numbers
+and must not show in results:
 
-    a landmark head    is left out of the net, so that faces have no landmarks
-    a box head         is set to 0, so that boxes stay the candidates that the net was shown
-    the class head     makes the whole net random; it may stand in a bundle, for mining with the nets before it, and whoever
-                       uses the bundle is told
+    a landmark head    is left out of the net, so faces have no landmarks
+    a box head         is set to 0, so boxes stay where the candidates are
+    the class head     makes the whole net random. Such a net may be in a bundle, for mining with the nets before it; users of
+                       the bundle are warned
 """
 
 from dataclasses import dataclass, field
@@ -22,12 +22,12 @@ Trained = Mapping[str, Sequence[str]]  # heads by net
 
 @dataclass(frozen=True)
 class TrainedNet:
-    """What training has made of one net.
+    """One trained net.
 
     Attributes:
         parameters: by full name, such as `onet_conv1_weight`.
-        heads: those that have learned something, some of `config.HEADS`.
-        figures: of the epoch they are from; empty if that is not known.
+        heads: the trained ones, some of `config.HEADS`.
+        figures: of the epoch that the parameters are from; empty if unknown.
     """
 
     parameters: Mapping[str, np.ndarray]
@@ -41,12 +41,12 @@ def heads_in(net: str, parameters: Mapping[str, np.ndarray]) -> tuple[str, ...]:
 
 
 def as_trained(nets: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, TrainedNet]:
-    """Parameters of nets, by net and full name, all of whose heads were trained."""
+    """Nets all of whose heads were trained, from parameters by net and full name."""
     return {net: TrainedNet(parameters, heads_in(net, parameters)) for net, parameters in nets.items()}
 
 
 def without_untrained(net: str, trained: TrainedNet) -> dict[str, np.ndarray]:
-    """The parameters of a net as they may be used: without a landmark head, and with a box head of 0, that did not learn."""
+    """The parameters of a net as they may be used: without an untrained landmark head, an untrained box head set to 0."""
     values = dict(trained.parameters)
     for name in ("weight", "bias"):
         if "landmark" not in trained.heads:
@@ -60,7 +60,7 @@ def check_trained(trained: Any, architecture: Mapping[str, Any]) -> None:
     """Check a manifest's `trained`.
 
     Raises:
-        ConfigError: if it does not name, for each net, some of its heads; a landmark head that the net has must be among them.
+        ConfigError: if it does not name some of its heads for each net, or does not fit the net's landmark head.
     """
     if not isinstance(trained, dict) or set(trained) != set(NETS):
         raise ConfigError(f"'trained' must name the trained heads of {', '.join(NETS)}, got {shown(trained)}")
@@ -72,7 +72,7 @@ def check_trained(trained: Any, architecture: Mapping[str, Any]) -> None:
 
 
 def warnings(manifest: Mapping[str, Any]) -> list[str]:
-    """Sentences about what nothing has trained in a bundle; none if all is well."""
+    """One sentence about each kind of untrained head in a bundle; none if all is well."""
     trained: Trained = manifest["trained"]
     found = []
     if random := [net for net in NETS if "cls" not in trained[net]]:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.cli.evaluate_results import (
     DETECTOR_OPTIONS,
     PhotoSet,
@@ -25,7 +25,7 @@ from mtcnn_gluon.cli.evaluate_results import (
     seen_photos,
 )
 from mtcnn_gluon.cli.output import put_line
-from mtcnn_gluon.config import NETS
+from mtcnn_gluon.config import FACTOR, NETS
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError
@@ -151,7 +151,7 @@ def _add_common(
     running.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
     running.add_argument("--device", default="cpu", help="cpu, gpu or gpu:N")
     running.add_argument("--min-face", type=float, default=min_face, metavar="N", help=f"smallest face in pixels ({min_face})")
-    running.add_argument("--factor", type=float, default=0.709, help="scale between pyramid levels (0.709)")
+    running.add_argument("--factor", type=float, default=FACTOR, help=f"scale between pyramid levels ({FACTOR})")
     own = " ".join(map(str, thresholds)) if thresholds else "the bundle's own"
     running.add_argument(
         "--thresholds", type=float, nargs=3, default=thresholds, metavar=("P", "R", "O"), help=f"face probabilities ({own})"

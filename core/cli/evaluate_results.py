@@ -9,7 +9,7 @@ from typing import Any, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.bundles.format import model_names
+from mtcnn_gluon.bundles.find import model_names
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import landmarks
 from mtcnn_gluon.evaluation.names import check_names, clean_name, file_stems

@@ -9,14 +9,14 @@ from contextlib import redirect_stdout
 from typing import Any, Callable, Sequence
 
 from mtcnn_gluon import __version__
-from mtcnn_gluon.bundles.format import find_bundle, model_names
+from mtcnn_gluon.bundles.find import find_bundle, model_names
 from mtcnn_gluon.bundles.trained import warnings
 from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ModelError, MtcnnError
 from mtcnn_gluon.io.files import printable
-from mtcnn_gluon.operators.native import Unavailable, load_kernels
+from mtcnn_gluon.operators.native import load_kernels
 
 PACKAGES = (
     "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "mtcnn",
@@ -71,7 +71,7 @@ def _state(attempt: Callable[..., str], *arguments: str) -> str:
     """The result of `attempt(*arguments)`, or `no: ` and why it failed: one broken part must not hide the others."""
     try:
         return printable(attempt(*arguments))
-    except (MtcnnError, Unavailable) as error:
+    except MtcnnError as error:
         return printable(f"no: {error}")
     except Exception as error:  # runtimes raise various kinds
         return printable(f"no: {type(error).__name__}: {error}")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.cli.evaluate_results import named_paths
 from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.errors import ConfigError, ModelError, shown

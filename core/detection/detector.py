@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from mtcnn_gluon import engines
-from mtcnn_gluon.bundles.format import Bundle, find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.trained import warnings
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Settings
@@ -17,7 +18,6 @@ from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.images import ImageSource, read_image
 from mtcnn_gluon.io.video import Frame, Video
-from mtcnn_gluon.mxnet_loader import mxnet_threads
 from mtcnn_gluon.options import Meaning, checked
 
 logger = logging.getLogger(__name__)
@@ -71,8 +71,7 @@ class Detector:
     ) -> None:
         name = os.fspath(model) if isinstance(model, os.PathLike) else model
         options = DetectorOptions(name, engine, device, min_face, factor, thresholds, nms, max_faces, threads)  # type: ignore[arg-type]
-        with mxnet_threads(options.threads):  # which `official` may load, to be converted
-            self.bundle: Bundle = find_bundle(options.model)
+        self.bundle: Bundle = find_bundle(options.model)
         manifest = self.bundle.manifest
         self.settings = Settings(
             min_face=options.min_face,

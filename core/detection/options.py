@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
+from mtcnn_gluon.config import FACTOR, MAX_FACE, MAX_FACTOR, MIN_FACE
 from mtcnn_gluon.engines import ENGINES, check_names
 from mtcnn_gluon.options import Options, option
 
-MAX_FACE = 1e9  # pixels
-MAX_FACTOR = 0.99  # closer to 1 a pyramid would have thousands of levels
 MAX_THREADS = 1024
 
 
@@ -21,9 +20,9 @@ class DetectorOptions(Options):
     engine: str = option("auto", f"what runs the nets: auto, {', '.join(ENGINES)}")
     device: str = option("cpu", "cpu, gpu or gpu:N")
     min_face: float = option(
-        20, "smallest face in pixels", least=1, most=MAX_FACE, form="a number of pixels, 1 or more", metavar="N"
+        MIN_FACE, "smallest face in pixels", least=1, most=MAX_FACE, form="a number of pixels, 1 or more", metavar="N"
     )
-    factor: float = option(0.709, "scale between neighbouring levels of the image pyramid", above=0, most=MAX_FACTOR)
+    factor: float = option(FACTOR, "scale between neighbouring levels of the image pyramid", above=0, most=MAX_FACTOR)
     thresholds: tuple[float, float, float] | None = option(
         None, "face probabilities that P-, R- and O-Net must reach",
         usual="the model's", least=0, most=1, metavar=("P", "R", "O"),

@@ -19,15 +19,10 @@ from typing import Callable, NamedTuple, Sequence
 import numpy as np
 
 from mtcnn_gluon.boxes import CELL, STRIDE
-from mtcnn_gluon.operators import Source, draw_pieces, halve
+from mtcnn_gluon.engines.base import CANVAS_HEIGHT, CANVAS_SIZES, CANVAS_WIDTH
+from mtcnn_gluon.operators import LevelSource, draw_pieces, halve
 
 OVERLAP = CELL - STRIDE  # pixels that neighbouring pieces share, so that no cell between them is lost
-CANVAS_WIDTH, CANVAS_HEIGHT, CANVAS_STEP = 256, 640, 64
-CANVAS_SIZES = (  # height, width of all inputs that P-Net ever sees
-    (64, 64),
-    (128, 128),
-    *((height, CANVAS_WIDTH) for height in range(CANVAS_STEP, CANVAS_HEIGHT + 1, CANVAS_STEP)),
-)
 
 
 class Level(NamedTuple):
@@ -86,7 +81,7 @@ def _plan_level(height: int, width: int, scale: float) -> Level:
     return Level(h, w, halvings, h / used_h, w / used_w)
 
 
-def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) -> list[Source]:
+def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) -> list[LevelSource]:
     """The sources of `levels` of an image (H, W, 3) uint8: the image, halved as often as each level needs.
 
     `threads` is the largest number of CPU threads; 0: OpenMP's number.
@@ -96,7 +91,7 @@ def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) 
         while halvings < level.halvings:
             pixels = halve(pixels, threads)
             halvings += 1
-        sources.append(Source(pixels, level.height, level.width))
+        sources.append(LevelSource(pixels, level.height, level.width))
     return sources
 
 
@@ -119,7 +114,7 @@ _PACKING_ORDERS: tuple[Callable[[Piece], tuple[int, int]], ...] = (
 
 
 def fill_canvas(
-    canvas: Canvas, sources: Sequence[Source], mean: float = 0.0, scale: float = 1.0, threads: int = 0
+    canvas: Canvas, sources: Sequence[LevelSource], mean: float = 0.0, scale: float = 1.0, threads: int = 0
 ) -> np.ndarray:
     """The canvas (1, 3, H, W) float32 with its pieces of the levels made from `sources`, and zeros elsewhere.
 

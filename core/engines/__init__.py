@@ -1,19 +1,27 @@
 """Runtimes for the three nets. `create` picks one; nothing else in the package imports a framework to detect."""
 
 import re
-from typing import Callable
+from importlib import import_module
 
 import numpy as np
 
+from mtcnn_gluon.boxes import CELL, STRIDE
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.config import HEADS, NETS
-from mtcnn_gluon.detection.pyramid import CANVAS_SIZES
-from mtcnn_gluon.engines.base import Engine, NetRunner, Unavailable, first_line
-from mtcnn_gluon.errors import ConfigError, ModelError, shown
+from mtcnn_gluon.config import HEADS
+from mtcnn_gluon.engines.base import CANVAS_SIZES, Engine, NetRunner, first_line
+from mtcnn_gluon.errors import ConfigError, ModelError, Unavailable, shown
+from mtcnn_gluon.layers import heads_of
 from mtcnn_gluon.operators.native import kernels
 
-ENGINES = ("native", "openvino", "openvino-bf16", "onnx", "mxnet")
-AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; bfloat16 only for those who ask for it
+_CLASSES = {  # module and class of each engine; a module is imported when its engine is used
+    "native": ("native", "NativeEngine"),
+    "openvino": ("openvino", "OpenVinoEngine"),
+    "openvino-bf16": ("openvino", "OpenVinoBf16Engine"),
+    "onnx": ("onnx", "OnnxEngine"),
+    "mxnet": ("mxnet", "MXNetEngine"),
+}
+ENGINES = tuple(_CLASSES)
+AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; bfloat16 only on request
 AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # where the kernels have no AVX2
 WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 
@@ -31,19 +39,20 @@ def check_names(engine: str, device: str) -> None:
 
 
 def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> Engine:
-    """The engine named `engine` with the nets of `bundle`, warmed up where that is of use.
+    """The engine named `engine` with the nets of `bundle`, warmed up if that helps.
 
     `auto` is the first of `auto_order` whose runtime is installed, for which the bundle holds files, and that knows the device.
 
     Raises:
-        ConfigError: if there is no such engine or device, or MXNet already runs with another number of threads.
+        ConfigError: if there is no such engine or device, or MXNet is already running with another number of threads.
         ModelError: if the engine's runtime is not installed, or cannot run this bundle on this device.
     """
     check_names(engine, device)
     reasons = []
     for name in auto_order() if engine == "auto" else (engine,):
+        module, class_name = _CLASSES[name]
         try:
-            created = _class_of(name)(bundle, device, threads)
+            created = getattr(import_module(f"{__name__}.{module}"), class_name)(bundle, device, threads)
         except Unavailable as error:
             reasons.append(f"{name}: {error}" if engine == "auto" else str(error))
             continue
@@ -58,50 +67,21 @@ def auto_order() -> tuple[str, ...]:
     return AUTO_BASELINE if library and library.mtcnn_instruction_set() == b"baseline" else AUTO
 
 
-def _class_of(name: str) -> Callable[[Bundle, str, int | None], NetRunner]:
-    if name == "native":
-        from mtcnn_gluon.engines.native import NativeEngine
-
-        return NativeEngine
-    if name == "mxnet":
-        from mtcnn_gluon.engines.mxnet import MXNetEngine
-
-        return MXNetEngine
-    if name == "onnx":
-        from mtcnn_gluon.engines.onnx import OnnxEngine
-
-        return OnnxEngine
-    from mtcnn_gluon.engines.openvino import OpenVinoBf16Engine, OpenVinoEngine
-
-    return OpenVinoEngine if name == "openvino" else OpenVinoBf16Engine
-
-
 def _warm_up(engine: NetRunner, bundle: Bundle) -> None:
-    """Show the nets the shapes they will meet, so that no photo pays for what a runtime does at its first sight of one.
-
-    One shape of each net, to see that it runs, if the engine needs no warming.
+    """Run the nets on zeros of every shape to come, so that no image pays for a first time; else, to check them, of one shape.
 
     Raises:
-        ModelError: if a net cannot run, or its outputs are not those that the manifest promises.
+        ModelError: if a net cannot run, or its outputs are not as the manifest says.
     """
-    for net, table in NETS.items():
-        heads = [head for head in HEADS if bundle.manifest["architecture"][net]["landmarks"] or head != "landmark"]
-        if net == "pnet":
-            shapes = [(1, 3, height, width) for height, width in CANVAS_SIZES]
-        else:
-            shapes = [(count, 3, table.size, table.size) for count in WARM_BATCHES]
+    for net, table in bundle.manifest["architecture"].items():
+        file, is_pnet, size = bundle.file(f"{net}{engine.ending}"), net == "pnet", table["size"]
+        shapes = [(1, 3, *canvas) for canvas in CANVAS_SIZES] if is_pnet else [(n, 3, size, size) for n in WARM_BATCHES]
         for shape in shapes if engine.needs_warming else shapes[:1]:
-            cells = [(side - 10) // 2 for side in shape[2:]] if net == "pnet" else []
-            _check_outputs(engine, net, shape, [(shape[0], HEADS[head], *cells) for head in heads], bundle)
-
-
-def _check_outputs(
-    engine: NetRunner, net: str, shape: tuple[int, ...], expected: list[tuple[int, ...]], bundle: Bundle
-) -> None:
-    file = bundle.file(f"{net}{engine.ending}")
-    try:
-        found = [tuple(output.shape) for output in engine.run(net, np.zeros(shape, np.float32))]
-    except Exception as error:  # runtimes raise various kinds
-        raise ModelError(f"{file} cannot run on images of shape {shape}: {first_line(error)}") from error
-    if found != expected:
-        raise ModelError(f"{file} was expected to return arrays of shapes {expected} for {shape}, not {found}")
+            cells = [(side - CELL) // STRIDE + 1 for side in shape[2:]] if is_pnet else []
+            expected = [(shape[0], HEADS[head], *cells) for head in heads_of(table)]
+            try:
+                found = [tuple(output.shape) for output in engine.run(net, np.zeros(shape, np.float32))]
+            except Exception as error:  # runtimes raise various kinds
+                raise ModelError(f"{file} cannot run on images of shape {shape}: {first_line(error)}") from error
+            if found != expected:
+                raise ModelError(f"{file} was expected to return arrays of shapes {expected} for {shape}, not {found}")

@@ -1,5 +1,6 @@
 """What the cascade needs of a runtime, and what runtimes have in common."""
 
+import importlib
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Mapping, Protocol, Sequence
@@ -7,21 +8,21 @@ from typing import Any, Callable, Mapping, Protocol, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ModelError, Unavailable
 
-MAX_BATCH = 128  # crops at a time: runtimes keep buffers or code for every batch size they meet, and memory must stay bounded
-
-
-class Unavailable(ModelError):
-    """An engine cannot be used here: its runtime, the bundle's files for it, or the device is missing."""
+# Runtimes keep buffers or code for every input shape, so there are few shapes, and memory stays bounded.
+CANVAS_WIDTH, CANVAS_HEIGHT = 256, 640
+CANVAS_SIZES = ((64, 64), (128, 128), *((height, CANVAS_WIDTH) for height in range(64, CANVAS_HEIGHT + 1, 64)))  # of P-Net
+MAX_BATCH = 128  # crops that R- and O-Net get at a time
 
 
 class Engine(Protocol):
     """Runs the three nets. Inputs are normalised float32 in NCHW; outputs are numpy arrays of the caller's own.
 
-    Implementations may be called from several threads. `kernel_threads` is how many CPU threads the package's own kernels may
-    use between the nets, 0 for OpenMP's number: OpenMP's threads go on spinning for milliseconds after their work, and so
-    take processors from a runtime that has threads of its own.
+    Implementations may be called from several threads. The package's own kernels use `kernel_threads` CPU threads between the
+    nets, 0 for OpenMP's number: OpenMP's threads go on spinning for milliseconds after their work, and would take processors
+    from a runtime with threads of its own.
     """
 
     name: str
@@ -44,13 +45,17 @@ class Engine(Protocol):
 
 
 class NetRunner:
-    """The `Engine` protocol for a runtime that can do one thing: `run` a net on images and return all its outputs.
+    """The `Engine` protocol for a runtime that can `run` a net on images and return all its outputs.
 
-    `ending` is that of the names of the bundle's files that it reads; `needs_warming` says whether the first sight of a shape
-    takes the runtime longer than the next; `crops_a_run` how many crops of a net cost as much as running it once more, if many.
+    Attributes:
+        runtime: its name in messages.
+        ending: how the names of the bundle's files that it reads end.
+        needs_warming: whether the first input of a shape takes longer than the next.
+        crops_a_run: by net, how many more crops cost as much as one more run; 0 if it is not there.
     """
 
     name: str
+    runtime: str
     ending = ".onnx"
     needs_warming = True
     kernel_threads = 1
@@ -76,7 +81,7 @@ class NetRunner:
         return probability[:, 1], offsets, landmarks[0] if landmarks else np.zeros((len(crops), 0), np.float32)
 
     def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
-        """Run crops in batches whose sizes are powers of two, which are few shapes."""
+        """Run crops in batches whose sizes are powers of two, the last one filled up with zeros if that saves runs."""
         outputs, start = [], 0
         while start < len(crops):
             size = self._batch_size(net, len(crops) - start)
@@ -89,40 +94,55 @@ class NetRunner:
         return [np.concatenate(parts) for parts in zip(*outputs)]
 
     def _batch_size(self, net: str, left: int) -> int:
-        """The largest batch that `left` crops fill; or, if that saves enough runs, the smallest that holds them all."""
-        runs = left.bit_count()  # for as many crops, none of them in vain
+        """The largest batch that `left` crops fill or, if that saves enough runs, the smallest that holds them all."""
+        runs = left.bit_count()  # without padding
         padded = 1 << (left - 1).bit_length()
         is_better = padded <= MAX_BATCH and padded - left <= (runs - 1) * self.crops_a_run.get(net, 0)
         return padded if is_better else min(MAX_BATCH, 1 << (left.bit_length() - 1))
 
+    def _check_cpu(self, device: str) -> None:
+        if device != "cpu":
+            raise Unavailable(f"device={device!r}: the engine {self.name} runs on the cpu only")
 
-def build_nets(bundle: Bundle, ending: str, build: Callable[[str, Path], Any], runtime: str) -> dict[str, Any]:
-    """What `build` makes of each net's file, by net.
+    def _build_nets(self, bundle: Bundle, build: Callable[[str, Path], Any]) -> dict[str, Any]:
+        """What `build` makes of each net's file, by net.
 
-    Args:
-        bundle: whose files they are.
-        ending: of the files' names, such as `.onnx`.
-        build: given the net and the path of its file; raises anything if it cannot use it.
-        runtime: its name, for messages.
+        Args:
+            bundle: has the files.
+            build: gets the net and the path of its file; raises anything if it cannot use it.
+
+        Raises:
+            Unavailable: if the bundle lacks a file.
+            ModelError: if `build` raises; the message names the file.
+        """
+        names = {net: f"{net}{self.ending}" for net in NETS}
+        if missing := [name for name in names.values() if name not in bundle.manifest["files"]]:
+            where = ' where "mtcnn-gluon[export]" is installed' if self.ending == ".onnx" else ""
+            raise Unavailable(
+                f"{bundle.path}: the bundle has no {', '.join(missing)}, which {self.runtime} needs; "
+                f"mtcnn-gluon export writes them{where}"
+            )
+        nets = {}
+        for net, name in names.items():
+            try:
+                nets[net] = build(net, bundle.file(name))
+            except Exception as error:  # runtimes raise various kinds
+                raise ModelError(f"{bundle.file(name)} cannot be used by {self.runtime}: {first_line(error)}") from error
+        return nets
+
+
+def import_runtime(module: str, name: str, extra: str) -> Any:
+    """Import a runtime that one of the package's extras installs.
 
     Raises:
-        Unavailable: if the bundle lacks a file.
-        ModelError: if `build` raises; the message names the file.
+        Unavailable: if it cannot be imported.
     """
-    names = {net: f"{net}{ending}" for net in ("pnet", "rnet", "onet")}
-    if missing := [name for name in names.values() if name not in bundle.manifest["files"]]:
-        where = ' where "mtcnn-gluon[export]" is installed' if ending == ".onnx" else ""
-        raise Unavailable(
-            f"{bundle.path}: the bundle has no {', '.join(missing)}, which {runtime} needs; "
-            f"mtcnn-gluon export writes them{where}"
-        )
-    nets = {}
-    for net, name in names.items():
-        try:
-            nets[net] = build(net, bundle.file(name))
-        except Exception as error:  # runtimes raise various kinds
-            raise ModelError(f"{bundle.file(name)} cannot be used by {runtime}: {first_line(error)}") from error
-    return nets
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise Unavailable(f'{name} is not installed ({error}): run pip install "mtcnn-gluon[{extra}]"') from error
+    except Exception as error:  # of a library that does not load
+        raise Unavailable(f"{name} is installed but cannot be imported: {first_line(error)}") from error
 
 
 def first_line(error: Exception) -> str:

@@ -9,43 +9,40 @@ import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.params_file import read_params
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
-from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.mxnet_loader import check_threads, load_mxnet, mxnet_threads
+from mtcnn_gluon.engines.base import NetRunner, first_line
+from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.mxnet_loader import load_mxnet
 
 
 class MXNetEngine(NetRunner):
-    """The `Engine` protocol on MXNet: the package's own hybridized blocks with the bundle's parameters.
+    """The `Engine` protocol on MXNet: the package's hybridized blocks with the bundle's parameters.
 
     Args:
         bundle: a model bundle that holds `{p,r,o}net-0000.params`.
         device: `cpu`, `gpu` or `gpu:N`.
-        threads: CPU threads of MXNet's operators, for the whole process, at most; None: the runtime's choice.
+        threads: most CPU threads of MXNet's operators, in the whole process; None: the runtime's choice.
 
     Raises:
         Unavailable: if MXNet cannot be imported, the bundle has no parameters for it, or the device cannot be used.
         ModelError: if the parameters cannot be used.
-        ConfigError: if MXNet already runs with another number of threads.
+        ConfigError: if MXNet is already running with another number of threads.
     """
 
     name = "mxnet"
+    runtime = "MXNet"
     ending = "-0000.params"
-    kernel_threads = 0
     crops_a_run = MappingProxyType({"rnet": 40, "onet": 10})
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
-        if threads is not None:
-            check_threads(threads)
-            self.kernel_threads = threads
+        self.kernel_threads = threads or 0
         try:
-            with mxnet_threads(threads):
-                self._mx = load_mxnet()
+            self._mx = load_mxnet(threads)
         except ModelError as error:
             raise Unavailable(str(error)) from error
         self._ctx = self._context(device)
         self._lock = threading.Lock()  # Gluon blocks are not safe to call from two threads at once
         tables = bundle.manifest["architecture"]
-        self._nets = build_nets(bundle, self.ending, lambda net, path: self._build(net, tables[net], path), "MXNet")
+        self._nets = self._build_nets(bundle, lambda net, path: self._build(net, tables[net], path))
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `NetRunner.run`."""
@@ -57,9 +54,9 @@ class MXNetEngine(NetRunner):
     def _build(self, name: str, table: Mapping[str, Any], path: Path) -> Any:
         from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, Form, set_parameters, why_not_native
 
-        is_native = self._ctx.device_type == "cpu" and why_not_native(table["layers"]) is None
+        is_native = self._ctx.device_type == "cpu" and why_not_native(table) is None
         form: Form = "native" if is_native else "export"
-        net = CascadeNet(table["layers"], table["landmarks"], prefix=f"{name}_", form=form)
+        net = CascadeNet(table, f"{name}_", form)
         set_parameters(net, read_params(path), self._ctx)
         block = FaceProbability(net)
         block.hybridize()
@@ -77,7 +74,7 @@ class MXNetEngine(NetRunner):
         return self._usable_gpu(int(number or 0))
 
     def _usable_gpu(self, index: int) -> Any:
-        """The context of a GPU on which a kernel has run."""
+        """The context of a GPU, after one kernel has run on it."""
         try:
             count = self._mx.context.num_gpus()
         except self._mx.base.MXNetError as error:

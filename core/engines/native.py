@@ -6,13 +6,14 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.bundles.onnx_nets import check_parameters, load_onnx, parameters_of
+from mtcnn_gluon.bundles.onnx_nets import load_onnx, parameters_of
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.config import HEADS, NETS
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.engines.base import NetRunner
+from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.layers import check_parameters
 from mtcnn_gluon.operators import native
-from mtcnn_gluon.operators.native_net import NativeNet, why_not_layers
+from mtcnn_gluon.operators.native_net import NativeNet, why_not_net
 
 PARAMS, ONNX = "-0000.params", ".onnx"
 
@@ -32,11 +33,11 @@ class NativeEngine(NetRunner):
     """
 
     name = "native"
+    runtime = "the engine native"
     needs_warming = False
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
-        if device != "cpu":
-            raise Unavailable(f"device={device!r}: the engine native runs on the cpu only")
+        self._check_cpu(device)
         tables = bundle.manifest["architecture"]
         if reason := _why_not(tables):
             raise Unavailable(f"the compiled kernels cannot be used: {reason}")
@@ -46,50 +47,36 @@ class NativeEngine(NetRunner):
         def build(net: str, path: Path) -> NativeNet:
             return NativeNet(net, tables[net], check_parameters(net, tables[net], read(path)))
 
-        self._nets: dict[str, NativeNet] = build_nets(bundle, self.ending, build, "the engine native")
+        self._nets: dict[str, NativeNet] = self._build_nets(bundle, build)
         self._threads = threads
         self.kernel_threads = threads or 0
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `NetRunner.run`; the arrays are views of channels-last ones."""
-        values = self._values(net, images)  # (N, h, w, 6 or 16)
-        values = values[:, 0, 0] if self._nets[net].is_dense else values
-        face = _face_probability(values)
+        values = np.moveaxis(self._nets[net](images, self._threads), -1, 1)  # (N, 6 or 16, h, w)
+        values = values[:, :, 0, 0] if self._nets[net].is_dense else values
+        with np.errstate(over="ignore"):  # beyond float32 the probability is 0
+            face = 1 / (1 + np.exp(values[:, 0] - values[:, 1]))  # the softmax's second value
         ends = np.cumsum([HEADS[head] for head in self._nets[net].heads]).tolist()
-        heads = [np.stack([1 - face, face], axis=-1), *(values[..., i:j] for i, j in zip(ends, ends[1:]))]
-        return [np.moveaxis(head, -1, 1) for head in heads]
+        return [np.stack([1 - face, face], axis=1), *(values[:, i:j] for i, j in zip(ends, ends[1:]))]
 
-    def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Engine.pnet`."""
-        values = self._values("pnet", canvas)[0]  # (h, w, 6 or 16)
-        return _face_probability(values), values[:, :, 2:6].transpose(2, 0, 1)
-
-    def rnet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Engine.rnet`."""
-        values = self._values("rnet", crops)[:, 0, 0]  # (N, 6 or 16)
-        return _face_probability(values), values[:, 2:6]
-
-    def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """See `Engine.onet`."""
-        values = self._values("onet", crops)[:, 0, 0]  # (N, 6 or 16)
-        return _face_probability(values), values[:, 2:6], values[:, 6:]
-
-    def _values(self, net: str, images: np.ndarray) -> np.ndarray:
-        return self._nets[net](images, self._threads)
+    def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
+        """Run all crops at once: the kernels keep nothing for a batch size."""
+        return list(self.run(net, crops))
 
 
 def _why_not(tables: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Why the kernels cannot run nets of this architecture here; None if they can."""
     try:
         native.load_kernels()
-    except native.Unavailable as error:
+    except Unavailable as error:
         return str(error)
-    reasons = ((net, why_not_layers(table["layers"])) for net, table in tables.items())
+    reasons = ((net, why_not_net(table)) for net, table in tables.items())
     return next((f"{net}: {reason}" for net, reason in reasons if reason), None)
 
 
 def _ending(bundle: Bundle) -> str:
-    """That of the names of the files that hold the parameters: MXNet's if they are there, else ONNX."""
+    """How the names of the files with the parameters end: MXNet's if the bundle has them, else those of ONNX files."""
     has = {ending: all(f"{net}{ending}" in bundle.manifest["files"] for net in NETS) for ending in (PARAMS, ONNX)}
     if has[PARAMS] or not has[ONNX]:
         return PARAMS
@@ -98,9 +85,3 @@ def _ending(bundle: Bundle) -> str:
     except ModelError as error:
         raise Unavailable(f"{bundle.path}: the bundle has no {PARAMS} files, and {error}") from error
     return ONNX
-
-
-def _face_probability(values: np.ndarray) -> np.ndarray:
-    """The softmax's second value, from arrays (..., 2 or more) that begin with the two logits: background, face."""
-    with np.errstate(over="ignore"):  # beyond float32 the probability is 0
-        return 1 / (1 + np.exp(values[..., 0] - values[..., 1]))

@@ -1,7 +1,6 @@
 """Runs the nets' ONNX files with ONNX Runtime, on the CPU or an NVIDIA GPU."""
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any, Sequence
 from weakref import WeakSet
@@ -9,10 +8,9 @@ from weakref import WeakSet
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
+from mtcnn_gluon.engines.base import NetRunner, import_runtime
 from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
-
-_ERRORS_ONLY = 3  # severity from which ONNX Runtime writes to stderr
+from mtcnn_gluon.errors import Unavailable
 
 
 class OnnxEngine(NetRunner):
@@ -29,25 +27,26 @@ class OnnxEngine(NetRunner):
     """
 
     name = "onnx"
+    runtime = "ONNX Runtime"
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
-        runtime = _load_runtime()
-        self._providers = _providers(runtime, device)
+        runtime = import_runtime("onnxruntime", self.runtime, "onnx")
+        providers = _providers(runtime, device)
         options = runtime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        options.enable_mem_pattern = False  # it keeps a plan for every input shape it meets
+        options.log_severity_level = 3  # only errors go to stderr
+        options.enable_mem_pattern = False  # it would keep a plan for every input shape
         options.intra_op_num_threads = threads or 0
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each net's threads would disturb the others'
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would disturb the other nets'
 
         def build(net: str, path: Path) -> Any:
             model = path.read_bytes()
             model = spell_out_prelu(model) if device == "cpu" else model
-            session = runtime.InferenceSession(model, options, providers=self._providers)
+            session = runtime.InferenceSession(model, options, providers=providers)
             _sessions.add(session)
             return session
 
-        self._build = partial(build_nets, bundle, self.ending, build, "ONNX Runtime")
-        self._sessions: dict[str, Any] = self._build()
+        self._source = bundle, build
+        self._sessions: dict[str, Any] = self._build_nets(*self._source)
         self._process = os.getpid()
         if device != "cpu" and "CUDAExecutionProvider" not in self._sessions["pnet"].get_providers():
             raise Unavailable(
@@ -57,30 +56,20 @@ class OnnxEngine(NetRunner):
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `NetRunner.run`."""
-        if self._process != os.getpid():
-            self._sessions, self._process = self._build(), os.getpid()  # its parent's would wait for threads that are not there
+        if self._process != os.getpid():  # sessions of the parent wait for threads that a fork lacks
+            self._sessions, self._process = self._build_nets(*self._source), os.getpid()
         session = self._sessions[net]
         return session.run(None, {session.get_inputs()[0].name: images})
 
 
-# The end of a session waits for its threads, which a forked process lacks: there, sessions of the parent never end.
+# A session that ends waits for its threads. A forked process lacks them, so it keeps the sessions of its parent for ever.
 _sessions: WeakSet[Any] = WeakSet()
 _of_parents: list[Any] = []
 os.register_at_fork(after_in_child=lambda: _of_parents.extend(_sessions))
 
 
-def _load_runtime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise Unavailable(f'ONNX Runtime is not installed ({error}): run pip install "mtcnn-gluon[onnx]"') from error
-    except Exception as error:  # of a library that does not load
-        raise Unavailable(f"ONNX Runtime is installed but cannot be imported: {first_line(error)}") from error
-    return onnxruntime
-
-
 def _providers(runtime: Any, device: str) -> list[Any]:
-    """What ONNX Runtime is to run on, best first."""
+    """What ONNX Runtime runs on, best first."""
     kind, _, number = device.partition(":")
     if kind == "cpu":
         return ["CPUExecutionProvider"]

@@ -1,12 +1,12 @@
 """PReLU for ONNX Runtime, whose own `PRelu` takes longer than the convolution before it: the same in plain operators.
 
-It is done when a file is loaded, and not when it is written: OpenVINO and `cv2.dnn` are at their best with `PRelu`. The package
-`onnx` need not be there, so the little that is needed of the format (protocol buffers, `onnx.proto`) is here.
+This is done when a file is loaded, not when it is written, since `PRelu` is fastest on OpenVINO and `cv2.dnn`. The package
+`onnx` may be missing, so the little of the format that is needed (protocol buffers, `onnx.proto`) is here.
 """
 
 from typing import Iterator
 
-_STRING = 2  # the kind of field that begins with its length: strings and messages
+_STRING = 2  # kind of a field that begins with its length: strings and messages
 _GRAPH = 7  # numbers of fields: of a model, of a graph, of a node, of a tensor
 _NODE, _INITIALIZER = 1, 5
 _INPUT, _OUTPUT, _OPERATOR = 1, 2, 4
@@ -16,31 +16,27 @@ _ZERO = b"mtcnn_gluon/zero"
 
 
 def spell_out_prelu(model: bytes) -> bytes:
-    """An ONNX model with max(x, 0) + slope * min(x, 0) in place of every `PRelu`, else as it is.
+    """An ONNX model with max(x, 0) + slope * min(x, 0) in place of every `PRelu`.
 
     Args:
-        model: the bytes of a file, of opset 8 or later and float32. What is no such file comes back as it is.
+        model: bytes of a file of opset 8 or later, with float32. Bytes of anything else are returned as they are.
     """
+    parts = []
     try:
-        return b"".join(_spelt_out(*field) for field in _fields(model))
+        for number, whole, content in _fields(model):
+            graph = _without_prelu(content) if number == _GRAPH else content
+            parts.append(whole if graph == content else _field(_GRAPH, graph))
     except (ValueError, IndexError):
         return model  # the runtime says what is wrong with it
-
-
-def _spelt_out(number: int, whole: bytes, content: bytes) -> bytes:
-    """The bytes of a model's field; those of a graph with a `PRelu` are new, any others as they were."""
-    graph = _without_prelu(content) if number == _GRAPH else content
-    return whole if graph == content else _field(_GRAPH, graph)
+    return b"".join(parts)
 
 
 def _without_prelu(graph: bytes) -> bytes:
     parts, is_changed = [], False
     for number, whole, content in _fields(graph):
-        if nodes := _plain_nodes(content) if number == _NODE else []:
-            parts += [_field(_NODE, node) for node in nodes]
-            is_changed = True
-        else:
-            parts.append(whole)
+        nodes = _plain_nodes(content) if number == _NODE else []
+        parts += [_field(_NODE, node) for node in nodes] or [whole]
+        is_changed |= bool(nodes)
     if is_changed:
         tensor = _varint(_TYPE << 3) + _varint(_FLOAT32) + _field(_NAME, _ZERO) + _field(_RAW, bytes(4))  # no dimensions
         parts.append(_field(_INITIALIZER, tensor))
@@ -55,16 +51,12 @@ def _plain_nodes(node: bytes) -> list[bytes]:
     data, slope = (content for number, content in fields if number == _INPUT)
     (result,) = (content for number, content in fields if number == _OUTPUT)
     above, below, scaled = (result + ending for ending in (b"/above", b"/below", b"/scaled"))
-    return [
-        _node(b"Max", (data, _ZERO), above),
-        _node(b"Min", (data, _ZERO), below),
-        _node(b"Mul", (below, slope), scaled),
-        _node(b"Add", (above, scaled), result),
-    ]
-
-
-def _node(operator: bytes, inputs: tuple[bytes, bytes], output: bytes) -> bytes:
-    return b"".join(_field(_INPUT, name) for name in inputs) + _field(_OUTPUT, output) + _field(_OPERATOR, operator)
+    nodes = (
+        (data, _ZERO, above, b"Max"), (data, _ZERO, below, b"Min"), (below, slope, scaled, b"Mul"),
+        (above, scaled, result, b"Add"),
+    )  # fmt: skip
+    numbers = (_INPUT, _INPUT, _OUTPUT, _OPERATOR)
+    return [b"".join(map(_field, numbers, parts)) for parts in nodes]
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -72,10 +64,10 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Number, all bytes and, of a string or message, contents of each field.
+    """Number, all bytes and, for a string or message, contents of each field.
 
     Raises:
-        ValueError, IndexError: if the bytes are no message.
+        ValueError, IndexError: if the bytes are not a message.
     """
     place = 0
     while place < len(message):
@@ -95,7 +87,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _read_varint(message: bytes, place: int) -> tuple[int, int]:
-    """A whole number, seven bits a byte, and the place behind it."""
+    """A whole number, seven bits a byte, and the position behind it."""
     value = shift = 0
     while message[place] & 128:
         value |= (message[place] & 127) << shift

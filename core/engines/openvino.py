@@ -8,11 +8,12 @@ from typing import Any, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.engines.base import NetRunner, Unavailable, build_nets, first_line
+from mtcnn_gluon.engines.base import NetRunner, import_runtime
+from mtcnn_gluon.errors import Unavailable
 
 
 class OpenVinoEngine(NetRunner):
-    """The `Engine` protocol on OpenVINO, in float32 whatever the processor could do.
+    """The `Engine` protocol on OpenVINO, in float32 on every processor.
 
     Args:
         bundle: a model bundle that holds `{p,r,o}net.onnx`.
@@ -25,15 +26,15 @@ class OpenVinoEngine(NetRunner):
     """
 
     name = "openvino"
+    runtime = "OpenVINO"
     crops_a_run = MappingProxyType({"rnet": 6, "onet": 1})
     precision = "f32"
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
-        if device != "cpu":
-            raise Unavailable(f"device={device!r}: the engine {self.name} runs on the cpu only")
-        core = _load_runtime().Core()
+        self._check_cpu(device)
+        core = import_runtime("openvino", self.runtime, "openvino").Core()
         self._check_processor(core)
-        # Said explicitly: left to itself OpenVINO takes bfloat16 where the processor has it.
+        # Without the first hint OpenVINO takes bfloat16 where the processor has it.
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
@@ -41,7 +42,7 @@ class OpenVinoEngine(NetRunner):
         def build(net: str, path: Path) -> Any:
             return core.compile_model(core.read_model(path.read_bytes()), "CPU", options).create_infer_request()
 
-        self._requests: dict[str, Any] = build_nets(bundle, self.ending, build, "OpenVINO")
+        self._requests: dict[str, Any] = self._build_nets(bundle, build)
         self._lock = threading.Lock()  # a request serves one caller at a time
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
@@ -66,13 +67,3 @@ class OpenVinoBf16Engine(OpenVinoEngine):
     def _check_processor(self, core: Any) -> None:
         if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise Unavailable("this processor has no bfloat16 (AVX512_BF16 or AMX): take the engine openvino")
-
-
-def _load_runtime() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise Unavailable(f'OpenVINO is not installed ({error}): run pip install "mtcnn-gluon[openvino]"') from error
-    except Exception as error:  # of a library that does not load
-        raise Unavailable(f"OpenVINO is installed but cannot be imported: {first_line(error)}") from error
-    return openvino

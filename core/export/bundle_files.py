@@ -1,6 +1,5 @@
 """From parameters to model bundles, and from one bundle to another."""
 
-import copy
 import importlib.util
 import math
 import os
@@ -9,127 +8,99 @@ from typing import Any, Iterable, Literal, Mapping
 
 import numpy as np
 
-from mtcnn_gluon.bundles import onnx_nets
-from mtcnn_gluon.bundles.format import Bundle, write_bundle
-from mtcnn_gluon.bundles.onnx_nets import Parameters
-from mtcnn_gluon.bundles.params_file import read_params, write_params
+from mtcnn_gluon.bundles import onnx_nets, params_file
+from mtcnn_gluon.bundles.format import Bundle, new_manifest, write_bundle
 from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
-from mtcnn_gluon.config import CASCADE, NETS
+from mtcnn_gluon.config import MIN_FACE, NETS
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.layers import Parameters, check_parameters, parameter_shapes
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
-Format = Literal["symbol", "params", "onnx", "onefile"]
+BundlePart = Literal["symbol", "params", "onnx", "onefile"]
 ONEFILE = "mtcnn.onnx"
-MIN_FACE = 20.0  # pixels, as in `Detector`
+_ENDINGS = {"symbol": ("-symbol.json", "-0000.params"), "params": ("-0000.params",), "onnx": (".onnx",)}  # of a net's files
 
 
-def missing_for(kind: Format) -> str | None:
-    """Why files of this format cannot be written here; None if they can, as far as can be told without loading MXNet."""
-    if kind == "params":
+def why_not_written(part: BundlePart, source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> str | None:
+    """Why `export_bundle` cannot write or copy a part of a bundle here; None if it can.
+
+    What cannot be written is copied, if the source has it and nothing in it would change.
+
+    Args:
+        part: the part.
+        source: the bundle that is exported; None for a bundle of other nets.
+        changes: to the source's manifest.
+    """
+    reason = _why_not_new(part)
+    if reason is None or source is None or part == "onefile" or not set(_names(part)) <= set(source.manifest["files"]):
+        return reason
+    before, after = (onnx_nets.describe({**source.manifest, **more}) for more in ({}, changes or {}))
+    changed = [key for key in after if before[key] != after[key]]
+    if part == "onnx" and changed:
+        return f"{reason}; those of {source.path} cannot be copied, as they state the old {', '.join(changed)}"
+    return None
+
+
+def _why_not_new(part: BundlePart) -> str | None:
+    """Why a part cannot be written here, as far as can be said without loading MXNet; None if it can."""
+    if part == "params":
         return None
-    if kind != "symbol":
+    if part != "symbol":
         return None if importlib.util.find_spec("onnx") else 'onnx is not installed: run pip install "mtcnn-gluon[export]"'
     if importlib.util.find_spec("mxnet") is None:
         return "MXNet is not installed"
     return "MXNet needs numpy older than 2" if int(np.__version__.split(".")[0]) >= 2 else None
 
 
-def why_not_written(kind: Format, source: Bundle | None, changes: Mapping[str, Any]) -> str | None:
-    """Why a bundle made from `source` by `export_bundle` cannot have this format here; None if it can.
-
-    What cannot be written here is copied, if the source has it and nothing in it would change.
-
-    Args:
-        kind: the format.
-        source: None for a bundle of other nets.
-        changes: to the source's manifest.
-    """
-    reason = missing_for(kind)
-    if reason is None or source is None or kind == "onefile" or not _has(source, kind):
-        return reason
-    if kind == "onnx" and (changed := _changed_inside(source, changes)):
-        return f"{reason}; those of {source.path} cannot be copied, as they state the old {', '.join(changed)}"
-    return None
+def _names(part: BundlePart) -> list[str]:
+    """Names of the nets' files in a part."""
+    return [f"{net}{ending}" for net in NETS for ending in _ENDINGS[part]]
 
 
-def _has(source: Bundle, kind: Format) -> bool:
-    return all(set(_names(net, kind)) <= set(source.manifest["files"]) for net in NETS)
-
-
-def _names(net: str, kind: Format) -> list[str]:
-    """Names of a net's files in a format."""
-    endings = {"symbol": ["-symbol.json", "-0000.params"], "params": ["-0000.params"], "onnx": [".onnx"]}
-    return [f"{net}{ending}" for ending in endings[kind]]
-
-
-def _changed_inside(source: Bundle, changes: Mapping[str, Any]) -> list[str]:
-    """Keys of the manifest that ONNX files repeat and that get other values."""
-    before, after = (onnx_nets.describe(manifest) for manifest in (source.manifest, {**source.manifest, **changes}))
-    return [key for key in after if before[key] != after[key]]
-
-
-def usual_formats(source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> tuple[Format, ...]:
-    """The formats of `symbol`, else `params`, and `onnx` that a bundle can have here; see `why_not_written`."""
-    why_not = {kind: why_not_written(kind, source, changes or {}) for kind in ("symbol", "onnx")}
-    first: Format = "params" if why_not["symbol"] else "symbol"
-    return (first,) if why_not["onnx"] else (first, "onnx")
+def usual_formats(source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> tuple[BundlePart, ...]:
+    """Those of `symbol`, else `params`, and `onnx` that a bundle can have here; see `why_not_written`."""
+    first: BundlePart = "params" if why_not_written("symbol", source, changes) else "symbol"
+    return (first,) if why_not_written("onnx", source, changes) else (first, "onnx")
 
 
 def write_nets(
-    folder: Path,
-    manifest: Mapping[str, Any],
-    parameters: Mapping[str, Parameters],
-    formats: Iterable[Format],
+    folder: Path, manifest: Mapping[str, Any], parameters: Mapping[str, Parameters], formats: Iterable[BundlePart],
     min_face: float = MIN_FACE,
-) -> None:
-    """Write the nets' files in one or more formats.
+) -> None:  # fmt: skip
+    """Write the nets' files.
 
     Args:
         folder: where to.
-        manifest: of the bundle they are for; `files` and `schema` are not looked at.
+        manifest: of their bundle; `files` and `schema` are ignored.
         parameters: of each net.
         formats: `symbol`: `{p,r,o}net-symbol.json` and `-0000.params`; `params`: only the latter; `onnx`: `{p,r,o}net.onnx`;
             `onefile`: the whole cascade as `mtcnn.onnx`.
-        min_face: side in pixels of the smallest face that `mtcnn.onnx` looks for unless told, 1 or more.
+        min_face: smallest face in pixels that `mtcnn.onnx` finds by default, 1 or more.
 
     Raises:
-        ModelError: if parameters do not fit their net, or what a format needs is not installed.
+        ModelError: if parameters do not fit their net, what a format needs is not installed, or MXNet cannot write its files.
     """
     formats = tuple(formats)
-    architecture = manifest["architecture"]
-    values = {net: onnx_nets.check_parameters(net, table, parameters[net]) for net, table in architecture.items()}
+    values = {net: check_parameters(net, table, parameters[net]) for net, table in manifest["architecture"].items()}
     if "symbol" in formats:
-        write_symbols(folder, architecture, values)
+        _write_symbols(folder, manifest["architecture"], values)
     elif "params" in formats:
-        for net in architecture:
-            write_params(folder / f"{net}-0000.params", values[net])
+        params_file.write_nets(folder, values)
     if "onnx" in formats:
-        for net, table in architecture.items():
-            model = onnx_nets.net_model(net, table, values[net], onnx_nets.describe(manifest))
-            (folder / f"{net}.onnx").write_bytes(onnx_nets.to_bytes(model))
+        onnx_nets.write_nets(folder, manifest, values)
     if "onefile" in formats:
         from mtcnn_gluon.export.onefile import cascade_model
 
-        model = cascade_model(manifest, values, min_face)
-        (folder / ONEFILE).write_bytes(onnx_nets.to_bytes(model))
+        (folder / ONEFILE).write_bytes(onnx_nets.to_bytes(cascade_model(manifest, values, min_face)))
 
 
-def write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Mapping[str, Parameters]) -> None:
-    """Write `{p,r,o}net-symbol.json` and `-0000.params`, in the form that `HybridBlock.export` gives them.
-
-    Args:
-        folder: where to.
-        architecture: of each net, as in `config.NETS`.
-        parameters: of each net.
-
-    Raises:
-        ModelError: if parameters do not fit their net, MXNet cannot be loaded, or the files cannot be written.
-    """
+def _write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Mapping[str, Parameters]) -> None:
+    """Write `{p,r,o}net-symbol.json` and `-0000.params`, in the form that `HybridBlock.export` gives them."""
     mx = load_mxnet()
     from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
 
     for name, table in architecture.items():
-        net = CascadeNet(table["layers"], table["landmarks"], prefix=f"{name}_", form="export")
+        net = CascadeNet(table, f"{name}_", "export")
         set_parameters(net, parameters[name])
         block = FaceProbability(net)
         block.hybridize()
@@ -148,21 +119,18 @@ def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
     """
     parameters = {}
     for net, table in bundle.manifest["architecture"].items():
-        if f"{net}-0000.params" in bundle.manifest["files"]:
-            file = bundle.file(f"{net}-0000.params")
-            values = read_params(file)
-        else:
-            file = bundle.file(f"{net}.onnx")
-            values = onnx_nets.parameters_of(file)
+        has_params = f"{net}-0000.params" in bundle.manifest["files"]
+        file = bundle.file(f"{net}-0000.params" if has_params else f"{net}.onnx")
+        values = params_file.read_params(file) if has_params else onnx_nets.parameters_of(file)
         try:
-            parameters[net] = onnx_nets.check_parameters(net, table, values)
+            parameters[net] = check_parameters(net, table, values)
         except ModelError as error:
             raise ModelError(f"{file}: {error}") from error
     return parameters
 
 
 def export_bundle(
-    source: Bundle, path: str | os.PathLike, formats: Iterable[Format], changes: Mapping[str, Any] | None = None,
+    source: Bundle, path: str | os.PathLike, formats: Iterable[BundlePart], changes: Mapping[str, Any] | None = None,
     min_face: float = MIN_FACE,
 ) -> Bundle:  # fmt: skip
     """Write another bundle of the same nets; the same source gives the same bytes.
@@ -171,20 +139,19 @@ def export_bundle(
 
     Args:
         source: the bundle.
-        path: the folder to make; a bundle there is replaced.
+        path: folder to make; a bundle there is replaced.
         formats, min_face: see `write_nets`.
         changes: to the manifest.
 
     Raises:
         ModelError: if the source cannot be used, a format can neither be written nor copied, or `path` holds something else.
     """
-    manifest = {key: value for key, value in source.manifest.items() if key not in ("schema", "files")}
-    manifest.update(changes or {})
+    manifest = {key: value for key, value in source.manifest.items() if key not in ("schema", "files")} | dict(changes or {})
     formats = tuple(dict.fromkeys(formats))
-    copied = [kind for kind in formats if missing_for(kind) and not why_not_written(kind, source, changes or {})]
-    written = [kind for kind in formats if kind not in copied]
+    copied = [part for part in formats if _why_not_new(part) and not why_not_written(part, source, changes)]
+    written = [part for part in formats if part not in copied]
     parameters = bundle_parameters(source) if written else {}
-    files = {name: source.file(name).read_bytes() for kind in copied for net in NETS for name in _names(net, kind)}
+    files = {name: source.file(name).read_bytes() for part in copied for name in _names(part)}
 
     def write(folder: Path) -> None:
         for name, data in files.items():
@@ -198,16 +165,16 @@ def export_bundle(
 def make_bundle(
     path: str | os.PathLike, nets: Mapping[str, TrainedNet], name: str, training_data: str, licence: str,
     thresholds: tuple[float, float, float] | None = None, figures: Mapping[str, Any] | None = None,
-    formats: Iterable[Format] | None = None, min_face: float = MIN_FACE,
+    formats: Iterable[BundlePart] | None = None, min_face: float = MIN_FACE,
 ) -> Bundle:  # fmt: skip
     """Write a bundle of nets that this package has trained.
 
-    A net that is missing gets random parameters, so that the nets before it can be used to mine samples for it. The manifest's
-    `trained` says which heads have learned something; what becomes of the others, see `trained`.
+    A net that is missing gets random parameters, so that samples for it can be mined with the nets before it. The manifest's
+    `trained` names the heads that were trained; for the others see `bundles.trained`.
 
     Args:
-        path: the folder to make; a bundle there is replaced.
-        nets: those that are trained, at least pnet.
+        path: folder to make; a bundle there is replaced.
+        nets: the trained nets, at least pnet.
         name, training_data, licence: for the manifest.
         thresholds: face probabilities in 0..1; None: those of `config.CASCADE`.
         figures: what was measured, for the manifest.
@@ -218,32 +185,28 @@ def make_bundle(
     """
     if "pnet" not in nets or set(nets) - set(NETS):
         raise ModelError(f"a bundle needs the parameters of pnet, and perhaps rnet and onet, not of {sorted(nets)}")
-    architecture = copy.deepcopy({net: {**table, "landmarks": False} for net, table in NETS.items()})
-    whole = {net: without_untrained(net, nets[net]) if net in nets else _random(net, architecture[net]) for net in NETS}
+    whole: dict[str, Parameters] = {}
+    architecture: dict[str, Any] = {}
     trained: dict[str, list[str]] = {}
-    for net, table in architecture.items():
-        has = heads_in(net, whole[net])
-        table["landmarks"] = "landmark" in has
-        trained[net] = [head for head in has if net in nets and head in nets[net].heads]
-    manifest = {
-        "name": name, "architecture": architecture, "trained": trained, "colour_order": "RGB", "mean": 127.5,
-        "scale": 1 / 128, "layout": "NCHW", "thresholds": list(thresholds or CASCADE.thresholds), "nms": list(CASCADE.nms),
-        "box_convention": "continuous",
-        "landmarks": 5, "training_data": training_data, "licence": licence,
-        "figures": dict(figures or {}),
-    }  # fmt: skip
+    for net in NETS:
+        plain = {**NETS[net], "landmarks": False}
+        whole[net] = without_untrained(net, nets[net]) if net in nets else _random(net, plain)
+        heads = heads_in(net, whole[net])
+        architecture[net] = {**plain, "landmarks": "landmark" in heads}
+        trained[net] = [head for head in heads if net in nets and head in nets[net].heads]
+    manifest = new_manifest(name, architecture, trained, "continuous", training_data, licence, thresholds, figures)
     chosen = usual_formats() if formats is None else tuple(formats)
     return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, whole, chosen, min_face))
 
 
 def _random(net: str, table: Mapping[str, Any]) -> Parameters:
-    """Parameters to begin with, always the same: weights as Glorot and Bengio (2010) draw them, slopes of 0.25."""
+    """Random parameters, always the same: weights as in Glorot and Bengio (2010), slopes of 0.25."""
     generator = np.random.default_rng(0)
     values = {}
-    for name, shape in onnx_nets.parameter_shapes(net, table).items():
-        values[name] = np.full(shape, 0.25 if name.endswith("_alpha") else 0, np.float32)
+    for name, shape in parameter_shapes(net, table).items():
         if name.endswith("_weight"):
-            area = math.prod(shape[2:])
-            limit = math.sqrt(6 / (area * (shape[0] + shape[1])))
+            limit = math.sqrt(6 / (math.prod(shape[2:]) * (shape[0] + shape[1])))
             values[name] = generator.uniform(-limit, limit, shape).astype(np.float32)
+        else:
+            values[name] = np.full(shape, 0.25 if name.endswith("_alpha") else 0, np.float32)
     return values

@@ -1,13 +1,13 @@
-"""The whole cascade as one ONNX graph: a photo goes in, faces come out, and nothing but a runtime is needed.
+"""The whole cascade as one ONNX graph: an image goes in, faces come out, and only a runtime is needed.
 
-The stages are those of `cascade`, with the sampling rules of `pyramid` and `operators.crop_resize` and the conventions of
-`boxes`; where it says "the same as" one of them, results agree to rounding. Only standard operators are used. What differs is
-how memory stays bounded: P-Net sees a level in strips, R- and O-Net see crops in batches whose sources are of limited size,
-and no resized image is ever held as a whole except the repeated 2x2 means.
+The stages are those of `detection.cascade`, with the sampling rules of `pyramid` and `operators.crop_resize` and the
+conventions of `boxes`. "The same as" one of them means that results agree to rounding. Only standard operators are used. Memory
+is bounded in another way: P-Net sees a level in strips, R- and O-Net see crops in batches whose sources are of limited size,
+and only the repeated 2x2 means are ever held as whole images.
 
-Inputs: `image` (H, W, 3) uint8 RGB of any size; float32 `min_face`, `factor` (scalars) and `thresholds` (3,), which may be left
-out. Outputs: `boxes` (N, 4), `scores` (N,) and `landmarks` (N, 5, 2) float32, best first, as in `faces.Faces`. ONNX Runtime for
-JavaScript (1.30) cannot set inputs that may be left out: there the file's defaults hold, which `cascade_model` can be told.
+Inputs: `image` (H, W, 3) uint8 RGB of any size; optional float32 `min_face`, `factor` (scalars) and `thresholds` (3,).
+Outputs: `boxes` (N, 4), `scores` (N,) and `landmarks` (N, 5, 2) float32, best first, as in `faces.Faces`. ONNX Runtime for
+JavaScript (1.30) cannot set optional inputs: there the file's defaults hold, which `cascade_model` takes.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.boxes import CELL, STRIDE, BoxConvention
-from mtcnn_gluon.bundles.onnx_nets import Parameters, describe, net_nodes
-from mtcnn_gluon.config import HEADS
-from mtcnn_gluon.detection.options import MAX_FACTOR
+from mtcnn_gluon.bundles.onnx_nets import describe, net_nodes
+from mtcnn_gluon.config import FACTOR, HEADS, MAX_FACTOR, MIN_FACE
 from mtcnn_gluon.detection.pyramid import OVERLAP
 from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
+from mtcnn_gluon.layers import Parameters
 
 OPSET, IR_VERSION = 17, 8  # known to ONNX Runtime since 1.12
 STRIP_PIXELS = 160_000  # of a level that P-Net sees at a time
-STRIP_ROWS = 64  # at least so many, else strips would mostly overlap
+STRIP_ROWS = 64  # at least: shorter strips would mostly overlap
 BLOCK = 8  # lines of a level that one small matrix mixes from lines of the image
-CROP_PIXELS = 500_000  # of the image that a batch of crops is made from; a single crop may have more
+CROP_PIXELS = 500_000  # of the image, for one batch of crops; a single crop may have more
 CROP_BATCH = 128
 
 f32, f64, i64 = np.float32, np.float64, np.int64
@@ -37,7 +37,7 @@ class Cascade:
     """What all stages need: the graph, the nets, the image and the settings, as in `cascade.Settings`.
 
     Attributes:
-        nets: of each net its table as in `config.NETS` and its parameters.
+        nets: table, as in `config.NETS`, and parameters of each net.
         image: (H, W, 3) uint8; height, width: int64 scalars.
         min_face, factor: float64 scalars.
         thresholds: (3,) float32.
@@ -58,9 +58,9 @@ class Cascade:
 
 
 def cascade_model(
-    manifest: Mapping[str, Any], parameters: Mapping[str, Parameters], min_face: float = 20, factor: float = 0.709
+    manifest: Mapping[str, Any], parameters: Mapping[str, Parameters], min_face: float = MIN_FACE, factor: float = FACTOR
 ) -> Any:
-    """The cascade of a model bundle as an ONNX model; `onnx_nets.to_bytes` gives its file. See the module.
+    """The cascade of a model bundle as an ONNX model, see the module; `onnx_nets.to_bytes` gives its file.
 
     Args:
         manifest: of the bundle; its thresholds are the file's defaults.
@@ -95,7 +95,7 @@ def cascade_model(
 
 
 def propose(c: Cascade) -> Value:
-    """Stage one: P-Net over the pyramid. Returns squares (N, 4) to look at more closely; the same as `cascade.propose`."""
+    """Stage one: P-Net over the pyramid. Returns square candidates (N, 4); the same as `cascade.propose`."""
     g = c.graph
 
     def more(scale: Value, *_: Value) -> Value:
@@ -119,8 +119,8 @@ def propose(c: Cascade) -> Value:
 
 
 def refine(c: Cascade, candidates: Value) -> Value:
-    """Stage two: R-Net on squares (N, 4). Returns the better ones, calibrated and squared; the same as `cascade.refine`."""
-    scores, offsets = look_closer(c, "rnet", candidates)
+    """Stage two: R-Net on squares (N, 4). Returns those that pass, calibrated and squared; the same as `cascade.refine`."""
+    scores, offsets = classify_crops(c, "rnet", candidates)
     passed = scores >= c.thresholds[1]
     boxes, scores, offsets = (values.keep(passed) for values in (candidates, scores, offsets))
     keep = _nms(c.graph, boxes, scores, c.overlaps[2])
@@ -129,10 +129,10 @@ def refine(c: Cascade, candidates: Value) -> Value:
 
 
 def output(c: Cascade, candidates: Value) -> tuple[Value, Value, Value | None]:
-    """Stage three: O-Net on squares (N, 4). Returns boxes, scores and landmarks of the faces, None if it has no landmarks; the
-    same as `cascade.output`."""
+    """Stage three: O-Net on squares (N, 4). Returns the faces' boxes, scores and, if the net has them, landmarks; the same as
+    `cascade.output`."""
     g = c.graph
-    scores, offsets, *points = look_closer(c, "onet", candidates)
+    scores, offsets, *points = classify_crops(c, "onet", candidates)
     passed = scores >= c.thresholds[2]
     crops, scores, offsets, *points = (values.keep(passed) for values in (candidates, scores, offsets, *points))
     boxes = _decode(crops, offsets)
@@ -149,8 +149,8 @@ def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Val
 
     Args:
         c: the cascade.
-        halved: how many pixels of the image are one of `base`, along an axis: a power of 2.
-        base: (h, w, 3) float32, or anything if `halved` is 1: the image is meant.
+        halved: side of `base`'s pixels in pixels of the image, a power of 2.
+        base: repeated 2x2 mean of the image, (h, w, 3) float32; if `halved` is 1 it is ignored, and the image is used.
         height, width: of the level, int64 scalars.
 
     Returns:
@@ -180,12 +180,9 @@ def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Val
     return cells, scores, offsets
 
 
-def look_closer(c: Cascade, net: str, boxes: Value) -> list[Value]:
-    """Outputs of R- or O-Net for the crops of squares (N, 4): face probability (N,), offsets (N, 4) and, of an O-Net that has
-    them, landmarks (N, 10).
-
-    Crops of similar size are made together, the largest first.
-    """
+def classify_crops(c: Cascade, net: str, boxes: Value) -> list[Value]:
+    """R- or O-Net on the crops of squares (N, 4): face probability (N,), offsets (N, 4) and, if O-Net has them, landmarks
+    (N, 10). Crops of similar size are made together, the largest first."""
     g = c.graph
     table = c.nets[net][0]
     count = boxes.size(0)
@@ -197,7 +194,7 @@ def look_closer(c: Cascade, net: str, boxes: Value) -> list[Value]:
         return start < count
 
     def one_batch(start: Value, *found: Value) -> list[Value]:
-        reach = sides[start].op("Ceil").minimum(c.height.maximum(c.width).to(f32)).to(i64) + 1  # pixels that a side touches
+        reach = sides[start].op("Ceil").minimum(c.height.maximum(c.width).to(f32)).to(i64) + 1  # pixels that a side covers
         batch = (g.whole(CROP_PIXELS) // (reach * reach)).clip(1, CROP_BATCH)
         crops = crop_resize(c, boxes[start : start + batch], reach, table["size"])
         probability, *others = _run(c, net, (crops - c.mean) * c.scale)
@@ -210,7 +207,7 @@ def look_closer(c: Cascade, net: str, boxes: Value) -> list[Value]:
 
 
 def crop_resize(c: Cascade, boxes: Value, reach: Value, size: int) -> Value:
-    """Crops (N, 3, S, S) of boxes (N, 4) that touch at most `reach` pixels of either axis; the same as `crop_resize`."""
+    """Crops (N, 3, S, S) of boxes (N, 4) that cover at most `reach` pixels of either axis; the same as `crop_resize`."""
     x, columns = _axis_weights(c.graph, boxes[:, 0], boxes[:, 2], size, reach, c.width)  # (N, n), (N, S, n)
     y, rows = _axis_weights(c.graph, boxes[:, 1], boxes[:, 3], size, reach, c.height)
     places = y[:, :, None] * c.width + x[:, None]  # (N, n, n)
@@ -260,8 +257,8 @@ def _resize_lines(
 ) -> Value:
     """Lines `start` .. `start + count` of the area resize of an axis from length `before` to `after`, as (count, m).
 
-    Lines beyond the last repeat it. Each is the mean of the lines it covers; `BLOCK` neighbours are mixed from the same lines
-    by one matrix. `pick` gets lines (b, n) as (b, n, m).
+    Each line is the mean of the lines that it covers; lines beyond the last repeat it. One matrix mixes `BLOCK` neighbours from
+    the same lines. `pick` returns lines (b, n) as (b, n, m).
     """
     blocks = (count + BLOCK - 1) // BLOCK
     line = (g.arange(blocks * BLOCK) + start).minimum(after - 1).reshape(-1, BLOCK)  # (b, BLOCK)
@@ -276,7 +273,7 @@ def _resize_lines(
 
 
 def _halve_to(c: Cascade, halved: Value, base: Value, height: Value, width: Value) -> tuple[Value, Value]:
-    """The smallest repeated 2x2 mean of the image that is not smaller than twice the level, from an earlier one."""
+    """The smallest repeated 2x2 mean of the image that is at least twice the level, from an earlier one."""
     g = c.graph
 
     def more(halved: Value, base: Value) -> Value:
@@ -386,34 +383,29 @@ def _has_landmarks(c: Cascade, net: str) -> bool:
 
 
 def _run(c: Cascade, net: str, pixels: Value) -> list[Value]:
-    """A net's probabilities of background and face, offsets and, of an O-Net that has them, landmarks."""
+    """A net's probabilities of background and face, offsets and, if O-Net has them, landmarks."""
     table, parameters = c.nets[net]
     names = [f"{net}/{name}" for name in ("probability", "offsets", "landmarks")[: 3 if _has_landmarks(c, net) else 2]]
     nodes, initializers = net_nodes(net, table, parameters, pixels.name, names, prefix="nets/")
-    values = {each.name: c.graph.onnx.numpy_helper.to_array(each) for each in initializers}
+    tensors = {each.name: each for each in initializers}
     for node in nodes:
-        if node.op_type == "PRelu":
-            _add_prelu(c.graph, node, values)
-        else:
-            c.graph.embed([node], [each for each in initializers if each.name in node.input])
+        if node.op_type == "PRelu":  # as x + (a - 1) * min(x, 0), which is much faster on ONNX Runtime
+            (data, slopes), (result,) = node.input, node.output
+            factors = c.graph.onnx.numpy_helper.to_array(tensors[slopes]) - 1
+            negative = Value(c.graph, data, f32).minimum(0) * c.graph.constant(factors, f32)
+            node = c.graph.onnx.helper.make_node("Add", [data, negative.name], [result], result)
+        c.graph.embed([node], [tensors[name] for name in node.input if name in tensors])
     return [Value(c.graph, name, f32) for name in names]
 
 
-def _add_prelu(g: GraphBuilder, node: Any, values: Mapping[str, np.ndarray]) -> None:
-    """A PRelu node as x + (a - 1) * min(x, 0), which ONNX Runtime is much quicker at."""
-    (data, slopes), (result,) = node.input, node.output
-    negative = Value(g, data, f32).minimum(0) * g.constant(values[slopes] - 1, f32)
-    g.embed([g.onnx.helper.make_node("Add", [data, negative.name], [result], result)], [])
-
-
 def _swap_colours(net: str, parameters: Parameters) -> Parameters:
-    """The parameters of a net made for BGR, for RGB."""
+    """The parameters for RGB of a net made for BGR."""
     name = f"{net}_conv1_weight"
     return {**parameters, name: np.ascontiguousarray(parameters[name][:, ::-1])}
 
 
 def _decimal(value: Value, digits: float) -> Value:
-    """A float32 as the double of the short decimal number it stands for, so that sizes are rounded up as in `pyramid`."""
+    """The float64 of the short decimal number that a float32 stands for, so that sizes are rounded up as in `pyramid`."""
     return (value.to(f64) * digits).op("Round") / digits
 
 

@@ -1,11 +1,11 @@
-"""Writing ONNX graphs as if they were numpy: `Value`s stand for tensors, Python's operators on them add nodes.
+"""Writing ONNX graphs as if they were numpy: `Value`s stand for tensors, and Python's operators on them add nodes.
 
     g = GraphBuilder()
     x = g.input("x", np.float32, ["n", 2])
     g.output("y", (x[:, 1:] - x[:, :1]).clip(0, 1), ["n", 1])
     model = g.model("difference", opset=17, ir_version=8, metadata={})
 
-Values know their element type but not their shape. Numbers and arrays that meet a value become constants of its type; equal
+Values know their element type but not their shape. Numbers and arrays combined with a value become constants of its type; equal
 ones are stored once. Only standard operators are used, and the same calls always give the same graph.
 """
 
@@ -19,6 +19,11 @@ Number = Union["Value", float, int]
 Index = Union[slice, "Value", int, None]
 
 
+def _method(operator: str, dtype: Any = None) -> Callable[..., "Value"]:
+    """A method of `Value` that is one operator; see `Value.op`."""
+    return lambda value, *others: value.op(operator, *others, dtype=dtype)
+
+
 class Value:
     """A tensor of the graph that `graph` builds, of element type `dtype`; see the module. Shapes broadcast as in numpy."""
 
@@ -29,45 +34,12 @@ class Value:
         """The first output of an operator on this value and `others`; `dtype` is its type if it is not this value's."""
         return self.graph.op(operator, self, *others, dtype=dtype, **attributes)
 
-    def __add__(self, other: Number) -> "Value":
-        return self.op("Add", other)
-
-    def __sub__(self, other: Number) -> "Value":
-        return self.op("Sub", other)
-
-    def __mul__(self, other: Number) -> "Value":
-        return self.op("Mul", other)
-
-    def __truediv__(self, other: Number) -> "Value":
-        return self.op("Div", other)
-
-    def __floordiv__(self, other: Number) -> "Value":
-        """Of whole numbers that are not negative."""
-        return self.op("Div", other)
-
-    def __mod__(self, other: Number) -> "Value":
-        return self.op("Mod", other)
-
-    def __rmul__(self, other: Number) -> "Value":
-        return self * other
-
-    def __matmul__(self, other: "Value") -> "Value":
-        return self.op("MatMul", other)
-
-    def __and__(self, other: "Value") -> "Value":
-        return self.op("And", other)
-
-    def __invert__(self) -> "Value":
-        return self.op("Not")
-
-    def __lt__(self, other: Number) -> "Value":
-        return self.op("Less", other, dtype=bool)
-
-    def __gt__(self, other: Number) -> "Value":
-        return self.op("Greater", other, dtype=bool)
-
-    def __ge__(self, other: Number) -> "Value":
-        return self.op("GreaterOrEqual", other, dtype=bool)
+    __add__, __sub__, __mul__, __truediv__ = _method("Add"), _method("Sub"), _method("Mul"), _method("Div")
+    __floordiv__, __mod__ = _method("Div"), _method("Mod")  # of whole numbers that are not negative
+    __rmul__ = __mul__
+    __matmul__, __and__, __invert__ = _method("MatMul"), _method("And"), _method("Not")
+    __lt__, __gt__, __ge__ = _method("Less", bool), _method("Greater", bool), _method("GreaterOrEqual", bool)
+    maximum, minimum, clip = _method("Max"), _method("Min"), _method("Clip")  # element by element
 
     def to(self, dtype: Any) -> "Value":
         """With elements of another type."""
@@ -113,22 +85,6 @@ class Value:
         """With its axes in another order."""
         return self.op("Transpose", perm=list(order))
 
-    def clip(self, low: Number, high: Number) -> "Value":
-        """Limited to low..high."""
-        return self.op("Clip", low, high)
-
-    def maximum(self, other: Number) -> "Value":
-        """The larger of both, element by element."""
-        return self.op("Max", other)
-
-    def minimum(self, other: Number) -> "Value":
-        """The smaller of both, element by element."""
-        return self.op("Min", other)
-
-    def any(self) -> "Value":
-        """Whether an element is true, a scalar."""
-        return self.to(np.int32).op("ReduceMax", keepdims=0) > 0
-
     def all(self, axis: int) -> "Value":
         """Whether all elements along an axis are true."""
         return self.to(np.int32).op("ReduceMin", axes=[axis], keepdims=0) > 0
@@ -159,12 +115,12 @@ class GraphBuilder:
         return Value(self, name, dtype)
 
     def output(self, name: str, value: Value, shape: Sequence[Any]) -> None:
-        """Makes a value an output."""
+        """Make a value an output."""
         self._add("Identity", [value.name], [name])
         self._outputs.append(self._info(name, value.dtype, shape))
 
     def op(self, operator: str, *inputs: Any, dtype: Any = None, **attributes: Any) -> Value:
-        """The first output of an operator. Inputs that are no values become constants of the type of the first that is."""
+        """The first output of an operator. Inputs that are not values become constants of the type of the first one that is."""
         like = next(value for value in inputs if isinstance(value, Value))
         names = [(value if isinstance(value, Value) else self.constant(value, like.dtype)).name for value in inputs]
         name = self._name()
@@ -188,7 +144,7 @@ class GraphBuilder:
         return self._constants[key]
 
     def whole(self, value: Any) -> Value:
-        """A whole number as an int64 scalar; a value stays what it is."""
+        """A whole number as an int64 scalar; a value is returned as it is."""
         return value if isinstance(value, Value) else self.constant(value, np.int64)
 
     def integers(self, values: Sequence[Any]) -> Value:
@@ -203,7 +159,7 @@ class GraphBuilder:
         return self.op("Range", self.whole(0), count, self.whole(1))
 
     def concat(self, values: Sequence[Value], axis: int = 0) -> Value:
-        """Values one after another along an axis."""
+        """Join values along an axis."""
         return self.op("Concat", *values, axis=axis)
 
     def empty(self, *shape: int) -> Value:
@@ -211,7 +167,7 @@ class GraphBuilder:
         return self.constant(np.zeros(shape), np.float32)
 
     def choose(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
-        """The value that `yes` builds where the scalar `condition` holds when the graph runs, else the one of `no`."""
+        """The value that `yes` builds if the scalar `condition` holds when the graph runs, else that of `no`."""
         yes_graph, (value,) = self._subgraph(lambda: [yes()])
         no_graph, _ = self._subgraph(lambda: [no()])
         name = self._name()
@@ -221,9 +177,9 @@ class GraphBuilder:
     def repeat(
         self, start: Sequence[Value], condition: Callable[..., Value], body: Callable[..., Sequence[Value]]
     ) -> list[Value]:
-        """`while condition(*state): state = body(*state)`, from the state `start`; returns the last one.
+        """`while condition(*state): state = body(*state)`, from the state `start`; returns the last state.
 
-        Shapes may change from one round to the next, element types may not.
+        Shapes may change from round to round, element types may not.
         """
         state = [Value(self, self._name(), value.dtype) for value in start]
         inputs = [self._info(self._name(), np.int64, []), self._info(self._name(), bool, [])]
@@ -239,7 +195,7 @@ class GraphBuilder:
         return [Value(self, name, value.dtype) for name, value in zip(names, start)]
 
     def embed(self, nodes: Sequence[Any], initializers: Sequence[Any]) -> None:
-        """Put in nodes that were made elsewhere; an initializer whose name is known is taken to be that one."""
+        """Add nodes that were made elsewhere; an initializer of a known name replaces that one."""
         self._scopes[-1].extend(nodes)
         self._initializers.update({each.name: each for each in initializers})
 

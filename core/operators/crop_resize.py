@@ -1,9 +1,9 @@
-"""Cropping boxes out of an image at one fixed size: the sampling rule of every crop in training and detection.
+"""Cropping boxes out of an image at a fixed size: the sampling rule of every crop in training and detection.
 
-Box coordinates stay fractional. Each of the S x S outputs of a crop is the mean of the image over its part of the box, every
-pixel counted by the area it shares with it; beyond its border the image is zero. It is what OpenCV's `INTER_AREA` does for
-boxes on whole pixels that are not smaller than S; those it interpolates. The mean is separable, so a crop is
-`rows @ image @ columns.T` with one small matrix of weights an axis, which is how it is computed here.
+Box coordinates stay fractional. Each of the S x S outputs of a crop is the mean of the image over its part of the box, each
+pixel weighted by the area that both share; beyond its border the image is zero. OpenCV's `INTER_AREA` does the same for boxes
+on whole pixels of at least S x S; smaller ones it interpolates. The mean is separable: a crop is `rows @ image @ columns.T`,
+with one small matrix of weights an axis.
 """
 
 import numpy as np
@@ -21,13 +21,13 @@ def crop_resize(
         boxes: (N, 4) finite x1, y1, x2, y2 with positive sides, in pixels; they may reach beyond the image.
         size: side S of the crops in pixels, positive.
         mean, scale: what nets see is (pixel - mean) * scale.
-        threads: CPU threads at most; 0: OpenMP's number.
+        threads: most CPU threads to use; 0: OpenMP's number.
 
     Returns:
-        (N, 3, S, S) float32: 0..255, not rounded, if `mean` and `scale` are left alone.
+        (N, 3, S, S) float32, not rounded; 0..255 with the default `mean` and `scale`.
 
     Raises:
-        ValueError: if `image` is something else.
+        ValueError: if `image` is not of that form.
         MemoryError: if there is not enough memory.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -59,7 +59,7 @@ def _crop_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
 
 
 def _axis_weights(start: float, stop: float, size: int, length: int) -> tuple[int, np.ndarray]:
-    """First pixel and weights (size, n) of the pixels of one axis of `length` that a crop from `start` to `stop` mixes."""
+    """For a crop from `start` to `stop` on an axis of `length` pixels: its first pixel, and weights (size, n) from there."""
     step = (stop - start) / size
     edges = start + step * np.arange(size + 1)
     first, last = max(int(np.floor(start)), 0), min(int(np.ceil(stop)), length)

@@ -9,15 +9,15 @@ def make_batch(
     crops: np.ndarray, rows: np.ndarray, mirror: np.ndarray, mix: np.ndarray | None = None, mean: float = 127.5,
     scale: float = 1 / 128, out: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Pick crops, mirror some, change colours, and normalise.
+    """Select crops, mirror some, change colours, and normalise.
 
     Args:
         crops: (M, S, S, 3) uint8; the last three axes contiguous.
         rows: (N,) indices of crops.
-        mirror: (N,) bool, which of them to turn left to right.
-        mix: (N, 3, 4), every colour as a sum of red, green, blue and 1, in 0..255, cut to that range; None to leave them.
+        mirror: (N,) bool, which of them to mirror left to right.
+        mix: (N, 3, 4), weights of red, green, blue and 1 in each new colour, which is clipped to 0..255; None: no change.
         mean, scale: what nets see is (pixel - mean) * scale.
-        out: (N, 3, S, S) float32, contiguous, to write to and return; None for a new array.
+        out: (N, 3, S, S) float32, contiguous, to write to and return; None: a new array.
 
     Returns:
         (N, 3, S, S) float32.

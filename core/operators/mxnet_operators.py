@@ -6,17 +6,17 @@
     prelu_pool_conv(data (N, H, W, C), weight (O, C, k, k), bias (O,), alpha=None, pool=0 or 2 or 3, bfloat16=False)
         -> (N, H', W', O)
 
-All are float32; another type is an error. Where the compiled kernels can be used (on the CPU), the first three run on them,
-else on MXNet's own operators; the last exists only with the kernels. It convolves the pooled PReLU of channels-last data, or,
-without `alpha`, plain images (N, C, H, W), of which it gives no gradient: that is NaN. With `bfloat16` the factors of
-products are rounded to that type and sums are float32; that needs a processor with AMX, under Linux (`native.has_bfloat16`).
+All are float32; another type is an error. On the CPU the first three run on the compiled kernels where there are some, else on
+MXNet's own operators; the last exists only with the kernels. It convolves the pooled PReLU of channels-last data or, without
+`alpha`, plain images (N, C, H, W), whose gradient is not computed: it is NaN. With `bfloat16` the factors of products are
+rounded to that type and their sums are float32; that needs a processor with AMX, under Linux (`native.has_bfloat16`).
 
-In a symbol the shapes of all arrays that go into these operators must be known before any shape is inferred, parameters'
-too: declare them, as in `mx.sym.var("alpha", shape=(10,))`. Gluon's blocks do, but where a shape is missing MXNet 1.9.1 writes
-beyond a buffer of its own on the way to such an operator.
+In a symbol, the shapes of all arrays that go into these operators must be known before shapes are inferred, also those of
+parameters: declare them, as in `mx.sym.var("alpha", shape=(10,))`. Gluon's blocks do. Without a shape MXNet 1.9.1 writes beyond
+one of its buffers.
 
-MXNet is told of the kernels by an adapter that has to be compiled against the installed MXNet. That happens when the operators
-are first used and takes seconds; the result is kept in the cache folder.
+MXNet reaches the kernels through an adapter that has to be compiled against the installed MXNet. That happens when the
+operators are first used and takes seconds; the result is kept in the cache folder.
 """
 
 import hashlib
@@ -29,17 +29,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.io.cache import cache_path
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.operators.native import SOURCES, Unavailable, load_kernels
+from mtcnn_gluon.operators.native import SOURCES, load_kernels
 
 NAMES = ("negativemining", "prelu", "max_pool", "prelu_pool_conv")
 
 
 @lru_cache(maxsize=1)
 def register() -> str | None:
-    """Put the operators into `mx.nd` and `mx.sym`; returns None if they are native, else the sentence that says why not.
+    """Put the operators into `mx.nd` and `mx.sym`; returns None if they are native, else a sentence that says why not.
 
     Raises:
         ModelError: if MXNet cannot be loaded.
@@ -59,12 +59,12 @@ def register() -> str | None:
 
 
 def _load_adapter(mx: Any) -> None:
-    folder = Path(mx.__file__).parent
+    path = _adapter(Path(mx.__file__).parent, mx.__version__)
     try:
-        mx.library.load(str(_adapter(folder, mx.__version__)), verbose=False)
+        mx.library.load(str(path), verbose=False)
     except mx.base.MXNetError:  # damaged, or compiled on another machine: compile it again, once
-        _remove(_adapter(folder, mx.__version__))
-        mx.library.load(str(_adapter(folder, mx.__version__)), verbose=False)
+        _remove(path)
+        mx.library.load(str(_adapter(Path(mx.__file__).parent, mx.__version__)), verbose=False)
 
 
 def _remove(adapter: Path) -> None:
@@ -77,9 +77,8 @@ def _remove(adapter: Path) -> None:
 def _adapter(mxnet: Path, version: str) -> Path:
     """The compiled adapter for the MXNet in this folder."""
     sources = [SOURCES / "mxnet_adapter.cc", mxnet / "src/lib_api.cc"]
-    headers = [SOURCES / "kernels.h", mxnet / "include/mxnet/lib_api.h"]
     digest = hashlib.sha256(version.encode())
-    for path in (*sources, *headers):
+    for path in (*sources, SOURCES / "kernels.h", mxnet / "include/mxnet/lib_api.h"):
         if not path.is_file():
             raise Unavailable(f"this MXNet lacks {path.name}, which its operators are compiled with")
         digest.update(path.read_bytes())
@@ -113,15 +112,13 @@ def _compile(sources: list[Path], include: Path, target: Path) -> None:
 def _operators(mx: Any, F: Any, is_native: bool) -> dict[str, Any]:
     """The public operators for `F`, which is `mx.nd` or `mx.sym`.
 
-    MXNet does not tell a native operator whether to write its gradients or to add them. Behind an identity it always writes;
-    of arrays, only those with a gradient of their own need one, and in a graph MXNet lets it share its input's memory.
+    MXNet does not say whether a native operator must write its gradients or add them. If its inputs
+    come through an identity, it must always write. Only arrays with a gradient need one; in a graph it shares their memory.
     """
-
     copies = itertools.count()
 
     def safe(data: Any) -> Any:
-        needs_none = F is mx.nd and (data.grad is None or not mx.autograd.is_recording())
-        if needs_none:
+        if F is mx.nd and (data.grad is None or not mx.autograd.is_recording()):
             return data
         # MXNet would merge equal identities, and then want gradients added behind them.
         return F.identity(data) if F is mx.nd else F.identity(data, attr={"__copy__": str(next(copies))})
@@ -165,7 +162,7 @@ def _is_on_gpu(data: Any) -> bool:
 
 
 def _register_portable_mining(mx: Any) -> None:
-    """The Python operator `negativemining`, of MXNet operations only, so that on a GPU nothing leaves the device."""
+    """Register the Python operator `negativemining`. It uses MXNet operations only, so on a GPU nothing leaves the device."""
 
     class NegativeMining(mx.operator.CustomOp):
         def __init__(self, keep_ratio: float) -> None:
@@ -206,7 +203,7 @@ def _register_portable_mining(mx: Any) -> None:
 
 
 def _mined(nd: Any, logits: Any, label: Any, keep_ratio: float) -> Any:
-    """The mask (N,) as every sample's rank among all, hardest first; N x N comparisons, but no sort and no copy to the host."""
+    """The mask (N,) from every sample's rank, hardest first: N x N comparisons, but no sort and no copy to the host."""
     is_face, is_background = label == 1, label == 0
     valid = is_face + is_background  # (N,)
     margin = (logits[:, 0] - logits[:, 1]) * (is_face - is_background)  # the cross-entropy is log(1 + exp(margin))

@@ -1,7 +1,7 @@
-"""The compiled kernels: where they are, and why not if they are not.
+"""The compiled kernels: where they are, and why they cannot be used if they cannot.
 
 `setup.py` builds them if there is a C++ compiler (GCC or Clang; nothing else is needed). Without them everything works on numpy
-and stock operators, only slower. The environment variable `MTCNN_GLUON_NATIVE=0` has them ignored.
+and stock operators, only slower. The environment variable `MTCNN_GLUON_NATIVE=0` switches them off.
 """
 
 import ctypes
@@ -10,13 +10,25 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from mtcnn_gluon.errors import Unavailable
+
 SOURCES = Path(__file__).parent / "src"
 
-_i64, _pointer = ctypes.c_int64, ctypes.c_void_p
-
-
-class Unavailable(Exception):
-    """Why something native cannot be used, in one sentence."""
+_bool, _float, _i64, _pointer = ctypes.c_bool, ctypes.c_float, ctypes.c_int64, ctypes.c_void_p
+_FUNCTIONS = {  # of src/kernels.h: type of the result, types of the arguments
+    "instruction_set": (ctypes.c_char_p, []),
+    "source_digest": (ctypes.c_char_p, []),
+    "has_bfloat16": (_bool, []),
+    "nms": (_i64, [_pointer, _i64, ctypes.c_double, ctypes.c_int, _float, _pointer]),
+    "crop_resize": (_bool, [_pointer, _i64, _i64, _pointer, _i64, _i64, _float, _float, _i64, _pointer]),
+    "make_batch": (_bool, [_pointer, _i64, _pointer, _pointer, _pointer, _i64, _i64, _float, _float, _pointer]),
+    "halve": (None, [_pointer, _i64, _i64, _i64, _i64, _pointer]),
+    "draw_pieces": (_bool, [_pointer, _i64, _float, _float, _i64, _i64, _i64, _pointer]),
+    "packed": (_i64, [_pointer]),
+    "pack": (None, [_pointer, _pointer, _pointer, _pointer]),
+    "net_output": (_bool, [_pointer, _i64, _i64, _i64, _pointer, _pointer]),
+    "net_forward": (_bool, [_pointer, _i64, _i64, _i64, _i64, _i64, _pointer, _pointer]),
+}
 
 
 @lru_cache(maxsize=1)
@@ -35,29 +47,12 @@ def load_kernels() -> ctypes.CDLL:
         library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)  # the MXNet adapter finds the kernels through the process
     except OSError as error:
         raise Unavailable(f"{path.name} cannot be loaded: {error}") from error
-    for name in ("mtcnn_instruction_set", "mtcnn_source_digest"):
-        getattr(library, name).restype = ctypes.c_char_p
+    library.mtcnn_source_digest.restype = ctypes.c_char_p
     if library.mtcnn_source_digest().decode() != source_digest():
         raise Unavailable(f"{path.name} was built from other sources: install mtcnn-gluon again")
-    library.mtcnn_has_bfloat16.restype = ctypes.c_bool
-    library.mtcnn_nms.restype = _i64
-    library.mtcnn_nms.argtypes = [_pointer, _i64, ctypes.c_double, ctypes.c_int, ctypes.c_float, _pointer]
-    library.mtcnn_crop_resize.restype = ctypes.c_bool
-    library.mtcnn_crop_resize.argtypes = [_pointer, *[_i64] * 2, _pointer, *[_i64] * 2, *[ctypes.c_float] * 2, _i64, _pointer]
-    library.mtcnn_make_batch.restype = ctypes.c_bool
-    library.mtcnn_make_batch.argtypes = [_pointer, _i64, *[_pointer] * 3, *[_i64] * 2, *[ctypes.c_float] * 2, _pointer]
-    library.mtcnn_halve.restype = None
-    library.mtcnn_halve.argtypes = [_pointer, *[_i64] * 4, _pointer]
-    library.mtcnn_draw_pieces.restype = ctypes.c_bool
-    library.mtcnn_draw_pieces.argtypes = [_pointer, _i64, *[ctypes.c_float] * 2, *[_i64] * 3, _pointer]
-    library.mtcnn_packed.restype = _i64
-    library.mtcnn_packed.argtypes = [_pointer]
-    library.mtcnn_pack.restype = None
-    library.mtcnn_pack.argtypes = [_pointer] * 4
-    library.mtcnn_net_output.restype = ctypes.c_bool
-    library.mtcnn_net_output.argtypes = [_pointer, *[_i64] * 3, *[_pointer] * 2]
-    library.mtcnn_net_forward.restype = ctypes.c_bool
-    library.mtcnn_net_forward.argtypes = [_pointer, *[_i64] * 5, *[_pointer] * 2]
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(library, f"mtcnn_{name}")
+        function.restype, function.argtypes = result, arguments
     return library
 
 

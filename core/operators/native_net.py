@@ -1,14 +1,14 @@
-"""A whole net on the compiled kernels: layers of the table in `config`, with no framework."""
+"""A whole net on the compiled kernels, without a framework."""
 
 import ctypes
-import math
 import re
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping
 
 import numpy as np
 
-from mtcnn_gluon.config import HEADS
-from mtcnn_gluon.operators.native import Unavailable, load_kernels
+from mtcnn_gluon.errors import Unavailable
+from mtcnn_gluon.layers import Parameters, heads_of, is_dense, walk
+from mtcnn_gluon.operators.native import load_kernels
 
 _MAX_LAYERS = 16  # of src/kernels.h
 _ALIGNMENT = 64  # bytes of the widest vector
@@ -24,10 +24,11 @@ class _Layer(ctypes.Structure):
     )
 
 
-def why_not_layers(layers: Sequence[Sequence[Any]]) -> str | None:
-    """Why the kernels cannot run a net of these layers, rows of the table that `config` describes; None if they can."""
-    kinds = "".join(f"{layer[0]} " for layer in layers)
-    pools_fit = all(layer[1] in (2, 3) and layer[2] == 2 for layer in layers if layer[0] == "pool")
+def why_not_net(table: Mapping[str, Any]) -> str | None:
+    """Why the kernels cannot run a net, given as in `config.NETS`; None if they can."""
+    layers = [layer for layer in walk(table) if not layer.is_head]
+    kinds = "".join(f"{layer.kind} " for layer in layers)
+    pools_fit = all(layer.kernel in (2, 3) and layer.stride == 2 for layer in layers if layer.kind == "pool")
     if not re.fullmatch(r"(conv )+(pool (conv )+)*(dense )?", kinds) or not pools_fit or len(layers) >= _MAX_LAYERS:
         return "they are made for convolutions with poolings of 2 or 3 pixels, stride 2, between them, and one dense layer"
     return None
@@ -42,32 +43,30 @@ class NativeNet:
     Args:
         net: beginning of the parameters' names, such as `pnet`.
         table: `size`, `layers` and `landmarks`, as in `config.NETS`.
-        parameters: float32 by full name, in Gluon's shapes, as `onnx_nets.check_parameters` returns them.
+        parameters: float32 by full name, in Gluon's shapes, as `layers.check_parameters` returns them.
 
     Attributes:
         heads: names of the heads, in the order of the outputs.
         is_dense: whether the net has a dense layer, and so one output an image.
 
     Raises:
-        Unavailable: (of `operators.native`) if there are no kernels, or they cannot run such a net.
+        Unavailable: if there are no kernels, or they cannot run such a net.
     """
 
-    def __init__(self, net: str, table: Mapping[str, Any], parameters: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, net: str, table: Mapping[str, Any], parameters: Parameters) -> None:
         self._library = load_kernels()
-        if reason := why_not_layers(table["layers"]):
+        if reason := why_not_net(table):
             raise Unavailable(reason)
-        self.is_dense = any(layer[0] == "dense" for layer in table["layers"])
-        self.heads = [head for head in HEADS if table["landmarks"] or head != "landmark"]
+        self.is_dense = is_dense(table)
+        self.heads = heads_of(table)
         self._kept: list[np.ndarray] = []  # what the layers point to
-        steps = _steps(net, table["layers"], parameters, self.heads)
-        layers = [self._layer(*step) for step in steps]
+        layers = [self._layer(*step) for step in _steps(net, table, parameters)]
         self._layers = (_Layer * len(layers))(*layers)
 
     def __call__(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Raw outputs (N, h, w, 6) or, with landmarks, (N, h, w, 16): class logits, offsets, landmarks.
 
         Behind a dense layer h = w = 1.
-
 
         Args:
             images: (N, 3, H, W) float32, normalised.
@@ -114,22 +113,23 @@ class NativeNet:
 
 
 def _steps(
-    net: str, layers: Sequence[Sequence[Any]], values: Mapping[str, np.ndarray], heads: Sequence[str]
+    net: str, table: Mapping[str, Any], values: Parameters
 ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray, np.ndarray]]:
     """Pooling, slopes (C,) and then weights (O, C, k, k) and bias (O,) of each convolution; the heads are the last."""
-    pool, alpha, channels, counts = 0, None, 3, {"conv": 0, "dense": 0}
-    for kind, *arguments in layers:
-        if kind == "pool":
-            pool = arguments[0]
+    pool, alpha, heads = 0, None, []
+    for layer in walk(table):
+        if layer.kind == "pool":
+            pool = layer.kernel
             continue
-        counts[kind] += 1
-        name = f"{net}_{kind}{counts[kind]}"
-        weight = values[f"{name}_weight"]
-        side = math.isqrt(weight[0].size // channels)  # of a dense layer: its input is (channels, side, side)
-        yield pool, alpha, weight.reshape(-1, channels, side, side), values[f"{name}_bias"]
-        pool, alpha, channels = 0, values[f"{net}_prelu{sum(counts.values())}_alpha"], len(weight)
-    weight = np.concatenate([values[f"{net}_{head}_weight"].reshape(-1, channels, 1, 1) for head in heads])
-    yield pool, alpha, weight, np.concatenate([values[f"{net}_{head}_bias"] for head in heads])
+        name = f"{net}_{layer.name}"
+        weight = values[f"{name}_weight"].reshape(-1, layer.inputs, layer.kernel, layer.kernel)
+        if layer.is_head:
+            heads.append((weight, values[f"{name}_bias"]))
+            continue
+        yield pool, alpha, weight, values[f"{name}_bias"]
+        pool, alpha = 0, values[f"{net}_{layer.prelu}_alpha"]
+    weights, biases = map(np.concatenate, zip(*heads))
+    yield pool, alpha, weights, biases
 
 
 def _aligned(count: int) -> np.ndarray:

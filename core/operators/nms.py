@@ -16,15 +16,15 @@ def nms(
 ) -> np.ndarray:
     """Indices of the boxes to keep, best score first.
 
-    The best box is kept, every box that overlaps it by more than `threshold` is dropped, and so on with what remains: a
-    dropped box drops nothing. An empty box overlaps none.
+    The best box is kept and every box that overlaps it by more than `threshold` is dropped; then the same with the best of the
+    rest. A dropped box drops nothing. An empty box overlaps none.
 
     Args:
         boxes: (N, 4) x1, y1, x2, y2, taken as float32.
         scores: (N,); of equal scores the lower index comes first.
-        threshold: overlap in 0..1 that is still allowed.
+        threshold: largest overlap allowed, in 0..1.
         mode: overlap is intersection over the `union`, or over the smaller box (`min`).
-        plus_one: sides are x2 - x1 + 1, as in code whose boxes hold the last pixel.
+        plus_one: sides are x2 - x1 + 1, as in code whose boxes include the last pixel.
 
     Returns:
         (K,) int64.
@@ -50,7 +50,7 @@ def _sorted_nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: f
 
 
 def _nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
-    """`nms` of boxes that come best first, block by block: against all that were kept before, then within the block."""
+    """`nms` of boxes that come best first, block by block: against all boxes kept before, then within the block."""
     kept = np.zeros(0, np.int64)
     for start in range(0, len(boxes), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(boxes)))
@@ -60,10 +60,9 @@ def _nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -
 
 
 def _greedy(boxes: np.ndarray, block: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
-    """The indices of `block`, best first, that no better one of it drops."""
+    """The indices of `block`, best first, that no better one of them drops."""
     drops = _overlaps(boxes[block], boxes[block], threshold, mode, extra)  # (B, B)
-    is_dropped = np.zeros(len(block), bool)
-    keep = np.zeros(len(block), bool)
+    is_dropped, keep = np.zeros(len(block), bool), np.zeros(len(block), bool)
     for i in range(len(block)):
         if not is_dropped[i]:
             keep[i] = True

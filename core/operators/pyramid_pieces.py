@@ -1,4 +1,4 @@
-"""Levels of image pyramids by area means: every pixel of a level is the mean of the area of the image that it covers."""
+"""Levels of image pyramids: every pixel of a level is the mean of the image's area that it covers."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +19,12 @@ Place = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """A level that is yet to be made.
+class LevelSource:
+    """A level, and what it is made from.
 
     Attributes:
-        pixels: (H, W, 3) uint8 or float32, contiguous, at least one pixel: what it is made from.
-        height, width: its own size in pixels.
+        pixels: (H, W, 3) uint8 or float32, contiguous, at least one pixel: the image to resize.
+        height, width: size of the level in pixels.
     """
 
     pixels: np.ndarray
@@ -33,15 +33,15 @@ class Source:
 
     @cached_property
     def planes(self) -> np.ndarray:
-        """The level itself, (3, height, width) float32. Colours are taken one at a time: only one is ever copied whole."""
+        """The level itself, (3, height, width) float32. To save memory, colours are resized one at a time."""
         colours = (self.pixels[:, :, colour].astype(np.float32) for colour in range(3))
         return np.stack([_area_means(each, self.height, self.width) for each in colours])
 
 
 def _area_means(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The means (height, width) of equal parts of a plane (H, W) float32, along each axis smaller or larger than that.
+    """The means (height, width) of equal parts of a plane (H, W) float32, which may be smaller or larger along each axis.
 
-    OpenCV only makes it smaller: where `INTER_AREA` has an axis to enlarge, it interpolates, and is a whole line off in places.
+    OpenCV only shrinks it: `INTER_AREA` enlarges an axis by interpolation, which is a whole line off in places.
     """
     size = min(width, plane.shape[1]), min(height, plane.shape[0])
     smaller = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
@@ -62,10 +62,10 @@ def _enlarged(plane: np.ndarray, size: int) -> np.ndarray:
 def halve(image: np.ndarray, threads: int = 0) -> np.ndarray:
     """The 2 x 2 means (H // 2, W // 2, 3) float32 of an image (H, W, 3) uint8 or float32; an odd last line is dropped.
 
-    At most `threads` CPU threads are used; 0: OpenMP's number.
+    `threads` is the most CPU threads to use; 0: OpenMP's number.
 
     Raises:
-        ValueError: if `image` is something else, or has a side of less than two pixels.
+        ValueError: if `image` is not of that form, or has a side of less than two pixels.
     """
     _check(image)
     if min(image.shape[:2]) < 2:
@@ -88,7 +88,7 @@ def _halve(image: np.ndarray) -> np.ndarray:
 
 
 def draw_pieces(
-    canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float = 0.0, scale: float = 1.0,
+    canvas: np.ndarray, sources: Sequence[LevelSource], places: Sequence[Place], mean: float = 0.0, scale: float = 1.0,
     threads: int = 0,
 ) -> None:  # fmt: skip
     """Draw parts of levels on a canvas, and leave the rest of it as it is.
@@ -96,10 +96,10 @@ def draw_pieces(
     Args:
         canvas: (3, H, W) float32, contiguous.
         sources: the level of each part.
-        places: of each part `source_y, source_x, rows, columns, y, x`: its first pixel and size on the level, and its first
-            pixel on the canvas. What lies below or right of the level repeats its last line.
-        mean, scale: what is written is (pixel - mean) * scale, for pixels in 0..255, not rounded.
-        threads: CPU threads at most; 0: OpenMP's number.
+        places: `source_y, source_x, rows, columns, y, x` of each part: its first pixel and size on the level, and its first
+            pixel on the canvas. Below and to the right of the level its last line is repeated.
+        mean, scale: (pixel - mean) * scale is written, for pixels in 0..255, not rounded.
+        threads: most CPU threads to use; 0: OpenMP's number.
 
     Raises:
         ValueError: if a part does not begin on its level, or does not lie on the canvas.
@@ -128,7 +128,9 @@ def draw_pieces(
         raise MemoryError(f"{len(table)} parts of levels need more memory than there is")
 
 
-def _draw_pieces(canvas: np.ndarray, sources: Sequence[Source], places: Sequence[Place], mean: float, scale: float) -> None:
+def _draw_pieces(
+    canvas: np.ndarray, sources: Sequence[LevelSource], places: Sequence[Place], mean: float, scale: float
+) -> None:
     for source, (source_y, source_x, rows, columns, y, x) in zip(sources, places):
         part = source.planes[:, source_y : source_y + rows, source_x : source_x + columns]
         missing = ((0, 0), (0, rows - part.shape[1]), (0, columns - part.shape[2]))

@@ -18,7 +18,7 @@ from typing import Any, Mapping
 import yaml
 from easydict import EasyDict
 
-from mtcnn_gluon.bundles.format import model_names
+from mtcnn_gluon.bundles.find import model_names
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.io.files import read_text

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.bundles.trained import TrainedNet, as_trained
 from mtcnn_gluon.config import NETS

@@ -192,7 +192,7 @@ class Run:
             if not self._is_cpu():
                 raise ConfigError("precision must be float32 on a GPU")
             form = "bfloat16"
-        net = CascadeNet(table.layers, "landmark" in self.heads.present, prefix, form)
+        net = CascadeNet({**table, "landmarks": "landmark" in self.heads.present}, prefix, form)
         mx.random.seed(options.seed)
         net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), self.devices)
         net(mx.nd.zeros((1, 3, table.size, table.size), ctx=self.devices[0]))  # the dense layer learns its size

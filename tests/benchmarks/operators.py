@@ -158,7 +158,7 @@ def compare_pyramid() -> None:
     inputs = [mx.nd.array(pyramid.fill_canvas(canvas, sources, 127.5, 1 / 128)) for canvas in canvases]
     nets = {}
     for name, form in (("ours", "native"), ("MXNet", "export")):
-        net = FaceProbability(CascadeNet(NETS.pnet.layers, False, f"{form}_", form=form))  # type: ignore[arg-type]
+        net = FaceProbability(CascadeNet(NETS.pnet, f"{form}_", form))  # type: ignore[arg-type]
         net.initialize(mx.init.Xavier())
         net.hybridize()
         nets[name] = net

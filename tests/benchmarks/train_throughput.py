@@ -102,7 +102,7 @@ def mxnet_step(net: str, images: Any, label: Any, targets: list, form: Any) -> C
     mx = load_mxnet()
     from mtcnn_gluon.symbol.blocks import CascadeNet
 
-    block = CascadeNet(NETS[net].layers, NETS[net].landmarks, f"{net}_", form)
+    block = CascadeNet(NETS[net], f"{net}_", form)
     block.initialize(mx.init.Xavier())
     block.hybridize(static_alloc=True, static_shape=True)
     trainer = mx.gluon.Trainer(block.collect_params(), "sgd", {"learning_rate": 0.01, "momentum": 0.9})

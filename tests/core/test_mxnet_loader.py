@@ -77,42 +77,30 @@ print(mxnet_loader.usable_cores(), os.environ.get("{name}"))
 
 LOADED = """
 import mtcnn_gluon.mxnet_loader as loader
-with loader.mxnet_threads({threads}):
-    {load}
-with loader.mxnet_threads(5):
-    loader.load_mxnet()
+{load}
+loader.load_mxnet()
 try:
-    loader.check_threads(3)
+    loader.load_mxnet(3)
     print("right")
 except loader.ConfigError as error:
     print(error)
 """
 
 
-@pytest.mark.parametrize("threads, load, variables, message", [
-    (3, "loader.load_mxnet()", {}, "right"),
-    (2, "loader.load_mxnet()", {}, "threads=3 comes too late: .* with 2 thread"),
-    (2, "loader.load_mxnet()", {"OMP_NUM_THREADS": "3"}, "with 2 thread"),
-    (None, "loader.load_mxnet()", {"OMP_NUM_THREADS": "3"}, "right"),
-    (None, "loader.load_mxnet()", {"OMP_NUM_THREADS": "4"}, "with 4 thread"),
-    (None, "loader.load_mxnet()", {"MXNET_OMP_MAX_THREADS": "3"}, "right"),
-    (2, "import numpy; numpy.bool = bool; import mxnet", {"OMP_NUM_THREADS": "3"}, "right"),
-    (2, "import numpy; numpy.bool = bool; import mxnet", {"OMP_NUM_THREADS": "many"}, "with its own number of thread"),
+@pytest.mark.parametrize("load, variables, message", [
+    ("loader.load_mxnet(3)", {}, "right"),
+    ("loader.load_mxnet(2)", {}, "threads=3 comes too late: .* with 2 thread"),
+    ("loader.load_mxnet(2)", {"OMP_NUM_THREADS": "3"}, "with 2 thread"),
+    ("loader.load_mxnet()", {"OMP_NUM_THREADS": "3"}, "right"),
+    ("loader.load_mxnet()", {"OMP_NUM_THREADS": "4"}, "with 4 thread"),
+    ("loader.load_mxnet()", {"MXNET_OMP_MAX_THREADS": "3"}, "right"),
+    ("import numpy; numpy.bool = bool; import mxnet", {"OMP_NUM_THREADS": "3"}, "right"),
+    ("import numpy; numpy.bool = bool; import mxnet", {"OMP_NUM_THREADS": "many"}, "with its own number of thread"),
 ], ids=str)  # fmt: skip
-def test_who_loads_mxnet_first_decides(
-    tmp_path: Path, threads: int | None, load: str, variables: dict[str, str], message: str
-) -> None:
+def test_who_loads_mxnet_first_decides(tmp_path: Path, load: str, variables: dict[str, str], message: str) -> None:
     (tmp_path / "mxnet.py").write_text("")  # it need not be the real one
     environment = {key: value for key, value in os.environ.items() if "OMP" not in key}
     environment |= {"PYTHONPATH": str(tmp_path), **variables}
-    code = LOADED.format(threads=threads, load=load)
+    code = LOADED.format(load=load)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert re.search(message, ran.stdout), ran.stdout + ran.stderr
-
-
-def test_a_forgotten_wish_does_not_count() -> None:
-    with mxnet_loader.mxnet_threads(3):
-        with mxnet_loader.mxnet_threads(None):
-            assert mxnet_loader._wanted.get() is None
-        assert mxnet_loader._wanted.get() == 3
-    assert mxnet_loader._wanted.get() is None

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mtcnn_gluon import Detector, read_image
-from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS

@@ -16,7 +16,8 @@ from PIL import Image
 
 from mtcnn_gluon import Detector
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.bundles.format import find_bundle, read_bundle, write_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import read_bundle, write_bundle
 from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detection import cascade

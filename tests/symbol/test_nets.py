@@ -11,6 +11,7 @@ from mtcnn_gluon import Detector, symbol
 from mtcnn_gluon.bundles import official as reference
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.export.bundle_files import export_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from plain_cascade import ReferenceNets
 
@@ -71,9 +72,9 @@ def test_crops_agree_with_the_other_conversion(
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_symbols_load_without_the_package_and_agree(detector: Detector, name: str) -> None:
+def test_symbols_load_without_the_package_and_agree(detector: Detector, name: str, tmp_path: Path) -> None:
     """What third parties load: `SymbolBlock.imports`, standard operators only."""
-    folder = detector.bundle.path
+    folder = export_bundle(detector.bundle, tmp_path / "model", ["symbol"]).path
     block = mx.gluon.SymbolBlock.imports(str(folder / f"{name}-symbol.json"), ["data"], str(folder / f"{name}-0000.params"))
     crops = np.random.default_rng(0).normal(0, 0.5, (1, 3, NETS[name].size, NETS[name].size)).astype(np.float32)
     outputs = [o.asnumpy() for o in block(mx.nd.array(crops))]
@@ -101,8 +102,8 @@ def test_parameters_that_do_not_fit_are_named() -> None:
         set_parameters(net, {k: v for k, v in values.items() if k != "pnet_cls_bias"})
     with pytest.raises(ModelError, match="pnet_conv1_weight: expected shape"):
         set_parameters(net, {**values, "pnet_conv1_weight": values["pnet_conv1_weight"][:, :2]})
-    with pytest.raises(ModelError, match="unknown layer 'relu'"):
-        CascadeNet([["relu", 1]], False, "x_")
+    with pytest.raises(ModelError, match=r"'layers\[0\]' must be .* got \['relu', 1\]"):
+        CascadeNet({"size": 12, "layers": [["relu", 1]], "landmarks": False}, "x_")
 
 
 def test_official_files_are_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

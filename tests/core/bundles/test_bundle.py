@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mtcnn_gluon.bundles.format import find_bundle, read_bundle, write_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import read_bundle, write_bundle
 from mtcnn_gluon.bundles.official import MANIFEST
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError

@@ -7,7 +7,8 @@ import pytest
 
 from mtcnn_gluon import Detector
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.bundles.format import find_bundle, model_names, read_bundle
+from mtcnn_gluon.bundles.find import find_bundle, model_names
+from mtcnn_gluon.bundles.format import read_bundle
 from mtcnn_gluon.bundles.onnx_nets import parameters_of
 from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.errors import ModelError

@@ -20,7 +20,8 @@ from PIL import Image
 
 import mtcnn_gluon
 from mtcnn_gluon import Faces, read_image
-from mtcnn_gluon.bundles.format import Bundle, find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.cli import detect as cli_detect
 from mtcnn_gluon.cli import info as cli_info
 from mtcnn_gluon.cli import main as cli

@@ -12,7 +12,8 @@ import pytest
 
 from mtcnn_gluon import Detector, read_image
 from mtcnn_gluon.bundles import onnx_nets
-from mtcnn_gluon.bundles.format import find_bundle, read_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import read_bundle
 from mtcnn_gluon.bundles.official import official_parameters
 from mtcnn_gluon.bundles.trained import heads_in
 from mtcnn_gluon.cli import main as cli

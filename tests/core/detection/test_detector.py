@@ -83,7 +83,7 @@ print(subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("model, engine, is_mxnet", [
-    ("default", "auto", False), ("default", "mxnet", True), ("official", "auto", True),  # which has to be converted first
+    ("default", "auto", False), ("default", "mxnet", True), ("official", "auto", False),
 ])  # fmt: skip
 def test_threads_are_nobody_elses_business(tmp_path: Path, model: str, engine: str, is_mxnet: bool) -> None:
     """Neither this process's environment nor that of its children changes."""

@@ -86,7 +86,7 @@ def test_levels_of_any_side_are_area_means(is_native: bool, monkeypatch: pytest.
 
 def check_level(picture: np.ndarray, height: int, width: int) -> None:
     pixels = np.empty((3, height, width), np.float32)
-    pyramid_pieces.draw_pieces(pixels, [pyramid_pieces.Source(picture, height, width)], [(0, 0, height, width, 0, 0)])
+    pyramid_pieces.draw_pieces(pixels, [pyramid_pieces.LevelSource(picture, height, width)], [(0, 0, height, width, 0, 0)])
     expected = plain_cascade.part_means(picture, height, width)
     np.testing.assert_allclose(pixels, expected, atol=1e-3, err_msg=f"{picture.shape[:2]} to {height} x {width}")
 

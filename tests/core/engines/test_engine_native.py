@@ -15,17 +15,16 @@ import pytest
 
 from engine_agreement import Agreement
 from mtcnn_gluon import Detector, read_image
-from mtcnn_gluon.bundles.format import find_bundle
-from mtcnn_gluon.bundles.onnx_nets import parameter_shapes
+from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.engines.base import Unavailable
 from mtcnn_gluon.engines.native import NativeEngine
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.export.bundle_files import export_bundle, make_bundle
+from mtcnn_gluon.layers import parameter_shapes
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import native
-from mtcnn_gluon.operators.native_net import NativeNet, why_not_layers
+from mtcnn_gluon.operators.native_net import NativeNet, why_not_net
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 
 mx = load_mxnet()
@@ -56,7 +55,7 @@ def assert_right(net: str, table: Mapping[str, Any], shapes: list[tuple[int, int
     """The heads' outputs are those of MXNet's own operators."""
     parameters = random_parameters(net, table)
     ours = NativeNet(net, table, parameters)
-    reference = CascadeNet(table["layers"], table["landmarks"], prefix=f"{net}_", form="portable")
+    reference = CascadeNet(table, f"{net}_", "portable")
     set_parameters(reference, parameters)
     for count, height, width in shapes:
         images = np.random.default_rng(count + width).normal(0, 0.5, (count, 3, height, width)).astype(np.float32)
@@ -208,9 +207,10 @@ def test_without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     [["conv", 4, 3], ["dense", 5], ["dense", 5]], [["conv", 2, 1]] * 16, [],
 ], ids=["stride 1", "pool of 4", "pool first", "two dense", "too deep", "nothing"])  # fmt: skip
 def test_nets_that_the_kernels_cannot_run(layers: list[list[Any]]) -> None:
-    assert why_not_layers(layers)
+    table = {"size": 24, "layers": layers, "landmarks": False}
+    assert why_not_net(table)
     bundle = find_bundle("official")
-    tables = {**bundle.manifest["architecture"], "rnet": {"size": 24, "layers": layers, "landmarks": False}}
+    tables = {**bundle.manifest["architecture"], "rnet": table}
     with pytest.raises(Unavailable, match="rnet: they are made for convolutions with poolings of 2 or 3"):
         NativeEngine(replace(bundle, manifest={**bundle.manifest, "architecture": tables}))
 

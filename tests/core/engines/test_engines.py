@@ -13,12 +13,13 @@ import pytest
 
 from engine_agreement import Agreement
 from mtcnn_gluon import Detector, engines, read_image
-from mtcnn_gluon.bundles.format import Bundle, find_bundle, read_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import Bundle, read_bundle
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.engines import AUTO
-from mtcnn_gluon.engines.base import MAX_BATCH, NetRunner, Unavailable
+from mtcnn_gluon.engines.base import MAX_BATCH, NetRunner
 from mtcnn_gluon.engines.openvino import OpenVinoBf16Engine
-from mtcnn_gluon.errors import ConfigError, ModelError
+from mtcnn_gluon.errors import ConfigError, ModelError, Unavailable
 from mtcnn_gluon.export.bundle_files import export_bundle
 from mtcnn_gluon.operators import native
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mtcnn_gluon.bundles.format import find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.engines.onnx_prelu import _GRAPH, _fields, spell_out_prelu
 

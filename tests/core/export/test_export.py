@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon import Detector
-from mtcnn_gluon.bundles.format import Bundle, find_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.config import CASCADE, NETS
 from mtcnn_gluon.engines import AUTO
 from mtcnn_gluon.errors import MtcnnError
-from mtcnn_gluon.export.bundle_files import Format, Parameters, bundle_parameters, export_bundle, make_bundle
+from mtcnn_gluon.export.bundle_files import BundlePart, Parameters, bundle_parameters, export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import CascadeNet
 
@@ -24,7 +25,7 @@ ABOUT = ("test", "noise", "MIT")  # name, training data, licence
 
 def make_net(net: str, landmarks: bool | None = None, seed: int = 0) -> CascadeNet:
     table = NETS[net]
-    block = CascadeNet(table.layers, table.landmarks if landmarks is None else landmarks, f"{net}_", "portable")
+    block = CascadeNet({**table, "landmarks": table.landmarks if landmarks is None else landmarks}, f"{net}_", "portable")
     mx.random.seed(seed)
     block.initialize(mx.init.Normal(0.1))
     block(mx.nd.zeros((1, 3, table.size, table.size)))
@@ -140,7 +141,7 @@ def test_the_nets_of_a_bundle_are_read_without_mxnet(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("formats", [("symbol", "onnx"), ("onnx",), ("params",)], ids=str)
-def test_exporting_again_gives_the_same_bytes(tmp_path: Path, formats: tuple[Format, ...]) -> None:
+def test_exporting_again_gives_the_same_bytes(tmp_path: Path, formats: tuple[BundlePart, ...]) -> None:
     first = export_bundle(find_bundle("official"), tmp_path / "first", formats)
     second = export_bundle(first, tmp_path / "second", formats)
     assert first.manifest == second.manifest

@@ -11,9 +11,9 @@ from typing import Callable, Iterator
 
 import pytest
 
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.io import cache
-from mtcnn_gluon.operators import mxnet_operators, native
+from mtcnn_gluon.operators import mxnet_operators
 
 Setter = Callable[[pytest.MonkeyPatch, Path], None]
 FORBIDDEN = "/proc/x"  # where nobody can make a folder, not even root
@@ -123,5 +123,5 @@ def test_the_command(temporary: Path, arguments: list[str]) -> None:
 
 def test_an_adapter_that_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "adapter.so").mkdir()  # which `unlink` refuses
-    with pytest.raises(native.Unavailable, match=r"adapter\.so cannot be loaded, and not be replaced"):
+    with pytest.raises(Unavailable, match=r"adapter\.so cannot be loaded, and not be replaced"):
         mxnet_operators._remove(tmp_path / "adapter.so")

@@ -15,8 +15,9 @@ import pytest
 
 from mtcnn_gluon import Detector
 from mtcnn_gluon.boxes import area, intersection
+from mtcnn_gluon.errors import Unavailable
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.operators import Source, crop_resize, draw_pieces, halve, mxnet_operators, native, nms
+from mtcnn_gluon.operators import LevelSource, crop_resize, draw_pieces, halve, mxnet_operators, native, nms
 from mtcnn_gluon.operators.crop_resize import _crop_resize
 from mtcnn_gluon.operators.nms import _nms
 
@@ -28,7 +29,7 @@ def library() -> ctypes.CDLL:
     """The kernels. A library that does not fit fails the tests; only where none could be built are they skipped."""
     try:
         return native.load_kernels()
-    except native.Unavailable as error:
+    except Unavailable as error:
         if "not built" in str(error):
             pytest.skip(str(error))
         raise
@@ -242,7 +243,7 @@ class Kernels:
     def pyramid(self) -> tuple[np.ndarray, ...]:
         image = self.generator.integers(0, 256, (901, 1203, 3)).astype(np.uint8)
         halved, canvas = halve(image), np.zeros((3, 610, 340), np.float32)
-        sources = [Source(image, 541, 723), Source(halved, 191, 255)]
+        sources = [LevelSource(image, 541, 723), LevelSource(halved, 191, 255)]
         draw_pieces(canvas, sources, [(0, 390, 542, 333, 0, 0), (131, 1, 60, 255, 542, 80)], 127.5, 1 / 128)
         return halved, halve(halved), canvas
 
@@ -325,7 +326,7 @@ def test_a_forked_process_can_use_the_kernels(picture: np.ndarray) -> None:
 
 
 def why_not() -> str:
-    with pytest.raises(native.Unavailable) as caught:
+    with pytest.raises(Unavailable) as caught:
         native.load_kernels.__wrapped__()
     return str(caught.value)
 

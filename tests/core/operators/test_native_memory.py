@@ -10,7 +10,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from mtcnn_gluon.operators import Source, crop_resize, draw_pieces, make_batch, native, nms
+from mtcnn_gluon.operators import LevelSource, crop_resize, draw_pieces, make_batch, native, nms
 
 CHILD = """
 import ctypes, json, resource
@@ -97,7 +97,7 @@ CANVAS, IMAGE = np.zeros((3, 9, 9), np.float32), np.zeros((9, 9, 3), np.uint8)
     ("nms", lambda: nms(np.zeros((3, 4), np.float32), np.zeros(3), 0.5), "the suppression of 3 boxes"),
     ("crop_resize", lambda: crop_resize(IMAGE, np.array([[0, 0, 9, 9]]), 12), "1 crops of 12 x 12 pixels"),
     ("make_batch", lambda: make_batch(IMAGE[None], np.array([0]), np.array([False])), "a batch of 1 crops of 9 x 9 pixels"),
-    ("pyramid_pieces", lambda: draw_pieces(CANVAS, [Source(IMAGE, 9, 9)], [(0, 0, 9, 9, 0, 0)]), "1 parts of levels"),
+    ("pyramid_pieces", lambda: draw_pieces(CANVAS, [LevelSource(IMAGE, 9, 9)], [(0, 0, 9, 9, 0, 0)]), "1 parts of levels"),
 ], ids=["nms", "crop_resize", "make_batch", "draw_pieces"])  # fmt: skip
 def test_python_raises_a_memory_error(monkeypatch: pytest.MonkeyPatch, module: str, call: Callable, message: str) -> None:
     function, failed = {"pyramid_pieces": "draw_pieces"}.get(module, module), -1 if module == "nms" else False

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import plain_cascade
-from mtcnn_gluon.operators import Source, crop_resize, draw_pieces, halve, pyramid_pieces
+from mtcnn_gluon.operators import LevelSource, crop_resize, draw_pieces, halve, pyramid_pieces
 from mtcnn_gluon.operators.pyramid_pieces import _draw_pieces, _halve
 
 
@@ -72,7 +72,7 @@ def draw(
 ) -> np.ndarray:
     canvas = np.full((3, *size), -7, np.float32)
     draw_any = draw_pieces if is_native else _draw_pieces
-    draw_any(canvas, [Source(image, *level)], [place], 127.5, 1 / 128)  # type: ignore[list-item]
+    draw_any(canvas, [LevelSource(image, *level)], [place], 127.5, 1 / 128)  # type: ignore[list-item]
     return canvas
 
 
@@ -120,7 +120,7 @@ def test_levels_of_any_view(view: Callable) -> None:
 
 def test_many_pieces_of_several_levels_share_a_canvas() -> None:
     image = picture(90, 120)
-    sources = [Source(image, 60, 80), Source(image, 60, 80), Source(halve(image), 13, 17)]
+    sources = [LevelSource(image, 60, 80), LevelSource(image, 60, 80), LevelSource(halve(image), 13, 17)]
     places = [(0, 0, 60, 40, 0, 0), (0, 30, 60, 50, 0, 40), (0, 0, 14, 18, 60, 2)]
     canvases = [np.zeros((3, 80, 90), np.float32) for _ in range(2)]
     draw_pieces(canvases[0], sources, places)
@@ -154,7 +154,7 @@ def test_results_do_not_depend_on_threads(threads: int) -> None:
     np.testing.assert_array_equal(halve(image, threads), halve(image))
     found, expected = (np.zeros((3, 640, 256), np.float32) for _ in range(2))
     for canvas, number in ((found, threads), (expected, 0)):
-        draw_pieces(canvas, [Source(image, 630, 400)], [(0, 100, 600, 256, 20, 0)], threads=number)
+        draw_pieces(canvas, [LevelSource(image, 630, 400)], [(0, 100, 600, 256, 20, 0)], threads=number)
     np.testing.assert_array_equal(found, expected)
     boxes = np.random.default_rng(0).uniform(0, 500, (200, 4))
     boxes[:, 2:] = boxes[:, :2] + 1 + boxes[:, 2:]

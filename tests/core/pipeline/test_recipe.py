@@ -18,7 +18,8 @@ import yaml
 from easydict import EasyDict
 
 from mtcnn_gluon import Detector
-from mtcnn_gluon.bundles.format import find_bundle, read_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import read_bundle
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError

@@ -12,7 +12,8 @@ import pytest
 
 from mtcnn_gluon import Detector, Faces
 from mtcnn_gluon.boxes import encode, iou
-from mtcnn_gluon.bundles.format import find_bundle, read_bundle
+from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.format import read_bundle
 from mtcnn_gluon.bundles.params_file import write_params
 from mtcnn_gluon.bundles.trained import TrainedNet, as_trained
 from mtcnn_gluon.cli import main as cli
@@ -128,7 +129,7 @@ def test_when_landmarks_are_learned(tmp_path: Path, kinds: tuple[int, ...], sett
 
 
 def outputs_on(values: Any, images: np.ndarray) -> list[np.ndarray]:
-    net = CascadeNet(NETS.onet.layers, "onet_landmark_weight" in values, "onet_")
+    net = CascadeNet({**NETS.onet, "landmarks": "onet_landmark_weight" in values}, "onet_")
     set_parameters(net, values, mx.cpu())
     return [output.asnumpy() for output in net(mx.nd.array(images))]
 

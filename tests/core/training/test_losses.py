@@ -27,7 +27,7 @@ def skip_without_native_operators(request: pytest.FixtureRequest) -> None:
 
 
 def make_net(net: str, form: Any = "portable", landmarks: bool = True, seed: int = 0) -> CascadeNet:
-    block = CascadeNet(NETS[net].layers, landmarks, f"{net}_", form)
+    block = CascadeNet({**NETS[net], "landmarks": landmarks}, f"{net}_", form)
     mx.random.seed(seed)
     block.initialize(mx.init.Xavier(magnitude=2))
     block(mx.nd.zeros((1, 3, NETS[net].size, NETS[net].size)))

@@ -1,0 +1,174 @@
+"""The layers of the nets: what a row of the tables in `config.NETS` means for names and shapes.
+
+`walk` gives the layers of a net one by one, and whoever builds a net follows it. A new kind of layer needs a function here, in
+`KINDS`, and a builder in `symbol.blocks` (MXNet), `bundles.onnx_nets` and, if the compiled kernels can run it,
+`operators.native_net`.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from inspect import signature
+from typing import Any, Callable, Iterator, Mapping
+
+import numpy as np
+
+from mtcnn_gluon.config import HEADS, NETS
+from mtcnn_gluon.errors import ModelError, shown
+
+LARGEST = 65536  # channels or units of a layer, at most
+MOST_LAYERS = 64
+
+Parameters = Mapping[str, np.ndarray]  # by full name, such as pnet_conv1_weight
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a net.
+
+    Attributes:
+        inputs, channels: number of channels or units of its input and output.
+        side: height and width of its output in pixels, for images of the net's own size.
+        kernel, stride: in pixels. The kernel of a dense layer covers its whole input.
+        weight: shape of its weight; None if it has no parameters.
+        kind: key of `KINDS`. A head is `dense` in a net with a dense layer, else a `conv` with a kernel of 1.
+        name: of a head as in `config.HEADS`, else such as `conv1`, counted by kind.
+        prelu: name of the PReLU behind it; None if there is none.
+        is_head: whether it is a head. All heads read the last layer before them.
+    """
+
+    inputs: int
+    channels: int
+    side: int
+    kernel: int
+    stride: int = 1
+    weight: tuple[int, ...] | None = None
+    kind: str = ""
+    name: str = ""
+    prelu: str | None = None
+    is_head: bool = False
+
+
+def _conv(inputs: int, side: int, channels: int, kernel: int) -> Layer:
+    """A convolution with stride 1 and no padding, and a PReLU with one slope a channel."""
+    return Layer(inputs, channels, side - kernel + 1, kernel, weight=(channels, inputs, kernel, kernel))
+
+
+def _pool(inputs: int, side: int, kernel: int, stride: int) -> Layer:
+    """Max pooling in ceil mode: a partial window at the border counts."""
+    return Layer(inputs, inputs, -((kernel - side) // stride) + 1, kernel, stride)
+
+
+def _dense(inputs: int, side: int, units: int) -> Layer:
+    """A dense layer on the features flattened as (channel, row, column), and a PReLU with one slope a unit."""
+    return Layer(inputs, units, 1, side, weight=(units, inputs * side * side))
+
+
+KINDS: Mapping[str, Callable[..., Layer]] = {"conv": _conv, "pool": _pool, "dense": _dense}
+_ARGUMENTS = {kind: list(signature(make).parameters)[2:] for kind, make in KINDS.items()}  # of a row
+
+
+def walk(table: Mapping[str, Any], key: str = "layers") -> Iterator[Layer]:
+    """The layers of a net in order, its heads last.
+
+    Args:
+        table: `size`, `layers` and `landmarks`, as in `config.NETS`.
+        key: name of the list of layers in messages.
+
+    Raises:
+        ModelError: if a row is malformed, or its kernel is larger than its input.
+    """
+    inputs, side, kind, counts = 3, table["size"], "conv", Counter[str]()
+    for number, row in enumerate(table["layers"]):
+        _check_row(row, f"{key}[{number}]", side, is_dense=kind == "dense")
+        kind, *arguments = row
+        layer = KINDS[kind](inputs, side, *arguments)
+        counts.update([kind] if layer.weight is None else [kind, "prelu"])
+        prelu = f"prelu{counts['prelu']}" if layer.weight else None
+        yield replace(layer, kind=kind, name=f"{kind}{counts[kind]}", prelu=prelu)
+        inputs, side = layer.channels, layer.side
+    for head in heads_of(table):
+        layer = _dense(inputs, side, HEADS[head]) if kind == "dense" else _conv(inputs, side, HEADS[head], 1)
+        yield replace(layer, kind="dense" if kind == "dense" else "conv", name=head, is_head=True)
+
+
+def heads_of(table: Mapping[str, Any]) -> list[str]:
+    """Names of a net's heads, in the order of its outputs."""
+    return [head for head in HEADS if table["landmarks"] or head != "landmark"]
+
+
+def is_dense(table: Mapping[str, Any]) -> bool:
+    """Whether a net has a dense layer, and so takes images of one size only."""
+    return any(row[0] == "dense" for row in table["layers"])
+
+
+def parameter_shapes(net: str, table: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a net's parameters in the order of its layers, as Gluon has them.
+
+    Args:
+        net: beginning of the names, such as `pnet`.
+        table: see `walk`.
+
+    Raises:
+        ModelError: see `walk`.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in walk(table):
+        if layer.weight:
+            shapes |= {f"{net}_{layer.name}_weight": layer.weight, f"{net}_{layer.name}_bias": (layer.channels,)}
+        if layer.prelu:
+            shapes[f"{net}_{layer.prelu}_alpha"] = (layer.channels,)
+    return shapes
+
+
+def check_parameters(net: str, table: Mapping[str, Any], parameters: Parameters) -> dict[str, np.ndarray]:
+    """The parameters of a net as float32 arrays, in the order of its layers.
+
+    Raises:
+        ModelError: if one is missing, superfluous or of another shape.
+    """
+    shapes = parameter_shapes(net, table)
+    if wrong := set(shapes) ^ set(parameters):
+        raise ModelError(f"parameters do not fit the net {net}: missing or unknown {sorted(wrong)}")
+    for name, shape in shapes.items():
+        if np.shape(parameters[name]) != shape:
+            raise ModelError(f"parameter {name}: expected shape {shape}, got {np.shape(parameters[name])}")
+    return {name: np.ascontiguousarray(parameters[name], np.float32) for name in shapes}
+
+
+def check_architecture(architecture: Mapping[str, Any]) -> None:
+    """Check the tables of all nets, as in `config.NETS`; keys beside `size`, `layers` and `landmarks` are ignored.
+
+    Raises:
+        ModelError: if one is missing or malformed; the message names the key.
+    """
+    if set(architecture) != set(NETS):
+        raise ModelError(f"'architecture' must describe {', '.join(NETS)}, got {shown(list(architecture))}")
+    for net, table in architecture.items():
+        key = f"architecture.{net}"
+        _check(isinstance(table, dict), key, "an object with size, layers and landmarks", table)
+        size, layers = table.get("size"), table.get("layers")
+        _check(_is_count(size) and size == NETS[net].size, f"{key}.size", str(NETS[net].size), size)
+        _check(isinstance(table.get("landmarks"), bool), f"{key}.landmarks", "true or false", table.get("landmarks"))
+        _check(isinstance(layers, list) and 1 <= len(layers) <= MOST_LAYERS, f"{key}.layers", "a list of layers", layers)
+        list(walk(table, f"{key}.layers"))
+
+
+def _check_row(row: Any, key: str, side: int, is_dense: bool) -> None:
+    """Check a row whose input is `side` pixels high and wide and, if `is_dense`, comes from a dense layer."""
+    forms = " or ".join(f'["{kind}", {", ".join(names)}]' for kind, names in _ARGUMENTS.items())
+    is_known = isinstance(row, (list, tuple)) and bool(row) and isinstance(row[0], str) and row[0] in KINDS
+    _check(is_known and len(row) == 1 + len(_ARGUMENTS[row[0]]), key, forms, row)
+    kind, *arguments = row
+    _check(all(map(_is_count, arguments)), key, f"made of whole numbers from 1 to {LARGEST}", row)
+    _check(kind == "dense" or not is_dense, key, "a dense layer, as those before it", row)
+    kernel = dict(zip(_ARGUMENTS[kind], arguments)).get("kernel", 1)
+    _check(kernel <= side, key, f"no larger than what is left of an image, {side} pixels", row)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST
+
+
+def _check(condition: bool, key: str, expected: str, value: object) -> None:
+    if not condition:
+        raise ModelError(f"{key!r} must be {expected}, got {shown(value)}")

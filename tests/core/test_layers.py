@@ -1,0 +1,44 @@
+"""The walk over the layer tables: names and shapes as in figure 2 of the paper, and a builder for every kind."""
+
+from typing import Any
+
+import pytest
+
+from mtcnn_gluon.bundles import onnx_nets
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.layers import KINDS, walk
+
+ONET = [  # name, inputs, channels, kernel, stride, side of the output, PReLU
+    ("conv1", 3, 32, 3, 1, 46, "prelu1"), ("pool1", 32, 32, 3, 2, 23, None), ("conv2", 32, 64, 3, 1, 21, "prelu2"),
+    ("pool2", 64, 64, 3, 2, 10, None), ("conv3", 64, 64, 3, 1, 8, "prelu3"), ("pool3", 64, 64, 2, 2, 4, None),
+    ("conv4", 64, 128, 2, 1, 3, "prelu4"), ("dense1", 128, 256, 3, 1, 1, "prelu5"),
+    ("cls", 256, 2, 1, 1, 1, None), ("box", 256, 4, 1, 1, 1, None), ("landmark", 256, 10, 1, 1, 1, None),
+]  # fmt: skip
+
+
+def test_onet() -> None:
+    found = [
+        (each.name, each.inputs, each.channels, each.kernel, each.stride, each.side, each.prelu) for each in walk(NETS.onet)
+    ]
+    assert found == ONET
+    assert {each.kind for each in walk(NETS.onet) if each.is_head} == {"dense"}
+    assert [each.weight for each in walk(NETS.onet) if each.kind == "dense"] == [(256, 1152), (2, 256), (4, 256), (10, 256)]
+
+
+def test_heads_of_a_net_without_a_dense_layer_are_convolutions() -> None:
+    assert [(each.kind, each.weight) for each in walk(NETS.pnet) if each.is_head] == [
+        ("conv", (2, 32, 1, 1)), ("conv", (4, 32, 1, 1))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", [["relu"], ["conv", 3], ["conv", 3, 13], [], "conv"])
+def test_bad_rows(row: Any) -> None:
+    with pytest.raises(ModelError, match=r"'layers\[0\]' must be "):
+        list(walk({"size": 12, "layers": [row], "landmarks": False}))
+
+
+def test_every_kind_has_its_builders() -> None:
+    from mtcnn_gluon.symbol import blocks
+
+    assert set(blocks._BUILDERS) == set(onnx_nets._BUILDERS) == set(KINDS)
