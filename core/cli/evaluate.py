@@ -31,10 +31,10 @@ from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import fddb, landmarks, samples, stages, summaries, summaries_nets, wider, wider_truth
 from mtcnn_gluon.evaluation.coverage import cover
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names
 from mtcnn_gluon.evaluation.report import Report, json_text, write_report
 from mtcnn_gluon.evaluation.results import ellipse_boxes, write_results
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.json_lines import read_rows

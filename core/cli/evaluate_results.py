@@ -12,11 +12,11 @@ import numpy as np
 from mtcnn_gluon.bundles.format import model_names
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import landmarks
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.names import check_names, clean_name, file_stems
 from mtcnn_gluon.evaluation.results import UNREAD, Detections, Results, read_own, read_results
 from mtcnn_gluon.evaluation.run import Job, PhotoFiles, Work, find_faces, names_of, photo_size, run_model
 from mtcnn_gluon.evaluation.scale import check_scale
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.prepare_data.annotations import Photo, Problems
 

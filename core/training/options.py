@@ -6,7 +6,7 @@ from typing import Literal
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.operators.native import has_bfloat16
 from mtcnn_gluon.options import Options, option
-from mtcnn_gluon.prepare_data.merge import check_ratio, parse_ratio
+from mtcnn_gluon.records.samples import parse_ratio
 from mtcnn_gluon.training.augment import Augmentation
 
 Net = Literal["pnet", "rnet", "onet"]
@@ -79,4 +79,4 @@ class TrainingOptions(Options):
         super().__post_init__()
         if self.precision == "bfloat16" and not has_bfloat16():
             raise ConfigError("precision bfloat16 needs a processor with AMX, under Linux, and the compiled kernels")
-        check_ratio(parse_ratio(self.ratio))
+        parse_ratio(self.ratio)
