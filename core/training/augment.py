@@ -36,7 +36,7 @@ class Augmentation(Options):
         mix[:, :, 3] = (255 * brightness - 127.5 * contrast)[:, None]
         return mirror, mix.astype(np.float32)
 
-    def spoil(self, images: np.ndarray, generator: np.random.Generator) -> None:
+    def degrade(self, images: np.ndarray, generator: np.random.Generator) -> None:
         """Blur some of `images` (N, 3, S, S) float32 and cover parts of some, in place; what to find in them stays the same."""
         size = images.shape[-1]
         for row in np.flatnonzero(generator.random(len(images)) < self.blur):

@@ -70,7 +70,7 @@ def plan_heads(options: TrainingOptions, sampler: Sampler, initial: TrainedNet |
         initial: what it begins with; None: random numbers.
     """
     weights = task_weights(options)
-    learned = [head for head in HEADS if weights[head] > 0 and sampler.teaches(head, options.listed_landmarks)]
+    learned = [head for head in HEADS if weights[head] > 0 and sampler.has_targets(head, options.listed_landmarks)]
     before = () if initial is None else initial.heads
     present = [head for head in HEADS if head != "landmark" or may_have_landmarks(options)]
     if "landmark" in present and "landmark" not in (*learned, *before):

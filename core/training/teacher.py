@@ -28,7 +28,7 @@ BATCH = 512
 
 
 def teach(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device: Any, resume: bool = False) -> None:
-    """Teach a sampler what a net says of its samples, see `Sampler.teach`.
+    """Teach a sampler what a net says of its samples, see `Sampler.add_teacher`.
 
     It is kept in `folder`. A run that is resumed takes it from there, and so does a new one if it is of the same net.
 
@@ -53,7 +53,7 @@ def teach(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device:
         taught = {str(place): look(net, record, device) for place, record in enumerate(sampler.records)}
         kept = Checkpoint(about, taught)
         write_checkpoint(path, kept)
-    sampler.teach([kept.parameters[str(place)] for place in range(len(sampler.records))], share)
+    sampler.add_teacher([kept.parameters[str(place)] for place in range(len(sampler.records))], share)
 
 
 def look(net: CascadeNet, record: Record, device: Any) -> np.ndarray:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Sequence
 
@@ -19,9 +19,8 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
 from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.records.samples import Kind, parse_ratio
+from mtcnn_gluon.records.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
-from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.averaging import kept_share
 from mtcnn_gluon.training.checkpoints import BEST, LAST, Checkpoint, check_run, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.devices import devices
@@ -32,7 +31,7 @@ from mtcnn_gluon.training.interrupts import Interrupts
 from mtcnn_gluon.training.losses import TERMS, TrainingNet
 from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.muon import Muon
-from mtcnn_gluon.training.options import TrainingOptions
+from mtcnn_gluon.training.options import Task, TrainingOptions
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.sampler import Batch, Sampler
 from mtcnn_gluon.training.schedules import schedule
@@ -80,13 +79,9 @@ class Run:
         self.options, self.folder = options, Path(folder)
         self.devices = list(devices or [mx.cpu()])
         tasks = self._tasks()
-        self.sampler = Sampler(
-            records, options.net, options.batch, options.sampling, options.seed, options.augmentation, tasks,
-            parse_ratio(options.ratio),
-        )  # fmt: skip
-        self.validation = None if validation is None else Sampler(
-            validation, options.net, VALIDATION_BATCH, augmentation=Augmentation(mirror=0), tasks=tasks
-        )  # fmt: skip
+        self.sampler = Sampler(records, replace(options, tasks=tasks))
+        plain = TrainingOptions(options.net, batch=VALIDATION_BATCH, tasks=tasks)
+        self.validation = None if validation is None else Sampler(validation, plain)
         if options.batch % len(self.devices):
             raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
         self.steps_an_epoch = len(self.sampler)
@@ -143,7 +138,7 @@ class Run:
         if not os.access(self.folder, os.W_OK):
             raise DataError(f"{self.folder} cannot be written")
 
-    def _tasks(self) -> tuple[str, ...]:
+    def _tasks(self) -> tuple[Task, ...]:
         """Those of the options' that the net has a head for."""
         tasks = tuple(task for task in self.options.tasks if task != "landmark" or may_have_landmarks(self.options))
         if self.options.tasks and not tasks:

@@ -37,7 +37,7 @@ def begun(folder: Path, records: Path, finished: Path, share: float = 0.5, **opt
 def test_what_a_teacher_says(tmp_path: Path, records: Path, finished: Path) -> None:
     """The mean of the logits and of the boxes of a sample and of its mirror image."""
     run = begun(tmp_path, records, finished)
-    record = Sampler(records, "pnet").records[0]
+    record = Sampler(records, TrainingOptions("pnet")).records[0]
     found = look(run.net, record, mx.cpu())
     images = (record.crops.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128
     one, other = (
@@ -51,9 +51,11 @@ def test_what_a_teacher_says(tmp_path: Path, records: Path, finished: Path) -> N
 
 @pytest.mark.parametrize("mirror", [0, 1])
 def test_labels_of_a_sampler_that_was_taught(records: Path, mirror: int) -> None:
-    plain, taught = (Sampler(records, "pnet", 64, augmentation=Augmentation(mirror=mirror)) for _ in range(2))
+    plain, taught = (
+        Sampler(records, TrainingOptions("pnet", batch=64, augmentation=Augmentation(mirror=mirror))) for _ in range(2)
+    )
     says = np.random.default_rng(0).random((len(plain.records[0].crops), 5)).astype(np.float32)
-    taught.teach([says], 0.25)
+    taught.add_teacher([says], 0.25)
     before, after = plain.draw(3), taught.draw(3)
     np.testing.assert_array_equal(after.images, before.images)
     assert after.labels.shape == (64, 19)
@@ -94,19 +96,19 @@ def test_kept_and_taken_again(tmp_path: Path, records: Path, finished: Path) -> 
     marked = Checkpoint(kept.about, {"0": np.full_like(kept.parameters["0"], 0.125)})
     write_checkpoint(tmp_path / TEACHER, marked)
     assert (begun(tmp_path, records, finished).sampler.records[0].labels[:, 18] == 0.125).all()
-    fresh = Sampler(records, "pnet")
+    fresh = Sampler(records, TrainingOptions("pnet"))
     teach(fresh, run.net, 0.5, tmp_path, mx.cpu(), resume=True)
     assert (fresh.records[0].labels[:, 18] == 0.125).all()
     run.net.collect_params()["pnet_cls_bias"].set_data(mx.nd.array([0, 1]))
-    fresh = Sampler(records, "pnet")
+    fresh = Sampler(records, TrainingOptions("pnet"))
     teach(fresh, run.net, 0.5, tmp_path, mx.cpu(), resume=True)  # another net, and yet the teacher that the run began with
     assert (fresh.records[0].labels[:, 18] == 0.125).all()
-    fresh = Sampler(records, "pnet")
+    fresh = Sampler(records, TrainingOptions("pnet"))
     teach(fresh, run.net, 0.5, tmp_path, mx.cpu())
     assert (fresh.records[0].labels[:, 18] != 0.125).all()
     other = write_records(tmp_path / "other", seed=1)
     with pytest.raises(DataError, match="missing or of other samples: without it the run cannot go on"):
-        teach(Sampler(other, "pnet"), run.net, 0.5, tmp_path, mx.cpu(), resume=True)
+        teach(Sampler(other, TrainingOptions("pnet")), run.net, 0.5, tmp_path, mx.cpu(), resume=True)
 
 
 def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
