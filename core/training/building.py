@@ -79,11 +79,7 @@ def initial_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any]
 def net_before(
     net: CascadeNet, options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], folder: Path, resume: bool
 ) -> CascadeNet:
-    """A copy of the net as the run began, which kept heads are compared with. It is also kept in the run's folder.
-
-    Args:
-        net: the net that a new run begins with.
-        resume: whether the copy is read from the folder instead.
+    """The net as the run began, which kept heads are compared with: a copy of `net`, or when resumed the one in the folder.
 
     Raises:
         DataError: if the file in the folder is missing or damaged.

@@ -6,13 +6,12 @@ import logging
 import numpy as np
 
 from mtcnn_gluon.io.files import whole_file
-from mtcnn_gluon.training.checkpoints import BEST, LAST, write_checkpoint
+from mtcnn_gluon.training.checkpoints import BEST, LAST, LOG, write_checkpoint
 from mtcnn_gluon.training.curves import draw_curves
 from mtcnn_gluon.training.state import Run
 
 logger = logging.getLogger(__name__)
 
-LOG = "log.csv"
 EVERY = 16  # steps between moves of the averaged weights: often enough for a decay near 1, and a move takes time
 
 

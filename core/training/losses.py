@@ -109,7 +109,8 @@ class TrainingNet(HybridBlock):
 
     def _keep(self, F: Any, images: Any, kinds: Any, outputs: list, costs: list, masks: list) -> None:
         """Replace costs (N,) and masks (N,) of the kept heads by their difference from the net before."""
-        old = [F.BlockGrad(F.reshape(output, (0, -1))) for output in self.before(images)]
+        before: Any = self.before
+        old = [F.BlockGrad(F.reshape(output, (0, -1))) for output in before(images)]
         for head in self._kept:
             place = TERMS.index(head)
             if head == "cls":  # cross-entropy

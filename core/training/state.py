@@ -31,14 +31,12 @@ class Run:
     """A training run, ready for `trainer.fit`.
 
     Args:
-        options: how to train.
         records: folder of the training records.
         folder: where checkpoints, log and curves go.
-        validation: folder of records to measure the net on after every epoch; None: figures of the training batches only.
-        devices: MXNet's contexts; batches are split among them.
-        initial: what to begin with, instead of random parameters; heads that it lacks begin with random ones. See `heads` for
-            what becomes of those for which there are no samples.
-        resume: whether to go on from `folder/last.npz`.
+        validation: folder of records to measure the net on after every epoch.
+        devices: MXNet's contexts; batches are split among them. None: one processor.
+        initial: what to begin with; None: random parameters, as for heads that it lacks. See `heads` for those without samples.
+        resume: whether to go on from the last checkpoint in `folder`; `initial` is not needed then.
 
     Attributes:
         trained: the parameters that are trained, as one.
@@ -48,10 +46,9 @@ class Run:
         best: the best score so far, see `hooks.Checkpoints`.
 
     Raises:
-        ConfigError: if an option is out of range, or a resumed run had other options, records, validation records or initial
-            parameters; a resumed run needs no initial parameters.
-        DataError: if records or the checkpoint are missing, damaged or of another net; or if the folder holds a run already,
-            or cannot be written.
+        ConfigError: if options contradict each other, or a resumed run had other options, records or initial parameters.
+        DataError: if records or the checkpoint are missing, damaged or of another net, or the folder holds a run already or
+            cannot be written.
     """
 
     def __init__(

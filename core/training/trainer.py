@@ -34,21 +34,14 @@ def train(
     options: TrainingOptions, records: str | os.PathLike, out: str | os.PathLike, validation: str | os.PathLike | None = None,
     device: str = "cpu", initial: str | None = None, resume: bool = False,
 ) -> Run:  # fmt: skip
-    """Train a net to the end; returns the finished run.
+    """Train a net to the end; returns the finished run. For arguments and errors see also `Run` and `fit`.
 
     Args:
-        options: how to train.
-        records: folder of the training records.
-        out: folder of the run: checkpoints, log and curves.
-        validation: folder of records to measure the net on after every epoch.
         device: see `devices`.
         initial: parameters to begin with: a checkpoint, a `.params` file or a bundle.
-        resume: whether to go on from the last checkpoint in `out`.
 
     Raises:
-        ConfigError, DataError: see `Run`.
         ModelError: if `initial` is a bundle that is missing or damaged.
-        TrainingError: see `fit`.
     """
     parameters = None if initial is None else read_net(initial, options.net)
     run = Run(options, records, out, validation, devices(device), parameters, resume)
@@ -62,7 +55,7 @@ def fit(run: Run) -> dict[str, Any]:
     Raises:
         TrainingError: if a loss or a parameter is not finite; the epochs before are kept.
     """
-    hooks = MovingAverage(), Log(), Checkpoints()  # the last: an epoch whose other files are missing is trained once more
+    hooks = MovingAverage(), Log(), Checkpoints()  # the last state comes last: before it, the epoch does not count
     with Interrupts() as interrupts:
         while run.epoch < run.options.epochs:
             start = time.perf_counter()
@@ -165,7 +158,7 @@ def _explain(run: Run, batch: Batch, part: slice, values: np.ndarray, costs: np.
 
 
 def _check_parameters(run: Run) -> None:
-    """The last step may have left parameters that are not finite, though its loss was."""
+    """The loss of the last step was finite, the parameters after it may not be."""
     if wrong := [name for name, value in run.parameters().items() if not np.isfinite(value).all()]:
         raise TrainingError(_stopped(run, f"after epoch {run.epoch + 1}", f"{', '.join(wrong)} not finite"))
 
@@ -178,7 +171,7 @@ def _stopped(run: Run, place: str, reason: str) -> str:
 
 
 def _is_known(run: Run, name: str, value: float) -> bool:
-    """Whether a figure goes into the log: not those of a landmark head that the net lacks, or that has no targets."""
+    """Whether a figure goes into the log: those of landmarks only if the net has such a head and samples have landmarks."""
     return "landmark" not in name or ("landmark" in run.heads.present and not np.isnan(value))
 
 

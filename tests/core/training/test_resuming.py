@@ -14,8 +14,8 @@ from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.records.samples import Samples
 from mtcnn_gluon.training import trainer
-from mtcnn_gluon.training.checkpoints import LAST, Checkpoint, read_checkpoint, write_checkpoint
-from mtcnn_gluon.training.hooks import LOG, Checkpoints
+from mtcnn_gluon.training.checkpoints import LAST, LOG, Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.hooks import Checkpoints
 from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.state import Run
 from mtcnn_gluon.training.trainer import fit

@@ -14,9 +14,8 @@ from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.records.samples import Kind, Samples
-from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint
+from mtcnn_gluon.training.checkpoints import BEST, LAST, LOG, read_checkpoint
 from mtcnn_gluon.training.heads import task_weights
-from mtcnn_gluon.training.hooks import LOG
 from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.state import Run
