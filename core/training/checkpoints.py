@@ -58,10 +58,12 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         with np.load(path, allow_pickle=False) as stored:
             about = dict(json.loads(str(stored["about"])))
             parts: dict[str, dict[str, np.ndarray]] = {part: {} for part in _PARTS}
-            for part, _, name in (key.partition("/") for key in stored.files if key != "about"):
-                parts[part][name] = stored[f"{part}/{name}"]
-                if parts[part][name].dtype.kind not in "fiu":
-                    raise ValueError(f"{name} holds no numbers but {parts[part][name].dtype}")
+            for key in stored.files:
+                part, _, name = key.partition("/")
+                if name:
+                    parts[part][name] = array = stored[key]
+                    if array.dtype.kind not in "fiu":
+                        raise ValueError(f"{name} holds no numbers but {array.dtype}")
     except Exception as error:  # a damaged zip archive raises almost anything
         raise DataError(f"{path} is not a whole checkpoint: {error}") from error
     if about.pop("schema", None) != SCHEMA:
