@@ -40,6 +40,7 @@ from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.json_lines import read_rows
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 
 logger = logging.getLogger(__name__)
@@ -271,7 +272,7 @@ def evaluate_records(options: argparse.Namespace) -> int:
     boxes and landmarks, as training logs them."""
     models = named_paths(options.model or ["default"])
     check_names(name for name, _ in models)
-    taken = Sampler(options.records, options.net, RECORDS_BATCH)
+    taken = Sampler(options.records, TrainingOptions(options.net, batch=RECORDS_BATCH))
     figures = {}
     for name, model in models:
         detector = Detector(model, engine=options.engine, device=options.device)

@@ -38,7 +38,7 @@ def test_options_in_range(name: str, value: float) -> None:
     mirror, mix = augmentation.draw(400, generator)
     before = generator.uniform(-1, 1, (400, 3, 12, 12)).astype(np.float32)
     images = before.copy()
-    augmentation.spoil(images, generator)
+    augmentation.degrade(images, generator)
     colours = np.abs(mix - np.eye(3, 4, dtype=np.float32)).max((1, 2)) if mix is not None else np.zeros(400)
     shares = {
         "mirror": mirror.mean(),
@@ -75,23 +75,23 @@ def test_none_at_all() -> None:
     assert mirror.shape == (0,) and mix is not None and mix.shape == (0, 3, 4)
 
 
-def spoilt(images: np.ndarray, **shares: float) -> np.ndarray:
+def degraded(images: np.ndarray, **shares: float) -> np.ndarray:
     images = images.copy()
-    Augmentation(**shares).spoil(images, np.random.default_rng(0))
+    Augmentation(**shares).degrade(images, np.random.default_rng(0))
     return images
 
 
-def test_nothing_is_spoilt_unless_asked_for() -> None:
+def test_nothing_is_degraded_unless_asked_for() -> None:
     images = np.random.default_rng(0).random((9, 3, 24, 24), np.float32)
-    np.testing.assert_array_equal(spoilt(images), images)
-    assert spoilt(images[:0], blur=1, occlusion=1).shape == (0, 3, 24, 24)
+    np.testing.assert_array_equal(degraded(images), images)
+    assert degraded(images[:0], blur=1, occlusion=1).shape == (0, 3, 24, 24)
 
 
 @pytest.mark.parametrize("size", [12, 24, 48])
 def test_blur(size: int) -> None:
     images = np.random.default_rng(0).uniform(-1, 1, (400, 3, size, size)).astype(np.float32)
     images += np.array([-2, 0, 2], np.float32)[:, None, None]
-    changed = spoilt(images, blur=0.25)
+    changed = degraded(images, blur=0.25)
     is_changed = (changed != images).any((1, 2, 3))
     assert 60 <= is_changed.sum() <= 130  # a Gaussian that is narrow enough changes nothing
     np.testing.assert_allclose(changed.mean((2, 3)), images.mean((2, 3)), atol=0.1)  # each colour by itself
@@ -102,7 +102,7 @@ def test_blur(size: int) -> None:
 @pytest.mark.parametrize("size", [12, 24, 48])
 def test_occlusion(size: int) -> None:
     images = np.full((400, 3, size, size), 9, np.float32)
-    changed = spoilt(images, occlusion=0.25)
+    changed = degraded(images, occlusion=0.25)
     is_covered = (changed != 9).all(axis=1)  # (400, S, S)
     assert 70 <= is_covered.any((1, 2)).sum() <= 130
     shares = []

@@ -24,12 +24,14 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.records.samples import NO_FACE, Samples
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
-from mtcnn_gluon.training import trainer
-from mtcnn_gluon.training.checkpoints import read_checkpoint, write_checkpoint
+from mtcnn_gluon.training import state
+from mtcnn_gluon.training.building import BEFORE
+from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import plan_heads
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.runs import read_net
-from mtcnn_gluon.training.trainer import BEFORE, BEST, LAST, Run
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import fit
 from onefile_session import Session
 from record_samples import make_samples
 from training_runs import write_records
@@ -101,7 +103,10 @@ def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_plans(tmp_path: Path, settings: dict, kinds: tuple[int, ...], initial: bool, expected: tuple[str, ...]) -> None:
     records = records_without(tmp_path / "records", "onet", *kinds)
     run = Run(
-        Options("onet", **{**SETTINGS, **settings}), records, tmp_path / "run", initial=default_net("onet") if initial else None
+        TrainingOptions("onet", **{**SETTINGS, **settings}),
+        records,
+        tmp_path / "run",
+        initial=default_net("onet") if initial else None,
     )
     assert tuple(" ".join(heads) for heads in (run.heads.present, run.heads.learned, run.heads.kept)) == expected
     assert ("onet_landmark_weight" in run.parameters()) == ("landmark" in expected[0])
@@ -124,7 +129,7 @@ def test_when_landmarks_are_learned(tmp_path: Path, kinds: tuple[int, ...], sett
     samples = some(samples, np.isin(samples.kinds, kinds))
     assert samples.has_landmarks[samples.kinds == 1].any()
     records = write_records(tmp_path / "records", net="onet", samples=samples)
-    run = Run(Options("onet", **{**SETTINGS, **settings}), records, tmp_path / "run")
+    run = Run(TrainingOptions("onet", **{**SETTINGS, **settings}), records, tmp_path / "run")
     assert ("landmark" in run.heads.trained) == learns == ("onet_landmark_weight" in run.parameters())
 
 
@@ -140,15 +145,15 @@ def test_landmarks_without_samples_stay_as_they_were(
 ) -> None:
     """Trained on without landmarks, they move much less than if they were not kept."""
     records = records_of(image, tmp_path / "records")
-    options = Options("onet", epochs=10, batch=32, warm_up=5, sampling=sampling, rate=0.001)
+    options = TrainingOptions("onet", epochs=10, batch=32, warm_up=5, sampling=sampling, rate=0.001)
     moved = {}
     for name in ("kept", "not kept"):
         if name == "not kept":
-            monkeypatch.setattr(trainer, "plan_heads", lambda *about: replace(plan_heads(*about), kept=()))
+            monkeypatch.setattr(state, "plan_heads", lambda *about: replace(plan_heads(*about), kept=()))
         run = Run(options, records, tmp_path / name, initial=default_net("onet"))
         crops = next(run.sampler.everything()).images[:32]  # positives come first
         before = outputs_on(run.parameters(), crops)[2]
-        run.fit()
+        fit(run)
         moved[name] = np.abs(outputs_on(run.best_parameters(), crops)[2] - before).mean()
     assert moved["kept"] < 0.5 * moved["not kept"], moved
     assert read_net(str(tmp_path / "kept" / BEST), "onet").heads == ("cls", "box", "landmark")
@@ -157,19 +162,19 @@ def test_landmarks_without_samples_stay_as_they_were(
 def test_resumed_with_a_head_that_is_kept(tmp_path: Path) -> None:
     """What it was is read from the run's folder, so the model that it began with need not be given again."""
     records = records_without(tmp_path / "records", "onet")
-    options = Options("onet", epochs=2, batch=32, warm_up=5)
+    options = TrainingOptions("onet", epochs=2, batch=32, warm_up=5)
     whole = Run(options, records, tmp_path / "whole", initial=default_net("onet"))
-    whole.fit()
+    fit(whole)
     begun = Run(options, records, tmp_path / "begun", initial=default_net("onet"))
     begun.options = replace(options, epochs=1)
-    begun.fit()
+    fit(begun)
     begun.options = options
     last = read_checkpoint(tmp_path / "begun" / LAST)
     last.about["options"]["epochs"] = 2
     write_checkpoint(tmp_path / "begun" / LAST, last)
     resumed = Run(options, records, tmp_path / "begun", resume=True)
     assert resumed.heads == whole.heads
-    resumed.fit()
+    fit(resumed)
     for name, value in whole.parameters().items():
         np.testing.assert_array_equal(resumed.parameters()[name], value, err_msg=name)
 
@@ -177,8 +182,8 @@ def test_resumed_with_a_head_that_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [None, b"", b"other"])
 def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, content: bytes | None) -> None:
     records = records_without(tmp_path / "records", "onet")
-    options = Options("onet", **SETTINGS)
-    Run(options, records, tmp_path / "run", initial=default_net("onet")).fit()
+    options = TrainingOptions("onet", **SETTINGS)
+    fit(Run(options, records, tmp_path / "run", initial=default_net("onet")))
     (tmp_path / "run" / BEFORE).unlink()
     if content == b"other":
         write_params(tmp_path / "run" / BEFORE, default_net("pnet").parameters)
@@ -190,7 +195,7 @@ def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, cont
 
 def test_a_checkpoint_without_a_head_that_it_calls_trained(tmp_path: Path) -> None:
     records = records_without(tmp_path / "records", "onet")
-    Run(Options("onet", **SETTINGS), records, tmp_path / "run").fit()
+    fit(Run(TrainingOptions("onet", **SETTINGS), records, tmp_path / "run"))
     best = read_checkpoint(tmp_path / "run" / BEST)
     best.about["heads"]["trained"] = ["cls", "box", "landmark"]
     write_checkpoint(tmp_path / "run" / BEST, best)

@@ -14,9 +14,11 @@ from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.records.samples import Samples
 from mtcnn_gluon.training import trainer
-from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from mtcnn_gluon.training.options import Options
-from mtcnn_gluon.training.trainer import LAST, LOG, Run
+from mtcnn_gluon.training.checkpoints import LAST, LOG, Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.hooks import Checkpoints
+from mtcnn_gluon.training.options import TrainingOptions
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import fit
 from record_samples import make_samples
 from training_runs import SHORT, Train, assert_same_state, contents, interrupt_after, write_records
 
@@ -88,22 +90,22 @@ def test_no_interrupt_is_lost(tmp_path: Path, records: Path, monkeypatch: pytest
     step, dropped = trainer.step, []
     monkeypatch.setattr(trainer, "step", step_and_destroy)
     monkeypatch.setattr(sys, "unraisablehook", dropped.append)
-    run = Run(Options("pnet", epochs=2, batch=32), records, tmp_path / "run")
+    run = Run(TrainingOptions("pnet", epochs=2, batch=32), records, tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
-        run.fit()
+        fit(run)
     assert len(steps) == 2 and not dropped
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_two_devices_are_resumed_to_the_bit(tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = Options("pnet", epochs=2, batch=32, optimiser="adam", average=0.9)
+    options = TrainingOptions("pnet", epochs=2, batch=32, optimiser="adam", average=0.9)
     devices = [mx.cpu(0), mx.cpu(1)]
-    Run(options, records, tmp_path / "whole", devices=devices).fit()
+    fit(Run(options, records, tmp_path / "whole", devices=devices))
     first = Run(options, records, tmp_path / "parts", devices=devices)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(first, "_keep", interrupt_after(first._keep))
-        first.fit()
-    Run(options, records, tmp_path / "parts", devices=devices, resume=True).fit()
+        patch.setattr(Checkpoints, "after_epoch", interrupt_after(Checkpoints.after_epoch))
+        fit(first)
+    fit(Run(options, records, tmp_path / "parts", devices=devices, resume=True))
     assert_same_state(tmp_path / "parts", tmp_path / "whole")
 
 
@@ -112,7 +114,7 @@ def test_a_checkpoint_whose_optimiser_does_not_fit(records: Path, finished: Path
     checkpoint.optimiser = {f"pnet_{name}/{place}": np.zeros(7) for name in "ab" for place in range(2)}
     write_checkpoint(tmp_path / LAST, checkpoint)
     with pytest.raises(DataError, match="the optimiser's arrays do not fit pnet"):
-        Run(Options("pnet", epochs=2, batch=32, warm_up=5, average=0.999), records, tmp_path, resume=True)
+        Run(TrainingOptions("pnet", epochs=2, batch=32, warm_up=5, average=0.999), records, tmp_path, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_resuming_with_another_validation_set(
 def interrupt_first_epoch(train: Train, *arguments: Any) -> None:
     """Begin a run that ends, as if by Ctrl-C, once its first epoch is written."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "_keep", interrupt_after(Run._keep))
+        patch.setattr(Checkpoints, "after_epoch", interrupt_after(Checkpoints.after_epoch))
         assert train(*arguments)[0] == 130
 
 
@@ -252,13 +254,13 @@ def test_resuming_from_a_damaged_checkpoint(tmp_path: Path, train: Train, record
 def test_interruption_tells_what_is_kept(
     tmp_path: Path, train: Train, records: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    def interrupt(run: Run, row: Any) -> None:
+    def interrupt(hook: Checkpoints, run: Run) -> None:
         if run.epoch == (1 if moment == "before" else 2):
             raise KeyboardInterrupt  # trained, but not yet written
-        keep(run, row)
+        keep(hook, run)
 
-    keep = Run._keep
-    monkeypatch.setattr(Run, "_keep", interrupt)
+    keep = Checkpoints.after_epoch
+    monkeypatch.setattr(Checkpoints, "after_epoch", interrupt)
     status, said = train("--records", records, "--out", tmp_path / "run", *SHORT)
     assert status == 130
     if moment == "before":
@@ -283,7 +285,7 @@ def test_a_checkpoint_that_says_what_no_run_says(records: Path, finished: Path, 
     checkpoint.about[key] = value
     write_checkpoint(tmp_path / LAST, checkpoint)
     with pytest.raises(DataError, match=f"{LAST} is damaged"):
-        Run(Options("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
+        Run(TrainingOptions("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
 
 
 def test_a_checkpoint_from_before_heads_were_named(records: Path, finished: Path, tmp_path: Path) -> None:
@@ -291,7 +293,7 @@ def test_a_checkpoint_from_before_heads_were_named(records: Path, finished: Path
     del checkpoint.about["heads"]
     write_checkpoint(tmp_path / LAST, checkpoint)
     with pytest.raises(DataError, match="or an earlier version wrote it"):
-        Run(Options("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
+        Run(TrainingOptions("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("value", [None, np.zeros(1, np.float32), np.zeros((2, 1), np.float32)], ids=str)
@@ -302,4 +304,4 @@ def test_a_checkpoint_without_all_averages(records: Path, finished: Path, tmp_pa
         del checkpoint.averages["pnet_cls_bias"]
     write_checkpoint(tmp_path / LAST, checkpoint)
     with pytest.raises(DataError, match="is damaged: there is no average of pnet_cls_bias"):
-        Run(Options("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
+        Run(TrainingOptions("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
