@@ -74,7 +74,7 @@ class CascadeNet(nn.HybridBlock):
                     self.body.add(prelu(in_channels=layer.channels, prefix=f"{layer.prelu}_"))
         if self._form == "native":
             # No child: its parameters would count twice.
-            object.__setattr__(self, "_pass", NativePass(self, table, form == "bfloat16"))
+            object.__setattr__(self, "_pass", NativePass(self, form == "bfloat16"))
 
     def summary(self, *inputs: Any) -> None:
         """Print the layers with their output shapes and numbers of parameters, as Gluon does."""
@@ -107,9 +107,9 @@ class NativePass(nn.HybridBlock):
     and pooling before it.
     """
 
-    def __init__(self, net: CascadeNet, table: Mapping[str, Any], bfloat16: bool) -> None:
+    def __init__(self, net: CascadeNet, bfloat16: bool) -> None:
         super().__init__(prefix="")
-        self._layers, self._bfloat16, blocks = list(walk(table)), bfloat16, iter(net.body)
+        self._layers, self._bfloat16, blocks = list(walk(net.table)), bfloat16, iter(net.body)
         for layer in self._layers:
             block = getattr(net, layer.name) if layer.is_head else next(blocks)
             if layer.weight:
