@@ -22,8 +22,9 @@ from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.evaluation.bootstrap import interval, resample
 from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
-from mtcnn_gluon.evaluation.results import Detections, Results, to_row
+from mtcnn_gluon.evaluation.results import DIGITS, Detections, Results
 from mtcnn_gluon.evaluation.run import Job
+from mtcnn_gluon.faces import face_dicts
 from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
@@ -69,9 +70,7 @@ def place_landmarks(detector: Detector, image: np.ndarray, job: Job) -> dict[str
     """What `detector`'s O-Net says of the faces in given boxes, as the `faces` of a result file, in their order."""
     boxes = np.array(job.boxes, np.float32).reshape(-1, 4)
     points, scores = landmarks_in(detector, image, boxes)
-    found = Detections(boxes, np.arange(len(boxes), 0, -1), points)  # falling scores keep the order
-    faces = to_row(job.name, found)["faces"]
-    return {"faces": [{**face, "score": float(f"{score:.9g}")} for face, score in zip(faces, scores)]}
+    return {"faces": face_dicts(boxes, scores, points, DIGITS)}
 
 
 def landmarks_in(detector: Detector, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

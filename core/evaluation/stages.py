@@ -64,7 +64,7 @@ class Curve:
     surest: float | None
 
 
-def look_at_stages(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
+def run_stages(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
     """What each stage of `detector` finds in a photo whose annotated faces are `job.boxes`.
 
     Returns:
@@ -130,7 +130,7 @@ def sweep(
     """The curve of each stage.
 
     Args:
-        rows: what `look_at_stages` says of each photo.
+        rows: what `run_stages` says of each photo.
         sides: for each photo, the shorter side (N,) of every annotated face in pixels.
         ignore: for each photo, which of its faces (N,) do not count.
         about: the cascade's `thresholds` and `min_face`.
