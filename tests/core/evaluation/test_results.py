@@ -26,8 +26,8 @@ from mtcnn_gluon.evaluation.results import (
     PhotoNames,
     Results,
     ellipse_boxes,
-    read_own,
     read_results,
+    results_of_rows,
     to_row,
     write_results,
 )
@@ -327,7 +327,7 @@ def test_photos_that_are_not_wanted_are_passed_over(tmp_path: Path) -> None:
     results = read_results(jsonl(tmp_path / "r.jsonl", *texts), ["a.jpg"], others=["a.jpg", "x/a.jpg"])
     assert list(results.photos) == ["a.jpg"] and not results.problems
     assert read_results(tmp_path / "r.jsonl", ["a.jpg"]).problems.counts == {MALFORMED: 1, REPEATED: 2}
-    own = read_own(tmp_path / "r.jsonl", ["a.jpg", "y/a.jpg"], "mine", {})
+    own = results_of_rows(texts, ["a.jpg", "y/a.jpg"], "mine", {})
     assert list(own.photos) == ["y/a.jpg"] and not own.problems
 
 

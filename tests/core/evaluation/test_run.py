@@ -17,8 +17,9 @@ from mtcnn_gluon import Detector, read_image
 from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
 from mtcnn_gluon.evaluation import run
+from mtcnn_gluon.evaluation.photos import PhotoSet, photo_path, photo_size
 from mtcnn_gluon.evaluation.results import read_results
-from mtcnn_gluon.evaluation.run import Job, PhotoFiles, find_faces, names_of, photo_path, photo_size, run_model
+from mtcnn_gluon.evaluation.run import Job, find_faces, run_model
 
 limit = 10**9
 seen: list[str] = []
@@ -55,9 +56,10 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def test_processes_find_what_one_finds(jobs: list[Job], tmp_path: Path) -> None:
     options = {"model": "official", "engine": "mxnet", "min_face": 40}
-    about = run_model(jobs, find_faces, options, tmp_path / "one.jsonl", workers=1)
-    assert run_model(jobs, find_faces, options, tmp_path / "two.jsonl", workers=2) == about
-    one, two = rows_of(tmp_path / "one.jsonl"), rows_of(tmp_path / "two.jsonl")
+    one, about = run_model(jobs, find_faces, options, tmp_path / "one.jsonl", workers=1)
+    assert one == rows_of(tmp_path / "one.jsonl")
+    two, other = run_model(jobs, find_faces, options, workers=2)
+    assert other == about
     assert [row["image"] for row in one] == [row["image"] for row in two] == [job.name for job in jobs]
     for a, b in zip(one, two):
         assert len(a["faces"]) == len(b["faces"]) == (0 if "error" in a else 1) and (a["image"] == "5.png") == ("error" in a)
@@ -116,7 +118,7 @@ def test_photos_that_changed_are_looked_at_again(jobs: list[Job], tmp_path: Path
 def test_what_made_them_must_be_the_same(jobs: list[Job], tmp_path: Path, change: dict[str, Any]) -> None:
     """The version of the package too; also if only the note beside the file was replaced, the rows are not taken."""
     path, note, options = tmp_path / "found.jsonl", tmp_path / "found.jsonl.about.json", {"engine": "mxnet"}
-    about = run_model(jobs[:3], count_photos, options, path)
+    _, about = run_model(jobs[:3], count_photos, options, path)
     note.write_text(json.dumps({**about, **change}))
     with pytest.raises(ConfigError, match=f"cannot be resumed: it was made with {next(iter(change))} "):
         run_model(jobs[:3], count_photos, options, path, resume=True)
@@ -198,22 +200,21 @@ def test_names_that_are_not_unicode(tmp_path: Path) -> None:
     """They are shown with a replacement mark, and their files are found all the same; two that look the same are refused."""
     odd = [os.fsdecode(b"caf\xe9.png"), os.fsdecode(b"caf\xe8.png")]
     (tmp_path / odd[0]).touch()
-    named = names_of([odd[0], "b.png", odd[0]])
-    assert named == {"caf\ufffd.png": odd[0], "b.png": "b.png"}
-    assert PhotoFiles(tmp_path, named).path("caf\ufffd.png") == tmp_path / odd[0]
+    photos = PhotoSet([odd[0], "b.png", odd[0]], tmp_path)
+    assert photos.names == ("caf\ufffd.png", "b.png") and photos.path("caf\ufffd.png") == tmp_path / odd[0]
     with pytest.raises(DataError, match="two photos are called caf\ufffd.png: their names differ only in bytes"):
-        names_of(odd)
+        PhotoSet(odd)
 
 
 def test_a_photo_under_two_names_is_refused() -> None:
     for other in ("./a.png", "x/../a.png", "a.png/"):
         with pytest.raises(DataError, match="a.png and .* are the same photo, and would count twice"):
-            names_of(["a.png", "b.png", other])
+            PhotoSet(["a.png", "b.png", other])
 
 
 def test_photos_of_a_set_do_not_stand_for_each_other(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
-    files = PhotoFiles(tmp_path, names_of(["a.png", "a.jpg", "b.jpg"]))
+    files = PhotoSet(["a.png", "a.jpg", "b.jpg"], tmp_path)
     assert files.path("a.jpg") == tmp_path / "a.jpg" and files.path("b.jpg") == tmp_path / "b.jpg"
     (tmp_path / "b.PNG").touch()
     assert files.path("b.jpg") == tmp_path / "b.PNG"
