@@ -103,7 +103,7 @@ class Annotations:
     problems: Problems
 
 
-class Table:
+class AnnotationBuilder:
     """Collects faces line by line, and checks them all at once in the end."""
 
     def __init__(self) -> None:

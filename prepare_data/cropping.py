@@ -9,8 +9,7 @@ from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.sampling import Crops, Options, jittered, learnable, overlapped
-from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples
-from mtcnn_gluon.training.augment import mirror_targets
+from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples, mirror_targets
 
 
 def cut(image: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:

@@ -11,13 +11,11 @@ import json
 import logging
 import os
 import shutil
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import asdict, fields, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Protocol, Sequence
+from typing import Any, Mapping, Protocol, Sequence
 from zipfile import BadZipFile
 
 import numpy as np
@@ -27,11 +25,11 @@ from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError
 from mtcnn_gluon.io.files import printable, remove_drafts, whole_file
 from mtcnn_gluon.io.images import read_image
-from mtcnn_gluon.io.processes import end_with_parent
+from mtcnn_gluon.io.processes import in_processes
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
 from mtcnn_gluon.records.files import RecordWriter
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT
-from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import KIND_NAMES, Kind, Samples
 
 SCHEMA = 1  # of what is kept between two runs
 SHARD = 32  # photos
@@ -42,7 +40,7 @@ OUTSIDE_PHOTO = "faces mostly outside their photo, left out"
 logger = logging.getLogger(__name__)
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """What samples are made of a photo. It is sent to other processes, so it holds only what can be pickled."""
 
     net: str
@@ -61,7 +59,7 @@ class Source(Protocol):
         ...
 
 
-def generate(source: Source, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
+def generate(source: SampleSource, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
     """Make the samples of all photos; returns what `out/report.json` then holds. If it is all there already, nothing is done.
 
     Args:
@@ -84,78 +82,29 @@ def generate(source: Source, annotations: Annotations, out: str | os.PathLike, w
     parts = _open_parts(folder, identity)
     shards = [range(start, min(start + SHARD, len(annotations.photos))) for start in range(0, len(annotations.photos), SHARD)]
     missing = [shard for shard in shards if not (parts / _name(shard)).is_file()]
-    with tqdm(total=len(annotations.photos), unit="photo", desc=source.net, disable=None, smoothing=0.02) as bar:
-        bar.update(len(annotations.photos) - sum(map(len, missing)))
-        for count in _work(source, annotations.photos, missing, parts, workers):
+    tasks = [(shard, annotations.photos[shard.start : shard.stop], parts) for shard in missing]
+    counts = in_processes(_make, tasks, partial(_prepared, source), workers, _described, ordered=False, threads=1)
+    total, done = len(annotations.photos), len(annotations.photos) - sum(map(len, missing))
+    with closing(counts), tqdm(total=total, initial=done, unit="photo", desc=source.net, disable=None, smoothing=0.02) as bar:
+        for count in counts:
             bar.update(count)
     report = _finish(source, shards, parts, folder, identity, annotations)
     shutil.rmtree(parts)
     return report
 
 
-def _work(source: Source, photos: Sequence[Photo], shards: Sequence[range], parts: Path, workers: int) -> Iterator[int]:
-    """Make shards; yields the number of photos of each that is done."""
-    workers = min(workers, len(shards))
-    if workers <= 1:
-        if shards:
-            source.prepare()
-        for shard in shards:
-            yield _make(source, photos[shard.start : shard.stop], shard, parts)
-        return
-    with _one_thread_each(), ProcessPoolExecutor(workers, get_context("spawn"), _start, (source,)) as pool:
-        futures = [pool.submit(_make_in_worker, photos[shard.start : shard.stop], shard, parts) for shard in shards]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a worker process died, perhaps for lack of memory: run the same command again to go on, with fewer workers"
-            ) from error
-        finally:
-            _cancel(futures)
+def _described(task: tuple[range, Sequence[Photo], Path]) -> str:
+    return f"photos {task[1][0].path} to {task[1][-1].path}"
 
 
-def _cancel(futures: Sequence[Future]) -> None:
-    for future in futures:
-        future.cancel()
+def _prepared(source: SampleSource) -> SampleSource:
+    source.prepare()
+    return source
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """New processes use one thread: there are as many of them as are wanted."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
-
-
-_source: Source  # of a worker process
-_failure: Exception | None = None  # why it cannot work: raised by its first task, since nobody hears of what `_start` raises
-
-
-def _start(source: Source) -> None:
-    global _source, _failure
-    end_with_parent()
-    try:
-        source.prepare()
-    except Exception as error:
-        _failure = error
-    _source = source
-
-
-def _make_in_worker(photos: Sequence[Photo], shard: range, parts: Path) -> int:
-    if _failure is not None:
-        raise _failure
-    return _make(_source, photos, shard, parts)
-
-
-def _make(source: Source, photos: Sequence[Photo], shard: range, parts: Path) -> int:
-    """Write one shard; returns its number of photos."""
+def _make(source: SampleSource, task: tuple[range, Sequence[Photo], Path]) -> int:
+    """Write one shard, given its numbers, its photos and the folder of shards; returns the number of photos."""
+    shard, photos, parts = task
     samples, unreadable, outside, figures = [], list[str](), list[str](), dict[str, float]()
     for photo, number in zip(photos, shard):
         try:
@@ -196,7 +145,12 @@ def _as_arrays(samples: Samples) -> dict[str, np.ndarray]:
 
 
 def _finish(
-    source: Source, shards: Sequence[range], parts: Path, folder: Path, identity: Mapping[str, Any], annotations: Annotations
+    source: SampleSource,
+    shards: Sequence[range],
+    parts: Path,
+    folder: Path,
+    identity: Mapping[str, Any],
+    annotations: Annotations,
 ) -> dict[str, Any]:
     """Put the shards together."""
     counts, figures, photos = dict.fromkeys(KIND_NAMES, 0), dict[str, float](), 0
@@ -258,7 +212,7 @@ def _name(shard: range) -> str:
     return f"{shard.start:08d}.npz"
 
 
-def _digest(source: Source, annotations: Annotations) -> str:
+def _digest(source: SampleSource, annotations: Annotations) -> str:
     """Changes with everything that the samples depend on, but for the pixels of the photos."""
     digest = hashlib.sha256(json.dumps([SCHEMA, source.describe()], sort_keys=True).encode())
     for photo in annotations.photos:

@@ -16,10 +16,9 @@ from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.io.files import remove, remove_drafts, whole_file
 from mtcnn_gluon.prepare_data.generate import read_report
 from mtcnn_gluon.records.files import Reader, RecordWriter
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT, Encoding, check_seed, record_files
-from mtcnn_gluon.records.samples import Samples
+from mtcnn_gluon.records.info import REPORT, Encoding, check_seed, record_files
+from mtcnn_gluon.records.samples import KIND_NAMES, RATIO, Samples, check_ratio
 
-RATIO = {"negative": 3.0, "positive": 1.0, "part": 1.0, "landmark": 1.0}  # the paper's has twice the landmarks
 BLOCK_BYTES = 64 << 20  # of crops that are held in memory at a time
 STARVED = 1.0  # negatives for every positive, below which a net learns to say face too often
 
@@ -90,28 +89,6 @@ def mixture(counts: Mapping[str, int], ratio: Mapping[str, float]) -> dict[str, 
     limits = [counts[kind] / ratio[kind] for kind in there if kind != "landmark"] or [float(counts["landmark"])]
     unit = min(limits)
     return {kind: min(counts[kind], int(unit * ratio[kind] + 1e-6)) if kind in there else 0 for kind in counts}
-
-
-def parse_ratio(text: str) -> dict[str, float]:
-    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`.
-
-    Raises:
-        ConfigError: if it is something else.
-    """
-    try:
-        shares = [float(share) for share in text.split(":")]
-    except (ValueError, AttributeError):
-        shares = []
-    if len(shares) != len(RATIO):
-        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO)}, not {shown(text)}")
-    return dict(zip(RATIO, shares))
-
-
-def check_ratio(ratio: Mapping[str, float]) -> None:
-    """Raises ConfigError if the ratio does not give shares, 0 or more, and one above 0, of kinds that there are."""
-    are_shares = all(np.isfinite(share) and share >= 0 for share in ratio.values()) and any(ratio.values())
-    if set(ratio) - set(KIND_NAMES) or not are_shares:
-        raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")
 
 
 def _check_out(out: Path, folders: Sequence[str | os.PathLike]) -> None:

@@ -21,14 +21,14 @@ from typing import Iterator, Literal, NamedTuple, Sequence, get_args
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.io.files import printable, read_text
-from mtcnn_gluon.prepare_data.annotations import UNLISTED, Annotations, Photo, Place, Problems, Table
+from mtcnn_gluon.prepare_data.annotations import UNLISTED, AnnotationBuilder, Annotations, Photo, Place, Problems
 
 __all__ = [
     "Annotations", "Photo", "Problems", "read_annotations", "read_celeba", "read_csv", "read_points", "read_wider",
     "why_no_landmarks",
 ]  # fmt: skip
 
-Format = Literal["auto", "wider", "points", "celeba", "csv"]
+ListFormat = Literal["auto", "wider", "points", "celeba", "csv"]
 PathLike = str | os.PathLike
 
 _BOX_COLUMNS = ("x1", "y1", "x2", "y2")
@@ -66,7 +66,7 @@ class _Line(NamedTuple):
 
 
 def read_annotations(
-    path: PathLike, format: Format = "auto", landmarks: PathLike | None = None, min_score: float = 0.0
+    path: PathLike, format: ListFormat = "auto", landmarks: PathLike | None = None, min_score: float = 0.0
 ) -> Annotations:
     """Read the faces marked in many photos.
 
@@ -84,8 +84,8 @@ def read_annotations(
         DataError: if a file cannot be read or is not of that format; the message names the file, the line, what was expected
             and what came.
     """
-    if format not in get_args(Format):
-        raise ConfigError(f"format must be one of {', '.join(get_args(Format))}, not {shown(format)}")
+    if format not in get_args(ListFormat):
+        raise ConfigError(f"format must be one of {', '.join(get_args(ListFormat))}, not {shown(format)}")
     if not 0 <= min_score <= 1:
         raise ConfigError(f"min_score must be from 0 to 1, not {shown(min_score)}")
     known = _recognise(path) if format == "auto" else format
@@ -120,7 +120,7 @@ def why_no_landmarks(path: PathLike, landmarks: PathLike | None = None, min_scor
     return f"{landmarks} holds none{score} of its faces that can be used"
 
 
-def _recognise(path: PathLike) -> Format:
+def _recognise(path: PathLike) -> ListFormat:
     first, *more = _lines(path)[:2]
     second = more[0].text if more else ""
     cells = [cell.strip(' "') for cell in first.text.split(",")]
@@ -153,7 +153,7 @@ def read_wider(path: PathLike, landmarks: PathLike | None = None, min_score: flo
 
     A photo without a face is followed by one line of zeros, as published, or by nothing.
     """
-    table = Table()
+    table = AnnotationBuilder()
     lines = _lines(path)
     at = 0
     while at < len(lines):
@@ -189,7 +189,7 @@ def _is_zeros(words: Sequence[str]) -> bool:
     return len(words) >= 4 and set(words) == {"0"}
 
 
-def _add_found_landmarks(table: Table, path: PathLike, min_score: float) -> None:
+def _add_found_landmarks(table: AnnotationBuilder, path: PathLike, min_score: float) -> None:
     for line, row in _csv_rows(path, ("file", "face", "score", *_FOUND_COLUMNS), ("iou",)):
         name = _slashed(row["file"])
         if name not in table:
@@ -209,7 +209,7 @@ def _add_found_landmarks(table: Table, path: PathLike, min_score: float) -> None
 
 def read_points(path: PathLike) -> Annotations:
     """Read a CNN_FacePoint list, see `read_annotations`."""
-    table = Table()
+    table = AnnotationBuilder()
     expected = "a photo and 14 numbers x1 x2 y1 y2 and five x y"
     for line in _lines(path):
         name, *words = line.text.rsplit(None, 14)
@@ -224,7 +224,7 @@ def read_points(path: PathLike) -> Annotations:
 
 def read_celeba(path: PathLike, landmarks: PathLike | None = None) -> Annotations:
     """Read CelebA's list of boxes, and of landmarks, in the photos as they were found (not the aligned ones)."""
-    table = Table()
+    table = AnnotationBuilder()
     for line, name, (x, y, w, h) in _celeba_rows(path, _CELEBA_BOX):
         table.add_face(_new_photo(table, line, name), (x, y, x + w, y + h), False, line.place)
     for line, name, points in _celeba_rows(landmarks, _CELEBA_POINTS) if landmarks is not None else ():
@@ -254,7 +254,7 @@ def _celeba_rows(path: PathLike, columns: Sequence[str]) -> Iterator[tuple[_Line
 
 def read_csv(path: PathLike) -> Annotations:
     """Read a csv of one's own photos, see `read_annotations`."""
-    table = Table()
+    table = AnnotationBuilder()
     for line, row in _csv_rows(path, ("file", *_BOX_COLUMNS), _POINT_COLUMNS):
         name = _slashed(row["file"])
         if not name:
@@ -280,7 +280,7 @@ def _cells(line: _Line, row: dict[str, str], columns: Sequence[str]) -> list[flo
 # ---- text
 
 
-def _new_photo(table: Table, line: _Line, name: str) -> str:
+def _new_photo(table: AnnotationBuilder, line: _Line, name: str) -> str:
     name = _slashed(name)
     if name in table:
         raise line.error("each photo once", name)

@@ -48,18 +48,18 @@ class FaceSource:
         _check_source(self)
 
     def describe(self) -> dict[str, Any]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self._is_inside(), **asdict(self.options)}
 
     def prepare(self) -> None:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
 
     def _is_inside(self) -> bool:
         """Whether crops near faces must lie inside the photo, see `sampling.draw`."""
         return self.net == "pnet"
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         generator = np.random.default_rng([self.seed, number])
         crops = sampling.draw(photo, image.shape[:2], SMALLEST, self.options, generator, self._is_inside())
         return cut_samples(image, crops, photo, number, NETS[self.net].size), _figures(crops, photo, self.options)
@@ -70,11 +70,11 @@ class LandmarkSource(FaceSource):
     """Samples of landmarks from annotated faces; for the arguments see `FaceSource`."""
 
     def describe(self) -> dict[str, Any]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         return {**super().describe(), "samples": "landmarks"}
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         generator = np.random.default_rng([self.seed, number])
         samples = cut_landmark_samples(image, photo, number, NETS[self.net].size, self.options, generator)
         return samples, {"faces": float(sampling.learnable(photo, self.options).sum())}
@@ -119,7 +119,7 @@ class MinedSource:
         _check_source(self)
 
     def describe(self) -> dict[str, Any]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         manifest = find_bundle(self.model).manifest
         self._check_trained(manifest)
         mine = {
@@ -129,7 +129,7 @@ class MinedSource:
         return {"samples": "mined", "seed": self.seed, **mine, **asdict(self.options)}
 
     def prepare(self) -> None:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         from mtcnn_gluon.detection.detector import Detector
 
         thresholds = None if self.thresholds is None else (*self.thresholds, 1.0)
@@ -146,7 +146,7 @@ class MinedSource:
             raise ConfigError(f"{what} needs a model whose {' and '.join(random)} is trained; that of {self.model} is not")
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         proposals = self._propose(image)
         crops = sampling.label(proposals, photo, self.options)
         negatives = np.flatnonzero(crops.kinds == Kind.NEGATIVE)  # most certain first, as they come

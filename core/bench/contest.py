@@ -79,7 +79,7 @@ class Rules:
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
+class BenchPhoto:
     """A photo: its name and pixels (H, W, 3) uint8 RGB."""
 
     name: str
@@ -87,7 +87,7 @@ class Photo:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Timing:
     """How a contender did, in R rounds over P photos.
 
     Attributes:
@@ -166,8 +166,8 @@ def absent(contenders: Sequence[Contender], lost: Mapping[str, str]) -> set[str]
 
 
 def run(
-    contenders: Sequence[Contender], photos: Sequence[Photo], rules: Rules, tick: Callable[[], object] = lambda: None
-) -> tuple[list[Outcome], dict[str, str]]:
+    contenders: Sequence[Contender], photos: Sequence[BenchPhoto], rules: Rules, tick: Callable[[], object] = lambda: None
+) -> tuple[list[Timing], dict[str, str]]:
     """Let all contenders detect faces in all photos.
 
     Args:
@@ -235,16 +235,16 @@ class _Contest:
             self._answers[contender][number].append(said)
         time.sleep(PAUSE)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[Timing]:
         return [_outcome(worker, self._answers[contender]) for contender, worker in self._workers.items()]
 
 
-def _outcome(worker: "Worker", answers: Sequence[Sequence[dict[str, Any]]]) -> Outcome:
+def _outcome(worker: "Worker", answers: Sequence[Sequence[dict[str, Any]]]) -> Timing:
     def table(key: str) -> np.ndarray:
         return np.array([[each[key] for each in row] for row in answers])
 
     is_peer = worker.contender.is_peer
-    return Outcome(
+    return Timing(
         contender=worker.contender,
         versions=worker.versions,
         seconds=table("seconds"),

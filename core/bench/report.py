@@ -9,9 +9,9 @@ from typing import Any, Collection, Sequence
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.bench.contest import Outcome, Photo, Rules
-from mtcnn_gluon.evaluation.extras import need
+from mtcnn_gluon.bench.contest import BenchPhoto, Rules, Timing
 from mtcnn_gluon.evaluation.report import Report, Table, json_text, percent
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import whole_file
 
 SURE, SAME = 0.9, 0.7  # score from which a face counts in comparisons, and IoU from which two faces are the same
@@ -24,8 +24,8 @@ Groups = dict[str, np.ndarray]  # indices of photos by title
 
 
 def make_report(
-    photos: Sequence[Photo],
-    outcomes: Sequence[Outcome],
+    photos: Sequence[BenchPhoto],
+    outcomes: Sequence[Timing],
     lost: dict[str, str],
     rules: Rules,
     machine: str,
@@ -57,7 +57,7 @@ def make_report(
     )
 
 
-def group_by_size(photos: Sequence[Photo]) -> Groups:
+def group_by_size(photos: Sequence[BenchPhoto]) -> Groups:
     """Photos of equal size, smallest first, or where there are many sizes, photos of about as many megapixels."""
     sizes = np.array([photo.image.shape[1::-1] for photo in photos])  # (P, 2) width, height
     distinct = sorted({(int(w), int(h)) for w, h in sizes}, key=lambda size: (size[0] * size[1], size))
@@ -71,19 +71,19 @@ def group_by_size(photos: Sequence[Photo]) -> Groups:
     return {title: rows for title, rows in groups.items() if len(rows)}
 
 
-def fastest_peer(outcomes: Sequence[Outcome], rows: np.ndarray) -> Outcome | None:
+def fastest_peer(outcomes: Sequence[Timing], rows: np.ndarray) -> Timing | None:
     """The peer with the smallest median time for the photos `rows`; None without peers."""
     peers = [each for each in outcomes if each.contender.is_peer]
     return min(peers, key=lambda each: float(np.median(each.seconds[:, rows])), default=None)
 
 
-def speedup(outcome: Outcome, other: Outcome, rows: np.ndarray) -> np.ndarray:
+def speedup(outcome: Timing, other: Timing, rows: np.ndarray) -> np.ndarray:
     """How many times as fast as `other` it was with the photos `rows`: quartiles (3,) of the rounds' ratios."""
     ratios = other.seconds[:, rows].sum(axis=1) / outcome.seconds[:, rows].sum(axis=1)  # (R,)
     return np.percentile(ratios, (25, 50, 75))
 
 
-def agreement(outcome: Outcome, other: Outcome) -> tuple[int, int]:
+def agreement(outcome: Timing, other: Timing) -> tuple[int, int]:
     """How many of the faces with a score of at least `SURE` the other found too, at an IoU of `SAME`, and of how many."""
     found = total = 0
     for boxes, scores, others in zip(outcome.boxes, outcome.scores, other.boxes):
@@ -96,7 +96,7 @@ def agreement(outcome: Outcome, other: Outcome) -> tuple[int, int]:
 # ---- tables
 
 
-def _times(groups: Groups, outcomes: Sequence[Outcome]) -> Table:
+def _times(groups: Groups, outcomes: Sequence[Timing]) -> Table:
     rows = []
     for outcome in outcomes:
         cells = [outcome.contender.name]
@@ -113,7 +113,7 @@ def _times(groups: Groups, outcomes: Sequence[Outcome]) -> Table:
     return Table(title, ("", *heads), tuple(rows))
 
 
-def _memory(outcomes: Sequence[Outcome]) -> Table:
+def _memory(outcomes: Sequence[Timing]) -> Table:
     rows = tuple(
         (
             each.contender.name,
@@ -131,7 +131,7 @@ def _memory(outcomes: Sequence[Outcome]) -> Table:
     )
 
 
-def _agreement(outcomes: Sequence[Outcome]) -> Table:
+def _agreement(outcomes: Sequence[Timing]) -> Table:
     rows = []
     for outcome in outcomes:
         cells = [outcome.contender.name]
@@ -143,7 +143,7 @@ def _agreement(outcomes: Sequence[Outcome]) -> Table:
     return Table(title, ("", *(each.contender.name for each in outcomes)), tuple(rows))
 
 
-def _stages(groups: Groups, engines: Sequence[Outcome]) -> Table:
+def _stages(groups: Groups, engines: Sequence[Timing]) -> Table:
     rows = []
     for outcome in engines:
         for title, figures in _stage_figures(groups, outcome).items():
@@ -153,7 +153,7 @@ def _stages(groups: Groups, engines: Sequence[Outcome]) -> Table:
     return Table("Median time by stage, and of it in the net itself", heads, tuple(rows))
 
 
-def _stage_figures(groups: Groups, outcome: Outcome) -> dict[str, dict[str, Any]]:
+def _stage_figures(groups: Groups, outcome: Timing) -> dict[str, dict[str, Any]]:
     assert outcome.stages is not None and outcome.nets is not None
     figures = {}
     for title, photos in groups.items():
@@ -182,7 +182,7 @@ def _notes(lost: dict[str, str], machine: str, busy: float) -> tuple[str, ...]:
 
 
 def _summary(
-    groups: Groups, photos: Sequence[Photo], outcomes: Sequence[Outcome], lost: dict[str, str], rules: Rules, machine: str,
+    groups: Groups, photos: Sequence[BenchPhoto], outcomes: Sequence[Timing], lost: dict[str, str], rules: Rules, machine: str,
     busy: float,
 ) -> dict[str, Any]:  # fmt: skip
     return {
@@ -200,7 +200,7 @@ def _summary(
     }
 
 
-def _figures(groups: Groups, outcome: Outcome, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _figures(groups: Groups, outcome: Timing, outcomes: Sequence[Timing]) -> dict[str, Any]:
     by_group: dict[str, dict[str, Any]] = {}
     for title, photos in groups.items():
         peer = fastest_peer(outcomes, photos)
@@ -227,7 +227,7 @@ def _figures(groups: Groups, outcome: Outcome, outcomes: Sequence[Outcome]) -> d
     }
 
 
-def write_bench(report: Report, photos: Sequence[Photo], outcomes: Sequence[Outcome], folder: str | Path) -> None:
+def write_bench(report: Report, photos: Sequence[BenchPhoto], outcomes: Sequence[Timing], folder: str | Path) -> None:
     """Write `bench.md`, `bench.json` and `bench.png`.
 
     Raises:
@@ -243,7 +243,7 @@ def write_bench(report: Report, photos: Sequence[Photo], outcomes: Sequence[Outc
         file.write(f"# Whole detection\n\n{report.to_text()}\n![Median times with quartiles](bench.png)\n")
 
 
-def draw_times(groups: Groups, outcomes: Sequence[Outcome]) -> bytes:
+def draw_times(groups: Groups, outcomes: Sequence[Timing]) -> bytes:
     """Bars of the median times of every group, with quartiles, as PNG.
 
     Raises:
@@ -254,7 +254,7 @@ def draw_times(groups: Groups, outcomes: Sequence[Outcome]) -> bytes:
     return buffer.getvalue()
 
 
-def times_figure(groups: Groups, outcomes: Sequence[Outcome]) -> Any:
+def times_figure(groups: Groups, outcomes: Sequence[Timing]) -> Any:
     """What `draw_times` draws, as a figure of Matplotlib's."""
     figure = need("matplotlib.figure", "drawing times").Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()

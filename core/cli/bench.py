@@ -18,11 +18,12 @@ from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, ImageError
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.report import json_text
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.inputs import find_inputs
+from mtcnn_gluon.io.processes import usable_processors
 
 SIZES = ((500, 375), (640, 480), (1920, 1080))  # width, height that the portrait is scaled to
 ROUNDS = 5
@@ -86,12 +87,12 @@ def run(options: argparse.Namespace) -> int:
     return 1 if set(lost) - absent or unread else 0
 
 
-def read_photos(paths: Sequence[str]) -> tuple[list[bench.Photo], int]:
+def read_photos(paths: Sequence[str]) -> tuple[list[bench.BenchPhoto], int]:
     """The photos that can be read, and how many cannot, which are reported; without paths the portrait in `SIZES`."""
     if not paths:
         image = read_image(portrait())
         return [
-            bench.Photo(f"portrait {w} x {h}", cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES
+            bench.BenchPhoto(f"portrait {w} x {h}", cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES
         ], 0
     photos, unread = [], 0
     search = find_inputs(paths, takes_videos=False)
@@ -99,16 +100,11 @@ def read_photos(paths: Sequence[str]) -> tuple[list[bench.Photo], int]:
         print(f"mtcnn-gluon: {note}", file=sys.stderr)
     for found in search.found:
         try:
-            photos.append(bench.Photo(printable(found.name), found.read()))
+            photos.append(bench.BenchPhoto(printable(found.name), found.read()))
         except ImageError as error:
             print(f"mtcnn-gluon: {error}", file=sys.stderr)
             unread += 1
     return photos, unread
-
-
-def usable_processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def busy_processors(seconds: float = 1.0) -> float:

@@ -11,12 +11,13 @@ from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.io.files import printable, write_picture
 from mtcnn_gluon.prepare_data import merge
 from mtcnn_gluon.prepare_data.annotations import Annotations, spread
-from mtcnn_gluon.prepare_data.generate import UNREADABLE, Source, generate, read_report
+from mtcnn_gluon.prepare_data.generate import UNREADABLE, SampleSource, generate, read_report
 from mtcnn_gluon.prepare_data.readers import read_annotations, why_no_landmarks
 from mtcnn_gluon.prepare_data.sampling import Options, learnable
 from mtcnn_gluon.prepare_data.sources import NEXT_NET, FaceSource, LandmarkSource, MinedSource
 from mtcnn_gluon.records.files import check
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT, check_seed
+from mtcnn_gluon.records.info import REPORT, check_seed
+from mtcnn_gluon.records.samples import KIND_NAMES, RATIO, parse_ratio
 
 EXAMPLES = 3  # problems of each kind that are printed
 DRAWING = {  # what stands for the value of each of `sampling.Options`, and what it means
@@ -129,7 +130,7 @@ def _records_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--net", required=True, help=f"net that the samples are for: {', '.join(NETS)}")
     parser.add_argument("--in", required=True, nargs="+", dest="folders", metavar="DIR", help="folders of samples")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the records")
-    ratio = ":".join(f"{share:g}" for share in merge.RATIO.values())
+    ratio = ":".join(f"{share:g}" for share in RATIO.values())
     parser.add_argument("--ratio", default=ratio, metavar="N:P:P:L", help=f"negative:positive:part:landmark of P-Net ({ratio})")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the order, and of the choice for P-Net (0)")
     parser.add_argument("--encoding", default="raw", help="of crops in the records: raw, png, jpeg or webp (raw)")
@@ -186,7 +187,7 @@ def _drawing(options: argparse.Namespace) -> Options:
     return Options(**{option.name: getattr(options, option.name) for option in fields(Options)})
 
 
-def _generate(source: Source, annotations: Annotations, options: argparse.Namespace) -> int:
+def _generate(source: SampleSource, annotations: Annotations, options: argparse.Namespace) -> int:
     annotations = replace(annotations, photos=list(spread(annotations.photos, options.limit)))
     report = generate(source, annotations, options.out, options.workers)
     _print_report(report)
@@ -211,7 +212,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 def records(options: argparse.Namespace) -> int:
     """Put samples together for training: for P-Net one record with the kinds in a ratio, else one record a kind."""
-    ratio = merge.parse_ratio(options.ratio)
+    ratio = parse_ratio(options.ratio)
     report = merge.make_records(
         options.folders, options.net, options.out, ratio, options.seed, options.encoding, options.quality
     )

@@ -18,7 +18,6 @@ from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import fddb, landmarks, samples, stages, summaries, summaries_nets, wider, wider_truth
 from mtcnn_gluon.evaluation.coverage import cover
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names, file_stems
 from mtcnn_gluon.evaluation.options import (
     FddbOptions,
@@ -34,6 +33,7 @@ from mtcnn_gluon.evaluation.report import Report, json_text, write_report
 from mtcnn_gluon.evaluation.results import Results, ellipse_boxes, read_results, results_of_rows, seen_photos, write_results
 from mtcnn_gluon.evaluation.run import Found, Job, Work, find_faces, run_model
 from mtcnn_gluon.evaluation.scale import check_scale
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.options import to_mapping

@@ -21,9 +21,9 @@ from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.evaluation import regions as pixel_regions
 from mtcnn_gluon.evaluation.bootstrap import interval, resample
 from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.regions import Region, Size
 from mtcnn_gluon.evaluation.results import Detections, Results, ellipse_boxes, fddb_photos
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, read_text
 
 Regions = Literal["ellipse", "box"]

@@ -10,8 +10,8 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from mtcnn_gluon.evaluation.coverage import Coverage
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.gallery import Gallery, contact_sheet
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file, write_picture
 from mtcnn_gluon.prepare_data.annotations import Problems
 

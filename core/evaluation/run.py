@@ -7,31 +7,25 @@ resumed only with the same model, options and version, and keeps only rows with 
 
 import hashlib
 import json
-import multiprocessing
-import os
-import signal
-from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Callable, Generator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from mtcnn_gluon import __version__
 from mtcnn_gluon.detection.detector import Detector
-from mtcnn_gluon.errors import ConfigError, DataError, ImageError, MtcnnError
+from mtcnn_gluon.errors import ConfigError, DataError, ImageError
 from mtcnn_gluon.evaluation.results import DIGITS
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.json_lines import RowWriter, read_rows
-from mtcnn_gluon.io.processes import end_with_parent
+from mtcnn_gluon.io.processes import in_processes, usable_processors
 
-LOOK_AHEAD = 4  # photos that are given to each process before their results are asked for
 PHOTOS_A_PROCESS = 8  # fewer are not worth starting one
 
 
@@ -51,6 +45,7 @@ class Job:
 
 
 Work = Callable[[Detector, np.ndarray, Job], dict[str, Any]]
+State = tuple[Detector, Work, str]  # what a row is made with
 
 
 def find_faces(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
@@ -98,10 +93,12 @@ def run_model(
         MtcnnError: if a process dies.
     """
     count = _workers(workers, len(jobs), str(options.get("device", "cpu")))
-    threads = max(1, _processors() // count)
     detector = Detector(**options)
     about = _about(detector, options, work)
     made = json.dumps(about, sort_keys=True)
+    start: Callable[[], State] = lambda: (detector, work, made)  # noqa: E731
+    if count > 1:
+        start = partial(_start, work, made, {**options, "threads": max(1, usable_processors() // count)})
     digests = {job.name: partial(_digest, made, job) for job in jobs}
     rows = _earlier(path, about, digests) if path and resume else []
     done = {row["image"] for row in rows}
@@ -112,10 +109,7 @@ def run_model(
             with whole_file(_about_path(path)) as file:
                 json.dump(about, file, indent=2)
             writer = RowWriter(path, rows, stack)
-        more: Generator[dict[str, Any], None, None] = (_row(detector, work, made, job) for job in left)
-        if count > 1:
-            more = _in_processes(left, work, made, {**options, "threads": threads}, count)
-        stack.enter_context(closing(more))
+        more = stack.enter_context(closing(in_processes(_row, left, start, count, name=attrgetter("name"))))
         for row in tqdm(more, total=len(left), unit="photo", disable=None):
             rows.append(row)
             if writer:
@@ -123,15 +117,11 @@ def run_model(
     return Found(rows, about)
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _workers(wanted: int | None, photos: int, device: str) -> int:
     if wanted is not None and wanted < 1:
         raise ConfigError(f"workers must be 1 or more, not {wanted}")
     if wanted is None:
-        wanted = _processors() if device == "cpu" else 1
+        wanted = usable_processors() if device == "cpu" else 1
     return max(1, min(wanted, photos // PHOTOS_A_PROCESS))
 
 
@@ -183,7 +173,13 @@ def _earlier(path: Path, about: dict[str, Any], digests: Mapping[str, Callable[[
     return [row for row in whole if row["image"] not in digests or row.get("made_from") == digests[row["image"]]()]
 
 
-def _row(detector: Detector, work: Work, made: str, job: Job) -> dict[str, Any]:
+def _start(work: Work, made: str, options: dict[str, Any]) -> State:
+    """The state of a worker process."""
+    return Detector(**options), work, made
+
+
+def _row(state: State, job: Job) -> dict[str, Any]:
+    detector, work, made = state
     try:
         image = read_image(job.path)
     except ImageError as error:
@@ -201,41 +197,3 @@ def _digest(made: str, job: Job) -> str:
     digest = hashlib.sha256(content)
     digest.update(json.dumps([made, job.boxes]).encode())
     return digest.hexdigest()
-
-
-# ---- processes
-
-_own: tuple[Detector, Work, str] | None = None  # of a worker process
-
-
-def _in_processes(
-    jobs: Sequence[Job], work: Work, made: str, options: dict[str, Any], count: int
-) -> Generator[dict[str, Any], None, None]:
-    """The rows of all photos, in their order. Processes are spawned, since MXNet may hang in forked ones."""
-    context = multiprocessing.get_context("spawn")
-    waiting: deque[Future] = deque()
-    with ProcessPoolExecutor(count, context, _start, (work, made, options)) as pool:
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(_row_of_own, job))
-                if len(waiting) > LOOK_AHEAD * count:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            text = "a process died while it looked at photos, for want of memory perhaps; fewer workers need less"
-            raise MtcnnError(text) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start(work: Work, made: str, options: dict[str, Any]) -> None:
-    global _own
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one stops the others
-    _own = Detector(**options), work, made
-
-
-def _row_of_own(job: Job) -> dict[str, Any]:
-    assert _own is not None
-    return _row(*_own, job)

@@ -14,7 +14,7 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.evaluation.extras import need
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.prepare_data.annotations import Annotations
 

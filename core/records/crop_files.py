@@ -1,11 +1,12 @@
 """Crops as small image files, and back."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Sequence, TypeVar
 
 import cv2
 import numpy as np
+
+from mtcnn_gluon.io.processes import usable_processors
 
 _FEW = 64  # crops that are not worth starting threads for
 _T = TypeVar("_T")
@@ -63,7 +64,7 @@ def _swap_colours(crops: np.ndarray) -> np.ndarray:
 
 def _in_threads(function: Callable[[int], _T], count: int, threads: int | None) -> list[_T]:
     """What `function` returns for 0 .. count - 1. Threads pay because OpenCV releases Python's lock."""
-    threads = threads or os.cpu_count() or 1
+    threads = threads or usable_processors()
     if count < _FEW or threads == 1:
         return [function(i) for i in range(count)]
     with ThreadPoolExecutor(threads) as pool:

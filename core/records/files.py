@@ -26,9 +26,9 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.records.crop_files import decode_crops, encode_crops
-from mtcnn_gluon.records.info import KIND_NAMES, LOSSY, Encoding, Info, Stamp, check_options, record_files
+from mtcnn_gluon.records.info import LOSSY, Encoding, Info, Stamp, check_options, record_files
 from mtcnn_gluon.records.recordio import MAGIC, MAX_LENGTH, PART_HEAD, frame, unframe
-from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind, Samples, pack_labels, unpack_labels
+from mtcnn_gluon.records.samples import KIND_NAMES, LABEL_LENGTH, Kind, Samples, pack_labels, unpack_labels
 
 DEFAULT_QUALITY = 95
 _CHUNK_BYTES = 1 << 20  # of crops that are put together at a time: they stay in the processor's cache
@@ -42,7 +42,7 @@ _UNCOUNTED = _HEAD.itemsize - PART_HEAD  # bytes of it that `length` counts
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckResult:
     """What `check` found: the record's `info`, samples with a box and with landmarks, and distinct source photos."""
 
     info: Info
@@ -289,7 +289,7 @@ class Reader:
         self._expect(self._positions, is_right, f"begin at a multiple of 4 and take at least {least} bytes", room)
 
 
-def check(path: str | os.PathLike, threads: int | None = None) -> Report:
+def check(path: str | os.PathLike, threads: int | None = None) -> CheckResult:
     """Read all of a record and compare it with its digests, its counts and the ranges that `samples` states.
 
     Raises:
@@ -310,7 +310,7 @@ def check(path: str | os.PathLike, threads: int | None = None) -> Report:
     if counts != reader.info.counts:
         raise DataError(f"{reader.files.json}: expected the counts {counts}, which {reader.files.rec.name} holds, "
                         f"got {reader.info.counts}")  # fmt: skip
-    return Report(reader.info, with_box, with_landmarks, len(photos))
+    return CheckResult(reader.info, with_box, with_landmarks, len(photos))
 
 
 class _Stamped:

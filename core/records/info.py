@@ -8,14 +8,13 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.records.samples import Kind
+from mtcnn_gluon.records.samples import KIND_NAMES
 
 Encoding = Literal["raw", "png", "jpeg", "webp"]
 
 SCHEMA = 1
 REPORT = "report.json"  # in a folder of records, written last: without it they are not finished
 LOSSY = ("jpeg", "webp")
-KIND_NAMES = tuple(kind.name.lower() for kind in Kind)
 
 
 class Files(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Literal, Mapping, Sequence, get_args
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
-from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind
+from mtcnn_gluon.records.samples import Column, Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet
 
 mx = load_mxnet()
@@ -86,25 +86,26 @@ class TrainingNet(HybridBlock):
 
     def hybrid_forward(self, F: Any, images: Any, labels: Any) -> tuple:
         """See the class."""
-        kinds = _column(F, labels, 0)
-        targets = [F.slice_axis(labels, axis=1, begin=1, end=5), F.slice_axis(labels, axis=1, begin=5, end=15)]
-        known = [_column(F, labels, place) for place in (16, 17)]
+        kinds = _column(F, labels, Column.KIND)
+        places = Column.OFFSETS, Column.LANDMARKS
+        targets = [F.slice_axis(labels, axis=1, begin=place.start, end=place.stop) for place in places]
+        known = [_column(F, labels, place) for place in (Column.HAS_BOX, Column.HAS_LANDMARKS)]
         if self._listed_landmarks:
             known[1] = known[1] * (kinds == int(Kind.LANDMARK))
         if self._landmark_faces:
             kinds = F.where(kinds == int(Kind.LANDMARK), F.ones_like(kinds), kinds)
         if self._part_faces is not None:
-            is_face = (kinds == int(Kind.PART)) * (_column(F, labels, 15) >= self._part_faces)
+            is_face = (kinds == int(Kind.PART)) * (_column(F, labels, Column.IOU) >= self._part_faces)
             kinds = F.where(is_face, F.ones_like(kinds), kinds)
         logits, *others = (F.reshape(output, (0, -1)) for output in self.net(images))
         faces = kinds > 0  # 1 of positive samples, 0 of all others
         masks = [F.negativemining(logits, kinds, self._keep_ratio, self._portable), *known]
         scores = F.log_softmax(logits)
         if self._overlap_faces is not None:
-            shares = F.minimum(_column(F, labels, 15) / self._overlap_faces, 1)
+            shares = F.minimum(_column(F, labels, Column.IOU) / self._overlap_faces, 1)
             faces = faces * F.where(known[0], shares, F.ones_like(faces))
         if self._distil:
-            faces = (1 - self._distil) * faces + self._distil * _column(F, labels, LABEL_LENGTH)
+            faces = (1 - self._distil) * faces + self._distil * _column(F, labels, Column.TEACHER)
         if self._distil or self._overlap_faces is not None:
             costs = [-faces * _column(F, scores, 1) - (1 - faces) * _column(F, scores, 0)]  # (N,)
         else:
@@ -114,7 +115,7 @@ class TrainingNet(HybridBlock):
             costs.append(F.sum(error((target if output is None else output) - target), axis=1))
         if self._overlap_weight:
             costs[1] = costs[1] + self._overlap_weight * (1 - _overlaps(F, others[0], targets[0]))
-        self._keep(F, images, _column(F, labels, 0), [logits, *others], costs, masks)
+        self._keep(F, images, _column(F, labels, Column.KIND), [logits, *others], costs, masks)
         costs = [cost * mask for cost, mask in zip(costs, masks)]
         terms = [F.sum(cost) / F.maximum(F.sum(mask), F.ones_like(F.sum(mask))) for cost, mask in zip(costs, masks)]
         loss = sum(weight * term for weight, term in zip(self._weights, terms))

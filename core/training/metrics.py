@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mtcnn_gluon.records.samples import Kind
+from mtcnn_gluon.records.samples import Column, Kind
 
 TOGETHER = 64  # batches
 FALSE_POSITIVES = 0.01  # share of negative samples at which recall is measured
@@ -40,13 +40,13 @@ class Tally:
             return
         outputs, labels = (np.concatenate(parts) for parts in zip(*self._waiting))
         self._waiting.clear()
-        kinds = labels[:, 0]
+        kinds = labels[:, Column.KIND]
         is_class = (kinds == Kind.POSITIVE) | (kinds == Kind.NEGATIVE)
         self._margins.append((outputs[:, 1] - outputs[:, 0])[is_class])
         self._kinds.append(kinds[is_class])
-        self._add_errors("box", outputs[:, 2:6], labels[:, 1:5], labels[:, 16] > 0, axes=1)
-        has_landmarks = (labels[:, 17] > 0) & ((kinds == Kind.LANDMARK) | (not self._listed_landmarks))
-        self._add_errors("landmark", outputs[:, 6:16], labels[:, 5:15], has_landmarks, axes=2)
+        self._add_errors("box", outputs[:, 2:6], labels[:, Column.OFFSETS], labels[:, Column.HAS_BOX] > 0, axes=1)
+        has_landmarks = (labels[:, Column.HAS_LANDMARKS] > 0) & ((kinds == Kind.LANDMARK) | (not self._listed_landmarks))
+        self._add_errors("landmark", outputs[:, 6:16], labels[:, Column.LANDMARKS], has_landmarks, axes=2)
 
     def _add_errors(self, name: str, output: np.ndarray, target: np.ndarray, rows: np.ndarray, axes: int) -> None:
         if output.shape[1]:

@@ -8,7 +8,7 @@ import numpy as np
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.operators.native import has_bfloat16
-from mtcnn_gluon.prepare_data.merge import check_ratio, parse_ratio
+from mtcnn_gluon.records.samples import parse_ratio
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.losses import Regression, check_regression
 from mtcnn_gluon.training.sampler import TASKS, Sampling, check_batch
@@ -112,7 +112,7 @@ class Options:
         _check(0 <= self.average < 1, "average", "from 0 to below 1", self.average)
         _check(self.seed >= 0, "seed", "0 or more", self.seed)
         check_batch(self.batch)
-        check_ratio(parse_ratio(self.ratio))
+        parse_ratio(self.ratio)
         schedule(self.schedule, self.rate, 1, self.warm_up)  # checks them
 
 

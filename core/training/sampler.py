@@ -17,11 +17,10 @@ import numpy as np
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.operators import make_batch
-from mtcnn_gluon.prepare_data.merge import RATIO, check_ratio
 from mtcnn_gluon.records.files import Reader
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT, check_options, check_seed
-from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind
-from mtcnn_gluon.training.augment import Augmentation, mirror_labels
+from mtcnn_gluon.records.info import REPORT, check_options, check_seed
+from mtcnn_gluon.records.samples import KIND_NAMES, LABEL_LENGTH, RATIO, Column, Kind, check_ratio, mirror_labels
+from mtcnn_gluon.training.augment import Augmentation
 
 Sampling = Literal["mixed", "alternate"]
 
@@ -57,7 +56,7 @@ class Batch:
     @property
     def kinds(self) -> np.ndarray:
         """(N,) float32, values of `samples.Kind`."""
-        return self.labels[:, 0]
+        return self.labels[:, Column.KIND]
 
 
 class Record:
@@ -80,8 +79,8 @@ class Record:
     def teach(self, taught: np.ndarray, share: float) -> None:
         """Mix what a teacher says into the labels, see `Sampler.teach`."""
         labels = self.labels.copy()
-        known = labels[:, 16] > 0
-        labels[known, 1:5] += share * (taught[known, 1:] - labels[known, 1:5])
+        known = labels[:, Column.HAS_BOX] > 0
+        labels[known, Column.OFFSETS] += share * (taught[known, 1:] - labels[known, Column.OFFSETS])
         self._labels = np.hstack([np.concatenate([labels, mirror_labels(labels)]), np.tile(taught[:, :1], (2, 1))])
 
 
@@ -208,7 +207,7 @@ class Sampler:
             return "positive" in kinds or "negative" in kinds
         if head == "landmark" and listed_landmarks:
             kinds = [kind for kind in kinds if kind == "landmark"]
-        column = {"box": 16, "landmark": 17}[head]
+        column = {"box": Column.HAS_BOX, "landmark": Column.HAS_LANDMARKS}[head]
         return any((pool.record.labels[pool.rows, column] > 0).any() for pool in map(self.pools.__getitem__, kinds))
 
     def _pick(self, quotas: Mapping[str, int], number: int) -> list[tuple[Record, np.ndarray]]:
@@ -283,7 +282,7 @@ def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str
         digests[name] = reader.info.rec.sha256
         record = Record(reader.crops(), reader.labels())
         for place, (kind, kind_name) in enumerate(zip(Kind, KIND_NAMES)):
-            rows = np.flatnonzero(record.labels[:, 0] == kind)
+            rows = np.flatnonzero(record.labels[:, Column.KIND] == kind)
             if len(rows):
                 pools[kind_name] = Pool(record, rows, [seed, 0, place])
     if not pools:

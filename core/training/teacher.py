@@ -15,8 +15,8 @@ from tqdm import tqdm
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import make_batch
+from mtcnn_gluon.records.samples import mirror_offsets
 from mtcnn_gluon.symbol.blocks import CascadeNet
-from mtcnn_gluon.training.augment import mirror_offsets
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.sampler import Record, Sampler
 

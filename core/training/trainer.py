@@ -19,8 +19,7 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
 from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.prepare_data.merge import parse_ratio
-from mtcnn_gluon.records.samples import Kind
+from mtcnn_gluon.records.samples import Kind, parse_ratio
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.averaging import kept_share

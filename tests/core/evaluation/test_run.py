@@ -15,7 +15,7 @@ from process_watch import HAS_PROC, children, is_running, wait_for
 
 from mtcnn_gluon import Detector, read_image
 from mtcnn_gluon.cli.detect import portrait
-from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
+from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
 from mtcnn_gluon.evaluation import run
 from mtcnn_gluon.evaluation.photos import PhotoSet, photo_path, photo_size
 from mtcnn_gluon.evaluation.results import read_results
@@ -148,8 +148,19 @@ def test_resuming_with_other_options_is_refused(jobs: list[Job], tmp_path: Path)
 
 
 def test_a_process_that_dies(jobs: list[Job], tmp_path: Path) -> None:
-    with pytest.raises(MtcnnError, match="a process died while it looked at photos"):
+    with pytest.raises(MtcnnError, match=r"a worker process died while it worked on 0.png \(exit status 9\)"):
         run_model(jobs, die, {"engine": "mxnet"}, tmp_path / "found.jsonl", workers=2)
+
+
+def cannot_start(work: Any, made: str, options: dict[str, Any]) -> Any:
+    """Fails as a worker that cannot load the model does."""
+    raise ModelError("the model cannot be loaded")
+
+
+def test_why_a_worker_does_not_start_is_said(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_start", cannot_start)
+    with pytest.raises(ModelError, match="the model cannot be loaded"):
+        run_model(jobs, count_photos, {"engine": "mxnet"}, workers=2)
 
 
 SLEEPER = """
@@ -188,7 +199,7 @@ def test_processes_do_not_outlive_the_one_that_started_them(jobs: list[Job], tmp
 
 
 def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_processors", lambda: 6)
+    monkeypatch.setattr(run, "usable_processors", lambda: 6)
     assert run._workers(None, 1000, "cpu") == 6 and run._workers(None, 1000, "gpu:1") == 1
     assert run._workers(None, 20, "cpu") == 2 and run._workers(4, 1000, "gpu") == 4 and run._workers(4, 0, "cpu") == 1
     with pytest.raises(ConfigError, match="workers must be 1 or more, not 0"):

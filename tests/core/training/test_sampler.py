@@ -17,13 +17,22 @@ from hypothesis import strategies as st
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
-from mtcnn_gluon.prepare_data.merge import RATIO, parse_ratio
 from mtcnn_gluon.prepare_data.sampling import Options, draw
 from mtcnn_gluon.records.files import RecordWriter
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT
-from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind, Samples, pack_labels
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import (
+    KIND_NAMES,
+    LABEL_LENGTH,
+    MIRRORED,
+    RATIO,
+    Column,
+    Kind,
+    Samples,
+    pack_labels,
+    parse_ratio,
+)
 from mtcnn_gluon.training import sampler as module
-from mtcnn_gluon.training.augment import MIRRORED, Augmentation
+from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.sampler import HELD, TASKS, Batch, Pool, Record, Sampler, shares
 from painted_faces import find_dots, landmarks_of, make_photo, paint
 from record_samples import make_samples
@@ -290,7 +299,7 @@ def test_another_thread_may_forget_an_order_at_any_moment() -> None:
 
 def draw_in_child(sampler: Sampler, number: int, results: Any) -> None:
     batch = sampler.draw(number)
-    results.put((number, batch.images.tobytes(), batch.labels[:, 5:15].tobytes()))
+    results.put((number, batch.images.tobytes(), batch.labels[:, Column.LANDMARKS].tobytes()))
 
 
 def test_forked_processes_may_draw(records: Path) -> None:
@@ -305,7 +314,8 @@ def test_forked_processes_may_draw(records: Path) -> None:
     for process in processes:
         process.join()
     for number, images, landmarks in found:
-        assert images == sampler.draw(number).images.tobytes() and landmarks == sampler.draw(number).labels[:, 5:15].tobytes()
+        batch = sampler.draw(number)
+        assert images == batch.images.tobytes() and landmarks == batch.labels[:, Column.LANDMARKS].tobytes()
 
 
 # ---- what a batch holds
@@ -336,35 +346,38 @@ def test_mirrored_targets_follow_their_image(tmp_path: Path, merged: bool) -> No
     samples = Samples.concatenate([landmarks, cut_samples(image, crops, photo, 0, 48)])
     batch = Sampler(write(tmp_path, samples, "onet", merged), "onet", 96, augmentation=Augmentation(mirror=0.5)).draw(0)
     pixels = batch.images.transpose(0, 2, 3, 1) * 128 + 127.5
-    known = np.flatnonzero(batch.labels[:, 17])
-    found, targets = find_dots(pixels[known]), batch.labels[:, 5:15][known].reshape(-1, 5, 2)
+    known = np.flatnonzero(batch.labels[:, Column.HAS_LANDMARKS])
+    found, targets = find_dots(pixels[known]), batch.labels[:, Column.LANDMARKS][known].reshape(-1, 5, 2)
     is_whole = ((targets > 0.12) & (targets < 0.88)).all((1, 2))
     straight = np.abs(found - targets).max((1, 2)) < 0.25 / 48
     turned = np.abs(found[:, MIRRORED] - targets).max((1, 2)) < 0.25 / 48
     assert is_whole.sum() > 30 and (straight ^ turned)[is_whole].all()
     assert 0.3 < straight[is_whole].mean() < 0.7  # some are mirrored, or had been before, some are not
-    box = known[batch.labels[:, 16][known] == 1]
-    where = np.tile([0, 0, 1, 1], (len(box), 1)) + batch.labels[:, 1:5][box]  # the face, in its crop
-    is_turned = found[batch.labels[:, 16][known] == 1][:, 0, 0] > found[batch.labels[:, 16][known] == 1][:, 1, 0]
+    box = known[batch.labels[:, Column.HAS_BOX][known] == 1]
+    where = np.tile([0, 0, 1, 1], (len(box), 1)) + batch.labels[:, Column.OFFSETS][box]  # the face, in its crop
+    of_box = found[batch.labels[:, Column.HAS_BOX][known] == 1]
+    is_turned = of_box[:, 0, 0] > of_box[:, 1, 0]
     expected = landmarks_of(where)
     expected[is_turned] = landmarks_of(where[is_turned][:, [2, 1, 0, 3]])[:, MIRRORED]
-    np.testing.assert_allclose(batch.labels[:, 5:15][box].reshape(-1, 5, 2), expected, atol=1e-5)
+    np.testing.assert_allclose(batch.labels[:, Column.LANDMARKS][box].reshape(-1, 5, 2), expected, atol=1e-5)
     assert 0 < is_turned.mean() < 1
 
 
 def test_mirrored_or_not_it_is_the_same_sample(records: Path) -> None:
     plain, turned = (Sampler(records, "pnet", 60, augmentation=Augmentation(mirror=share)).draw(4) for share in (0, 1))
     np.testing.assert_array_equal(turned.images, plain.images[..., ::-1])
-    np.testing.assert_allclose(turned.labels[:, 1:5], plain.labels[:, 1:5][:, [2, 1, 0, 3]] * [-1, 1, -1, 1])
-    points = plain.labels[:, 5:15].reshape(-1, 5, 2)[:, MIRRORED] * [-1, 1] + [1, 0]
-    np.testing.assert_allclose(turned.labels[:, 5:15], points.reshape(-1, 10), atol=1e-6)
-    np.testing.assert_array_equal(turned.labels[:, [0, 15, 16, 17]], plain.labels[:, [0, 15, 16, 17]])
+    offsets = plain.labels[:, Column.OFFSETS][:, [2, 1, 0, 3]] * [-1, 1, -1, 1]
+    np.testing.assert_allclose(turned.labels[:, Column.OFFSETS], offsets)
+    points = plain.labels[:, Column.LANDMARKS].reshape(-1, 5, 2)[:, MIRRORED] * [-1, 1] + [1, 0]
+    np.testing.assert_allclose(turned.labels[:, Column.LANDMARKS], points.reshape(-1, 10), atol=1e-6)
+    same = [Column.KIND, Column.IOU, Column.HAS_BOX, Column.HAS_LANDMARKS]
+    np.testing.assert_array_equal(turned.labels[:, same], plain.labels[:, same])
 
 
 def test_colours(records: Path) -> None:
     plain, changed = (Sampler(records, "pnet", 60, augmentation=a).draw(4) for a in (PLAIN, Augmentation(0, 1, 1, 1)))
     assert np.abs(changed.images).max() <= np.float32(127.5 / 128) and (changed.images != plain.images).mean() > 0.5
-    np.testing.assert_array_equal(changed.labels[:, 5:15], plain.labels[:, 5:15])
+    np.testing.assert_array_equal(changed.labels[:, Column.LANDMARKS], plain.labels[:, Column.LANDMARKS])
 
 
 @pytest.mark.parametrize("batch", [7, 384])
@@ -373,7 +386,7 @@ def test_everything(records: Path, samples: Samples, batch: int) -> None:
     assert max(len(each.kinds) for each in drawn) <= batch
     seen = np.concatenate([numbers(each) for each in drawn])
     assert sorted(seen) == list(range(len(samples)))
-    np.testing.assert_array_equal(np.concatenate([each.labels[:, 1:5] for each in drawn]), samples.offsets[seen])
+    np.testing.assert_array_equal(np.concatenate([each.labels[:, Column.OFFSETS] for each in drawn]), samples.offsets[seen])
 
 
 # ---- what does not fit

@@ -9,8 +9,9 @@ import pytest
 from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.records.samples import Column, mirror_offsets
 from mtcnn_gluon.training import trainer
-from mtcnn_gluon.training.augment import Augmentation, mirror_offsets
+from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import plan_heads
 from mtcnn_gluon.training.options import Options
@@ -60,9 +61,9 @@ def test_labels_of_a_sampler_that_was_taught(records: Path, mirror: int) -> None
     np.testing.assert_array_equal(after.labels[:, 18], says[rows, 0])
     expected = before.labels.copy()
     offsets = mirror_offsets(says[rows, 1:]) if mirror else says[rows, 1:]
-    known = expected[:, 16] > 0
+    known = expected[:, Column.HAS_BOX] > 0
     assert 0 < known.sum() < len(known)
-    expected[known, 1:5] = 0.75 * expected[known, 1:5] + 0.25 * offsets[known]
+    expected[known, Column.OFFSETS] = 0.75 * expected[known, Column.OFFSETS] + 0.25 * offsets[known]
     np.testing.assert_allclose(after.labels[:, :18], expected, atol=1e-6)
 
 
