@@ -30,7 +30,8 @@ from mtcnn_gluon.evaluation.options import (
 )
 from mtcnn_gluon.evaluation.photos import PhotoSet
 from mtcnn_gluon.evaluation.report import Report, json_text, write_report
-from mtcnn_gluon.evaluation.results import Results, ellipse_boxes, read_results, results_of_rows, seen_photos, write_results
+from mtcnn_gluon.evaluation.result_files import read_results, write_results
+from mtcnn_gluon.evaluation.results import Results, ellipse_boxes, results_of_rows, seen_photos
 from mtcnn_gluon.evaluation.run import Found, Job, Work, find_faces, run_model
 from mtcnn_gluon.evaluation.scale import check_scale
 from mtcnn_gluon.io.extras import need

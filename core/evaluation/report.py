@@ -61,13 +61,13 @@ class Plot:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything there is to say about an evaluation.
+    """The report of an evaluation.
 
     Attributes:
         headline: one sentence: what was measured, on how many of how many photos.
-        is_complete: whether it stands on the whole set.
+        is_complete: whether the whole set was evaluated.
         tables, plots, galleries: what is shown.
-        notes: sentences that say how figures came about.
+        notes: sentences that explain the figures.
         problems: of each source, what was wrong with it.
         summary: figures for JSON.
         curves: more of them, that only the report's JSON holds.
@@ -77,11 +77,11 @@ class Report:
     headline: str
     is_complete: bool
     tables: tuple[Table, ...]
-    plots: tuple[Plot, ...]
-    galleries: tuple[Gallery, ...]
-    notes: tuple[str, ...]
-    problems: dict[str, Problems]
     summary: dict[str, Any]
+    plots: tuple[Plot, ...] = ()
+    galleries: tuple[Gallery, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: dict[str, Problems] = field(default_factory=dict)
     curves: dict[str, Any] = field(default_factory=dict)
     photo_file: Callable[[str], Path] | None = None
 

@@ -49,7 +49,7 @@ class Curve:
         faces: (S,) number of faces of each size.
         mining, detection: suggested thresholds; None if the stage finds no face, for mining also if nothing is mined with it.
         current: the bundle's own threshold.
-        surest: the score that one proposal of a thousand exceeds; None if there is no proposal.
+        top_score: the score that one proposal in a thousand exceeds; None if there is no proposal.
     """
 
     stage: str
@@ -61,7 +61,7 @@ class Curve:
     mining: float | None
     detection: float | None
     current: float
-    surest: float | None
+    top_score: float | None
 
 
 def run_stages(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
@@ -139,12 +139,12 @@ def sweep(
         parts = [row["stages"][stage] for row in rows]
         best = np.concatenate([np.array(part["faces"], np.float64)[mask] for part, mask in zip(parts, counts)])
         scores = np.concatenate([np.array(part["scores"], np.float64) for part in parts])
-        right, wrong = _judge(parts, counts)
+        right, wrong = _right_and_wrong(parts, counts)
         curves.append(_curve(stage, threshold, len(rows), best, side, scores, right, wrong))
     return curves
 
 
-def _judge(parts: Sequence[dict[str, Any]], counts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _right_and_wrong(parts: Sequence[dict[str, Any]], counts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the proposals that are right, and of those that are wrong."""
     right, wrong = [np.zeros(0)], [np.zeros(0)]
     for part, mask in zip(parts, counts):
@@ -179,8 +179,8 @@ def _curve(
         precision = _reaching(right) / (_reaching(right) + _reaching(wrong))
     mining, detection = suggest(stage, _reaching(scores) / photos, recall, precision)
     faces = np.array([mask.sum() for mask in masks])
-    surest = float(np.quantile(scores, 0.999)) if len(scores) else None
-    return Curve(stage, _reaching(scores) / photos, recall, by_size, precision, faces, mining, detection, current, surest)
+    top_score = float(np.quantile(scores, 0.999)) if len(scores) else None
+    return Curve(stage, _reaching(scores) / photos, recall, by_size, precision, faces, mining, detection, current, top_score)
 
 
 def _reaching(scores: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mtcnn_gluon.evaluation import wider
-from mtcnn_gluon.evaluation.results import Detections, Results, read_results, write_results
+from mtcnn_gluon.evaluation.result_files import read_results, write_results
+from mtcnn_gluon.evaluation.results import Detections, Results
 from mtcnn_gluon.evaluation.wider_truth import Truth, TruthPhoto
 
 PHOTOS, DETECTIONS, FACES, EVENTS = 3226, 200, 39708, 61
@@ -51,7 +52,7 @@ def main() -> None:
     start = time.perf_counter()
     wider.evaluate(truth, [read], resamples=1000)
     print(f"the same with 1,000 resamples: {time.perf_counter() - start:.1f} s")
-    print({name: each.ap for name, each in outcome.sets.items()})
+    print(outcome.values)
 
 
 if __name__ == "__main__":

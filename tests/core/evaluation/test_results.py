@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.evaluation.result_files import read_results, to_row, write_results
 from mtcnn_gluon.evaluation.results import (
     CUT_OFF,
     MALFORMED,
@@ -26,10 +27,7 @@ from mtcnn_gluon.evaluation.results import (
     PhotoNames,
     Results,
     ellipse_boxes,
-    read_results,
     results_of_rows,
-    to_row,
-    write_results,
 )
 
 NAMES = ("0--Parade/a.jpg", "0--Parade/b.jpg", "1--Dance/c")

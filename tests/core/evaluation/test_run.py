@@ -18,7 +18,7 @@ from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
 from mtcnn_gluon.evaluation import run
 from mtcnn_gluon.evaluation.photos import PhotoSet, photo_path, photo_size
-from mtcnn_gluon.evaluation.results import read_results
+from mtcnn_gluon.evaluation.result_files import read_results
 from mtcnn_gluon.evaluation.run import Job, find_faces, run_model
 
 limit = 10**9
