@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -31,7 +31,7 @@ PHOTOS_A_PROCESS = 8  # fewer are not worth starting one
 
 @dataclass(frozen=True)
 class Job:
-    """One photo to look at.
+    """One photo to work on.
 
     Attributes:
         name: of the photo in its set.
@@ -90,27 +90,25 @@ def run_model(
         ConfigError: if an option is out of range, or a run would be resumed with another model, version or other options.
         ModelError: if the model cannot be used.
         DataError: if a file cannot be written, or does not hold what an earlier run wrote.
-        MtcnnError: if a process dies.
+        MtcnnError: if a worker process dies.
     """
     count = _workers(workers, len(jobs), str(options.get("device", "cpu")))
     detector = Detector(**options)
     about = _about(detector, options, work)
     made = json.dumps(about, sort_keys=True)
-    start: Callable[[], State] = lambda: (detector, work, made)  # noqa: E731
-    if count > 1:
-        start = partial(_start, work, made, {**options, "threads": max(1, usable_processors() // count)})
-    digests = {job.name: partial(_digest, made, job) for job in jobs}
-    rows = _earlier(path, about, digests) if path and resume else []
+    rows = _earlier(path, about, made, jobs) if path and resume else []
     done = {row["image"] for row in rows}
     left = [job for job in jobs if job.name not in done]
+    threads = {"threads": max(1, usable_processors() // count)}
+    start = partial(_start, work, made, options | threads) if count > 1 else partial(tuple, (detector, work, made))
     with ExitStack() as stack:
         writer = None
         if path:
             with whole_file(_about_path(path)) as file:
                 json.dump(about, file, indent=2)
             writer = RowWriter(path, rows, stack)
-        more = stack.enter_context(closing(in_processes(_row, left, start, count, name=attrgetter("name"))))
-        for row in tqdm(more, total=len(left), unit="photo", disable=None):
+        found = stack.enter_context(closing(in_processes(_row, left, start, count, name=attrgetter("name"))))
+        for row in tqdm(found, total=len(left), unit="photo", disable=None):
             rows.append(row)
             if writer:
                 writer.write(row)
@@ -127,11 +125,10 @@ def _workers(wanted: int | None, photos: int, device: str) -> int:
 
 def _about(detector: Detector, options: dict[str, Any], work: Work) -> dict[str, Any]:
     """Everything that the results depend on."""
-    manifest = json.dumps(detector.bundle.manifest, sort_keys=True)
-    settings = detector.settings
+    manifest, settings = detector.bundle.manifest, detector.settings
     return {
-        "model": detector.bundle.manifest["name"],
-        "sha256": hashlib.sha256(manifest.encode()).hexdigest(),
+        "model": manifest["name"],
+        "sha256": hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
         "mtcnn-gluon": __version__,
         "engine": detector.engine.name,
         "device": options.get("device", "cpu"),
@@ -148,14 +145,8 @@ def _about_path(path: Path) -> Path:
     return path.with_name(path.name + ".about.json")
 
 
-def _earlier(path: Path, about: dict[str, Any], digests: Mapping[str, Callable[[], str]]) -> list[dict[str, Any]]:
-    """The rows of an earlier run with the same model and options that are still right.
-
-    Args:
-        path: the file.
-        about: how the rows are to be made.
-        digests: by name of photo, tell the digest that its row must have; rows of other photos are kept as they are.
-    """
+def _earlier(path: Path, about: dict[str, Any], made: str, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """The rows of an earlier run with the same model and options, without those of photos that must be done again."""
     rows = read_rows(path, ("image", "width", "height"), "one result of an earlier run")
     if not rows:
         return []
@@ -165,12 +156,12 @@ def _earlier(path: Path, about: dict[str, Any], digests: Mapping[str, Callable[[
         before = None
     if not isinstance(before, dict):
         raise DataError(f"{_about_path(path)}, which says how {path} was made, cannot be read: not resumed")
-    different = [key for key in about if before.get(key) != about[key]]
-    if different:
-        key = different[0]
-        raise ConfigError(f"{path} cannot be resumed: it was made with {key} {before.get(key)}, not {about[key]}")
+    for key, value in about.items():
+        if before.get(key) != value:
+            raise ConfigError(f"{path} cannot be resumed: it was made with {key} {before.get(key)}, not {value}")
+    known = {job.name: job for job in jobs}
     whole = [row for row in rows if "error" not in row]
-    return [row for row in whole if row["image"] not in digests or row.get("made_from") == digests[row["image"]]()]
+    return [row for row in whole if row["image"] not in known or row.get("made_from") == _digest(made, known[row["image"]])]
 
 
 def _start(work: Work, made: str, options: dict[str, Any]) -> State:
@@ -194,6 +185,4 @@ def _digest(made: str, job: Job) -> str:
         content = Path(job.path).read_bytes()
     except OSError:  # it is gone: no row is right
         return ""
-    digest = hashlib.sha256(content)
-    digest.update(json.dumps([made, job.boxes]).encode())
-    return digest.hexdigest()
+    return hashlib.sha256(content + json.dumps([made, job.boxes]).encode()).hexdigest()
