@@ -58,8 +58,8 @@ def evaluate_wider(options: WiderOptions) -> Report:
     """
     _check_files(options)
     problems = {}
-    if options.ground_truth:
-        whole = wider_truth.read_mat(options.ground_truth)
+    if options.annotations is None:
+        whole = wider_truth.read_mat(str(options.ground_truth))
         photos = PhotoSet(whole.names, options.images)
     else:
         annotations = read_annotations(options.annotations)

@@ -12,6 +12,7 @@ import numpy as np
 SEED = 0
 LEVEL = 0.95
 Interval = tuple[float, float]
+Gap = tuple[float | None, Interval | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +50,9 @@ def interval(values: np.ndarray) -> Interval | None:
     return float(low), float(high)
 
 
-def differences(figures: Sequence[Figures], keys: Sequence[str], scale: float = 1) -> dict[str, dict]:
+def differences(figures: Sequence[Figures], keys: Sequence[str], scale: float = 1) -> dict[str, dict[str, Gap]]:
     """For each detector but the first: its figures minus the first one's, times `scale`, with paired intervals."""
-    found: dict[str, dict] = {}
+    found: dict[str, dict[str, Gap]] = {}
     for each in figures[1:]:
         found[each.name] = {}
         for key in keys:

@@ -1,12 +1,50 @@
 """Which photos of a set are evaluated."""
 
 from dataclasses import dataclass
-from typing import Literal, Sequence, get_args
+from typing import Generic, Literal, Protocol, Sequence, TypeVar, get_args
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.evaluation.results import MISSING, Results
 
 Missing = Literal["leave-out", "no-faces"]
+
+
+class AnnotatedPhoto(Protocol):
+    """A photo with a name and annotated faces."""
+
+    @property
+    def name(self) -> str:
+        """Of the photo in its set."""
+
+
+Photo = TypeVar("Photo", bound=AnnotatedPhoto)
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedSet(Generic[Photo]):
+    """A set of annotated photos.
+
+    Attributes:
+        photos: those to evaluate, in their order.
+        total: number of photos in the set.
+        remarks: how it differs from the published set, if it should not.
+        source: where it was read.
+    """
+
+    photos: tuple[Photo, ...]
+    total: int
+    remarks: tuple[str, ...]
+    source: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the photos to evaluate."""
+        return tuple(photo.name for photo in self.photos)
+
+    def covered(self, coverage: "Coverage") -> list[Photo]:
+        """The photos of a coverage."""
+        kept = set(coverage.names)
+        return [photo for photo in self.photos if photo.name in kept]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.evaluation import regions as pixel_regions
 from mtcnn_gluon.evaluation.bootstrap import Figures, resample
-from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
+from mtcnn_gluon.evaluation.coverage import AnnotatedSet, Coverage, Missing, cover
 from mtcnn_gluon.evaluation.regions import Region, Size
 from mtcnn_gluon.evaluation.result_files import fddb_photos
 from mtcnn_gluon.evaluation.results import Detections, Results, ellipse_boxes
@@ -43,26 +43,7 @@ class FoldPhoto:
     ellipses: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Folds:
-    """A set of annotated photos.
-
-    Attributes:
-        photos: those to evaluate.
-        total: number of photos in all folds.
-        remarks: how they differ from the published set.
-        source: where they were read.
-    """
-
-    photos: tuple[FoldPhoto, ...]
-    total: int
-    remarks: tuple[str, ...]
-    source: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the photos to evaluate."""
-        return tuple(photo.name for photo in self.photos)
+Folds = AnnotatedSet[FoldPhoto]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +172,7 @@ def evaluate(
         raise ConfigError(f"regions must be one of {', '.join(get_args(Regions))}, not {shown(regions)}")
     need("scipy.optimize", "FDDB's matching")
     coverage = cover(folds.names, results, missing, folds.remarks, folds.total)
-    kept = set(coverage.names)
-    photos = [photo for photo in folds.photos if photo.name in kept]
+    photos = folds.covered(coverage)
     known = [_size(photo.name, results) or sizes(photo.name) for photo in photos]
     weights = resample(len(photos), resamples)
     faces = np.array([len(photo.ellipses) for photo in photos], np.float64)

@@ -100,7 +100,7 @@ def run_model(
     done = {row["image"] for row in rows}
     left = [job for job in jobs if job.name not in done]
     threads = {"threads": max(1, usable_processors() // count)}
-    start = partial(_start, work, made, options | threads) if count > 1 else partial(tuple, (detector, work, made))
+    start: Callable[[], State] = partial(_start, work, made, options | threads) if count > 1 else lambda: (detector, work, made)
     with ExitStack() as stack:
         writer = None
         if path:

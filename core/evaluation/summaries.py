@@ -28,8 +28,7 @@ def of_wider(
     problems: dict[str, Problems],
 ) -> Report:
     """The report on `wider.evaluate` with an `overlap`; `problems` of other sources than results, such as the annotations."""
-    kept, first = set(coverage.names), figures[0]
-    used = [photo for photo in truth.photos if photo.name in kept]
+    used, first = truth.covered(coverage), figures[0]
     titles = {name: _title(name) for name in truth.sets}
     sets = [f"{title} ({first.faces[name]:,} faces)" for name, title in titles.items()]
     problems = {**{each.name: each.problems for each in results}, **problems}
@@ -63,8 +62,7 @@ def of_fddb(
     problems: dict[str, Problems],
 ) -> Report:
     """The report on `fddb.evaluate`; `problems` of other sources than results, such as the photos."""
-    kept, first = set(coverage.names), figures[0]
-    used = [photo for photo in folds.photos if photo.name in kept]
+    used, first = folds.covered(coverage), figures[0]
     limits = [f"{limit:,}" for limit in fddb.RATES_AT]
     keys = {kind: [f"{kind}_{limit}" for limit in fddb.RATES_AT] for kind in fddb.KINDS}
     titles = {key: f"{kind.capitalize()}, {limit}" for kind in keys for key, limit in zip(keys[kind], limits)}
@@ -122,7 +120,7 @@ def _table(title: str, heads: Sequence[str], keys: Iterable[str], figures: Seque
 def _difference_table(titles: dict[str, str], figures: Sequence[Figures]) -> list[Table]:
     """Of each detector but the first, if there are any."""
     gaps = differences(figures, list(titles))
-    rows = [(name, *(number(*each[key], sign=True) for key in titles)) for name, each in gaps.items()]
+    rows = [(name, *(number(each[key][0], each[key][1], sign=True) for key in titles)) for name, each in gaps.items()]
     title = f"Difference to {figures[0].name}, on the same photos"
     return [Table(title, ("detector", *titles.values()), tuple(rows))] if rows else []
 

@@ -73,7 +73,7 @@ def _landmark_differences(parts: Sequence[Part]) -> Iterator[Table]:
     """A table for each kind of boxes: the first detector of one need not be that of the other."""
     for _, figures, _ in parts:
         gaps = differences(figures, ("mean_error", "failures_of_all"), 100)
-        rows = [(name, *(number(*gap, 2, sign=True) for gap in each.values())) for name, each in gaps.items()]
+        rows = [(name, *(number(gap, bounds, 2, sign=True) for gap, bounds in each.values())) for name, each in gaps.items()]
         if rows:
             title = f"Difference to {figures[0].name} on {figures[0].on} boxes, in percentage points"
             yield Table(title, ("detector", "mean error", "failures or not found"), tuple(rows))

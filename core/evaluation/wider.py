@@ -84,8 +84,7 @@ def evaluate(
     if not 0 < overlap <= 1:
         raise ConfigError(f"overlap must be above 0 and at most 1, not {overlap}")
     coverage = cover(truth.names, results, missing, truth.remarks, truth.total)
-    kept = set(coverage.names)
-    photos = [photo for photo in truth.photos if photo.name in kept]
+    photos = truth.covered(coverage)
     weights = resample(len(photos), resamples)
     return coverage, [_measure(truth.sets, photos, each, weights, overlap) for each in results]
 

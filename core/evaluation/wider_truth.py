@@ -13,6 +13,7 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.evaluation.coverage import AnnotatedSet
 from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.prepare_data.annotations import Annotations
@@ -38,29 +39,11 @@ class TruthPhoto:
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """A set of annotated photos.
-
-    Attributes:
-        title: its name in reports.
-        sets: names of the sets of faces that figures are given for.
-        photos: the photos to evaluate, in their order.
-        total: number of photos in the set.
-        remarks: how it differs from the published set, if it should not.
-        source: where it was read.
-    """
+class Truth(AnnotatedSet[TruthPhoto]):
+    """A set of annotated photos with a `title` for reports and the names of its `sets` of faces."""
 
     title: str
     sets: tuple[str, ...]
-    photos: tuple[TruthPhoto, ...]
-    total: int
-    remarks: tuple[str, ...]
-    source: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of all photos."""
-        return tuple(photo.name for photo in self.photos)
 
 
 def from_annotations(annotations: Annotations, source: str, heights: Sequence[float] = HEIGHTS) -> Truth:
@@ -80,7 +63,7 @@ def from_annotations(annotations: Annotations, source: str, heights: Sequence[fl
         tall = (boxes[:, 3] - boxes[:, 1])[None] >= np.array(falling)[:, None]  # (S, N)
         photos.append(TruthPhoto(printable(photo.path), boxes, tall & ~photo.ignore))
     names = tuple(f"height_{int(height) if height.is_integer() else height}" for height in falling)  # all of its digits
-    return Truth("Faces by height", names, tuple(photos), len(photos), (), source)
+    return Truth(tuple(photos), len(photos), (), source, "Faces by height", names)
 
 
 def read_mat(folder: str | Path) -> Truth:
@@ -111,7 +94,7 @@ def read_mat(folder: str | Path) -> Truth:
     remarks = []
     if len(photos) != PUBLISHED_PHOTOS:
         remarks.append(f"the ground truth holds {len(photos):,} photos and the published one {PUBLISHED_PHOTOS:,}")
-    return Truth("WIDER FACE validation", SETS, tuple(photos), len(photos), tuple(remarks), printable(root))
+    return Truth(tuple(photos), len(photos), tuple(remarks), printable(root), "WIDER FACE validation", SETS)
 
 
 def _event_photos(event: str, parts: Sequence[Any], root: Path) -> Iterator[TruthPhoto]:

@@ -34,7 +34,8 @@ def made_up() -> tuple[Truth, Results]:
         boxes = np.vstack([near, np.hstack([corner, corner + rng.lognormal(3, 0.8, corner.shape)])])
         boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
         found[name] = Detections.of_boxes(boxes, rng.random(DETECTIONS))
-    return Truth("made up", ("easy", "medium", "hard"), tuple(photos), PHOTOS, (), "made up"), Results("made up", found)
+    truth = Truth(tuple(photos), PHOTOS, (), "made up", "made up", ("easy", "medium", "hard"))
+    return truth, Results("made up", found)
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def truth_of(photos: Sequence[Photo], *more: Sequence[Sequence[int]]) -> Truth:
         counts = np.array([np.isin(np.arange(1, len(array) + 1), each) for each in lists], bool)
         made.append(TruthPhoto(f"event/{index}", corners, counts.reshape(len(lists), len(array))))
     names = tuple(f"set{index}" for index in range(1 + len(more)))
-    return Truth("made up", names, tuple(made), len(made), (), "nowhere")
+    return Truth(tuple(made), len(made), (), "nowhere", "made up", names)
 
 
 def results_of(found: Sequence[Rows | None], name: str = "mine") -> Results:
