@@ -9,7 +9,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, Sequence
 
 import numpy as np
 
@@ -93,9 +93,8 @@ def evaluate_fddb(options: FddbOptions) -> Report:
             problems.found[NO_SIZE].append(name)
         return size
 
-    coverage, figures = fddb.evaluate(
-        folds, results, options.regions, sizes, options.detectors.missing, options.resamples
-    )  # fmt: skip
+    missing, resamples = options.detectors.missing, options.resamples
+    coverage, figures = fddb.evaluate(folds, results, options.regions, sizes, missing, resamples)
     if options.write_text:
         write_results(options.write_text, results[0], "fddb", folds.names)
     report = summaries.of_fddb(folds, coverage, figures, results, options.regions, {THE_PHOTOS: problems})
@@ -138,7 +137,7 @@ def evaluate_stages(options: StagesOptions) -> Report:
     annotations = read_annotations(options.annotations)
     photos = PhotoSet((photo.path for photo in annotations.photos), options.images)
     jobs = _jobs(photos, spread(annotations.photos, options.limit))
-    found = _run_models(options, jobs, stages.run_stages)
+    found = dict(_run_models(options, jobs, stages.run_stages))
     results = [seen_photos(name, each.rows, each.about) for name, each in found.items()]
     marked = {printable(photo.path): photo for photo in annotations.photos}
     problems = {THE_ANNOTATIONS: annotations.problems}
@@ -191,7 +190,7 @@ def write_outputs(report: Report, output: Output) -> None:
 def _check_files(options: PhotoOptions) -> None:
     """Refuse what cannot work before anything long begins."""
     if options.photo_folder and not os.path.isdir(options.photo_folder):
-        raise ConfigError(f"--images {options.photo_folder} is not a folder")
+        raise ConfigError(f"{options.photo_folder} is not a folder: expected the folder of all photos")
     results, models = options.detectors.named_results(), options.detectors.named_models()
     check_names(name for name, _ in [*results, *models])
     values = to_mapping(options)
@@ -214,19 +213,18 @@ def _found_faces(options: PhotoOptions, photos: PhotoSet, names: Sequence[str]) 
 def _model_results(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> list[Results]:
     """What the models find in photos."""
     names, files = [job.name for job in jobs], _kept_files(options, work)
-    found = _run_models(options, jobs, work)
-    return [results_of_rows(each.rows, names, name, each.about, files.get(name)) for name, each in found.items()]
+    return [
+        results_of_rows(found.rows, names, name, found.about, files.get(name))
+        for name, found in _run_models(options, jobs, work)
+    ]  # fmt: skip
 
 
-def _run_models(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> dict[str, Found]:
-    """The rows of all models, by the model's name in reports."""
+def _run_models(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> Iterator[tuple[str, Found]]:
+    """The name in reports and the rows of each model, one after the other."""
     running, files = options.running, _kept_files(options, work)
-    return {
-        name: run_model(
-            jobs, work, {"model": model, **running.detector_options()}, files.get(name), running.resume, running.workers
-        )
-        for name, model in options.detectors.named_models()
-    }  # fmt: skip
+    for name, model in options.detectors.named_models():
+        settings = {"model": model, **running.detector_options()}
+        yield name, run_model(jobs, work, settings, files.get(name), running.resume, running.workers)
 
 
 def _kept_files(options: PhotoOptions, work: Work) -> dict[str, Path]:

@@ -157,8 +157,8 @@ class PhotoOptions(Options):
 
     @property
     def photo_folder(self) -> str | None:
-        """The folder of all photos, None if it is not given."""
-        return getattr(self, "images", None)
+        """`images` or `root`, None if it is not given."""
+        return getattr(self, "images", None) or getattr(self, "root", None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,11 +225,6 @@ class LandmarkOptions(PhotoOptions):
         super().__post_init__()
         if self.boxes == "given" and not self.detectors.model:
             raise ConfigError("--boxes given needs --model: result files hold faces that were detected")
-
-    @property
-    def photo_folder(self) -> str | None:
-        """`root`."""
-        return self.root
 
 
 @dataclass(frozen=True, kw_only=True)

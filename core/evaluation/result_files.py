@@ -208,12 +208,13 @@ def write_results(path: PathLike, results: Results, format: Literal["jsonl", "wi
     if format == "wider":
         _write_wider(Path(path), results, names)
         return
+    found = results.photos
+    if format == "fddb":
+        texts = (f"{bare}\n{_face_lines(found.get(name, Detections.NONE))}" for name, bare in _bare_names(names).items())
+    else:
+        texts = (json.dumps(to_row(name, found[name]), ensure_ascii=False) + "\n" for name in names if name in found)
     with whole_file(path) as file:
-        for name, bare in _bare_names(names).items() if format == "fddb" else ((name, name) for name in names):
-            if format == "fddb":
-                file.write(f"{bare}\n{_face_lines(results.photos.get(name, Detections.NONE))}")
-            elif name in results.photos:
-                file.write(json.dumps(to_row(name, results.photos[name]), ensure_ascii=False) + "\n")
+        file.writelines(texts)
 
 
 def _write_wider(folder: Path, results: Results, names: Iterable[str]) -> None:

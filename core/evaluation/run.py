@@ -45,7 +45,7 @@ class Job:
 
 
 Work = Callable[[Detector, np.ndarray, Job], dict[str, Any]]
-State = tuple[Detector, Work, str]  # what a row is made with
+State = tuple[Detector, Work, str]  # the last is the JSON of what made the results
 
 
 def find_faces(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
@@ -95,12 +95,14 @@ def run_model(
     count = _workers(workers, len(jobs), str(options.get("device", "cpu")))
     detector = Detector(**options)
     about = _about(detector, options, work)
-    made = json.dumps(about, sort_keys=True)
-    rows = _earlier(path, about, made, jobs) if path and resume else []
+    identity = json.dumps(about, sort_keys=True)
+    rows = _earlier(path, about, identity, jobs) if path and resume else []
     done = {row["image"] for row in rows}
     left = [job for job in jobs if job.name not in done]
     threads = {"threads": max(1, usable_processors() // count)}
-    start: Callable[[], State] = partial(_start, work, made, options | threads) if count > 1 else lambda: (detector, work, made)
+    start: Callable[[], State] = (
+        partial(_start, work, identity, options | threads) if count > 1 else lambda: (detector, work, identity)
+    )
     with ExitStack() as stack:
         writer = None
         if path:
@@ -145,7 +147,7 @@ def _about_path(path: Path) -> Path:
     return path.with_name(path.name + ".about.json")
 
 
-def _earlier(path: Path, about: dict[str, Any], made: str, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def _earlier(path: Path, about: dict[str, Any], identity: str, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """The rows of an earlier run with the same model and options, without those of photos that must be done again."""
     rows = read_rows(path, ("image", "width", "height"), "one result of an earlier run")
     if not rows:
@@ -161,28 +163,28 @@ def _earlier(path: Path, about: dict[str, Any], made: str, jobs: Sequence[Job]) 
             raise ConfigError(f"{path} cannot be resumed: it was made with {key} {before.get(key)}, not {value}")
     known = {job.name: job for job in jobs}
     whole = [row for row in rows if "error" not in row]
-    return [row for row in whole if row["image"] not in known or row.get("made_from") == _digest(made, known[row["image"]])]
+    return [row for row in whole if row["image"] not in known or row.get("made_from") == _digest(identity, known[row["image"]])]
 
 
-def _start(work: Work, made: str, options: dict[str, Any]) -> State:
+def _start(work: Work, identity: str, options: dict[str, Any]) -> State:
     """The state of a worker process."""
-    return Detector(**options), work, made
+    return Detector(**options), work, identity
 
 
 def _row(state: State, job: Job) -> dict[str, Any]:
-    detector, work, made = state
+    detector, work, identity = state
     try:
         image = read_image(job.path)
     except ImageError as error:
         return {"image": job.name, "width": None, "height": None, "faces": [], "error": printable(error)}
     size = {"width": image.shape[1], "height": image.shape[0]}
-    return {"image": job.name, **size, "made_from": _digest(made, job), **work(detector, image, job)}
+    return {"image": job.name, **size, "made_from": _digest(identity, job), **work(detector, image, job)}
 
 
-def _digest(made: str, job: Job) -> str:
-    """Of all that a row depends on: how it is made, the content of the photo's file, and the boxes."""
+def _digest(identity: str, job: Job) -> str:
+    """Of all that a row depends on: model and options, the photo's content, and the annotated boxes."""
     try:
         content = Path(job.path).read_bytes()
     except OSError:  # it is gone: no row is right
         return ""
-    return hashlib.sha256(content + json.dumps([made, job.boxes]).encode()).hexdigest()
+    return hashlib.sha256(content + json.dumps([identity, job.boxes]).encode()).hexdigest()

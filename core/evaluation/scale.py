@@ -57,7 +57,7 @@ def _agreed_size(name: str, results: Sequence[Results], true: Size | None) -> Si
     expected = true or (different.pop() if len(different) == 1 else None)
     for each, size in sized:
         if size != expected:
-            others = f"the photo is {_text(true)}" if true else "other results tell another size"
+            others = f"the photo is {_text(true)}" if true else "other results have another size"
             each.problems.found[OTHER_SIZE].append(f"{each.name}: {name}: {_text(size)}, but {others}")
             each.unusable.add(name)
             del each.photos[name]
