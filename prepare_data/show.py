@@ -58,11 +58,7 @@ def sheets(records: Mapping[str, Reader], count: int, seed: int = 0) -> dict[str
 
 
 def summary(records: Mapping[str, Reader], report: Mapping[str, Any] | None) -> np.ndarray:
-    """A picture (H, PAGE_WIDTH, 3) uint8 of `summary_figure`; sizes of crops are taken from the report, if it has them.
-
-    Raises:
-        ConfigError: if Matplotlib is not installed.
-    """
+    """A picture (H, PAGE_WIDTH, 3) uint8 of `summary_figure`, with the report's sizes of crops, if it has them."""
     labels = np.concatenate([reader.labels() for reader in records.values()])
     figure = summary_figure(labels, next(iter(records.values())).info.net, (report or {}).get("figures", {}))
     canvas = need("matplotlib.backends.backend_agg", "prepare show").FigureCanvasAgg(figure)

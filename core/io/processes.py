@@ -31,8 +31,8 @@ def in_processes(
 ) -> Generator[Result, None, None]:  # fmt: skip
     """Yield `function(state, item)` for every item, computed in worker processes.
 
-    The workers end with the iterator: when it is exhausted or closed, or an error or Ctrl-C ends it. They also end when this
-    process is killed. Function, start, items and results are pickled.
+    The workers end with the iterator (exhausted, closed, or ended by an error or Ctrl-C), and also when this process is killed.
+    Function, start, items and results are pickled.
 
     Args:
         function: the work.
@@ -82,8 +82,7 @@ class _Worker:
         context = get_context("spawn")  # MXNet may hang in a forked process
         self.pipe, other_end = context.Pipe()
         self.future: Future | None = None  # of the item that it works on
-        self._name = name
-        self._has_started = False
+        self._name, self._has_started = name, False
         self._process = context.Process(target=_serve, args=(other_end, function, start), daemon=True)
         self._process.start()
         other_end.close()
@@ -141,12 +140,11 @@ def _serve(pipe: Any, function: Callable, start: Callable) -> None:
 
 
 def end_with_parent() -> None:
-    """Let this worker process end when its parent does, which cannot end its workers if it is killed."""
+    """Let this worker process end when its parent does: a parent that is killed cannot end its workers."""
 
     def wait() -> None:
-        if (parent := parent_process()) is not None:
-            connection.wait([parent.sentinel])
-            os._exit(1)
+        connection.wait([parent_process().sentinel])  # type: ignore[union-attr]
+        os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 

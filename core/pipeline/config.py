@@ -22,7 +22,7 @@ from mtcnn_gluon.bundles.format import model_names
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.io.files import read_text
-from mtcnn_gluon.prepare_data.sampling import Options as Sampling
+from mtcnn_gluon.prepare_data.sampling import SamplingOptions as Sampling
 from mtcnn_gluon.records.info import check_options, check_seed
 from mtcnn_gluon.records.samples import parse_ratio
 from mtcnn_gluon.training.augment import Augmentation

@@ -42,6 +42,12 @@ class Column:
     TEACHER = 18  # the teacher's probability of a face, 0..1; only in training with a teacher
 
 
+_LABELLED: dict[str, Any] = {
+    "kinds": Column.KIND, "offsets": Column.OFFSETS, "landmarks": Column.LANDMARKS, "iou": Column.IOU,
+    "has_box": Column.HAS_BOX, "has_landmarks": Column.HAS_LANDMARKS,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Training samples.
@@ -115,11 +121,7 @@ class Samples:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Samples"]) -> "Samples":
-        """All samples of at least one part, in order.
-
-        Raises:
-            ValueError: if there is no part, or the parts' crops differ in size.
-        """
+        """All samples of the parts, in order. Raises ValueError without parts, or if their crops differ in size."""
         return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
     def __len__(self) -> int:
@@ -138,25 +140,15 @@ class Samples:
 def pack_labels(samples: Samples) -> np.ndarray:
     """Label vectors (N, 18) float32 of samples. `unpack_labels` undoes it."""
     labels = np.empty((len(samples), LABEL_LENGTH), np.float32)
-    labels[:, Column.KIND] = samples.kinds
-    labels[:, Column.OFFSETS] = samples.offsets
-    labels[:, Column.LANDMARKS] = samples.landmarks.reshape(-1, 10)
-    labels[:, Column.IOU] = samples.iou
-    labels[:, Column.HAS_BOX] = samples.has_box
-    labels[:, Column.HAS_LANDMARKS] = samples.has_landmarks
+    for name, column in _LABELLED.items():
+        labels[:, column] = getattr(samples, name).reshape(labels[:, column].shape)
     return labels
 
 
 def unpack_labels(labels: np.ndarray) -> dict[str, np.ndarray]:
     """The attributes of `Samples` that label vectors (N, 18) hold, unchecked. `pack_labels` undoes it."""
-    return {
-        "kinds": labels[:, Column.KIND],
-        "offsets": labels[:, Column.OFFSETS],
-        "landmarks": labels[:, Column.LANDMARKS].reshape(-1, 5, 2),
-        "iou": labels[:, Column.IOU],
-        "has_box": labels[:, Column.HAS_BOX],
-        "has_landmarks": labels[:, Column.HAS_LANDMARKS],
-    }
+    found = {name: labels[:, column] for name, column in _LABELLED.items()}
+    return {**found, "landmarks": found["landmarks"].reshape(-1, 5, 2)}
 
 
 def mirror_targets(offsets: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,32 +164,25 @@ def mirror_offsets(offsets: np.ndarray) -> np.ndarray:
 
 def mirror_labels(labels: np.ndarray) -> np.ndarray:
     """Label vectors (N, 18) or (N, 19) of mirrored crops."""
-    mirrored = labels.copy()
-    targets = mirror_targets(labels[:, Column.OFFSETS], labels[:, Column.LANDMARKS].reshape(-1, 5, 2))
-    mirrored[:, Column.OFFSETS], mirrored[:, Column.LANDMARKS] = targets[0], targets[1].reshape(-1, 10)
+    mirrored, held = labels.copy(), unpack_labels(labels)
+    offsets, landmarks = mirror_targets(held["offsets"], held["landmarks"])
+    mirrored[:, Column.OFFSETS], mirrored[:, Column.LANDMARKS] = offsets, landmarks.reshape(-1, 10)
     return mirrored
 
 
 def parse_ratio(text: str) -> dict[str, float]:
-    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`.
-
-    Raises:
-        ConfigError: if it is something else, or `check_ratio` refuses the shares.
-    """
+    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`. Raises ConfigError if it is something else."""
     try:
-        shares = [float(share) for share in text.split(":")]
+        ratio = dict(zip(RATIO, map(float, text.split(":")), strict=True))
     except (ValueError, AttributeError):
-        shares = []
-    if len(shares) != len(RATIO):
-        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO)}, not {shown(text)}")
-    ratio = dict(zip(RATIO, shares))
+        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO)}, not {shown(text)}") from None
     check_ratio(ratio)
     return ratio
 
 
 def check_ratio(ratio: Mapping[str, float]) -> None:
     """Raises ConfigError if the ratio does not give shares, 0 or more and one above 0, of known kinds."""
-    are_shares = all(np.isfinite(share) and share >= 0 for share in ratio.values()) and any(ratio.values())
+    are_shares = all(0 <= share < np.inf for share in ratio.values()) and any(ratio.values())
     if set(ratio) - set(KIND_NAMES) or not are_shares:
         raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")
 

@@ -22,7 +22,7 @@ from process_watch import HAS_PROC, children, is_running, wait_for
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.generate import PARTS, REPORT, SHARD, UNREADABLE, read_report
-from mtcnn_gluon.prepare_data.sampling import Options
+from mtcnn_gluon.prepare_data.sampling import SamplingOptions
 from mtcnn_gluon.prepare_data.show import CELL, GAP, PAGE_WIDTH
 from mtcnn_gluon.records.files import Reader, check
 from mtcnn_gluon.training.sampler import Sampler
@@ -251,10 +251,10 @@ POINTS = "30,30,60,30,45,45,35,60,55,60"
         (f"{HEADER}\n00.png,20,20,80,80,{'nan,' * 9}1\n", None, (), "; 1 landmarks not finite, taken as unknown"),
         (f"{HEADER}\n00.png,520,520,580,580,{POINTS}\n", None, (), "; 1 landmarks far outside their box, taken as unknown"),
         (f"00.png 520 580 520 580 {POINTS.replace(',', ' ')}\n", None, (), "; 1 landmarks far outside their box"),
-        (WIDER_LIST, None, (), "wider holds boxes alone; its list of landmarks must be named too (--landmarks)"),
-        (CELEBA_LIST, None, (), "a list of format celeba holds boxes alone"),
-        (WIDER_LIST, FOUND_HEADER, (), "points.csv holds none of its faces"),
-        (WIDER_LIST, FOUND_HEADER + FOUND, ("--min-score", 0.6), "none with a score of at least 0.6 (--min-score)"),
+        (WIDER_LIST, None, (), "wider holds only boxes; name its list of landmarks too (--landmarks)"),
+        (CELEBA_LIST, None, (), "a list of format celeba holds only boxes"),
+        (WIDER_LIST, FOUND_HEADER, (), "points.csv holds no usable landmarks of its faces"),
+        (WIDER_LIST, FOUND_HEADER + FOUND, ("--min-score", 0.6), "its faces with a score of at least 0.6 (--min-score)"),
         (WIDER_LIST, FOUND_HEADER + FOUND.replace("00", "01"), (), "; 1 landmarks of a photo that is not in the list"),
         (CELEBA_LIST, f"{CELEBA_HEADER}9.png {POINTS.replace(',', ' ')}\n", (), "; 1 landmarks of a photo that is not in"),
         (f"{HEADER}\n00.png,20,20,80,80,{POINTS}\n", None, ("--min-face", 61), "its short side must be 61 pixels"),
@@ -284,7 +284,7 @@ def test_no_sample_at_all(run: Run, photos: Path, tmp_path: Path) -> None:
 
 
 OUT_OF_RANGE = [
-    *((f"--{field.name.replace('_', '-')}", "-1", field.name) for field in fields(Options) if field.type is not bool),
+    *((f"--{field.name.replace('_', '-')}", "-1", field.name) for field in fields(SamplingOptions) if field.type is not bool),
     ("--positive", "1.5", "positive"),
     ("--positive", "nan", "positive"),
     ("--rotation", "91", "rotation"),

@@ -190,7 +190,9 @@ def test_own_engines_that_are_not_installed_are_no_error_unless_asked_for(
         assert f"mtcnn-gluon: note: {name} left out: {reason}" in printed.err and "not here" in reason
     assert cli.main([*common, "--engines", "onnx"]) == 2
     printed = capsys.readouterr()
-    assert "mtcnn-gluon: mtcnn-gluon, onnx left out: Unavailable: " in printed.err and "nobody could be timed" in printed.err
+    assert (
+        "mtcnn-gluon: mtcnn-gluon, onnx left out: Unavailable: " in printed.err and "no contender could be timed" in printed.err
+    )
 
 
 def test_who_is_absent() -> None:
@@ -328,9 +330,9 @@ def test_nothing_in_the_picture_of_times_overlaps(titles: tuple[str, ...], count
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rounds", "0"], "--rounds must be 1 or more, not 0"),
+        (["--rounds", "0"], "rounds must be a whole number, 1 or more, not 0"),
         (["--engines", "caffe"], "--engines: 'caffe' is none of"),
-        (["--engines", "--peers"], "nobody to time: give --engines or --peers"),
+        (["--engines", "--peers"], "nothing to time: give --engines or --peers"),
         (["--photos", "/no/such/photo.jpg"], "no photo could be read"),
     ],
 )

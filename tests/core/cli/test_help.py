@@ -7,7 +7,6 @@ from typing import Iterator
 import pytest
 
 from mtcnn_gluon.cli import main as cli
-from mtcnn_gluon.cli import prepare as cli_prepare
 from mtcnn_gluon.cli import train as cli_train
 from mtcnn_gluon.config import NETS
 
@@ -57,5 +56,4 @@ def test_the_walk_finds_verbs_and_groups() -> None:
 
 
 def test_no_meaning_is_left_over() -> None:
-    assert set(cli_prepare.DRAWING) == {field.name for field in cli_prepare.fields(cli_prepare.Options)}
     assert set(cli_train.CHANCE) == set(vars(cli_train.Augmentation()))
