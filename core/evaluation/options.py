@@ -172,11 +172,7 @@ class WiderOptions(PhotoOptions):
         None, "annotated faces: a list, instead of --ground-truth; sets are made by height", metavar="FILE"
     )
     heights: tuple[float, ...] = option(
-        tuple(map(float, HEIGHTS)),
-        "smallest height of the faces of each set, with --annotations",
-        above=0,
-        below=1e6,
-        metavar="PX",
+        HEIGHTS, "smallest face height of each set, with --annotations", above=0, below=1e6, metavar="PX"
     )
     overlap: float = option(IOU, "intersection over union from which a face is found", above=0, most=1, metavar="IOU")
     images: str | None = option(None, PHOTOS, metavar="DIR")

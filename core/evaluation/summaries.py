@@ -1,7 +1,7 @@
 """Reports of detection: WIDER FACE's and FDDB's figures, curves and pictures of errors of several detectors."""
 
 from dataclasses import dataclass
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from mtcnn_gluon.prepare_data.annotations import Problems
 
 TITLES = {"easy": "Easy", "medium": "Medium", "hard": "Hard"}
 ROC_AXIS = 2000  # false positives that the ROC pictures show
+Json = dict[str, Any]
 
 
 def of_wider(
@@ -44,7 +45,7 @@ def of_wider(
         summary={
             "benchmark": "wider", "overlap": overlap, **first.values, "photos": {"used": len(used), "of": coverage.total},
             "faces": first.faces,
-            "detectors": _detectors(figures, coverage, results, [each.values for each in figures], _same),
+            "detectors": _detectors(figures, coverage, results, [each.values for each in figures], dict),
         },
         curves={
             each.name: {name: {"precision": each.precision[name], "recall": each.recall[name]} for name in titles}
@@ -126,9 +127,13 @@ def _difference_table(titles: dict[str, str], figures: Sequence[Figures]) -> lis
 
 
 def _detectors(
-    figures: Sequence[Figures], coverage: Coverage, results: Sequence[Results], own: Sequence[dict[str, Any]], group: Any
-) -> list[dict[str, Any]]:
-    """The detectors' JSON with their `own` figures; `group` arranges intervals by name."""
+    figures: Sequence[Figures],
+    coverage: Coverage,
+    results: Sequence[Results],
+    own: Sequence[Json],
+    group: Callable[[Json], Json],
+) -> list[Json]:
+    """The detectors' JSON with their `own` figures; `group` arranges the intervals as the figures are."""
     gaps = differences(figures, list(figures[0].values))
     found = []
     for each, values, count, made in zip(figures, own, coverage.counts, results):
@@ -136,10 +141,6 @@ def _detectors(
         gap = {key: {"value": value, "interval": interval} for key, (value, interval) in gaps.get(each.name, {}).items()}
         found.append({**whole, "intervals": group(each.intervals), **({"difference_to_first": gap} if gap else {})})
     return found
-
-
-def _same(values: dict[str, Any]) -> dict[str, Any]:
-    return values
 
 
 def _by_limit(values: dict[str, Any]) -> dict[str, Any]:
@@ -224,9 +225,8 @@ def _precision_plot(name: str, title: str, figures: Sequence[wider.WiderFigures]
         drawn = each.recall[name] > 0  # before, precision means nothing
         label = f"{each.name} ({number(each.values[name])})"
         lines.append(Line(label, each.recall[name][drawn], each.precision[name][drawn]))
-    return Plot(
-        f"precision_recall_{name}", f"{title}: precision over recall", "recall", "precision", tuple(lines), (0, 1)
-    )  # fmt: skip
+    title = f"{title}: precision over recall"
+    return Plot(f"precision_recall_{name}", title, "recall", "precision", tuple(lines), (0, 1))
 
 
 def _roc_plot(kind: str, figures: Sequence[fddb.FddbFigures]) -> Plot:
