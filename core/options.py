@@ -107,7 +107,8 @@ def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
         if isinstance(value, str) and value in get_args(kind):
             return value
     elif kind is float:
-        if type(value) in (int, float) and math.isfinite(value) and value in meaning:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and math.isfinite(value) and value in meaning:
             return float(value)
     elif type(value) is kind and (kind in (bool, str) or value in meaning):
         return value
@@ -277,6 +278,7 @@ def _default(each: Field) -> str:
 
 def _sentence(each: Field, kind: Any) -> str:
     meaning, default = each.metadata["meaning"], _default(each)
-    choices = f": {_expected(kind, meaning)}" if get_origin(kind) is Literal else ""
+    is_choice = Literal in map(get_origin, (kind, *get_args(kind)))
+    choices = f": {_expected(kind, meaning)}" if is_choice else ""
     span = f", {meaning.range()}" if meaning.range() and meaning.most is not None else ""
     return f"{meaning.help}{choices}{span}{f' ({default})' if default else ''}"

@@ -26,7 +26,7 @@ from mtcnn_gluon.prepare_data.merge import parse_ratio
 from mtcnn_gluon.prepare_data.sampling import Options as Sampling
 from mtcnn_gluon.records.info import check_options, check_seed
 from mtcnn_gluon.training.augment import Augmentation
-from mtcnn_gluon.training.options import Options as Training
+from mtcnn_gluon.training.options import TrainingOptions as Training
 
 PHOTOS: dict[str, Any] = {
     "images": "",  # folder of photos

@@ -25,9 +25,8 @@ from mtcnn_gluon.io.files import read_text, whole_file
 from mtcnn_gluon.pipeline.config import flags
 from mtcnn_gluon.pipeline.steps import Step, Words
 from mtcnn_gluon.prepare_data.generate import PARTS, SHARD
-from mtcnn_gluon.training.checkpoints import read_checkpoint
+from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint
 from mtcnn_gluon.training.runs import read_net
-from mtcnn_gluon.training.trainer import BEST, LAST
 
 logger = logging.getLogger(__name__)
 
