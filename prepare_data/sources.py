@@ -161,14 +161,12 @@ class MinedSource:
     def _propose(self, image: np.ndarray) -> np.ndarray:
         """Squares (N, 4) that reach the next net, most certain first."""
         detector = self._detector
-        if detector.bundle.manifest["colour_order"] == "BGR":
-            image = image[:, :, ::-1]
         candidates = cascade.propose([image], detector.engine, detector.settings)
         if self.stage == "rnet":
             candidates = cascade.refine([image], candidates, detector.engine, detector.settings)
         scores = candidates.scores
         if self.again:
-            scores = cascade.judge([image], candidates, detector.engine, NEXT_NET[self.stage], detector.settings)
+            scores = cascade.run_on_crops([image], candidates, detector.engine, NEXT_NET[self.stage], detector.settings)[0]
         return candidates.boxes[np.argsort(-scores, kind="stable")]
 
     def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtcnn_gluon.bundles.format import find_bundle
-from mtcnn_gluon.cli.evaluate_results import named_paths
 from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.errors import ConfigError, ModelError, shown
 from mtcnn_gluon.evaluation.extras import need
-from mtcnn_gluon.evaluation.names import check_names, clean_name
+from mtcnn_gluon.evaluation.names import check_names, clean_name, named_paths
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
 

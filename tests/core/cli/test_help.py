@@ -7,8 +7,6 @@ from typing import Iterator
 import pytest
 
 from mtcnn_gluon.cli import main as cli
-=======
->>>>>>> wt-a
 from mtcnn_gluon.config import NETS
 
 Found = tuple[tuple[str, ...], argparse.ArgumentParser, argparse.Action]
