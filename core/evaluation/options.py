@@ -1,10 +1,10 @@
 """Options of the benchmarks. Each is declared once; values that cannot work are refused when the options are made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from mtcnn_gluon.detection.detector import MAX_FACE, MAX_FACTOR
-from mtcnn_gluon.engines import ENGINES, check_names
+from mtcnn_gluon.detection.options import DetectorOptions
+from mtcnn_gluon.engines import check_names
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.evaluation.coverage import Missing
 from mtcnn_gluon.evaluation.fddb import Regions
@@ -17,23 +17,16 @@ from mtcnn_gluon.options import Options, option
 BENCHMARK_THRESHOLDS = (0.5, 0.5, 0.3)  # low, so that curves reach far
 DETECTOR_OPTIONS = ("engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces")
 PHOTOS = "the folder of all photos"
-Thresholds = tuple[float, float, float]
+MODEL = "a model that info lists, or a bundle folder; may be repeated"
 Named = list[tuple[str, str]]  # name and path, or name and model
 
 
-def _model(usual: str | None = None) -> Any:
-    return option(
-        None, "a model that info lists, or a bundle folder; may be repeated", metavar="[NAME=]MODEL", usual=usual
-    )  # fmt: skip
-
-
-def _min_face(default: float) -> Any:
-    return option(default, "smallest face in pixels", least=1, most=MAX_FACE, metavar="PX")
-
-
-def _thresholds(default: Thresholds | None) -> Any:
-    usual = "the bundle's own" if default is None else None
-    return option(default, "face probabilities", least=0, most=1, metavar=("P", "R", "O"), usual=usual)
+def _detector(name: str, default: Any = ...) -> Any:
+    """The option `name` of `Detector`, perhaps with another default."""
+    known = DetectorOptions.__dataclass_fields__[name]
+    if default is ...:
+        return field(default=known.default, metadata=known.metadata)
+    return field(default=default, metadata={"meaning": replace(known.metadata["meaning"], usual=None)})
 
 
 def _resamples() -> Any:
@@ -44,7 +37,7 @@ def _resamples() -> Any:
 class Models(Options):
     """Detectors."""
 
-    model: tuple[str, ...] | None = _model()
+    model: tuple[str, ...] | None = option(None, MODEL, metavar="[NAME=]MODEL")
 
     def named_models(self) -> Named:
         """The models with their names in reports."""
@@ -59,9 +52,10 @@ class Models(Options):
 class ModelsOrDefault(Models):
     """Detectors."""
 
-    model: tuple[str, ...] | None = _model(usual="default")
+    model: tuple[str, ...] | None = option(None, MODEL, metavar="[NAME=]MODEL", usual="default")
 
     def named_models(self) -> Named:
+        """As in `Models`; without any, the default model."""
         return named_paths(self.model or ("default",))
 
 
@@ -74,9 +68,7 @@ class Detectors(Models):
         "what a detector found: JSON Lines, a folder of WIDER FACE's text files, or FDDB's text; may be repeated",
         metavar="[NAME=]PATH",
     )
-    missing: Missing = option(
-        "leave-out", "photos without results are left out for all detectors, or count as photos without detections"
-    )
+    missing: Missing = option("leave-out", "photos without results: left out for all detectors, or evaluated as without faces")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,6 +76,7 @@ class Detectors(Models):
             raise ConfigError("nothing to evaluate: give --results or --model")
 
     def named_results(self) -> Named:
+        """As in `Models`."""
         return named_paths(self.results or ())
 
 
@@ -91,8 +84,8 @@ class Detectors(Models):
 class Runtime(Options):
     """Running models."""
 
-    engine: str = option("auto", f"what runs the nets: auto, {', '.join(ENGINES)}")
-    device: str = option("cpu", "cpu, gpu or gpu:N")
+    engine: str = _detector("engine")
+    device: str = _detector("device")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,13 +96,11 @@ class Runtime(Options):
 class Running(Runtime):
     """Running models."""
 
-    min_face: float = _min_face(20.0)
-    factor: float = option(0.709, "scale between pyramid levels", above=0, most=MAX_FACTOR)
-    thresholds: Thresholds | None = _thresholds(None)
-    nms: tuple[float, float, float, float] | None = option(
-        None, "allowed overlaps", least=0, most=1, metavar=("LEVEL", "P", "R", "O"), usual="the bundle's own"
-    )
-    max_faces: int | None = option(None, "keep only the N best faces of each photo", least=1, metavar="N")
+    min_face: float = _detector("min_face")
+    factor: float = _detector("factor")
+    thresholds: tuple[float, float, float] | None = _detector("thresholds")
+    nms: tuple[float, float, float, float] | None = _detector("nms")
+    max_faces: int | None = _detector("max_faces")
     workers: int | None = option(None, "processes", least=1, metavar="N", usual="one per processor, one on a GPU")
     detections: str | None = option(None, "keep what models find in this folder, as NAME.jsonl", metavar="DIR")
     resume: bool = option(False, "skip the photos that an earlier run wrote to --detections")
@@ -128,15 +119,15 @@ class Running(Runtime):
 class WiderRunning(Running):
     """Running models."""
 
-    min_face: float = _min_face(10.0)
-    thresholds: Thresholds | None = _thresholds(BENCHMARK_THRESHOLDS)
+    min_face: float = _detector("min_face", 10.0)
+    thresholds: tuple[float, float, float] | None = _detector("thresholds", BENCHMARK_THRESHOLDS)
 
 
 @dataclass(frozen=True)
 class FddbRunning(Running):
     """Running models."""
 
-    thresholds: Thresholds | None = _thresholds(BENCHMARK_THRESHOLDS)
+    thresholds: tuple[float, float, float] | None = _detector("thresholds", BENCHMARK_THRESHOLDS)
 
 
 @dataclass(frozen=True)
@@ -149,7 +140,7 @@ class Output(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoOptions(Options):
-    """What the benchmarks on photos share; `photo_folder` is the folder of all photos, None if it is not given."""
+    """What the benchmarks on photos share."""
 
     detectors: Models
     limit: int | None = option(None, "use N photos only, evenly spread", least=1, metavar="N")
@@ -166,7 +157,7 @@ class PhotoOptions(Options):
 
     @property
     def photo_folder(self) -> str | None:
-        """The folder of all photos."""
+        """The folder of all photos, None if it is not given."""
         return getattr(self, "images", None)
 
 
@@ -225,10 +216,8 @@ class LandmarkOptions(PhotoOptions):
     min_score: float = option(
         0.0, "lowest score of the landmarks of a WIDER FACE list that are used", least=0, most=1, metavar="S"
     )
-    normaliser: Normaliser = option("eyes", "what errors are a share of")
-    boxes: Literal["given", "detected", "both"] = option(
-        "both", "faces that landmarks are measured on: annotated or detected ones"
-    )
+    normaliser: Normaliser = option("eyes", "what errors are a share of: the distance of the eyes, or the box's mean side")
+    boxes: Literal["given", "detected", "both"] = option("both", "measure on annotated boxes, on detected ones or on both")
     resamples: int = _resamples()
     detectors: Detectors
 
@@ -239,6 +228,7 @@ class LandmarkOptions(PhotoOptions):
 
     @property
     def photo_folder(self) -> str | None:
+        """`root`."""
         return self.root
 
 
