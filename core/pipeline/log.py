@@ -31,7 +31,7 @@ def open_log(path: Path) -> Iterator[IO[str]]:
         DataError: if the file cannot be written.
     """
     with naming_target(path):
-        file = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  closed below
+        file = open(path, "a", 1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  closed below
     handler = logging.StreamHandler(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
     package = logging.getLogger("mtcnn_gluon")

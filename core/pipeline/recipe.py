@@ -10,14 +10,11 @@ Thresholds for mining and of the model come from the measured recall of each sta
 import hashlib
 import json
 import logging
-import math
 import shlex
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
-
-import numpy as np
+from typing import Any, Callable, NamedTuple, Sequence
 
 from mtcnn_gluon.bundles.format import find_bundle, read_bundle
 from mtcnn_gluon.bundles.trained import TrainedNet
@@ -30,11 +27,12 @@ from mtcnn_gluon.evaluation.report import Report
 from mtcnn_gluon.export.bundle_files import make_bundle
 from mtcnn_gluon.io.files import read_text, whole_file
 from mtcnn_gluon.options import Options, to_mapping, to_words
+from mtcnn_gluon.pipeline.calibration import calibration, rescored
 from mtcnn_gluon.pipeline.config import BEFORE, SETS, Config, LessonOptions
 from mtcnn_gluon.pipeline.content import Digests
 from mtcnn_gluon.pipeline.steps import Step, Work
 from mtcnn_gluon.prepare_data import tasks
-from mtcnn_gluon.prepare_data.annotations import Photo, spread
+from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.generate import PARTS, SHARD, UNREADABLE
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.records.info import REPORT
@@ -50,14 +48,13 @@ RATES = {  # seconds for a unit of work on two cores, until something was measur
     "cut": 0.005, "records": 0.001, "mine": 0.15, "evaluate": 0.1,
     "pnet": 1 / 75_000, "rnet": 1 / 18_000, "onet": 1 / 3_500,
 }  # fmt: skip
-PREPARE = {  # the verb of `prepare` and its function
+PREPARE: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {  # the verb of `prepare` and its function
     "mined": ("mine", tasks.prepare_mined),
     "faces": ("wider", tasks.prepare_faces),
     "landmarks": ("landmarks", tasks.prepare_landmarks),
 }
 MEASURED = "report/bundle"  # the finished nets, which the reports are about
 Thresholds = tuple[float, float, float]
-TOP_SCORE, ROUNDING = 0.99, 1e-6  # of faces
 
 
 class Photos(NamedTuple):
@@ -65,8 +62,8 @@ class Photos(NamedTuple):
 
     Attributes:
         units: number of the photos that are used.
-        reads: digests of the list and of these photos.
-        more: those of what else decides which faces are learned from.
+        reads: digests of the list and of the photos.
+        more: what else decides which faces samples are cut from.
     """
 
     units: int
@@ -89,8 +86,8 @@ class Recipe:
     def __init__(self, config: Config, folder: Path, digests: Digests) -> None:
         self.config, self.folder, self._digests = config, folder, digests
         self._compared = self._find_compared()
-        self._faces = {section: self._read_faces(section) for section in SETS}
-        self._landmarks = {section: self._read_landmarks(section) for section in SETS if config.photos[section].landmark_list}
+        kinds = {section: ("faces", "landmarks") if config.photos[section].landmark_list else ("faces",) for section in SETS}
+        self._photos = {section: {kind: self._read(section, kind) for kind in kinds[section]} for section in SETS}
 
     def steps(self) -> list[Step]:
         """All steps, in order."""
@@ -99,33 +96,37 @@ class Recipe:
             found += [step for section in SETS for step in self._sample_steps(net, section)]
             found += [*self._training_steps(net), self._net_bundle_step(net), self._stages_step(net)]
         reports = self._report_steps()
-        measured, result = self._result_step(MEASURED, ("onet/stages",)), self._result_step("bundle", (MEASURED, *reports))
         about = {name: getattr(self.config.run, name) for name in ("name", "training_data", "licence")}
-        return [*found, measured, *reports.values(), replace(result, options={**result.options, **about})]
+        measured = self._result_step(MEASURED, ["onet/stages"], {})
+        return [*found, measured, *reports.values(), self._result_step("bundle", [MEASURED, *reports], about)]
 
     # ---- what is read
 
-    def _read_faces(self, section: str) -> Photos:
+    def _places(self, section: str, kind: str) -> dict[str, Any]:
+        """The photos of a section, as options of `prepare` and `evaluate`."""
         data = self.config.photos[section]
-        annotations = read_annotations(data.annotations, landmarks=data.landmarks, min_score=data.min_score)
-        more = {}
-        if data.landmarks:
-            more = {"landmarks": self._digests.of_file(data.landmarks), "min_score": str(data.min_score)}
-        return self._photos(data.images, data.annotations, spread(annotations.photos, data.limit), more)
+        if kind == "landmarks":
+            return {"root": data.landmark_root, "list": data.landmark_list, "limit": data.limit}
+        return {"images": data.images, "annotations": data.annotations, "limit": data.limit}
 
-    def _read_landmarks(self, section: str) -> Photos:
+    def _landmarks_of_faces(self, section: str, kind: str) -> dict[str, Any]:
+        """The landmarks of annotated faces, as options of `prepare`."""
         data = self.config.photos[section]
-        root, path = str(data.landmark_root), str(data.landmark_list)
-        annotations = read_annotations(path)
-        for net in NETS:
-            if self._is_cut(net, section, "landmarks"):
-                options = replace(self.config.nets[net].samples["landmarks"], **self._places(section, "landmarks"))
-                tasks.check_landmarks(annotations, options)
-        return self._photos(root, path, spread(annotations.photos, data.limit), {})
+        return {"landmarks": data.landmarks, "min_score": data.min_score} if data.landmarks and kind != "landmarks" else {}
 
-    def _photos(self, folder: str, path: str, photos: Sequence[Photo], more: dict[str, str]) -> Photos:
-        digest = self._digests.of_photos(folder, [photo.path for photo in photos])
-        return Photos(len(photos), {"annotations": self._digests.of_file(path), "photos": digest}, more)
+    def _read(self, section: str, kind: str) -> Photos:
+        folder, path, limit = self._places(section, kind).values()
+        more = self._landmarks_of_faces(section, kind)
+        annotations = read_annotations(path, **more)
+        for net in NETS if kind == "landmarks" else ():
+            if self._is_cut(net, section, kind):
+                tasks.check_landmarks(annotations, replace(self.config.nets[net].samples[kind], **self._places(section, kind)))
+        used = spread(annotations.photos, limit)
+        read = annotations.photos if kind == "landmarks" and section == "validation" else used  # the report is about all
+        digest = self._digests.of_photos(folder, [photo.path for photo in read])
+        if more:
+            more = {"landmarks": self._digests.of_file(more["landmarks"]), "min_score": str(more["min_score"])}
+        return Photos(len(used), {"annotations": self._digests.of_file(path), "photos": digest}, more)
 
     def _find_compared(self) -> dict[str, str]:
         """Digests of the models to compare with, by their names in reports.
@@ -149,7 +150,7 @@ class Recipe:
                     f"compare: {model} was trained without landmarks, and validation.landmark_list asks for theirs: "
                     "leave one out"
                 )
-            found[name] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+            found[f"model {name}"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         return found
 
     # ---- samples
@@ -168,9 +169,9 @@ class Recipe:
 
     def _cut_step(self, net: str, section: str, kind: str) -> Step:
         name, options = f"{net}/{SETS[section]}/{kind}", self.config.nets[net].samples[kind]
-        photos = self._landmarks[section] if kind == "landmarks" else self._faces[section]
+        photos = self._photos[section]["landmarks" if kind == "landmarks" else "faces"]
         verb, prepare = PREPARE[kind]
-        places = {**self._places(section, kind), "out": self._path(name)}
+        places = {**self._places(section, kind), **self._landmarks_of_faces(section, kind), "out": self._path(name)}
 
         def work() -> Work:
             more = {}
@@ -185,20 +186,12 @@ class Recipe:
             partial(_photos_done, self.folder / name, photos.units),
         )  # fmt: skip
 
-    def _places(self, section: str, kind: str) -> dict[str, Any]:
-        """The photos of a section, as options of `prepare`."""
-        data = self.config.photos[section]
-        if kind == "landmarks":
-            return {"root": data.landmark_root, "list": data.landmark_list, "limit": data.limit}
-        more = {"landmarks": data.landmarks, "min_score": data.min_score} if data.landmarks else {}
-        return {"images": data.images, "annotations": data.annotations, "limit": data.limit, **more}
-
-    def _records_step(self, net: str, section: str, sources: list[str]) -> Step:
+    def _records_step(self, net: str, section: str, sources: Sequence[str]) -> Step:
         name, options = f"{net}/{SETS[section]}/records", self.config.nets[net].records
         whole = replace(options, folders=tuple(map(self._path, sources)), out=self._path(name))
+        work = Work(command("prepare records", whole), partial(tasks.prepare_records, whole))
         return Step(
-            name, lambda: Work(command("prepare records", whole), partial(tasks.prepare_records, whole)), tuple(sources),
-            _identity(options), kind="records", units=self._faces[section].units,
+            name, lambda: work, tuple(sources), _identity(options), kind="records", units=self._photos[section]["faces"].units,
             frees=tuple(sources), check=partial(tasks.check_records, whole.out),
         )  # fmt: skip
 
@@ -234,55 +227,54 @@ class Recipe:
 
     def _net_bundle_step(self, net: str) -> Step:
         """A bundle of the nets so far, with the thresholds for mining; O-Net's with those for detection."""
-        nets, run = list(NETS)[: list(NETS).index(net) + 1], self.config.run
-        after = (*(self._trainings(each)[-1] for each in nets), *(f"{each}/stages" for each in nets[:-1]))
-        last = CASCADE.thresholds[2]
+        nets, run, last = list(NETS)[: list(NETS).index(net) + 1], self.config.run, CASCADE.thresholds[2]
+        after = [*(self._trainings(each)[-1] for each in nets), *(f"{each}/stages" for each in nets[:-1])]
         if net == "onet":
-            options = {"thresholds": run.thresholds and list(run.thresholds[:2]), "calibrate": run.calibrate}
-            work = partial(self._bundle_work, f"{net}/bundle", nets, lambda: (*self._detection_thresholds(), last), nets[:2])
-        elif net == "rnet":
-            options = {"thresholds": to_mapping(self.config.nets[net].samples["mined"])["thresholds"]}
-            work = partial(self._bundle_work, f"{net}/bundle", nets, lambda: (*self._mining_thresholds(net), last))
-        else:
-            options = {}
-            work = partial(self._bundle_work, f"{net}/bundle", nets, lambda: (*CASCADE.thresholds[:2], last))
-        return Step(f"{net}/bundle", work, after, options)
+            options = {"thresholds": run.thresholds and run.thresholds[:2], "calibrate": run.calibrate}
+            return self._bundle_step(
+                f"{net}/bundle", after, options, nets, lambda: (*self._detection_thresholds(), last), nets[:2]
+            )
+        options = {"thresholds": net in BEFORE and self.config.nets[net].samples["mined"].thresholds}
+        return self._bundle_step(f"{net}/bundle", after, options, nets, lambda: (*self._mining_thresholds(net), last))
 
-    def _result_step(self, name: str, after: Iterable[str]) -> Step:
+    def _result_step(self, name: str, after: Sequence[str], about: dict[str, Any]) -> Step:
         """A bundle of the finished nets; that of the last step says what was measured of the one before."""
         run = self.config.run
 
         def thresholds() -> Thresholds:
             return run.thresholds or (*self._detection_thresholds(), self._suggested("onet", "detection"))
 
-        work = partial(self._bundle_work, name, list(NETS), thresholds, list(NETS), has_figures=name != MEASURED)
-        return Step(
-            name, work, tuple(after), {"thresholds": run.thresholds and list(run.thresholds), "calibrate": run.calibrate}
-        )
+        options = {"thresholds": run.thresholds, "calibrate": run.calibrate, **about}
+        return self._bundle_step(name, after, options, list(NETS), thresholds, list(NETS))
 
-    def _bundle_work(
-        self, name: str, nets: Sequence[str], thresholds: Callable[[], Thresholds], calibrated: Sequence[str] = (),
-        has_figures: bool = False,
-    ) -> Work:  # fmt: skip
-        """Make a bundle of trained nets, with shifted scores of some of them if the configuration asks for it."""
+    def _bundle_step(
+        self, name: str, after: Sequence[str], options: dict[str, Any], nets: Sequence[str],
+        thresholds: Callable[[], Thresholds], calibrated: Sequence[str] = (),
+    ) -> Step:  # fmt: skip
+        """A bundle of trained nets, with shifted scores of some of them if the configuration asks for it."""
         run, out = self.config.run, self._path(name)
         files = {net: f"{self._path(self._trainings(net)[-1])}/{BEST}" for net in nets}
-        chosen = thresholds()
-        shifts = {net: self._calibration(net) for net in calibrated if run.calibrate}
 
-        def make() -> None:
-            trained = {net: _without_landmarks(net, read_net(path, net)) for net, path in files.items()}
-            trained |= {net: _rescored(net, trained[net], *shift) for net, shift in shifts.items()}
-            figures = self._figures() if has_figures else None
-            make_bundle(out, trained, run.name, run.training_data, run.licence, chosen, figures)
+        def work() -> Work:
+            chosen, shifts = thresholds(), {net: self._calibration(net) for net in calibrated if run.calibrate}
 
-        shifted = "".join(f", logits of {net} * {slope} + {offset}" for net, (slope, offset) in shifts.items())
-        return Work(f"make the bundle {out} of {', '.join(files.values())}; thresholds {chosen}{shifted}", make)
+            def make() -> None:
+                trained = {net: _without_landmarks(net, read_net(path, net)) for net, path in files.items()}
+                trained |= {net: rescored(net, trained[net], *shift) for net, shift in shifts.items()}
+                figures = self._figures() if name == "bundle" else None
+                make_bundle(out, trained, run.name, run.training_data, run.licence, chosen, figures)
+
+            shifted = "".join(f", logits of {net} * {slope} + {offset}" for net, (slope, offset) in shifts.items())
+            return Work(f"make the bundle {out} of {', '.join(files.values())}; thresholds {chosen}{shifted}", make)
+
+        return Step(name, work, tuple(after), options)
 
     # ---- thresholds
 
     def _mining_thresholds(self, net: str) -> tuple[float, float]:
         """Of P- and R-Net, for mining samples for `net`; R-Net's is not used for its own."""
+        if net not in BEFORE:
+            return CASCADE.thresholds[0], CASCADE.thresholds[1]
         if given := self.config.nets[net].samples["mined"].thresholds:
             return given
         return self._suggested("pnet", "mining"), self._suggested("rnet", "mining") if net == "onet" else CASCADE.thresholds[1]
@@ -313,39 +305,33 @@ class Recipe:
 
     def _stages_step(self, net: str) -> Step:
         """Measure what each stage lets through on the validation photos."""
-        name, data = f"{net}/stages", self.config.photos["validation"]
+        name = f"{net}/stages"
         running = Running() if net == "onet" else Running(min_face=self.config.run.find_from)
+        detectors = ModelsOrDefault((f"{net}={self._path(f'{net}/bundle')}",))
+        output = Output(f"{self._path(name)}/stages.json", self._path(name))
         options = StagesOptions(
-            annotations=data.annotations, images=data.images, limit=data.limit, timed=0, running=running,
-            detectors=ModelsOrDefault((f"{net}={self._path(f'{net}/bundle')}",)),
-            output=Output(f"{self._path(name)}/stages.json", self._path(name)),
-        )  # fmt: skip
-        about = {"min_face": running.min_face}
-        return self._evaluation_step(
-            name, "stages", evaluate_stages, options, about, self._faces["validation"], f"{net}/bundle"
+            **self._places("validation", "faces"), timed=0, detectors=detectors, running=running, output=output
         )
+        return self._evaluation_step(name, f"{net}/bundle", evaluate_stages, options, {"min_face": running.min_face}, "faces")
 
     def _report_steps(self) -> dict[str, Step]:
         """Evaluations of the finished nets beside other models, by name."""
-        data = self.config.photos["validation"]
-        where = {"annotations": data.annotations, "images": data.images, "limit": data.limit}
-        found = [self._report_step("wider", evaluate_wider, self.config.wider, where, self._faces["validation"])]
-        if data.landmark_list:
-            where, photos = {"list": data.landmark_list, "root": data.landmark_root}, self._landmarks["validation"]
-            found.append(self._report_step("landmarks", self._evaluate_landmarks, self.config.landmarks, where, photos))
+        found = [self._report_step("wider", evaluate_wider, self.config.wider, "faces")]
+        if "landmarks" in self._photos["validation"]:
+            found.append(self._report_step("landmarks", self._evaluate_landmarks, self.config.landmarks, "landmarks"))
         return {step.name: step for step in found}
 
-    def _report_step(self, verb: str, evaluate: Any, options: Any, where: dict[str, Any], photos: Photos) -> Step:
+    def _report_step(self, verb: str, evaluate: Any, options: Any, kind: str) -> Step:
         name = f"report/{verb}"
         models = (f"{self.config.run.name}={self._path(MEASURED)}", *(self.config.run.compare or ()))
+        where = {**self._places("validation", kind), **({"limit": None} if kind == "landmarks" else {})}
         output = Output(f"{self._path(name)}/figures.json", self._path(name))
         whole = replace(options, **where, detectors=replace(options.detectors, model=models), output=output)
-        step = self._evaluation_step(name, verb, evaluate, whole, _identity(options), photos, MEASURED)
-        return replace(step, reads={**step.reads, **self._compared}, units=photos.units * len(models))
+        step = self._evaluation_step(name, MEASURED, evaluate, whole, _identity(options), kind)
+        return replace(step, reads={**step.reads, **self._compared}, units=step.units * len(models))
 
-    def _evaluation_step(
-        self, name: str, verb: str, evaluate: Any, options: Any, about: dict[str, Any], photos: Photos, after: str
-    ) -> Step:
+    def _evaluation_step(self, name: str, after: str, evaluate: Any, options: Any, about: dict[str, Any], kind: str) -> Step:
+        photos, verb = self._photos["validation"][kind], name.split("/")[1]
         work = Work(command(f"evaluate {verb}", options), lambda: _write_evaluation(name, evaluate(options), options.output))
         return Step(name, lambda: work, (after,), about, photos.reads, "evaluate", photos.units)
 
@@ -390,19 +376,6 @@ def _identity(options: Options) -> dict[str, Any]:
     return {key: value for key, value in to_mapping(options).items() if key != "workers"}
 
 
-def calibration(net: str, stage: Mapping[str, float], wanted: float) -> tuple[float, float]:
-    """Slope and offset of a net's face logits that make `wanted` the threshold that its stage suggests for detection.
-
-    O-Net's scores are also drawn together until one in a thousand is above `TOP_SCORE`. Scores are often read with three
-    digits, as WIDER FACE's program does; faces with scores nearer to 1 could not be told apart.
-    """
-    goal, found, slope = _logit(wanted), _logit(stage["suggested_for_detection"]), 1.0
-    if net == "onet" and wanted < TOP_SCORE:
-        top = _logit(min(stage["surest"], 1 - ROUNDING))
-        slope = min(1.0, (_logit(TOP_SCORE) - goal) / max(top - found, 1e-3))
-    return round(slope, 4), round(goal - slope * found, 4)
-
-
 def _net_digest(source: str, net: str) -> str:
     """Of parameters to begin with.
 
@@ -438,18 +411,6 @@ def _without_landmarks(net: str, trained: TrainedNet) -> TrainedNet:
     if NETS[net].landmarks:
         return trained
     return replace(trained, heads=tuple(head for head in trained.heads if head != "landmark"))
-
-
-def _rescored(net: str, trained: TrainedNet, slope: float, offset: float) -> TrainedNet:
-    """With other scores of the same order: a score p becomes sigmoid(slope * logit(p) + offset)."""
-    weight, bias = f"{net}_cls_weight", f"{net}_cls_bias"
-    factor, values = np.float32(slope), trained.parameters
-    moved = values[bias] * factor + np.array([0, offset], np.float32)
-    return replace(trained, parameters={**values, weight: values[weight] * factor, bias: moved})
-
-
-def _logit(score: float) -> float:
-    return math.log(score / (1 - score))
 
 
 def _epochs(records: Path, samples: float) -> int:

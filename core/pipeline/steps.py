@@ -133,19 +133,17 @@ class Pipeline:
                         self._write(name, {**self._read(name), "removed": True})
 
     def _do(self, step: Step, log: IO[str]) -> None:
-        before = self._read(step.name)
-        is_same = before.get("identity") == self._identities[step.name]
-        if not is_same:
+        before, identity = self._read(step.name), self._identities[step.name]
+        if before.get("identity") != identity:
             self._clear(step.name, step.is_training)
-        state: dict[str, Any] = {
-            "identity": self._identities[step.name],
-            "state": "begun",
-            "kind": step.kind,
-            "units": step.units,
-        }
-        state["seconds"] = before["seconds"] if is_same else 0.0
-        self._write(step.name, state)
-        start = time.monotonic() - state["seconds"]
+            before = {}
+        start = time.monotonic() - (before["seconds"] if before.get("state") == "begun" else 0.0)
+
+        def note(state: str) -> None:
+            about = {"identity": identity, "state": state, "kind": step.kind, "units": step.units}
+            self._write(step.name, {**about, "seconds": time.monotonic() - start, "files": self._files(step.name)})
+
+        note("begun")
         try:
             with redirect_stdout(log), redirect_stderr(log):
                 text, do = step.work()
@@ -153,7 +151,7 @@ class Pipeline:
                 do()
         except BaseException as error:
             with suppress(MtcnnError):  # such as a full disk, for which the step may have failed
-                self._write(step.name, {**state, "seconds": time.monotonic() - start, "files": self._files(step.name)})
+                note("begun")
             if not isinstance(error, Exception):
                 raise
             logger.info("step %s failed", step.name, exc_info=True)
@@ -161,8 +159,7 @@ class Pipeline:
             raise StepFailed(
                 f"step {step.name} failed: {reason}; {self.folder / LOG} has the details, and the same command goes on with it"
             ) from error
-        state |= {"state": "done", "seconds": time.monotonic() - start, "files": self._files(step.name)}
-        self._write(step.name, state)
+        note("done")
 
     def _clear(self, name: str, is_training: bool = False) -> None:
         """Delete what a step has made; if there is a trained net or anything else, it is moved aside instead."""
@@ -199,11 +196,11 @@ class Pipeline:
         return found
 
     def _changes(self, step: Step, state: Mapping[str, Any]) -> str:
-        """What of a step's identity has changed since it was begun."""
+        """Names of the options, of the things it reads and of the steps before it that have changed since it began."""
         now = self._identities[step.name]
         then = state.get("identity", now)
         return ", ".join(
-            key for part in now for key in sorted({*now[part], *then[part]}) if now[part].get(key) != then[part].get(key)
+            key for part in now for key in {**now[part], **then[part]} if now[part].get(key) != then[part].get(key)
         )
 
     def _measured_rates(self) -> dict[str, float]:

@@ -23,9 +23,10 @@ from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError, ModelError
 from mtcnn_gluon.export.bundle_files import bundle_parameters
+from mtcnn_gluon.pipeline.calibration import calibration
 from mtcnn_gluon.pipeline.config import read_config
 from mtcnn_gluon.pipeline.content import Digests
-from mtcnn_gluon.pipeline.recipe import Recipe, calibration
+from mtcnn_gluon.pipeline.recipe import Recipe
 from mtcnn_gluon.pipeline.steps import LOG, Step
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan
