@@ -57,31 +57,33 @@ def pipeline(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _watch(work: "Pipeline", step: "Step") -> Iterator[None]:
-    """Show a step: on a terminal with a bar, otherwise with a line when it begins; then with a line when it is done."""
-    names = [each.name for each in work.steps]
-    title, start = f"[{names.index(step.name) + 1}/{len(names)}] {step.name}", time.monotonic()
-    rows = {row.name: row for row in work.status()}
-    own, left = rows[step.name].seconds, sum(row.seconds for row in rows.values() if row.state != "done")
-    ended = Event()
+    """Show a step: with a bar on a terminal, otherwise with a line when it begins; then with a line when it is done."""
+    title, start, ended = f"[{work.steps.index(step) + 1}/{len(work.steps)}] {step.name}", time.monotonic(), Event()
 
     def refresh() -> None:
         while not ended.wait(REFRESH):
             with suppress(MtcnnError, OSError, ValueError):  # a file that is just being written
-                bar.n = step.progress()
-            bar.set_postfix_str(f"about {_duration(left - own * bar.n)} left in all")
+                bar.n = min(1.0, step.progress())
+                bar.set_postfix_str(_left(work))
 
-    form = "{desc} {percentage:3.0f} % |{bar:20}| {elapsed} {postfix}"
+    form = "{desc} {percentage:3.0f} % |{bar:20}| {elapsed}{postfix}"
     with tqdm(total=1, desc=title, bar_format=form, leave=False, disable=None) as bar:
         if bar.disable:
-            put_line(f"{title} begins; about {_duration(left)} left in all")
+            put_line(f"{title} begins; {_left(work)}")
         else:
-            Thread(target=refresh, daemon=True).start()
+            bar.set_postfix_str(_left(work))
+        thread = Thread(target=refresh, daemon=True)
+        thread.start()
         try:
             yield
         finally:
             ended.set()
-    left = sum(row.seconds for row in work.status() if row.state != "done")
-    put_line(f"{title} done in {_duration(time.monotonic() - start)}; about {_duration(left)} left in all")
+            thread.join()
+    put_line(f"{title} done in {_duration(time.monotonic() - start)}; {_left(work)}")
+
+
+def _left(work: "Pipeline") -> str:
+    return f"about {_duration(sum(row.seconds for row in work.status() if row.state != 'done'))} left in all"
 
 
 def _need_yaml() -> None:

@@ -100,13 +100,13 @@ class DataOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LessonOptions(Options):
+class TrainingStepOptions(Options):
     """One training of a net: keys of `train` and `finish`."""
 
     samples: float = option(..., "number of samples to train on, rounded to whole epochs", least=1)
     device: str = option("cpu", "cpu, gpu or several, such as gpu:0,1")
     init: str | None = option(None, "parameters to begin with: a model or a file", usual="random ones")
-    training: TrainingOptions
+    options: TrainingOptions
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,12 +120,12 @@ class NetOptions:
     Attributes:
         samples: options of `mined`, `faces` and `landmarks` samples, of those that the net has.
         records: of the records made of them.
-        lessons: trainings in order.
+        trainings: trainings in order.
     """
 
     samples: dict[str, Any]
     records: MergeOptions
-    lessons: tuple[LessonOptions, ...]
+    trainings: tuple[TrainingStepOptions, ...]
 
 
 @dataclass(frozen=True)
@@ -206,22 +206,22 @@ def _net(net: str, given: Any, run: RunOptions, base: Path) -> NetOptions:
     samples["landmarks"] = read_section(LandmarkSampleOptions, sections["landmarks"], f"{net}.landmarks", lists)
     merging = {**about, "folders": ("",), "out": "", "seed": run.seed}
     records = read_section(MergeOptions, sections["records"], f"{net}.records", merging)
-    return NetOptions(samples, records, _lessons(net, sections, run, base))
+    return NetOptions(samples, records, _trainings(net, sections, run, base))
 
 
-def _lessons(net: str, sections: Mapping[str, Any], run: RunOptions, base: Path) -> tuple[LessonOptions, ...]:
+def _trainings(net: str, sections: Mapping[str, Any], run: RunOptions, base: Path) -> tuple[TrainingStepOptions, ...]:
     about, options = {"net": net, "seed": run.seed, "epochs": 1}, dict(sections["train"])
     if options.get("init") is not None:
         options["init"] = _initial(options["init"], f"{net}.train.init", base)
-    lessons = [read_section(LessonOptions, options, f"{net}.train", {**about, "distil": 0.0})]
+    trainings = [read_section(TrainingStepOptions, options, f"{net}.train", {**about, "distil": 0.0})]
     fixed = {**about, "init": None, "landmarks": options.pop("landmarks", None)}
     options.pop("init", None)
     finish = sections["finish"] if isinstance(sections["finish"], list) else [sections["finish"]]
     for more in finish if finish != [{}] else []:
         _check_keys(more, [], f"{net}.finish", is_open=True)
         options |= more
-        lessons.append(read_section(LessonOptions, options, f"{net}.finish", fixed))
-    return tuple(lessons)
+        trainings.append(read_section(TrainingStepOptions, options, f"{net}.finish", fixed))
+    return tuple(trainings)
 
 
 def read_section(options: type[Chosen], given: Any, place: str, fixed: Mapping[str, Any]) -> Chosen:

@@ -28,9 +28,9 @@ from mtcnn_gluon.export.bundle_files import make_bundle
 from mtcnn_gluon.io.files import read_text, whole_file
 from mtcnn_gluon.options import Options, to_mapping, to_words
 from mtcnn_gluon.pipeline.calibration import calibration, rescored
-from mtcnn_gluon.pipeline.config import BEFORE, SETS, Config, LessonOptions
+from mtcnn_gluon.pipeline.config import BEFORE, SETS, Config, TrainingStepOptions
 from mtcnn_gluon.pipeline.content import Digests
-from mtcnn_gluon.pipeline.steps import Step, Work
+from mtcnn_gluon.pipeline.steps import Action, Step
 from mtcnn_gluon.prepare_data import tasks
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.generate import PARTS, SHARD, UNREADABLE
@@ -53,7 +53,7 @@ PREPARE: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {  # the verb 
     "faces": ("wider", tasks.prepare_faces),
     "landmarks": ("landmarks", tasks.prepare_landmarks),
 }
-MEASURED = "report/bundle"  # the finished nets, which the reports are about
+EVALUATED = "report/bundle"  # the finished nets, which the reports are about
 Thresholds = tuple[float, float, float]
 
 
@@ -97,8 +97,8 @@ class Recipe:
             found += [*self._training_steps(net), self._net_bundle_step(net), self._stages_step(net)]
         reports = self._report_steps()
         about = {name: getattr(self.config.run, name) for name in ("name", "training_data", "licence")}
-        measured = self._result_step(MEASURED, ["onet/stages"], {})
-        return [*found, measured, *reports.values(), self._result_step("bundle", [MEASURED, *reports], about)]
+        measured = self._result_step(EVALUATED, ["onet/stages"], {})
+        return [*found, measured, *reports.values(), self._result_step("bundle", [EVALUATED, *reports], about)]
 
     # ---- what is read
 
@@ -144,7 +144,7 @@ class Recipe:
             try:
                 manifest = find_bundle(model).manifest
             except ModelError as error:
-                raise ModelError(f"compare: {error}; with `compare: []` there is nothing to compare with") from error
+                raise ModelError(f"compare: {error}; `compare: []` goes without other models") from error
             if self.config.photos["validation"].landmark_list and "landmark" not in manifest["trained"]["onet"]:
                 raise ModelError(
                     f"compare: {model} was trained without landmarks, and validation.landmark_list asks for theirs: "
@@ -163,7 +163,7 @@ class Recipe:
 
     def _is_cut(self, net: str, section: str, kind: str) -> bool:
         """Whether there are photos for samples of a kind, and the net learns from them."""
-        asked = self.config.nets[net].lessons[0].training.landmarks
+        asked = self.config.nets[net].trainings[0].options.landmarks
         has_head = NETS[net].landmarks if asked is None else asked
         return kind != "landmarks" or bool(has_head and self.config.photos[section].landmark_list)
 
@@ -173,15 +173,15 @@ class Recipe:
         verb, prepare = PREPARE[kind]
         places = {**self._places(section, kind), **self._landmarks_of_faces(section, kind), "out": self._path(name)}
 
-        def work() -> Work:
+        def action() -> Action:
             more = {}
             if kind == "mined":
                 more = {"model": self._path(f"{BEFORE[net]}/bundle"), "thresholds": self._mining_thresholds(net)}
             whole = replace(options, **places, **more)
-            return Work(command(f"prepare {verb}", whole), lambda: _log_samples(name, prepare(whole)))
+            return Action(command(f"prepare {verb}", whole), lambda: _log_samples(name, prepare(whole)))
 
         return Step(
-            name, work, (f"{BEFORE[net]}/bundle", f"{BEFORE[net]}/stages") if kind == "mined" else (), _identity(options),
+            name, action, (f"{BEFORE[net]}/bundle", f"{BEFORE[net]}/stages") if kind == "mined" else (), _identity(options),
             {**photos.reads, **photos.more}, "mine" if kind == "mined" else "cut", photos.units,
             partial(_photos_done, self.folder / name, photos.units),
         )  # fmt: skip
@@ -189,46 +189,46 @@ class Recipe:
     def _records_step(self, net: str, section: str, sources: Sequence[str]) -> Step:
         name, options = f"{net}/{SETS[section]}/records", self.config.nets[net].records
         whole = replace(options, folders=tuple(map(self._path, sources)), out=self._path(name))
-        work = Work(command("prepare records", whole), partial(tasks.prepare_records, whole))
+        action = Action(command("prepare records", whole), partial(tasks.prepare_records, whole))
         return Step(
-            name, lambda: work, tuple(sources), _identity(options), kind="records", units=self._photos[section]["faces"].units,
-            frees=tuple(sources), check=partial(tasks.check_records, whole.out),
+            name, lambda: action, tuple(sources), _identity(options), kind="records",
+            units=self._photos[section]["faces"].units, frees=tuple(sources), check=partial(tasks.check_records, whole.out),
         )  # fmt: skip
 
     # ---- nets
 
     def _training_steps(self, net: str) -> list[Step]:
         """NET/train, NET/finish, NET/finish2 and so on; each but the first begins with the net of the one before."""
-        names, lessons = self._trainings(net), self.config.nets[net].lessons
-        return [self._training_step(net, *each) for each in zip(names, lessons, ["", *names])]
+        names, trainings = self._training_names(net), self.config.nets[net].trainings
+        return [self._training_step(net, *each) for each in zip(names, trainings, ["", *names])]
 
-    def _trainings(self, net: str) -> list[str]:
+    def _training_names(self, net: str) -> list[str]:
         """Names of the steps that train a net, in order."""
-        count = len(self.config.nets[net].lessons)
+        count = len(self.config.nets[net].trainings)
         return [f"{net}/train", f"{net}/finish", *(f"{net}/finish{number}" for number in range(2, count))][:count]
 
-    def _training_step(self, net: str, name: str, lesson: LessonOptions, before: str) -> Step:
+    def _training_step(self, net: str, name: str, training: TrainingStepOptions, before: str) -> Step:
         records, validation = f"{net}/training/records", f"{net}/validation/records"
-        init = f"{self._path(before)}/{BEST}" if before else lesson.init
+        init = f"{self._path(before)}/{BEST}" if before else training.init
         reads = {"init": _net_digest(init, net)} if init and not before else {}
         after = (records, validation, *filter(None, [before]))
 
-        def work() -> Work:
-            options = replace(lesson.training, epochs=_epochs(self.folder / records, lesson.samples))
+        def action() -> Action:
+            options = replace(training.options, epochs=_epochs(self.folder / records, training.samples))
             where = {"records": self._path(records), "validation": self._path(validation), "out": self._path(name)}
             resume = (self.folder / name / LAST).is_file()
-            more = {"device": lesson.device, "init": init, **({"resume": True} if resume else {})}
-            do = partial(train, options, **where, device=lesson.device, initial=init, resume=resume)
-            return Work(command("train", options, **where, **more), do)
+            more = {"device": training.device, "init": init, **({"resume": True} if resume else {})}
+            do = partial(train, options, **where, device=training.device, initial=init, resume=resume)
+            return Action(command("train", options, **where, **more), do)
 
-        progress = partial(_epochs_done, self.folder / name, self.folder / records, lesson.samples)
-        options = {key: value for key, value in _identity(lesson).items() if key != "init"}
-        return Step(name, work, after, options, reads, net, lesson.samples, progress, is_training=True)
+        progress = partial(_epochs_done, self.folder / name, self.folder / records, training.samples)
+        options = {key: value for key, value in _identity(training).items() if key != "init"}
+        return Step(name, action, after, options, reads, net, training.samples, progress, is_training=True)
 
     def _net_bundle_step(self, net: str) -> Step:
         """A bundle of the nets so far, with the thresholds for mining; O-Net's with those for detection."""
         nets, run, last = list(NETS)[: list(NETS).index(net) + 1], self.config.run, CASCADE.thresholds[2]
-        after = [*(self._trainings(each)[-1] for each in nets), *(f"{each}/stages" for each in nets[:-1])]
+        after = [*(self._training_names(each)[-1] for each in nets), *(f"{each}/stages" for each in nets[:-1])]
         if net == "onet":
             options = {"thresholds": run.thresholds and run.thresholds[:2], "calibrate": run.calibrate}
             return self._bundle_step(
@@ -253,9 +253,9 @@ class Recipe:
     ) -> Step:  # fmt: skip
         """A bundle of trained nets, with shifted scores of some of them if the configuration asks for it."""
         run, out = self.config.run, self._path(name)
-        files = {net: f"{self._path(self._trainings(net)[-1])}/{BEST}" for net in nets}
+        files = {net: f"{self._path(self._training_names(net)[-1])}/{BEST}" for net in nets}
 
-        def work() -> Work:
+        def action() -> Action:
             chosen, shifts = thresholds(), {net: self._calibration(net) for net in calibrated if run.calibrate}
 
             def make() -> None:
@@ -265,9 +265,9 @@ class Recipe:
                 make_bundle(out, trained, run.name, run.training_data, run.licence, chosen, figures)
 
             shifted = "".join(f", logits of {net} * {slope} + {offset}" for net, (slope, offset) in shifts.items())
-            return Work(f"make the bundle {out} of {', '.join(files.values())}; thresholds {chosen}{shifted}", make)
+            return Action(f"make the bundle {out} of {', '.join(files.values())}; thresholds {chosen}{shifted}", make)
 
-        return Step(name, work, tuple(after), options)
+        return Step(name, action, tuple(after), options)
 
     # ---- thresholds
 
@@ -293,7 +293,7 @@ class Recipe:
     def _suggested(self, net: str, use: str) -> float:
         value = self._stage(net)[f"suggested_for_{use}"]
         if value is None:
-            log = f"{self._trainings(net)[-1]}/{TRAINING_LOG}"
+            log = f"{self._training_names(net)[-1]}/{TRAINING_LOG}"
             raise DataError(f"{net} finds no face in the validation photos: train it longer, or see {log}")
         return value
 
@@ -323,21 +323,23 @@ class Recipe:
 
     def _report_step(self, verb: str, evaluate: Any, options: Any, kind: str) -> Step:
         name = f"report/{verb}"
-        models = (f"{self.config.run.name}={self._path(MEASURED)}", *(self.config.run.compare or ()))
+        models = (f"{self.config.run.name}={self._path(EVALUATED)}", *(self.config.run.compare or ()))
         where = {**self._places("validation", kind), **({"limit": None} if kind == "landmarks" else {})}
         output = Output(f"{self._path(name)}/figures.json", self._path(name))
         whole = replace(options, **where, detectors=replace(options.detectors, model=models), output=output)
-        step = self._evaluation_step(name, MEASURED, evaluate, whole, _identity(options), kind)
+        step = self._evaluation_step(name, EVALUATED, evaluate, whole, _identity(options), kind)
         return replace(step, reads={**step.reads, **self._compared}, units=step.units * len(models))
 
     def _evaluation_step(self, name: str, after: str, evaluate: Any, options: Any, about: dict[str, Any], kind: str) -> Step:
         photos, verb = self._photos["validation"][kind], name.split("/")[1]
-        work = Work(command(f"evaluate {verb}", options), lambda: _write_evaluation(name, evaluate(options), options.output))
-        return Step(name, lambda: work, (after,), about, photos.reads, "evaluate", photos.units)
+        action = Action(
+            command(f"evaluate {verb}", options), lambda: _write_evaluation(name, evaluate(options), options.output)
+        )
+        return Step(name, lambda: action, (after,), about, photos.reads, "evaluate", photos.units)
 
     def _evaluate_landmarks(self, options: LandmarkOptions) -> Report | None:
         """The report; None if O-Net has learned no landmarks."""
-        if read_bundle(self.folder / MEASURED).manifest["architecture"]["onet"]["landmarks"]:
+        if read_bundle(self.folder / EVALUATED).manifest["architecture"]["onet"]["landmarks"]:
             return evaluate_landmarks(options)
         logger.warning("landmarks were not trained, so there are none to evaluate")
         return None

@@ -35,7 +35,7 @@ class StepFailed(MtcnnError):
     """A step of a pipeline failed."""
 
 
-class Work(NamedTuple):
+class Action(NamedTuple):
     """What a step does: the command that does the same, or words, and the function."""
 
     text: str
@@ -48,7 +48,7 @@ class Step:
 
     Attributes:
         name: such as `pnet/train`; also the folder below the run's that it writes to.
-        work: what to do; called when the steps before it are done, whose results it may read.
+        action: what to do; called when the steps before it are done, whose results it may read.
         after: names of the steps that it builds on.
         options: what it is done with, as JSON.
         reads: digests of the files outside the run that it reads, by what they are.
@@ -61,7 +61,7 @@ class Step:
     """
 
     name: str
-    work: Callable[[], Work]
+    action: Callable[[], Action]
     after: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     reads: Mapping[str, str] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class Pipeline:
         note("begun")
         try:
             with redirect_stdout(log), redirect_stderr(log):
-                text, do = step.work()
+                text, do = step.action()
                 logger.info("step %s: %s", step.name, text)
                 do()
         except BaseException as error:
@@ -157,7 +157,7 @@ class Pipeline:
             logger.info("step %s failed", step.name, exc_info=True)
             reason = error if isinstance(error, MtcnnError) else f"{type(error).__name__}: {error}"
             raise StepFailed(
-                f"step {step.name} failed: {reason}; {self.folder / LOG} has the details, and the same command goes on with it"
+                f"step {step.name} failed: {reason} (details are in {self.folder / LOG}); the same command continues with it"
             ) from error
         note("done")
 

@@ -11,7 +11,7 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.evaluation.options import LandmarkOptions, WiderOptions
 from mtcnn_gluon.options import Options
-from mtcnn_gluon.pipeline.config import CUTTING, EVALUATING, DataOptions, LessonOptions, RunOptions, read_config
+from mtcnn_gluon.pipeline.config import CUTTING, EVALUATING, DataOptions, RunOptions, TrainingStepOptions, read_config
 from mtcnn_gluon.prepare_data.tasks import MergeOptions, MinedSampleOptions, SampleOptions
 
 ROOT = Path(__file__).parents[3]
@@ -24,8 +24,8 @@ SECTIONS: dict[str, tuple[type[Options], set[str]]] = {  # place, options, and t
     **{f"{net}.{name}": (SampleOptions, {*CUTTING, *MADE}) for net in NETS for name in ("faces", "landmarks")},
     **{f"{net}.mine": (MinedSampleOptions, {*CUTTING, *MADE}) for net in ("rnet", "onet")},
     **{f"{net}.records": (MergeOptions, MADE) for net in NETS},
-    **{f"{net}.train": (LessonOptions, {*MADE, "distil"}) for net in NETS},
-    **{f"{net}.finish": (LessonOptions, {*MADE, "init", "landmarks"}) for net in NETS},
+    **{f"{net}.train": (TrainingStepOptions, {*MADE, "distil"}) for net in NETS},
+    **{f"{net}.finish": (TrainingStepOptions, {*MADE, "init", "landmarks"}) for net in NETS},
     "evaluate.wider": (WiderOptions, {*EVALUATING, "images", "annotations", *LISTS}),
     "evaluate.landmarks": (LandmarkOptions, {*EVALUATING, *LISTS}),
 }
@@ -169,9 +169,9 @@ def test_files_that_are_no_configuration(tmp_path: Path, text: str, message: str
 ])  # fmt: skip
 def test_trainings_to_finish_with(tmp_path: Path, given: Any, rates: list[float]) -> None:
     """Each has the options of the one before but for its own."""
-    lessons = read_config(write(tmp_path, "onet", {"finish": given})).nets["onet"].lessons
-    assert [lesson.training.rate for lesson in lessons] == rates
-    assert {lesson.samples for lesson in lessons} == {5_000_000}
+    trainings = read_config(write(tmp_path, "onet", {"finish": given})).nets["onet"].trainings
+    assert [each.options.rate for each in trainings] == rates
+    assert {each.samples for each in trainings} == {5_000_000}
 
 
 @pytest.mark.parametrize("name", ["pipeline.yaml", "pipeline_small.yaml"])

@@ -297,7 +297,7 @@ def test_a_step_that_fails(tmp_path: Path, photos: Path, run: Run) -> None:
     for _ in range(2):
         status, said = run(config, tmp_path / "run")
         assert status == 2 and "mtcnn-gluon: step pnet/training/faces failed: no sample came of 0 photos (10 more could" in said
-        assert f"{tmp_path / 'run' / LOG} has the details, and the same command goes on with it" in said
+        assert f"(details are in {tmp_path / 'run' / LOG}); the same command continues with it" in said
 
 
 def test_unreadable_photos_are_warned_of(tmp_path: Path, photos: Path) -> None:
@@ -318,7 +318,7 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
         return {step.name: step for step in Recipe(config, tmp_path / "run", Digests(tmp_path / "none")).steps()}
 
     def initial(step: Step) -> list[str]:
-        words = shlex.split(step.work().text)
+        words = shlex.split(step.action().text)
         return [value for word, value in zip(words, words[1:]) if word == "--init"]
 
     nets = bundle_parameters(find_bundle("default"))
@@ -373,7 +373,9 @@ def test_official_weights_that_are_missing(tmp_path: Path, photos: Path, run: Ru
 
     monkeypatch.setattr(official, "official_bundle", missing)
     status, said = run(write_config(tmp_path, photos, {"compare": ["official"]}), tmp_path / "run")
-    assert status == 2 and "the official weights are not installed" in said and "with `compare: []` there is nothing" in said
+    assert (
+        status == 2 and "the official weights are not installed" in said and "`compare: []` goes without other models" in said
+    )
 
 
 def test_a_foreign_folder(tmp_path: Path, photos: Path, run: Run) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from mtcnn_gluon.errors import ConfigError, DataError
-from mtcnn_gluon.pipeline.steps import LOG, MARKER, Pipeline, Step, StepFailed, Work, check_folder
+from mtcnn_gluon.pipeline.steps import LOG, MARKER, Action, Pipeline, Step, StepFailed, check_folder
 
 
 class Steps:
@@ -34,8 +34,8 @@ class Steps:
         (self.folder / name / "made.txt").write_text(f"{name} {self.options}")
 
     def pipeline(self) -> Pipeline:
-        def work(name: str) -> Callable[[], Work]:
-            return lambda: Work(f"do {name}", lambda: self.do(name))
+        def work(name: str) -> Callable[[], Action]:
+            return lambda: Action(f"do {name}", lambda: self.do(name))
 
         first = Step("net/first", work("net/first"), (), self.options, self.reads, "cut", 10, **self.more["first"])
         second = Step("second", work("second"), ("net/first",), {}, {}, "train", 5, **self.more["second"])
@@ -117,9 +117,7 @@ def test_a_failure_names_step_reason_and_log(steps: Steps, error: Exception, rea
     with pytest.raises(StepFailed) as failure:
         steps.run()
     log = steps.folder / LOG
-    assert str(failure.value) == (
-        f"step net/first failed: {reason}; {log} has the details, and the same command goes on with it"
-    )
+    assert str(failure.value) == (f"step net/first failed: {reason} (details are in {log}); the same command continues with it")
     assert "Traceback" in log.read_text() and "INFO: step net/first: do net/first" in log.read_text()
 
 
