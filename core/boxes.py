@@ -1,20 +1,20 @@
-"""Box geometry, and the one place that states the pixel convention.
+"""Box geometry and the pixel convention.
 
 **Convention.** A box is `x1, y1, x2, y2` in continuous image coordinates: pixel (row r, column c) covers the square from
-(c, r) to (c + 1, r + 1), so a box from 0, 0 to width, height covers the whole image and its width is `x2 - x1`, with no + 1
-anywhere. Landmarks are x, y in the same coordinates.
+(c, r) to (c + 1, r + 1). A box from 0, 0 to width, height covers the whole image, and its width is `x2 - x1` without + 1.
+Landmarks are x, y in the same coordinates.
 
-**Offsets.** All three nets predict `(x1' - x1) / side, (y1' - y1) / side, (x2' - x2) / side, (y2' - y2) / side` for the crop
-they look at, and landmarks `(x - x1) / side, (y - y1) / side`.
+**Offsets.** For its crop, each net predicts `(x1' - x1) / side, (y1' - y1) / side, (x2' - x2) / side, (y2' - y2) / side`, and
+landmarks `(x - x1) / side, (y - y1) / side`.
 
-**The official weights** come from MATLAB code whose boxes are 1-based and inclusive: MATLAB's `x1..x2` is the continuous
-`x1 - 1 .. x2`. Written so, its `w = x2 - x1 + 1` in R- and O-Net, its areas with + 1 and its landmark formula all become
-the plain ones above. Two habits of it remain, and a bundle's `box_convention` says whether its nets expect them
-(`matlab`) or not (`continuous`):
+**The official weights** come from MATLAB code whose boxes are 1-based and inclusive: `x1..x2` in MATLAB is `x1 - 1 .. x2` in
+continuous coordinates. There its `w = x2 - x1 + 1` in R- and O-Net, its areas with + 1 and its landmark formula become the
+formulas above. Two differences remain. The `box_convention` of a bundle is `matlab` if its nets expect them, otherwise
+`continuous`:
 
-- stage one maps P-Net's cell j at scale s to `(2j + 1) / s .. (2j + 12) / s` and regresses with `w = x2 - x1`, that is 11 / s;
-- boxes are truncated to whole pixels when P-Net's cells are mapped and before every crop, which lowers their corners by
-  half a pixel on average. Here they are lowered by exactly half a pixel, so that results change continuously.
+- stage one maps P-Net's cell j at scale s to `(2j + 1) / s .. (2j + 12) / s` and decodes with `w = x2 - x1`, that is 11 / s;
+- boxes are truncated to whole pixels when P-Net's cells are mapped and before every crop. This lowers their corners by half a
+  pixel on average. Here they are lowered by exactly half a pixel, so that results change continuously.
 """
 
 from typing import Literal, cast, get_args
@@ -25,16 +25,12 @@ from mtcnn_gluon.errors import ConfigError
 
 BoxConvention = Literal["continuous", "matlab"]
 
-STRIDE = 2  # image pixels of a level between neighbouring P-Net cells
-CELL = 12  # side of the square that one P-Net cell sees
+STRIDE = 2  # pixels of a level between neighbouring P-Net cells
+CELL = 12  # side of the square of pixels that one P-Net cell depends on
 
 
 def check_convention(name: object) -> BoxConvention:
-    """Return `name` if it is a known box convention.
-
-    Raises:
-        ConfigError: if it is not.
-    """
+    """Return `name`, or raise a `ConfigError` if it is no known box convention."""
     if name not in get_args(BoxConvention):
         raise ConfigError(f"box_convention must be one of {', '.join(get_args(BoxConvention))}, not {name!r}")
     return cast(BoxConvention, name)
@@ -46,7 +42,7 @@ def area(boxes: np.ndarray) -> np.ndarray:
 
 
 def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Areas (N, M) shared by each of boxes `a` (N, 4) with each of boxes `b` (M, 4)."""
+    """Areas (N, M) of the intersection of each of boxes `a` (N, 4) with each of boxes `b` (M, 4)."""
     width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
     height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
     return np.maximum(width, 0) * np.maximum(height, 0)
@@ -60,26 +56,26 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Boxes (N, 4) cut to an image of `height` x `width` pixels."""
+    """Boxes (N, 4) clipped to an image of `height` x `width` pixels."""
     limits = np.array([width, height, width, height], boxes.dtype)
     return np.clip(boxes, 0, limits)
 
 
 def square(boxes: np.ndarray) -> np.ndarray:
-    """The smallest squares (N, 4) with the centres of boxes (N, 4) that hold them."""
+    """The smallest squares (N, 4) that hold boxes (N, 4) and have the same centres."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2  # (N, 2)
     half = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, keepdims=True) / 2  # (N, 1)
     return np.hstack([centre - half, centre + half])
 
 
 def decode(crops: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Boxes (N, 4) that offsets (N, 4) describe on crops (N, 4). `encode` undoes it."""
+    """Boxes (N, 4) from their offsets (N, 4) relative to crops (N, 4). The inverse of `encode`."""
     sides = crops[:, 2:] - crops[:, :2]  # (N, 2)
     return crops + offsets * np.tile(sides, 2)
 
 
 def encode(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Offsets (N, 4) of boxes (N, 4) relative to crops (N, 4). `decode` undoes it."""
+    """Offsets (N, 4) of boxes (N, 4) relative to crops (N, 4). The inverse of `decode`."""
     sides = crops[:, 2:] - crops[:, :2]  # (N, 2)
     return (boxes - crops) / np.tile(sides, 2)
 
@@ -97,13 +93,13 @@ def encode_landmarks(crops: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def cell_boxes(cells: np.ndarray) -> np.ndarray:
-    """Squares (N, 4), in pixels of the pyramid level, that P-Net's cells (N, 2), as row and column, look at."""
+    """Squares (N, 4), in pixels of the level, of P-Net's cells (N, 2), given as row and column."""
     corner = STRIDE * cells[:, ::-1].astype(np.float32)  # (N, 2) as x, y
     return np.hstack([corner, corner + CELL])
 
 
 def cells_to_image(squares: np.ndarray, scales: np.ndarray, convention: BoxConvention) -> np.ndarray:
-    """Boxes (N, 4) in the image for `cell_boxes` (N, 4) of levels whose scales (N, 2), level / image, are given as x, y."""
+    """Boxes (N, 4) in the image from `cell_boxes` (N, 4) and the scales (N, 2) x, y, level / image, of their levels."""
     if convention == "matlab":
         first, to_continuous = np.array([1, 1, 0, 0], np.float32), np.array([1.5, 1.5, 0.5, 0.5], np.float32)
         return (squares + first) / np.tile(scales, 2) - to_continuous
@@ -111,7 +107,7 @@ def cells_to_image(squares: np.ndarray, scales: np.ndarray, convention: BoxConve
 
 
 def decode_cells(boxes: np.ndarray, offsets: np.ndarray, convention: BoxConvention) -> np.ndarray:
-    """Boxes (N, 4) that P-Net's offsets (N, 4) describe on `cells_to_image` boxes (N, 4)."""
+    """Boxes (N, 4) from P-Net's offsets (N, 4) relative to `cells_to_image` boxes (N, 4)."""
     if convention == "matlab":  # w = x2 - x1 of 1-based inclusive corners: one pixel less than the continuous side
         sides = boxes[:, 2:] - boxes[:, :2] - 1
         return boxes + offsets * np.tile(sides, 2)
@@ -119,5 +115,5 @@ def decode_cells(boxes: np.ndarray, offsets: np.ndarray, convention: BoxConventi
 
 
 def crop_squares(boxes: np.ndarray, convention: BoxConvention) -> np.ndarray:
-    """The squares (N, 4) to crop for R- and O-Net around calibrated boxes (N, 4)."""
+    """The squares (N, 4) around calibrated boxes (N, 4) to crop for R- and O-Net."""
     return square(boxes) - np.float32(0.5) if convention == "matlab" else square(boxes)

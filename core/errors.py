@@ -1,12 +1,11 @@
-"""The package's exceptions. Every message names the file or option, what was expected and what came."""
+"""The package's exceptions. Every message names the file or option, the expected and the actual value."""
 
-import difflib
 import re
 from typing import Iterable
 
-NEAR = 0.6  # similarity, in 0..1, from which a word may be a slip of another one
-BEHIND = 0.15  # how much less near than the nearest word a further suggestion may be
-SUGGESTED = 3  # at most so many words
+NEAR = 0.6  # least similarity, in 0..1, of a word and a suggestion
+BEHIND = 0.15  # by how much a suggestion may be less similar than the best one
+SUGGESTED = 3  # largest number of suggestions
 
 
 class MtcnnError(Exception):
@@ -22,7 +21,7 @@ class ModelError(MtcnnError):
 
 
 class DataError(MtcnnError):
-    """An annotation, a record file or a result file is missing, damaged or malformed."""
+    """A file of annotations, records or results is missing, damaged or malformed, or a file cannot be written."""
 
 
 class ConfigError(MtcnnError, ValueError):
@@ -30,7 +29,7 @@ class ConfigError(MtcnnError, ValueError):
 
 
 class LibraryError(MtcnnError, ImportError):
-    """A library that everything here needs cannot be imported. Also an `ImportError`."""
+    """A required library cannot be imported. Also an `ImportError`."""
 
 
 def shown(value: object) -> str:
@@ -43,13 +42,13 @@ def shown(value: object) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Such as `: did you mean --min-face?`; empty if nothing in `known` is near to `word`."""
+    """Such as `: did you mean --min-face?`; empty if nothing in `known` is similar to `word`."""
     found = near(word, known)
     return f": did you mean {' or '.join(found)}?" if found else ""
 
 
 def near(word: str, known: Iterable[str]) -> list[str]:
-    """The words that `word` may be a slip of, best first; those that differ only in case or hyphens, if there are any."""
+    """The known words most similar to `word`, best first. Words that differ only in case or hyphens exclude all others."""
     own, plain = _plain(word), {other: _plain(other) for other in known}
     if same := [other for other, text in plain.items() if text == own]:
         return same[:SUGGESTED]
@@ -62,8 +61,10 @@ def near(word: str, known: Iterable[str]) -> list[str]:
 
 
 def _likeness(word: str, other: str) -> float:
-    """0..1; of a word that begins or ends the other one, as `thresh` does `thresholds`, at least `NEAR`."""
-    ratio = difflib.SequenceMatcher(None, word, other).ratio()
+    """Similarity in 0..1; at least `NEAR` if one word begins or ends with the other, such as `thresh` and `thresholds`."""
+    from difflib import SequenceMatcher  # which `import mtcnn_gluon` does not wait for
+
+    ratio = SequenceMatcher(None, word, other).ratio()
     short, long = sorted((word, other), key=len)
     is_part = len(short) >= 3 and (long.startswith(short) or long.endswith(short))
     return NEAR + (1 - NEAR) * ratio if is_part else ratio

@@ -9,7 +9,7 @@ import numpy as np
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ModelError
 
-# Where ArcFace and its kin expect the five landmarks on a 112 x 112 face (Deng et al., "ArcFace", 2019; InsightFace).
+# The five landmarks on a 112 x 112 face for ArcFace and similar models (Deng et al., "ArcFace", 2019; InsightFace).
 ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
@@ -24,11 +24,10 @@ class Faces:
         boxes: (N, 4) float32, continuous x1, y1, x2, y2 in pixels of the image as displayed, inside the image.
         scores: (N,) float32 in 0..1.
         landmarks: (N, 5, 2) float32 x, y in pixels: left eye, right eye, nose, left and right corner of the mouth, where
-            left is the viewer's left. They are not clipped to the image. None, on every engine, if the model has no trained
-            landmarks.
+            left is the viewer's left. They are not clipped to the image. None if the model has no trained landmarks.
 
     Raises:
-        ValueError: if the arrays do not fit together.
+        ValueError: if the shapes of the arrays do not match.
     """
 
     boxes: np.ndarray
@@ -54,7 +53,7 @@ class Faces:
         return len(self.scores)
 
     def __getitem__(self, index: Any) -> "Faces":
-        """The faces that a slice, a mask (N,) or an array of indices picks; an integer gives one face, still as `Faces`."""
+        """The faces that a slice, a mask (N,) or an array of indices selects; an integer gives `Faces` with one face."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]
         landmarks = None if self.landmarks is None else self.landmarks[index]
@@ -72,13 +71,13 @@ class Faces:
         return face_dicts(self.boxes, self.scores, self.landmarks, digits)
 
     def align(self, image: np.ndarray, size: int = ARCFACE_SIZE) -> np.ndarray:
-        """Every face turned, scaled and moved onto the ArcFace five-point template, as recognition models expect it.
+        """Every face rotated, scaled and moved onto the ArcFace five-point template, as recognition models expect it.
 
-        The transform is the least-squares similarity (Umeyama, 1991). Large faces are halved before they are sampled, so
-        that they do not alias; beyond the image it is black.
+        The transform is the least-squares similarity (Umeyama, 1991). Large faces are halved before sampling to avoid
+        aliasing. Pixels outside the image are black.
 
         Args:
-            image: (H, W, 3) uint8, the image the faces were found in.
+            image: (H, W, 3) uint8, the image with the faces.
             size: side of the output in pixels; the template is scaled from 112.
 
         Returns:
@@ -94,11 +93,11 @@ class Faces:
         return np.stack(aligned) if aligned else np.zeros((0, size, size, 3), np.uint8)
 
     def crops(self, image: np.ndarray, margin: float = 0.0) -> list[np.ndarray]:
-        """Every face's box cut out of the image: copies (h, w, 3), upright and unscaled, at least one pixel a side.
+        """The part of the image inside every face's box: copies (h, w, 3), not rotated or scaled, at least one pixel a side.
 
         Args:
-            image: (H, W, 3), the image the faces were found in.
-            margin: how much to widen the box on each side, in shares of its side; the result stays inside the image.
+            image: (H, W, 3), the image with the faces.
+            margin: share of the box's side by which it is widened on each side; the result is clipped to the image.
         """
         height, width = image.shape[:2]
         cut = []
@@ -127,10 +126,10 @@ def face_dicts(
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation, uniform scale and shift (2, 3) that takes points `source` (N, 2) closest to `target` (N, 2).
+    """The rotation, uniform scale and shift (2, 3) that moves points `source` (N, 2) closest to `target` (N, 2).
 
-    Least squares over all points, as in Umeyama (1991) without reflections; in the plane it is the linear fit
-    `z -> a z + b` of complex numbers. If all source points coincide they are moved to the target's centre, unscaled.
+    This is the least-squares solution of Umeyama (1991) without reflections: in the plane, the linear fit `z -> a z + b` of
+    complex numbers. If all source points coincide they are moved to the target's centre, unscaled.
     """
     z, w = (points.astype(np.float64) @ np.array([1, 1j]) for points in (source, target))
     z0, w0 = z.mean(), w.mean()
@@ -142,7 +141,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """The part of `image` that `matrix`, in continuous coordinates, takes to 0..size."""
+    """The part of `image` that `matrix`, in continuous coordinates, moves to 0..size."""
     part, matrix = _needed_part(image, matrix, size)
     if 0 in part.shape:
         return np.zeros((size, size, 3), np.uint8)
@@ -150,16 +149,16 @@ def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         half = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
         matrix = matrix * [part.shape[1] / half.shape[1], part.shape[0] / half.shape[0], 1]
         part = half
-    centres = matrix.copy()  # OpenCV counts from pixel centres, half a pixel in
+    centres = matrix.copy()  # OpenCV counts from pixel centres
     centres[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     return cv2.warpAffine(part, centres, (size, size), flags=cv2.INTER_LINEAR)
 
 
 def _needed_part(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rectangle of `image` that `_warp` samples, with a little more around it, and the matrix from there."""
+    """The rectangle of `image` that `_warp` samples, with a margin, and `matrix` for that rectangle."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
     source = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T  # (4, 2) x, y
-    margin = 2 + 4 / np.hypot(matrix[0, 0], matrix[1, 0])  # what halving and interpolation look at beyond it
+    margin = 2 + 4 / np.hypot(matrix[0, 0], matrix[1, 0])  # pixels around it that halving and interpolation use
     limits = image.shape[1::-1]
     left, top = np.clip(np.floor(source.min(0) - margin), 0, limits).astype(int)
     right, bottom = np.clip(np.ceil(source.max(0) + margin), 0, limits).astype(int)

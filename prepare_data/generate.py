@@ -1,8 +1,8 @@
-"""From annotated photos to samples on disk: the same machinery whatever the samples are of.
+"""From annotated photos to samples on disk, whatever the samples are of.
 
-The photos are worked on in shards, by several processes if wanted. A shard's samples are one file, written whole, in a folder
-`.parts`; when all are there they become one record for each kind (`positive.rec` and so on) and a `report.json`. So work that
-was killed goes on where it was, and since every photo has its own random numbers the result is the same, byte for byte.
+Photos are processed in shards, if wanted by several worker processes. A shard's samples are one file in the folder `.parts`.
+When all shards are there, they become one record for each kind (`positive.rec` and so on) and a `report.json`. So a run that
+was killed goes on where it was. Every photo has random numbers of its own, so the result is the same byte for byte.
 """
 
 import hashlib
@@ -11,29 +11,28 @@ import json
 import logging
 import os
 import shutil
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields, replace
-from multiprocessing import get_context
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Protocol, Sequence
+from typing import Any, Mapping, Protocol, Sequence
 from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
 from mtcnn_gluon import boxes as box_ops
+from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError
 from mtcnn_gluon.io.files import printable, remove_drafts, whole_file
 from mtcnn_gluon.io.images import read_image
-from mtcnn_gluon.io.processes import end_with_parent
+from mtcnn_gluon.io.processes import in_processes
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
 from mtcnn_gluon.records.files import RecordWriter
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT
-from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import KIND_NAMES, Kind, Samples
 
-SCHEMA = 1  # of what is kept between two runs
+SCHEMA = 1  # of the files in `.parts`
 SHARD = 32  # photos
 PARTS = ".parts"
 UNREADABLE = "photos that cannot be read"
@@ -42,14 +41,14 @@ OUTSIDE_PHOTO = "faces mostly outside their photo, left out"
 logger = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """What samples are made of a photo. It is sent to other processes, so it holds only what can be pickled."""
+class SampleSource(Protocol):
+    """Makes the samples of a photo. It is sent to worker processes, so it must be picklable."""
 
     net: str
     images: str
 
     def describe(self) -> dict[str, Any]:
-        """Everything that the samples depend on, beside the photos and their annotations."""
+        """Everything that the samples depend on, except the photos and their annotations."""
         ...
 
     def prepare(self) -> None:
@@ -61,126 +60,84 @@ class Source(Protocol):
         ...
 
 
-def generate(source: Source, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
-    """Make the samples of all photos; returns what `out/report.json` then holds. If it is all there already, nothing is done.
+def generate(source: SampleSource, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
+    """Make the samples of all photos; returns the content of `out/report.json`. Finished work is not done again.
 
     Args:
-        source: what samples are.
+        source: makes the samples.
         annotations: the photos and their faces.
         out: folder for the records.
         workers: number of processes, 1 or more.
 
     Raises:
-        ConfigError: if `out` holds samples of something else, or `workers` is not positive.
-        DataError: if something cannot be written, or there is no sample at all.
+        ConfigError: if `out` holds other samples, or `workers` is not positive.
+        DataError: if a file cannot be written, or there is no sample at all.
+        MtcnnError: if a worker process dies.
     """
     if workers < 1:
         raise ConfigError(f"workers must be 1 or more, not {workers}")
-    folder = Path(out)
+    folder, photos = Path(out), annotations.photos
     identity = {"schema": SCHEMA, "digest": _digest(source, annotations), "made from": source.describe()}
-    if (finished := _finished(folder, identity)) is not None:
+    if (finished := read_report(folder)) is not None:
+        if finished.get("digest") != identity["digest"]:
+            raise _not_ours(folder)
         shutil.rmtree(folder / PARTS, ignore_errors=True)
         return finished
     parts = _open_parts(folder, identity)
-    shards = [range(start, min(start + SHARD, len(annotations.photos))) for start in range(0, len(annotations.photos), SHARD)]
-    missing = [shard for shard in shards if not (parts / _name(shard)).is_file()]
-    with tqdm(total=len(annotations.photos), unit="photo", desc=source.net, disable=None, smoothing=0.02) as bar:
-        bar.update(len(annotations.photos) - sum(map(len, missing)))
-        for count in _work(source, annotations.photos, missing, parts, workers):
+    shards = [range(start, min(start + SHARD, len(photos))) for start in range(0, len(photos), SHARD)]
+    files = [parts / f"{shard.start:08d}.npz" for shard in shards]
+    tasks = [(file, shard, photos[shard.start : shard.stop]) for file, shard in zip(files, shards) if not file.is_file()]
+    counts = in_processes(_write_shard, tasks, partial(_prepared, source), workers, _name, ordered=False, threads=1)
+    done = len(photos) - sum(len(shard) for _, shard, _ in tasks)
+    bar = tqdm(total=len(photos), initial=done, unit="photo", desc=source.net, disable=None, smoothing=0.02)
+    with closing(counts), bar:
+        for count in counts:
             bar.update(count)
-    report = _finish(source, shards, parts, folder, identity, annotations)
+    report = _finish(folder, files, source.net, identity, annotations.problems.found)
     shutil.rmtree(parts)
     return report
 
 
-def _work(source: Source, photos: Sequence[Photo], shards: Sequence[range], parts: Path, workers: int) -> Iterator[int]:
-    """Make shards; yields the number of photos of each that is done."""
-    workers = min(workers, len(shards))
-    if workers <= 1:
-        if shards:
-            source.prepare()
-        for shard in shards:
-            yield _make(source, photos[shard.start : shard.stop], shard, parts)
-        return
-    with _one_thread_each(), ProcessPoolExecutor(workers, get_context("spawn"), _start, (source,)) as pool:
-        futures = [pool.submit(_make_in_worker, photos[shard.start : shard.stop], shard, parts) for shard in shards]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a worker process died, perhaps for lack of memory: run the same command again to go on, with fewer workers"
-            ) from error
-        finally:
-            _cancel(futures)
+def add_up(total: dict[str, float], more: Mapping[str, float]) -> None:
+    """Add figures to a total, by name."""
+    for name, value in more.items():
+        total[name] = total.get(name, 0) + value
 
 
-def _cancel(futures: Sequence[Future]) -> None:
-    for future in futures:
-        future.cancel()
+def _prepared(source: SampleSource) -> SampleSource:
+    source.prepare()
+    return source
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """New processes use one thread: there are as many of them as are wanted."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+def _name(task: tuple[Path, range, Sequence[Photo]]) -> str:
+    return f"photos {task[2][0].path} to {task[2][-1].path}"
 
 
-_source: Source  # of a worker process
-_failure: Exception | None = None  # why it cannot work: raised by its first task, since nobody hears of what `_start` raises
-
-
-def _start(source: Source) -> None:
-    global _source, _failure
-    end_with_parent()
-    try:
-        source.prepare()
-    except Exception as error:
-        _failure = error
-    _source = source
-
-
-def _make_in_worker(photos: Sequence[Photo], shard: range, parts: Path) -> int:
-    if _failure is not None:
-        raise _failure
-    return _make(_source, photos, shard, parts)
-
-
-def _make(source: Source, photos: Sequence[Photo], shard: range, parts: Path) -> int:
-    """Write one shard; returns its number of photos."""
-    samples, unreadable, outside, figures = [], list[str](), list[str](), dict[str, float]()
-    for photo, number in zip(photos, shard):
+def _write_shard(source: SampleSource, task: tuple[Path, range, Sequence[Photo]]) -> int:
+    """Write one shard, given its file, its photos and their numbers; returns how many photos it has."""
+    path, numbers, photos = task
+    samples, problems, figures = [], {UNREADABLE: list[str](), OUTSIDE_PHOTO: list[str]()}, dict[str, float]()
+    for photo, number in zip(photos, numbers):
         try:
             image = read_image(Path(source.images) / photo.path)
         except ImageError as error:
-            unreadable.append(printable(error))
+            problems[UNREADABLE].append(printable(error))
             continue
         photo, lines = _inside(photo, image)
-        outside += lines
+        problems[OUTSIDE_PHOTO] += lines
         found, added = source.samples(image, photo, number)
         samples.append(found)
-        for name, value in added.items():
-            figures[name] = figures.get(name, 0) + value
-    problems = {UNREADABLE: unreadable, OUTSIDE_PHOTO: outside}
+        add_up(figures, added)
     about = json.dumps({"problems": problems, "figures": figures, "photos": len(samples)})
-    arrays = _as_arrays(Samples.concatenate(samples)) if samples else {}
     packed = io.BytesIO()  # numpy's own file handling complains at length about a full disk
-    np.savez(packed, about=np.array(about), **arrays)
-    with whole_file(parts / _name(shard), "wb") as file:
+    np.savez(packed, about=np.array(about), **(vars(Samples.concatenate(samples)) if samples else {}))
+    with whole_file(path, "wb") as file:
         file.write(packed.getbuffer())
-    return len(shard)
+    return len(photos)
 
 
 def _inside(photo: Photo, image: np.ndarray) -> tuple[Photo, list[str]]:
-    """The photo with faces to be ignored of which less than half lies in it, and a line about each of them."""
+    """The photo, in which faces that lie in it by less than half are to be ignored, and a line about each of them."""
     height, width = image.shape[:2]
     boxes = photo.boxes.astype(np.float64)
     is_outside = ~photo.ignore & (box_ops.area(box_ops.clip(boxes, height, width)) < box_ops.area(boxes) / 2)
@@ -191,34 +148,30 @@ def _inside(photo: Photo, image: np.ndarray) -> tuple[Photo, list[str]]:
     return replace(photo, ignore=photo.ignore | is_outside), lines
 
 
-def _as_arrays(samples: Samples) -> dict[str, np.ndarray]:
-    return {field.name: getattr(samples, field.name) for field in fields(Samples)}
-
-
 def _finish(
-    source: Source, shards: Sequence[range], parts: Path, folder: Path, identity: Mapping[str, Any], annotations: Annotations
+    folder: Path, files: Sequence[Path], net: str, identity: Mapping[str, Any], problems_found: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     """Put the shards together."""
     counts, figures, photos = dict.fromkeys(KIND_NAMES, 0), dict[str, float](), 0
-    problems = {kind: list(lines) for kind, lines in annotations.problems.found.items()}
+    problems = {kind: list(lines) for kind, lines in problems_found.items()}
     remove_drafts(folder)
     with ExitStack() as stack:
         writers: dict[str, RecordWriter] = {}
-        for shard in shards:
-            about, arrays = _load(parts / _name(shard))
+        for path in files:
+            about, samples = _read_shard(path, NETS[net].size)
             photos += about["photos"]
+            add_up(figures, about["figures"])
             for name, lines in about["problems"].items():
-                problems[name] = problems.get(name, []) + lines
-            for name, value in about["figures"].items():
-                figures[name] = figures.get(name, 0) + value
-            for kind, samples in _by_kind(arrays).items():
-                if kind not in writers:
+                problems.setdefault(name, []).extend(lines)
+            for kind in np.unique(samples.kinds):
+                name = Kind(kind).name.lower()
+                if name not in writers:
                     origin = dict(seed=identity["made from"].get("seed"), source=identity["digest"])
-                    writers[kind] = stack.enter_context(RecordWriter(folder / kind, source.net, **origin))
-                writers[kind].write(samples)
-                counts[kind] += len(samples)
-        if not sum(counts.values()):
-            shutil.rmtree(parts)  # so that photos that are found next time are read
+                    writers[name] = stack.enter_context(RecordWriter(folder / name, net, **origin))
+                writers[name].write(samples[samples.kinds == kind])
+                counts[name] += int((samples.kinds == kind).sum())
+        if not writers:
+            shutil.rmtree(folder / PARTS)  # so that photos that are found next time are read
             raise DataError(_why_none(folder, photos, figures, problems.get(UNREADABLE, [])))
     problems = {kind: lines for kind, lines in problems.items() if lines}
     report = {**identity, "photos": photos, "counts": counts, "figures": figures, "problems": problems}
@@ -228,7 +181,7 @@ def _finish(
 
 
 def _why_none(folder: Path, photos: int, figures: Mapping[str, float], unreadable: Sequence[str]) -> str:
-    """What is known of why no sample came."""
+    """Why there is no sample."""
     text = f"{folder}: no sample came of {photos} photos ({len(unreadable)} more could not be read)"
     if photos:
         text += f"; {figures.get('faces', 0):.0f} of their faces can be learned from"
@@ -237,54 +190,29 @@ def _why_none(folder: Path, photos: int, figures: Mapping[str, float], unreadabl
     return text + (f"; the first that could not: {unreadable[0]}" if unreadable else "")
 
 
-def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What a shard says, and its arrays."""
+def _read_shard(path: Path, size: int) -> tuple[dict[str, Any], Samples]:
+    """What a shard says about its photos, and its samples of `size` pixels."""
     try:
         with np.load(path) as stored:
-            return json.loads(str(stored["about"])), {name: stored[name] for name in stored.files if name != "about"}
+            about = json.loads(str(stored["about"]))
+            arrays = {name: stored[name] for name in stored.files if name != "about"}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} is damaged: remove it and run the same command again ({error})") from error
+    return about, Samples(**arrays) if arrays else Samples.empty(size)
 
 
-def _by_kind(arrays: Mapping[str, np.ndarray]) -> dict[str, Samples]:
-    if not arrays:
-        return {}
-    samples = Samples(**arrays)
-    kinds = {kind.name.lower(): samples.kinds == kind for kind in Kind}
-    return {name: samples[is_it] for name, is_it in kinds.items() if is_it.any()}
-
-
-def _name(shard: range) -> str:
-    return f"{shard.start:08d}.npz"
-
-
-def _digest(source: Source, annotations: Annotations) -> str:
-    """Changes with everything that the samples depend on, but for the pixels of the photos."""
+def _digest(source: SampleSource, annotations: Annotations) -> str:
+    """Changes with everything that the samples depend on, except the pixels of the photos."""
     digest = hashlib.sha256(json.dumps([SCHEMA, source.describe()], sort_keys=True).encode())
     for photo in annotations.photos:
         digest.update(photo.path.encode("utf-8", "surrogateescape"))
-        for value in asdict(photo).values():
-            if isinstance(value, np.ndarray):
-                digest.update(value.tobytes())
+        for array in (photo.boxes, photo.ignore, photo.landmarks, photo.scores):
+            digest.update(array.tobytes())
     return digest.hexdigest()
 
 
-def _finished(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The report of work that is done already."""
-    report = read_report(folder)
-    if report is None:
-        return None
-    if report.get("digest") != identity["digest"]:
-        raise _not_ours(folder)
-    return report
-
-
 def read_report(folder: str | os.PathLike) -> dict[str, Any] | None:
-    """The `report.json` of a folder of samples, or None if there is none.
-
-    Raises:
-        DataError: if it is damaged.
-    """
+    """The `report.json` of a folder of samples or records, or None if there is none. Raises DataError if it is damaged."""
     path = Path(folder) / REPORT
     try:
         report = json.loads(path.read_text("utf-8"))
@@ -300,8 +228,7 @@ def read_report(folder: str | os.PathLike) -> dict[str, Any] | None:
 def _open_parts(folder: Path, identity: Mapping[str, Any]) -> Path:
     """The folder of shards, which may hold some already."""
     parts = folder / PARTS
-    about = parts / "about.json"
-    content = json.dumps(dict(identity))
+    about, content = parts / "about.json", json.dumps(dict(identity))
     if about.exists() and about.read_text("utf-8", "replace") == content:
         logger.info("%s: going on with work that was not finished", folder)
         return parts

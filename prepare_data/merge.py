@@ -1,12 +1,12 @@
-"""From folders of samples to the records that a net is trained on.
+"""From folders of samples to the records that a net is trained on, in random order.
 
-P-Net trains on one record in which the kinds are mixed in a fixed ratio; R- and O-Net on one record for each kind, from which
-the sampler takes fixed numbers for every batch. Either way the order is random.
+P-Net trains on one record in which the kinds are mixed in a fixed ratio, R- and O-Net on one record for each kind.
 """
 
 import json
 import logging
 import os
+from itertools import chain
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -14,14 +14,13 @@ import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.io.files import remove, remove_drafts, whole_file
-from mtcnn_gluon.prepare_data.generate import read_report
+from mtcnn_gluon.prepare_data.generate import add_up, read_report
 from mtcnn_gluon.records.files import Reader, RecordWriter
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT, Encoding, check_seed, record_files
-from mtcnn_gluon.records.samples import Samples
+from mtcnn_gluon.records.info import REPORT, Encoding, check_seed, record_files
+from mtcnn_gluon.records.samples import KIND_NAMES, RATIO, Samples, check_ratio
 
-RATIO = {"negative": 3.0, "positive": 1.0, "part": 1.0, "landmark": 1.0}  # the paper's has twice the landmarks
 BLOCK_BYTES = 64 << 20  # of crops that are held in memory at a time
-STARVED = 1.0  # negatives for every positive, below which a net learns to say face too often
+STARVED = 1.0  # negatives for every positive, below which a net learns to find too many faces
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +29,17 @@ def make_records(
     folders: Sequence[str | os.PathLike], net: str, out: str | os.PathLike, ratio: Mapping[str, float] = RATIO, seed: int = 0,
     encoding: Encoding = "raw", quality: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Put the samples of several folders together for training; returns what `out/report.json` then holds.
+    """Put the samples of several folders together for training; returns the content of `out/report.json`.
 
-    For P-Net `out/pnet.rec` holds as many samples as the ratio allows with what there is, see `mixture`; a kind of which there
-    is none is left out. For the others `out/positive.rec` and so on hold everything.
+    For P-Net `out/pnet.rec` holds as many samples as `mixture` allows. For the others `out/positive.rec` and so on hold all.
 
     Args:
         folders: made by `generate`.
         net: pnet, rnet or onet.
-        out: folder for the records; those that an earlier call made there are replaced.
+        out: folder for the records; it replaces records that an earlier call made there.
         ratio: for P-Net, shares by name of kind, 0 or more.
-        seed: of the order, and of the choice.
-        encoding, quality: how crops are stored, see `records`.
+        seed: random seed of the choice and the order.
+        encoding, quality: how crops are stored, see `RecordWriter`.
 
     Raises:
         ConfigError: if an option is out of range, `out` holds samples, or two folders hold the same.
@@ -64,17 +62,18 @@ def make_records(
     chosen = {kind: generator.permutation(counts[kind])[: wanted[kind]] for kind in KIND_NAMES}
     if not sum(wanted.values()):
         raise DataError(f"the ratio {shown(dict(ratio))} leaves nothing of {counts}")
+    records = {kind: (readers[kind], rows) for kind, rows in chosen.items() if len(rows)}
+    if net == "pnet":
+        starts = np.cumsum([0, *counts.values()])  # of each kind, in all readers one after the other
+        rows = np.concatenate([start + chosen[kind] for start, kind in zip(starts, KIND_NAMES)])
+        records = {net: (list(chain(*readers.values())), rows[generator.permutation(len(rows))])}
     remove_drafts(out)
     remove(out / REPORT)
-    if net == "pnet":
-        kinds = np.repeat(np.arange(len(KIND_NAMES)), [len(chosen[kind]) for kind in KIND_NAMES])
-        rows = np.concatenate([chosen[kind] for kind in KIND_NAMES])
-        order = generator.permutation(len(rows))
-        _write(out / net, options, [readers[kind] for kind in KIND_NAMES], kinds[order], rows[order])
-    for kind, rows in chosen.items():
-        if net != "pnet" and len(rows):
-            _write(out / kind, options, [readers[kind]], np.zeros(len(rows), np.int64), rows)
-    _remove_others(out, [net] if net == "pnet" else [kind for kind in KIND_NAMES if wanted[kind]])
+    for name, (parts, rows) in records.items():
+        _write(out / name, options, parts, rows)
+    for name in {"pnet", *KIND_NAMES} - set(records):  # made by an earlier call
+        for path in reversed(record_files(out / name)):
+            remove(path)
     report = _report(folders, wanted, options)
     with whole_file(out / REPORT) as file:
         json.dump(report, file, indent=1)
@@ -82,36 +81,14 @@ def make_records(
 
 
 def mixture(counts: Mapping[str, int], ratio: Mapping[str, float]) -> dict[str, int]:
-    """How many samples of each kind keep the ratio, as many as there are of the scarcest.
+    """The largest numbers of samples of each kind that keep the ratio; kinds without samples are left out.
 
-    Landmarks, which come from other photos, are taken as far as they go: too few of them do not cost samples of other kinds.
+    Landmark samples do not limit the other kinds: there may be fewer of them than the ratio says.
     """
     there = [kind for kind in counts if counts[kind] and ratio.get(kind, 0) > 0]
     limits = [counts[kind] / ratio[kind] for kind in there if kind != "landmark"] or [float(counts["landmark"])]
     unit = min(limits)
     return {kind: min(counts[kind], int(unit * ratio[kind] + 1e-6)) if kind in there else 0 for kind in counts}
-
-
-def parse_ratio(text: str) -> dict[str, float]:
-    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`.
-
-    Raises:
-        ConfigError: if it is something else.
-    """
-    try:
-        shares = [float(share) for share in text.split(":")]
-    except (ValueError, AttributeError):
-        shares = []
-    if len(shares) != len(RATIO):
-        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO)}, not {shown(text)}")
-    return dict(zip(RATIO, shares))
-
-
-def check_ratio(ratio: Mapping[str, float]) -> None:
-    """Raises ConfigError if the ratio does not give shares, 0 or more, and one above 0, of kinds that there are."""
-    are_shares = all(np.isfinite(share) and share >= 0 for share in ratio.values()) and any(ratio.values())
-    if set(ratio) - set(KIND_NAMES) or not are_shares:
-        raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")
 
 
 def _check_out(out: Path, folders: Sequence[str | os.PathLike]) -> None:
@@ -134,31 +111,23 @@ def _check_twice(folders: Sequence[str | os.PathLike]) -> None:
             seen[key] = folder
 
 
-def _remove_others(out: Path, names: Sequence[str]) -> None:
-    """Remove the records that an earlier call made, of kinds that there are no more."""
-    for name in {"pnet", *KIND_NAMES} - set(names):
-        for file in reversed(record_files(out / name)):
-            remove(file)
-
-
 def _open(folders: Sequence[str | os.PathLike], kind: str, net: str) -> list[Reader]:
     readers = []
     for folder in folders:
         report = read_report(folder)
         if report is None:
-            raise DataError(
-                f"{folder} holds no samples: it has no {REPORT}; mtcnn-gluon prepare wider, landmarks or mine makes it"
-            )
+            makers = "mtcnn-gluon prepare wider, landmarks or mine makes it"
+            raise DataError(f"{folder} holds no samples: it has no {REPORT}; {makers}")
         if report.get("counts", {}).get(kind):
             readers.append(Reader(Path(folder) / kind))
             if readers[-1].info.net != net:
                 raise DataError(f"{readers[-1].files.rec} holds samples for {readers[-1].info.net}, not for {net}")
-            readers[-1].check_digest()  # or damage would get a digest of its own
+            readers[-1].check_digest()  # the new record would have a right digest in spite of damage
     return readers
 
 
 def warn_if_starved(counts: Mapping[str, int]) -> None:
-    """Say which kind there is too little of, and what helps."""
+    """Log which kinds have too few samples, and what helps."""
     if counts["negative"] < STARVED * counts["positive"]:
         logger.warning(
             "only %d negative samples for %d positive ones: mine with lower thresholds, such as --thresholds 0.5 0.5, "
@@ -169,51 +138,37 @@ def warn_if_starved(counts: Mapping[str, int]) -> None:
             logger.warning("there are no samples of kind %s", kind)
 
 
-def _write(
-    path: Path, options: Mapping[str, Any], sources: Sequence[Sequence[Reader]], kinds: np.ndarray, rows: np.ndarray
-) -> None:
-    """Write the samples `rows` (N,) of `sources[kinds]`, each of which counts through its readers."""
+def _write(path: Path, options: Mapping[str, Any], readers: Sequence[Reader], rows: np.ndarray) -> None:
+    """Write samples `rows` (N,), which count through all readers."""
     with RecordWriter(path, **options) as writer:
-        size = next(reader.info.size for each in sources for reader in each)
-        step = max(1, BLOCK_BYTES // (3 * size**2))
+        step = max(1, BLOCK_BYTES // (3 * readers[0].info.size ** 2))
         for start in range(0, len(rows), step):
-            part = slice(start, start + step)
-            writer.write(_gather(sources, kinds[part], rows[part], size))
+            writer.write(_gather(readers, rows[start : start + step]))
 
 
-def _gather(sources: Sequence[Sequence[Reader]], kinds: np.ndarray, rows: np.ndarray, size: int) -> Samples:
-    parts, places = [Samples.empty(size)], []
-    for kind, readers in enumerate(sources):
-        first = 0
-        for reader in readers:
-            is_here = np.flatnonzero((kinds == kind) & (rows >= first) & (rows < first + len(reader)))
-            in_file = is_here[np.argsort(rows[is_here], kind="stable")]
-            parts.append(reader[rows[in_file] - first])
-            places.append(in_file)
-            first += len(reader)
-    order = np.empty(len(rows), np.int64)
-    order[np.concatenate(places)] = np.arange(len(rows))
-    return Samples.concatenate(parts)[order]
+def _gather(readers: Sequence[Reader], rows: np.ndarray) -> Samples:
+    """Samples `rows` (n,) in that order; each reader is read once, from its beginning to its end."""
+    parts, places, first = [], [], 0
+    for reader in readers:
+        here = np.flatnonzero((rows >= first) & (rows < first + len(reader)))
+        places.append(here[np.argsort(rows[here], kind="stable")])
+        parts.append(reader[rows[places[-1]] - first])
+        first += len(reader)
+    return Samples.concatenate(parts)[np.argsort(np.concatenate(places))]
 
 
 def _report(folders: Sequence[str | os.PathLike], counts: Mapping[str, int], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the records are made of; figures of all folders added up."""
-    figures: dict[str, float] = {}
-    digests = []
+    """What the records are made of, with the sums of all folders' figures."""
+    figures, digests = dict[str, float](), []
     for folder in folders:
         report = read_report(folder) or {}
         digests.append(report.get("digest"))
-        for name, value in report.get("figures", {}).items():
-            figures[name] = figures.get(name, 0) + value
+        add_up(figures, report.get("figures", {}))
     return {"made from": {"samples": "records", "digests": digests, **options}, "counts": dict(counts), "figures": figures}
 
 
 def kinds_of(folder: str | os.PathLike) -> dict[str, Reader]:
-    """The records in a folder, by name.
-
-    Raises:
-        DataError: if there are none.
-    """
+    """The records in a folder, by name. Raises DataError if there are none."""
     names = [name for name in ("pnet", *KIND_NAMES) if (Path(folder) / f"{name}.json").exists()]
     if not names:
         raise DataError(f"{folder} holds no records: mtcnn-gluon prepare makes them")

@@ -1,42 +1,42 @@
 """Readers of annotation files: every format becomes the same `Annotations`.
 
-    wider       WIDER FACE's `wider_face_*_bbx_gt.txt`: a photo, the number of its faces, and a line a face of `x y w h` or of
-                `x y w h blur expression illumination invalid occlusion pose`; with a csv of landmarks, if there is one
-    points      CNN_FacePoint's `trainImageList.txt`: a line a face of `photo x1 x2 y1 y2` and five x y
-    celeba      CelebA's `list_bbox_celeba.txt`, with its `list_landmarks_celeba.txt`
-    csv         anybody's own photos: columns `file,x1,y1,x2,y2` and, if wanted, `left_eye_x,left_eye_y,right_eye_x` ... (all of
-                `config.LANDMARK_NAMES`, left being the viewer's). A photo without a face has a row with empty cells, a face
-                without landmarks empty cells for them
+    wider       WIDER FACE's `wider_face_*_bbx_gt.txt`: a photo, the number of its faces, and for each a line `x y w h` or
+                `x y w h blur expression illumination invalid occlusion pose`. Its landmarks, if any, are in a csv of
+                `file,face,score,iou,lex,ley,rex,rey,nx,ny,lmx,lmy,rmx,rmy`, where face is the index of a box of the photo
+    points      CNN_FacePoint's `trainImageList.txt`: for each face a line `photo x1 x2 y1 y2` and five x y
+    celeba      CelebA's `list_bbox_celeba.txt`, with its `list_landmarks_celeba.txt` for landmarks
+    csv         your own photos: columns `file,x1,y1,x2,y2` and optionally `left_eye_x,left_eye_y,right_eye_x` ... (all of
+                `config.LANDMARK_NAMES`; left is the viewer's left). A photo without a face has a row with empty cells. A face
+                without landmarks has empty cells for them
 
-The landmarks of a wider list are a csv of `file,face,score,iou,lex,ley,rex,rey,nx,ny,lmx,lmy,rmx,rmy`, where face is the index
-of a box of that photo. Text is UTF-8; bytes that are not (old file names) are kept as the file system has them.
+Text is UTF-8. Other bytes (old file names) are kept as the file system has them.
 """
 
 import csv
 import io
 import math
 import os
+from collections import defaultdict
 from typing import Iterator, Literal, NamedTuple, Sequence, get_args
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.io.files import printable, read_text
-from mtcnn_gluon.prepare_data.annotations import UNLISTED, Annotations, Photo, Place, Problems, Table
+from mtcnn_gluon.prepare_data.annotations import UNLISTED, Annotations, MarkedFace, MarkedPoints, Place, Problems, assemble
 
-__all__ = [
-    "Annotations", "Photo", "Problems", "read_annotations", "read_celeba", "read_csv", "read_points", "read_wider",
-    "why_no_landmarks",
-]  # fmt: skip
-
-Format = Literal["auto", "wider", "points", "celeba", "csv"]
+ListFormat = Literal["auto", "wider", "points", "celeba", "csv"]
 PathLike = str | os.PathLike
+
+Marked = dict[str, list[MarkedFace]]  # faces by the path of their photo
 
 _BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 _POINT_COLUMNS = tuple(f"{name}_{axis}" for name in LANDMARK_NAMES for axis in "xy")
 _FOUND_COLUMNS = ("lex", "ley", "rex", "rey", "nx", "ny", "lmx", "lmy", "rmx", "rmy")  # of landmarks that a program found
 _CELEBA_BOX = ("x_1", "y_1", "width", "height")
 _CELEBA_POINTS = tuple(f"{name}_{axis}" for name in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy")
-_WIDER_INVALID = 3  # place among a face's attributes of the one by which the annotators gave up on it
+_POINTS_LINE = "x1 x2 y1 y2 and five x y"
+_WIDER_FACE = "4 or 10 numbers x y w h [blur expression illumination invalid occlusion pose]"
+_WIDER_INVALID = 7  # place of `invalid` among them
 
 
 class _Line(NamedTuple):
@@ -64,28 +64,36 @@ class _Line(NamedTuple):
             raise self.error(expected, self.text)
         return int(self.text)
 
+    def photo_and_numbers(self, count: int, columns: str) -> tuple[str, list[float]]:
+        """A photo's path, which may hold spaces, and `count` numbers."""
+        name, *words = self.text.rsplit(None, count)
+        expected = f"a photo and {count} numbers {columns}"
+        if len(words) != count:
+            raise self.error(expected, self.text)
+        return _slashed(name), self.numbers(words, expected)
+
 
 def read_annotations(
-    path: PathLike, format: Format = "auto", landmarks: PathLike | None = None, min_score: float = 0.0
+    path: PathLike, format: ListFormat = "auto", landmarks: PathLike | None = None, min_score: float = 0.0
 ) -> Annotations:
     """Read the faces marked in many photos.
 
-    A box without an area is kept, to be ignored; landmarks far outside their box, or not finite, become unknown. Both are
-    listed in `problems`.
+    A face with a box without an area is to be ignored. Landmarks far outside their box, or not finite, become unknown. Both are
+    noted in `problems`.
 
     Args:
         path: the list.
-        format: one of those above, or `auto` to tell from the first lines.
+        format: one of those above; `auto`: recognise it from the first lines.
         landmarks: for `wider` and `celeba`, the list of landmarks.
-        min_score: for `wider`, the score in 0..1 that landmarks must have; others stay unknown.
+        min_score: for `wider`, the smallest score, 0..1, of landmarks; others stay unknown.
 
     Raises:
         ConfigError: if the options do not go together, or with the list.
         DataError: if a file cannot be read or is not of that format; the message names the file, the line, what was expected
             and what came.
     """
-    if format not in get_args(Format):
-        raise ConfigError(f"format must be one of {', '.join(get_args(Format))}, not {shown(format)}")
+    if format not in get_args(ListFormat):
+        raise ConfigError(f"format must be one of {', '.join(get_args(ListFormat))}, not {shown(format)}")
     if not 0 <= min_score <= 1:
         raise ConfigError(f"min_score must be from 0 to 1, not {shown(min_score)}")
     known = _recognise(path) if format == "auto" else format
@@ -101,26 +109,22 @@ def read_annotations(
 
 
 def why_no_landmarks(path: PathLike, landmarks: PathLike | None = None, min_score: float = 0.0) -> str:
-    """In words why `read_annotations` finds no landmarks with these arguments, or what a list of this format lacks.
-
-    Raises:
-        ConfigError, DataError: as `read_annotations`.
-    """
+    """Why `read_annotations` finds no landmarks with these arguments, for messages. It raises what that raises."""
     known = _recognise(path)
     if known == "csv":
         header = [cell.strip(' "') for cell in _lines(path)[0].text.split(",")]
         if _POINT_COLUMNS[0] not in header:
             return f"a csv needs the columns {','.join(_POINT_COLUMNS)} for them, beside {','.join(header)}"
-        return f"all cells of {', '.join(_POINT_COLUMNS[:2])} ... are empty, or what they say cannot be used"
+        return f"all cells of {', '.join(_POINT_COLUMNS[:2])} ... are empty or unusable"
     if known == "points":
-        return "what it says of them cannot be used"
+        return "its landmarks are unusable"
     if landmarks is None:
-        return f"a list of format {known} holds boxes alone; its list of landmarks must be named too (--landmarks)"
+        return f"a list of format {known} holds only boxes; name its list of landmarks too (--landmarks)"
     score = f" with a score of at least {min_score:g} (--min-score)" if min_score else ""
-    return f"{landmarks} holds none{score} of its faces that can be used"
+    return f"{landmarks} holds no usable landmarks of its faces{score}"
 
 
-def _recognise(path: PathLike) -> Format:
+def _recognise(path: PathLike) -> ListFormat:
     first, *more = _lines(path)[:2]
     second = more[0].text if more else ""
     cells = [cell.strip(' "') for cell in first.text.split(",")]
@@ -132,17 +136,11 @@ def _recognise(path: PathLike) -> Format:
         return "celeba"
     if second.isdigit():
         return "wider"
-    if len(words := first.text.split()) >= 15 and all(map(_is_number, words[-14:])):
-        return "points"
-    raise first.error("a list of format wider, points, celeba or csv", first.text)
-
-
-def _is_number(text: str) -> bool:
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        first.photo_and_numbers(14, _POINTS_LINE)
+    except DataError:
+        raise first.error("a list of format wider, points, celeba or csv", first.text) from None
+    return "points"
 
 
 # ---- formats
@@ -153,88 +151,77 @@ def read_wider(path: PathLike, landmarks: PathLike | None = None, min_score: flo
 
     A photo without a face is followed by one line of zeros, as published, or by nothing.
     """
-    table = Table()
+    marked: Marked = {}
+    problems = Problems()
     lines = _lines(path)
     at = 0
     while at < len(lines):
-        photo = lines[at]
-        name = _new_photo(table, photo, photo.text)
+        photo, name = lines[at], _slashed(lines[at].text)
+        faces = _new_photo(marked, photo, name)
         if at + 1 == len(lines):
             raise photo.error("the number of its faces on the line after this photo", "the end of the file")
         count = lines[at + 1].count(f"the number of faces of {name}")
-        faces = lines[at + 2 : at + 2 + count]
-        if len(faces) < count:
-            raise lines[at + 1].error(f"a line for each of {count} faces of {name}", f"{len(faces)} until the end of the file")
-        for face in faces:
-            x, y, w, h, *attributes = _wider_face(face)
-            is_invalid = bool(attributes) and attributes[_WIDER_INVALID] != 0
-            table.add_face(name, (x, y, x + w, y + h), is_invalid, face.place)
+        rows = lines[at + 2 : at + 2 + count]
+        if len(rows) < count:
+            expected = f"a line for each of {count} faces of {name}"
+            raise lines[at + 1].error(expected, f"{len(rows)} until the end of the file")
+        for line in rows:
+            numbers = line.numbers(line.text.split(), _WIDER_FACE)
+            if len(numbers) not in (4, 10):
+                raise line.error(_WIDER_FACE, line.text)
+            x, y, w, h = numbers[:4]
+            is_invalid = len(numbers) > 4 and numbers[_WIDER_INVALID] != 0
+            faces.append(MarkedFace((x, y, x + w, y + h), is_invalid, line.place))
         at += 2 + count
-        if count == 0 and at < len(lines) and _is_zeros(lines[at].text.split()):
-            at += 1
+        if count == 0 and at < len(lines):
+            words = lines[at].text.split()
+            at += len(words) >= 4 and set(words) == {"0"}
     if landmarks is not None:
-        _add_found_landmarks(table, landmarks, min_score)
-    return table.finish()
+        _add_found_landmarks(marked, problems, landmarks, min_score)
+    return assemble(marked, problems)
 
 
-def _wider_face(line: _Line) -> list[float]:
-    words = line.text.split()
-    expected = "4 or 10 numbers x y w h [blur expression illumination invalid occlusion pose]"
-    if len(words) not in (4, 10):
-        raise line.error(expected, line.text)
-    return line.numbers(words, expected)
-
-
-def _is_zeros(words: Sequence[str]) -> bool:
-    return len(words) >= 4 and set(words) == {"0"}
-
-
-def _add_found_landmarks(table: Table, path: PathLike, min_score: float) -> None:
+def _add_found_landmarks(marked: Marked, problems: Problems, path: PathLike, min_score: float) -> None:
     for line, row in _csv_rows(path, ("file", "face", "score", *_FOUND_COLUMNS), ("iou",)):
         name = _slashed(row["file"])
-        if name not in table:
-            table.problems.add(UNLISTED, line.place, name)
+        if name not in marked:
+            problems.add(UNLISTED, line.place, name)
             continue
-        face = line._replace(text=row["face"]).count("the index of a face")
-        if face >= table.count(name):
-            raise line.error(f"the index of one of {table.count(name)} faces of {name}", face)
-        if table.has_landmarks(name, face):
-            raise line.error("each face once", f"face {face} of {name} again")
+        index, faces = line._replace(text=row["face"]).count("the index of a face"), marked[name]
+        if index >= len(faces):
+            raise line.error(f"the index of one of {len(faces)} faces of {name}", index)
+        if faces[index].points is not None:
+            raise line.error("each face once", f"face {index} of {name} again")
         score, *points = line.numbers([row["score"], *(row[column] for column in _FOUND_COLUMNS)], "numbers")
         if not 0 <= score <= 1:
             raise line.error("a score from 0 to 1", score)
         if score >= min_score:
-            table.add_landmarks(name, face, points, score, line.place)
+            faces[index].points = MarkedPoints(points, score, line.place)
 
 
 def read_points(path: PathLike) -> Annotations:
     """Read a CNN_FacePoint list, see `read_annotations`."""
-    table = Table()
-    expected = "a photo and 14 numbers x1 x2 y1 y2 and five x y"
+    marked: Marked = defaultdict(list)
     for line in _lines(path):
-        name, *words = line.text.rsplit(None, 14)
-        if len(words) != 14:
-            raise line.error(expected, line.text)
-        x1, x2, y1, y2, *points = line.numbers(words, expected)
-        name = _slashed(name)
-        face = table.add_face(name, (x1, y1, x2, y2), False, line.place)
-        table.add_landmarks(name, face, points, math.nan, line.place)
-    return table.finish()
+        name, (x1, x2, y1, y2, *points) = line.photo_and_numbers(14, _POINTS_LINE)
+        marked[name].append(MarkedFace((x1, y1, x2, y2), False, line.place, MarkedPoints(points, math.nan, line.place)))
+    return assemble(marked, Problems())
 
 
 def read_celeba(path: PathLike, landmarks: PathLike | None = None) -> Annotations:
-    """Read CelebA's list of boxes, and of landmarks, in the photos as they were found (not the aligned ones)."""
-    table = Table()
+    """Read CelebA's list of boxes, and of landmarks, for the original photos (not the aligned ones)."""
+    marked: Marked = {}
+    problems = Problems()
     for line, name, (x, y, w, h) in _celeba_rows(path, _CELEBA_BOX):
-        table.add_face(_new_photo(table, line, name), (x, y, x + w, y + h), False, line.place)
+        _new_photo(marked, line, name).append(MarkedFace((x, y, x + w, y + h), False, line.place))
     for line, name, points in _celeba_rows(landmarks, _CELEBA_POINTS) if landmarks is not None else ():
-        if name not in table:
-            table.problems.add(UNLISTED, line.place, name)
-        elif table.has_landmarks(name, 0):
+        if name not in marked:
+            problems.add(UNLISTED, line.place, name)
+        elif marked[name][0].points is not None:
             raise line.error("each photo once", name)
         else:
-            table.add_landmarks(name, 0, points, math.nan, line.place)
-    return table.finish()
+            marked[name][0].points = MarkedPoints(points, math.nan, line.place)
+    return assemble(marked, problems)
 
 
 def _celeba_rows(path: PathLike, columns: Sequence[str]) -> Iterator[tuple[_Line, str, list[float]]]:
@@ -244,31 +231,24 @@ def _celeba_rows(path: PathLike, columns: Sequence[str]) -> Iterator[tuple[_Line
         raise (rest[0] if rest else first).error(f"the column names {' '.join(columns)}", rest[0].text if rest else "the end")
     if len(rest) - 1 != count:
         raise first.error(f"{count} lines after the column names", len(rest) - 1)
-    expected = f"a photo and {len(columns)} numbers {' '.join(columns)}"
     for line in rest[1:]:
-        name, *words = line.text.rsplit(None, len(columns))
-        if len(words) != len(columns):
-            raise line.error(expected, line.text)
-        yield line, _slashed(name), line.numbers(words, expected)
+        yield line, *line.photo_and_numbers(len(columns), " ".join(columns))
 
 
 def read_csv(path: PathLike) -> Annotations:
-    """Read a csv of one's own photos, see `read_annotations`."""
-    table = Table()
+    """Read a csv of your own photos, see `read_annotations`."""
+    marked: Marked = defaultdict(list)
     for line, row in _csv_rows(path, ("file", *_BOX_COLUMNS), _POINT_COLUMNS):
         name = _slashed(row["file"])
         if not name:
             raise line.error("a file", line.text)
-        table.add_photo(name)
         box = _cells(line, row, _BOX_COLUMNS)
         points = _cells(line, row, _POINT_COLUMNS) if _POINT_COLUMNS[0] in row else None
         if box is None and points is not None:
             raise line.error("a box where there are landmarks", line.text)
-        if box is not None:
-            face = table.add_face(name, box, False, line.place)
-            if points is not None:
-                table.add_landmarks(name, face, points, math.nan, line.place)
-    return table.finish()
+        found = None if points is None else MarkedPoints(points, math.nan, line.place)
+        marked[name] += [] if box is None else [MarkedFace(box, False, line.place, found)]
+    return assemble(marked, Problems())
 
 
 def _cells(line: _Line, row: dict[str, str], columns: Sequence[str]) -> list[float] | None:
@@ -280,16 +260,15 @@ def _cells(line: _Line, row: dict[str, str], columns: Sequence[str]) -> list[flo
 # ---- text
 
 
-def _new_photo(table: Table, line: _Line, name: str) -> str:
-    name = _slashed(name)
-    if name in table:
+def _new_photo(marked: Marked, line: _Line, name: str) -> list[MarkedFace]:
+    """The faces, none yet, of a photo that must be new."""
+    if name in marked:
         raise line.error("each photo once", name)
-    table.add_photo(name)
-    return name
+    return marked.setdefault(name, [])
 
 
 def _slashed(name: str) -> str:
-    """A path as Windows wrote it, or anybody, with forward slashes."""
+    """A path with forward slashes, also if it was written on Windows."""
     return name.replace("\\", "/")
 
 

@@ -1,11 +1,11 @@
-"""Which crops of a photo become training samples: the recipe of Zhang et al. (2016), section II-D, as functions on arrays.
+"""Which crops of a photo become training samples: Zhang et al. (2016), section II-D, as functions on arrays.
 
-A crop is a square, and what it is depends on its intersection over union with the nearest face: positive from 0.65 on, part of
-a face from 0.4 to 0.65, negative below 0.3. What lies between 0.3 and 0.4 is nothing. Faces that are too small, or that the
-annotators gave up on, are no sample's face; but what overlaps them is no negative either.
+A crop is a square. Its intersection over union with the nearest face makes it positive (0.65 or more), part of a face (0.4 to
+0.65) or negative (below 0.3). Crops between 0.3 and 0.4 are not used. Faces that are too small or to be ignored give no
+positive and part samples, but crops that overlap them are not negative either.
 
-No square overlaps a face that is 1.62 times as high as it is wide, as a head in profile may be, by 0.65. With `square_faces`
-overlaps are those with the square around a face instead.
+No square has an overlap of 0.65 with a face that is 1.62 times as high as wide, such as a head in profile. With `square_faces`
+the overlap is that with the square around the face instead.
 """
 
 from dataclasses import dataclass, fields
@@ -20,7 +20,7 @@ from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.records.samples import NO_FACE, Kind
 
 OVERLAPS = 1 << 21  # of squares with faces that are held in memory at a time
-ATTEMPTS = 8  # how many times as many crops are drawn as wanted, before a crowded photo gives fewer
+ATTEMPTS = 8  # crops drawn for each wanted negative; a crowded photo may still give fewer
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class SamplingOptions(Options):
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops of one photo with what they teach; row i of every array belongs to the same one.
+    """Crops of one photo with their kinds; row i of every array belongs to crop i.
 
     Attributes:
         boxes: (N, 4) float64 squares in pixels.
         kinds: (N,) int64, values of `Kind`.
-        faces: (N,) int64, index of the nearest face that may be learned, or `NO_FACE`.
-        iou: (N,) float64 in 0..1 with the nearest face of all.
+        faces: (N,) int64, index of the nearest face that may be learned from, or `NO_FACE`.
+        iou: (N,) float64 in 0..1 with the nearest of all faces.
     """
 
     boxes: np.ndarray
@@ -102,12 +102,11 @@ class Crops:
 
 def concatenate(parts: list[Crops]) -> Crops:
     """All crops of at least one part, in order."""
-    names = [field.name for field in fields(Crops)]
-    return Crops(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return Crops(*(np.concatenate(arrays) for arrays in zip(*(vars(part).values() for part in parts))))
 
 
 def learnable(photo: Photo, options: SamplingOptions) -> np.ndarray:
-    """(N,) bool, which faces of a photo samples may be drawn from."""
+    """(N,) bool, which faces of a photo may be learned from."""
     sides = photo.boxes[:, 2:] - photo.boxes[:, :2]  # (N, 2)
     return ~photo.ignore & (sides.min(axis=1, initial=np.inf) >= options.min_face)
 
@@ -126,23 +125,19 @@ def label(squares: np.ndarray, photo: Photo, options: SamplingOptions) -> Crops:
 
 
 def draw(
-    photo: Photo,
-    shape: Sequence[int],
-    smallest: int,
-    options: SamplingOptions,
-    generator: np.random.Generator,
+    photo: Photo, shape: Sequence[int], smallest: int, options: SamplingOptions, generator: np.random.Generator,
     inside: bool = True,
-) -> Crops:
-    """Crops for the classes and boxes: jittered ones of every face, and negatives near faces and anywhere.
+) -> Crops:  # fmt: skip
+    """Crops for classes and boxes: jittered ones near every face, and negatives near faces and anywhere.
 
     Args:
-        photo: its faces.
+        photo: the photo's faces.
         shape: height and width of the photo in pixels.
         smallest: smallest side of a crop in pixels.
         options: how to draw.
-        generator: the source of chance.
-        inside: whether crops near faces must lie inside the photo, as P-Net's do in detection; R- and O-Net see black beyond.
-            Negatives anywhere always lie inside.
+        generator: random numbers.
+        inside: whether crops near faces must lie inside the photo, as P-Net's crops do in detection; beyond it R- and O-Net
+            see black. Negatives anywhere always lie inside.
     """
     height, width = shape[:2]
     reach = (height, width) if inside else None
@@ -175,10 +170,10 @@ def jittered(faces: np.ndarray, count: int, options: SamplingOptions, generator:
 
 
 def _touching(faces: np.ndarray, smallest: float, largest: float, generator: np.random.Generator) -> np.ndarray:
-    """Squares (N, 4), each sharing some of its face (N, 4), from half to twice its size."""
+    """Squares (N, 4), each overlapping its face (N, 4), from half to twice its size."""
     sizes = faces[:, 2:] - faces[:, :2]  # (N, 2)
     sides = np.clip(sizes.max(axis=1, initial=0) * np.exp2(generator.uniform(-1, 1, len(faces))), smallest, largest)
-    reach = (sides[:, None] + sizes) / 2  # (N, 2) distance of the centres at which they only just touch
+    reach = (sides[:, None] + sizes) / 2  # (N, 2) distance of the centres at which they just touch
     return _squares((faces[:, :2] + faces[:, 2:]) / 2 + generator.uniform(-1, 1, (len(faces), 2)) * reach, sides)
 
 
@@ -212,13 +207,13 @@ def _are_allowed(squares: np.ndarray, reach: tuple[int, int] | None, smallest: f
 
 
 def overlapped(photo: Photo, options: SamplingOptions) -> np.ndarray:
-    """(N, 4) float64, what overlaps with a photo's faces are taken with: the faces, or the squares around them."""
+    """(N, 4) float64, the boxes that overlaps are computed with: a photo's faces, or the squares around them."""
     boxes = photo.boxes.astype(np.float64)
     return box_ops.square(boxes) if options.square_faces else boxes
 
 
 def _nearest(squares: np.ndarray, photo: Photo, options: SamplingOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Of each of squares (M, 4) the face it overlaps most (M,) and their intersection over union (M,); 0 without faces."""
+    """For each of squares (M, 4) the face with the largest overlap (M,) and that IoU (M,); 0 without faces."""
     faces, best = np.zeros(len(squares), np.int64), np.zeros(len(squares))
     boxes = overlapped(photo, options)
     step = max(1, OVERLAPS // max(1, len(boxes)))

@@ -1,19 +1,21 @@
-"""Contact sheets: training data as pictures, so that a person sees them before a net does."""
+"""Training data as pictures: contact sheets of samples, and histograms."""
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping
 
 import cv2
 import numpy as np
 
 from mtcnn_gluon.detection.draw import BOX_COLOUR, POINT_COLOURS
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.records.files import Reader
-from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.records.samples import Column, Kind, Samples
 
 CELL = 96  # pixels of a crop on a sheet
 COLUMNS = 16
 GAP = 2
 PAGE_WIDTH = COLUMNS * (CELL + GAP) + GAP
-BACKGROUND, INK, BAR = (24, 24, 24), (235, 235, 235), (90, 160, 250)
+BACKGROUND = (24, 24, 24)
+ROW_HEIGHT = 240  # pixels of the summary for each kind
 IOU_EDGES = np.linspace(0, 1, 21)
 
 
@@ -46,7 +48,7 @@ def sheets(records: Mapping[str, Reader], count: int, seed: int = 0) -> dict[str
     for kind in Kind:
         parts = []
         for reader in records.values():
-            rows = np.flatnonzero(reader.labels()[:, 0] == kind)
+            rows = np.flatnonzero(reader.labels()[:, Column.KIND] == kind)
             if len(rows):
                 chosen = np.random.default_rng(seed).permutation(rows)[:count]
                 parts.append(reader[np.sort(chosen)])
@@ -56,45 +58,45 @@ def sheets(records: Mapping[str, Reader], count: int, seed: int = 0) -> dict[str
 
 
 def summary(records: Mapping[str, Reader], report: Mapping[str, Any] | None) -> np.ndarray:
-    """A picture (H, W, 3) uint8 of counts and histograms: overlap with faces and, if the report has them, sides of crops."""
+    """A picture (H, PAGE_WIDTH, 3) uint8 of `summary_figure`, with the report's sizes of crops, if it has them."""
     labels = np.concatenate([reader.labels() for reader in records.values()])
-    page = [_text(f"{len(labels)} samples for {next(iter(records.values())).info.net}", 0.9)]
-    for kind in Kind:
-        name, of_kind = kind.name.lower(), labels[labels[:, 0] == kind]
-        if not len(of_kind):
-            page.append(_text(f"no {name} samples", 0.6))
+    figure = summary_figure(labels, next(iter(records.values())).info.net, (report or {}).get("figures", {}))
+    canvas = need("matplotlib.backends.backend_agg", "prepare show").FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def summary_figure(labels: np.ndarray, net: str, figures: Mapping[str, float]) -> Any:
+    """Counts and histograms of samples as a Matplotlib figure, a row for each kind.
+
+    Args:
+        labels: (N, 18) label vectors.
+        net: the net that the samples are for.
+        figures: of a report; `KIND, side from N px` is the number of crops whose side in the photo is in that bin.
+
+    Raises:
+        ConfigError: if Matplotlib is not installed.
+    """
+    of_kinds = {kind.name.lower(): labels[labels[:, Column.KIND] == kind] for kind in Kind}
+    drawn = [name for name, rows in of_kinds.items() if len(rows)]
+    size = PAGE_WIDTH / 100, 0.6 + ROW_HEIGHT / 100 * max(1, len(drawn))
+    figure = need("matplotlib.figure", "prepare show").Figure(size, dpi=100, layout="constrained")
+    figure.suptitle(f"{len(labels)} samples for {net}: {', '.join(f'{len(rows)} {name}' for name, rows in of_kinds.items())}")
+    for row, name in enumerate(drawn):
+        rows, prefix = of_kinds[name], f"{name}, side from "
+        left, right = (figure.add_subplot(len(drawn), 2, 2 * row + column) for column in (1, 2))
+        left.set_title(f"{len(rows)} {name}, {np.count_nonzero(rows[:, Column.HAS_LANDMARKS])} of them with landmarks")
+        left.hist(rows[:, Column.IOU], IOU_EDGES)
+        left.set_xlabel("intersection over union with the nearest face")
+        sides = {float(key[len(prefix) :].split()[0]): v for key, v in figures.items() if key.startswith(prefix)}
+        if not sides:
+            right.set_axis_off()
             continue
-        with_points = int((of_kind[:, 17] > 0).sum())
-        page.append(_text(f"{len(of_kind)} {name}, {with_points} of them with landmarks", 0.6))
-        counts = np.histogram(of_kind[:, 15], IOU_EDGES)[0]
-        plots = [histogram(counts, [f"{edge:.2f}" for edge in IOU_EDGES[:-1]], "intersection over union with the nearest face")]
-        prefix = f"{name}, side from "
-        sides = {key[len(prefix) :]: v for key, v in (report or {}).get("figures", {}).items() if key.startswith(prefix)}
-        if sides:
-            keys = sorted(sides, key=lambda key: float(key.split()[0]))
-            plots.append(
-                histogram([sides[key] for key in keys], [key.split()[0] for key in keys], "side of the crop in its photo, px")
-            )
-        page.append(np.hstack([*plots, *[np.full_like(plots[0], BACKGROUND)] * (2 - len(plots))]))
-    return np.vstack(page)
-
-
-def histogram(counts: Sequence[float] | np.ndarray, labels: Sequence[str], title: str) -> np.ndarray:
-    """A bar chart (160, PAGE_WIDTH / 2, 3) uint8, every bar with its label below."""
-    width, height, base = PAGE_WIDTH // 2, 160, 122
-    plot = np.full((height, width, 3), BACKGROUND, np.uint8)
-    step = (width - 40) / len(labels)
-    top = max(*counts, 1)
-    for i, (count, label) in enumerate(zip(counts, labels)):
-        left = int(20 + i * step)
-        bar = round(count / top * (base - 14))
-        cv2.rectangle(plot, (left, base - bar), (int(left + step - 3), base), BAR, cv2.FILLED)
-        cv2.putText(plot, label, (left, base + 14), cv2.FONT_HERSHEY_SIMPLEX, 0.32, INK, 1, cv2.LINE_AA)
-    cv2.putText(plot, f"{title} (highest bar: {top:.0f})", (20, height - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
-    return plot
-
-
-def _text(text: str, size: float) -> np.ndarray:
-    line = np.full((round(44 * size), PAGE_WIDTH // 2 * 2, 3), BACKGROUND, np.uint8)
-    cv2.putText(line, text, (20, round(30 * size)), cv2.FONT_HERSHEY_SIMPLEX, size, INK, 1, cv2.LINE_AA)
-    return line
+        edges = list(sides)
+        right.bar(edges, list(sides.values()), width=edges, align="edge", edgecolor="white")  # each bin ends at twice its edge
+        right.set_xscale("log", base=2)
+        right.xaxis.set_major_formatter("{x:g}")
+        right.set_xlabel("side of the crop in its photo in pixels")
+    for axes in figure.axes:
+        axes.set_ylabel("samples")
+    return figure

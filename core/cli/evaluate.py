@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(evaluate: Evaluate, kind: type, arguments: argparse.Namespace) -> int:
     """Print and write the report; returns the exit status."""
-    options = from_arguments(kind, arguments)
+    options: Any = from_arguments(kind, arguments)
     report = evaluate(options)
     if options.output.json == "-":
         sys.stdout.write(json_text(report.to_json()))

@@ -1,4 +1,4 @@
-"""What the command says: results on standard output, and what else people should know on standard error."""
+"""What the command prints: results on standard output, messages on standard error."""
 
 import os
 import sys
@@ -10,14 +10,14 @@ from mtcnn_gluon.errors import DataError
 
 
 def say(sentence: str) -> None:
-    """Tell people something, on standard error; where nobody can be told, go on."""
+    """Print a message on standard error, if that is possible."""
     with suppress(OSError, ValueError):
         if sys.stderr is not None:
             tqdm.write(f"mtcnn-gluon: {sentence}", file=sys.stderr)
 
 
 def put_out(text: str) -> None:
-    """Write to standard output, at once. Letters that its encoding lacks become escapes.
+    """Write to standard output at once. Letters that its encoding lacks become escapes.
 
     Raises:
         DataError: if it cannot be written.
@@ -25,7 +25,7 @@ def put_out(text: str) -> None:
     """
     if sys.stdout is None:
         raise DataError("standard output cannot be written: it is closed")
-    if not is_sayable(text):
+    if not can_print(text):
         encoding = sys.stdout.encoding
         text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
@@ -34,20 +34,20 @@ def put_out(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python would try what is left once more when it ends, and complain
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  or Python would write the rest when it ends, and complain
         raise DataError(f"standard output cannot be written: {error.strerror or error}") from error
 
 
-def is_sayable(text: str) -> bool:
-    """Whether standard output has an encoding with all letters of a text."""
+def put_line(text: object) -> None:
+    """As `put_out`, a whole line."""
+    put_out(f"{text}\n")
+
+
+def can_print(text: str) -> bool:
+    """Whether the encoding of standard output has all letters of a text."""
     encoding = getattr(sys.stdout, "encoding", None)
     try:
         text.encode(encoding or "utf-8", getattr(sys.stdout, "errors", None) or "strict")
     except UnicodeEncodeError:
         return not encoding
     return True
-
-
-def put_line(text: object) -> None:
-    """As `put_out`, a whole line."""
-    put_out(f"{text}\n")

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.errors import ConfigError, MtcnnError
-from mtcnn_gluon.evaluation.extras import need
+from mtcnn_gluon.io.extras import need
 
 if TYPE_CHECKING:
     from mtcnn_gluon.pipeline.steps import Pipeline, Step

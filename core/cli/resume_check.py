@@ -1,36 +1,36 @@
-"""Whether `detect --resume` goes on with the detector of the earlier run: rows do not say by which model they were made."""
+"""Whether `detect --resume` runs with the same detector as the earlier run: the rows do not name their model."""
 
 import os
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Iterator, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.boxes import iou
+from mtcnn_gluon.cli.resuming import Row
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import DataError, ImageError
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.io.images import read_image
 
-SCORE = 0.01  # engines differ by less
-OVERLAP = 0.95  # intersection over union; engines differ by less than leads to it
-
-Row = Mapping[str, Any]
+# Engines differ by less than these.
+SCORE = 0.01
+OVERLAP = 0.95  # intersection over union
 
 
 def check_same_detector(path: Path, finished: Sequence[tuple[Path, Row]], detector: Detector) -> None:
-    """Detect again in the first finished photo that has faces and can be read, else in the first that can be read.
+    """Compare detections in one finished photo: the first readable one with faces, or else the first readable one.
 
-    What this one photo does not show, such as another smallest face where all faces are large, is not noticed.
+    Differences that this photo does not show, such as another `min_face` where all faces are large, go unnoticed.
 
     Args:
         path: the file of the earlier run.
-        finished: photos and what it holds about them.
-        detector: that of this run.
+        finished: photos and their rows in that file.
+        detector: the detector of this run.
 
     Raises:
-        DataError: if other faces are found than the file says, by more than what engines differ by.
+        DataError: if the faces differ from those in the file by more than engines differ.
     """
     for photo, row, image in _readable(sorted(finished, key=lambda each: not each[1]["faces"])):
         if reason := _difference(row["faces"], detector.detect(image), detector.settings.thresholds[2]):
@@ -42,33 +42,30 @@ def check_same_detector(path: Path, finished: Sequence[tuple[Path, Row]], detect
 
 
 def _readable(finished: Sequence[tuple[Path, Row]]) -> Iterator[tuple[Path, Row, np.ndarray]]:
-    """The photos that are still there, and still of the size that they had."""
+    """The photos that still exist with the same size."""
     for photo, row in finished:
         try:
-            if not os.path.isfile(photo):  # a pipe, or standard input, would be waited for
+            if not os.path.isfile(photo):  # reading a pipe or standard input would block
                 continue
             image = read_image(photo)
-        except (ImageError, ValueError):  # a name that no file can have
+        except (ImageError, ValueError):  # ValueError: a name that no file can have
             continue
         if image.shape[:2] == (row["height"], row["width"]):
             yield photo, row, image
 
 
-def _difference(before: Sequence[Row], now: Faces, least: float) -> str:
-    """How faces differ from those of earlier; empty if not by more than engines do.
+def _difference(before: Sequence[Row], now: Faces, threshold: float) -> str:
+    """How faces differ from those in a row; empty if by no more than engines do.
 
-    Args:
-        before: the faces of a row.
-        now: those that are found.
-        least: the score that a face must have; one that is close to it may be found by one engine only.
+    A face with a score close to `threshold`, the lowest possible score, may be found by one engine only.
     """
     if before and len(now) and (before[0].get("landmarks") is None) != (now.landmarks is None):
         return "faces had landmarks then" if now.landmarks is None else "faces had no landmarks then"
     boxes = np.array([face["box"] for face in before], np.float64).reshape(-1, 4)
     scores = np.array([face["score"] for face in before], np.float64)
     alike = (iou(boxes, now.boxes.astype(np.float64)) >= OVERLAP) & (np.abs(scores[:, None] - now.scores[None]) <= SCORE)
-    lone = np.concatenate([scores[~alike.any(1)], now.scores[~alike.any(0)]])
-    if (np.abs(lone - least) > SCORE).any():
+    unmatched = np.concatenate([scores[~alike.any(1)], now.scores[~alike.any(0)]])
+    if (np.abs(unmatched - threshold) > SCORE).any():
         counts = f"{len(before)} face{'' if len(before) == 1 else 's'} then, {len(now)} now"
         return counts if len(before) != len(now) else f"{counts}, but with other boxes or scores"
     return ""

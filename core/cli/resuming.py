@@ -1,9 +1,9 @@
-"""What an earlier run of `detect` did, and what is left of a run that goes on with it.
+"""What an earlier run of `detect` did, and what is left for the run that resumes it.
 
-An earlier run's file holds an attempt for every input in the order in which names were given out: one object for a photo, one
-for every frame of a video, or one with an error. Inputs keep their places, and new ones come last, so that all names, and the
-order of the rows, are those of a run that was not interrupted. While a resumed run goes on, an object with `again` keeps the
-place of an input that is done again, and what comes of it stands further down.
+The file of an earlier run holds one attempt per input, in the order in which names were given out. An attempt is one object
+for a photo, one per frame for a video, or one with an error. Inputs keep their places and new inputs come last, so that all
+names and the order of the rows are those of an uninterrupted run. During a resumed run, an object with the key `again` holds
+the place of an input that is processed once more; the new attempt stands further down.
 """
 
 import json
@@ -17,12 +17,12 @@ from urllib.parse import unquote_to_bytes
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.io.files import whole_file
-from mtcnn_gluon.io.inputs import Found, Kind
+from mtcnn_gluon.io.inputs import Input, InputKind
 from mtcnn_gluon.io.json_lines import read_rows
 from mtcnn_gluon.io.video import is_video_path
 
 Row = dict[str, Any]
-Key = tuple[str, str | None]  # what tells inputs apart: `image` and `image_bytes`
+Key = tuple[str, str | None]  # `image` and `image_bytes`, which identify an input
 UNFINISHED = "not finished when the run ended"
 
 
@@ -31,28 +31,29 @@ class Task:
     """One input of a run, or one that only the earlier run had.
 
     Attributes:
-        found: the input; None if only the earlier run had it.
+        input: the input; None if only the earlier run had it.
         rows: what the earlier run wrote about it.
-        is_done: whether nothing is left to do about it.
+        is_done: whether nothing is left to do.
     """
 
-    found: Found | None = None
+    input: Input | None = None
     rows: list[Row] = field(default_factory=list)
     is_done: bool = False
 
     @property
     def is_left(self) -> bool:
-        """Whether it is to be done."""
-        return self.found is not None and not self.is_done
+        """Whether this run must process it."""
+        return self.input is not None and not self.is_done
 
     def names(self) -> list[tuple[Path, bool]]:
-        """Names that its results have, and whether it is a video.
+        """The names that its results may have, each with whether it is a video.
 
-        What only the earlier run had may have been named after any part of its path, by the folder that was searched.
+        An input that only the earlier run had may be named after any trailing part of its path: it is not known which folder
+        was searched.
         """
-        if self.found is not None:
-            is_named = self.found.kind is not Kind.UNREADABLE and self.found.name.name
-            return [(self.found.name, self.found.kind in (Kind.VIDEO, Kind.CAMERA))] if is_named else []
+        if self.input is not None:
+            is_named = self.input.kind is not InputKind.UNREADABLE and self.input.name.name
+            return [(self.input.name, self.input.kind in (InputKind.VIDEO, InputKind.CAMERA))] if is_named else []
         path = _path_of(self.rows[0])
         is_video = "frame" in self.rows[0] or is_video_path(path)
         parts = [part for part in path.parts if part != path.anchor]
@@ -63,7 +64,7 @@ def read_earlier(path: Path) -> list[Row]:
     """The rows that an earlier run, finished or not, wrote as JSON Lines.
 
     Raises:
-        DataError: if the file holds something else; a last line that was cut off is only dropped.
+        DataError: if the file holds something else. A last line that was cut off is only dropped.
     """
     what = "one result of mtcnn-gluon detect"
     rows = read_rows(path, ("image", "width", "height", "faces"), what)
@@ -75,27 +76,27 @@ def read_earlier(path: Path) -> list[Row]:
     return rows
 
 
-def plan(earlier: Sequence[Row], inputs: Sequence[Found]) -> list[Task]:
-    """The tasks of a run, in their order, of which some may be done.
+def plan(earlier: Sequence[Row], inputs: Sequence[Input]) -> list[Task]:
+    """The tasks of a run in their order, finished ones too.
 
-    An input that is asked for several times is done as often as the earlier run did it. Videos are always done again: their
-    rows do not tell whether they are complete.
+    An input that is given several times is done as often as the earlier run did it. Videos are always processed once more:
+    their rows do not tell whether they are complete.
     """
-    asked: dict[Key, list[Found]] = defaultdict(list)
-    for found in inputs:
-        asked[_key(found.label)].append(found)
+    given: dict[Key, list[Input]] = defaultdict(list)
+    for each in inputs:
+        given[_key(each.label)].append(each)
     tasks = []
-    for rows in _without_surplus(_places(earlier), {key: len(each) for key, each in asked.items()}):
-        given = asked[_key(rows[0])]
-        tasks.append(Task(given.pop(0), rows, _is_done(rows)) if given else Task(None, rows))
-    left = {id(found) for each in asked.values() for found in each}
-    return tasks + [Task(found) for found in inputs if id(found) in left]
+    for rows in _without_surplus(_places(earlier), {key: len(same) for key, same in given.items()}):
+        same = given[_key(rows[0])]
+        tasks.append(Task(same.pop(0), rows, _is_done(rows)) if same else Task(None, rows))
+    left = {id(each) for same in given.values() for each in same}
+    return tasks + [Task(each) for each in inputs if id(each) in left]
 
 
 def rows_to_begin_with(tasks: Sequence[Task]) -> list[Row]:
-    """What the file of a resumed run holds before anything is done: the rows of what is done, and one for what is done again.
+    """The first rows of a resumed run's file: those of finished tasks, and a placeholder for each one to process once more.
 
-    In the latter, `again` is how many attempts at the same input follow that belong to other places.
+    In a placeholder, `again` counts the attempts at the same input that follow and belong to other places.
     """
     others: Counter[Key] = Counter()
     rows: list[Row] = []
@@ -112,12 +113,12 @@ def rows_to_begin_with(tasks: Sequence[Task]) -> list[Row]:
 
 
 def finished_photos(tasks: Sequence[Task]) -> list[tuple[Path, Row]]:
-    """The photos that the earlier run finished, those too that are not asked for now, and the row of each."""
+    """The photos that the earlier run finished, given to this run or not, each with its row."""
     return [(_path_of(task.rows[0]), task.rows[0]) for task in tasks if _is_done(task.rows)]
 
 
-def put_in_order(path: Path, inputs: Sequence[Found]) -> None:
-    """Rewrite the file of a resumed run that has ended as an uninterrupted run would have written it."""
+def put_in_order(path: Path, inputs: Sequence[Input]) -> None:
+    """Rewrite the file of a finished resumed run as an uninterrupted run would have written it."""
     rows = read_earlier(path)
     ordered = [row for task in plan(rows, inputs) for row in task.rows]
     if ordered != rows:
@@ -126,9 +127,9 @@ def put_in_order(path: Path, inputs: Sequence[Found]) -> None:
 
 
 def _places(rows: Sequence[Row]) -> list[list[Row]]:
-    """The last attempt for every input, at its place."""
+    """The last attempt for each input, at its place."""
     places: list[list[Row]] = []
-    again: dict[Key, list[int]] = defaultdict(list)  # places of what is done again
+    again: dict[Key, list[int]] = defaultdict(list)  # places of placeholders
     others: Counter[Key] = Counter()
     for attempt in _attempts(rows):
         key = _key(attempt[0])
@@ -145,7 +146,7 @@ def _places(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _without_surplus(places: Sequence[list[Row]], wanted: Mapping[Key, int]) -> list[list[Row]]:
-    """The places without what is not done, of inputs that were asked for more often in the earlier run."""
+    """The places, except unfinished ones of inputs that the earlier run had more often."""
     surplus = Counter(key for key in (_key(rows[0]) for rows in places) if key in wanted)
     surplus.subtract(wanted)
     kept = []
@@ -162,7 +163,7 @@ def _is_done(rows: Sequence[Row]) -> bool:
 
 
 def _attempts(rows: Sequence[Row]) -> list[list[Row]]:
-    """Copies of the rows, parted into attempts: a video's frames, and the error that ended them, belong together."""
+    """Copies of the rows, grouped by attempt: the frames of a video and the error that ended it belong together."""
     attempts: list[list[Row]] = []
     for row in rows:
         last = attempts[-1][-1] if attempts else {}
@@ -183,7 +184,7 @@ def _is_face(face: Any) -> bool:
 
 
 def _are_numbers(values: Any, count: int) -> bool:
-    """Whether a value is a list of so many numbers, none of them so large that it must be something else."""
+    """Whether a value is a list of `count` numbers below 1e9."""
     is_list = isinstance(values, list) and len(values) == count
     return is_list and all(isinstance(each, (int, float)) and abs(each) < 1e9 for each in values)
 

@@ -1,6 +1,6 @@
 """The cascade of Zhang et al. (2016), section II-A: propose with P-Net, refine with R-Net, output with O-Net.
 
-Every function works on a batch of images at once and on plain arrays; the nets are behind the `Engine` protocol.
+All functions work on a batch of images and on plain arrays. The nets are behind the `Engine` protocol.
 """
 
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.operators import crop_resize, grouped_nms, nms
 
-CROP_BATCH = 256  # crops that are held in memory at a time
+CROP_BATCH = 256  # largest number of crops in memory
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the cascade needs beside the nets.
+    """What the cascade needs in addition to the nets.
 
     Attributes:
-        min_face: side in pixels of the smallest face to look for.
+        min_face: side in pixels of the smallest face to find.
         factor: scale between neighbouring levels of the pyramid, in (0, 1).
-        thresholds: face probability in 0..1 that must be reached after P-, R- and O-Net.
-        nms: overlap in 0..1 allowed within a P-Net level, across levels, after R-Net (all over the union) and after O-Net
-            (over the smaller box).
-        is_bgr: whether the nets see BGR; images are RGB all the same.
-        mean, scale: nets see (pixel - mean) * scale.
-        box_convention: how P-Net's cells decode, see `boxes`.
+        thresholds: face probabilities in 0..1 that P-, R- and O-Net must reach.
+        nms: overlaps in 0..1 allowed within a P-Net level, across levels and after R-Net (intersection over union), and after
+            O-Net (intersection over the smaller box).
+        is_bgr: whether the nets expect BGR. Images are RGB in any case.
+        mean, scale: the input of the nets is (pixel - mean) * scale.
+        box_convention: how P-Net's cells are decoded, see `boxes`.
         has_landmarks: whether O-Net has landmarks.
     """
 
@@ -47,9 +47,9 @@ class Settings:
     has_landmarks: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidates:
-    """Possible faces; row i of every array belongs to the same one, and `take` keeps it so.
+    """Possible faces: row i of every array belongs to the same one.
 
     Attributes:
         image: (N,) index of the image in the batch.
@@ -65,7 +65,7 @@ class Candidates:
         return len(self.scores)
 
     def take(self, rows: np.ndarray) -> "Candidates":
-        """The candidates that indices or a mask pick."""
+        """The candidates that indices or a mask select."""
         return Candidates(self.image[rows], self.boxes[rows], self.scores[rows])
 
 
@@ -77,7 +77,7 @@ def detect(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> 
 
 
 def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> Candidates:
-    """Stage one: P-Net over the pyramids of all images. Returns squares to look at more closely."""
+    """Stage one: P-Net over the pyramids of all images. Returns proposals, as squares."""
     levels = [pyramid.plan_levels(*image.shape[:2], settings.min_face, settings.factor) for image in images]
     level_image = np.repeat(np.arange(len(images)), [len(each) for each in levels])  # image of each level
     level_scale = np.array([(v.scale_x, v.scale_y) for each in levels for v in each], np.float32).reshape(-1, 2)
@@ -96,7 +96,7 @@ def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) ->
 
 
 def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
-    """Stage two: R-Net on every candidate. Returns the better ones, calibrated and squared."""
+    """Stage two: R-Net on every candidate. Returns those that pass, calibrated and as squares."""
     scores, offsets = run_on_crops(images, candidates, engine, "rnet", settings)
     passed = scores >= settings.thresholds[1]
     candidates = Candidates(candidates.image, candidates.boxes, scores).take(passed)
@@ -108,12 +108,14 @@ def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
 
 
 def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:
-    """Stage three: O-Net on every candidate. Returns each image's faces with their landmarks, if it has any."""
+    """Stage three: O-Net on every candidate. Returns the faces in each image, with landmarks if O-Net has any."""
     scores, offsets, points = run_on_crops(images, candidates, engine, "onet", settings)
     passed = scores >= settings.thresholds[2]
     crops = candidates.boxes[passed]
     boxes = box_ops.decode(crops, offsets[passed])
-    landmarks = box_ops.decode_landmarks(crops, points[passed]) if settings.has_landmarks else None  # not on the moved box
+    landmarks = (
+        box_ops.decode_landmarks(crops, points[passed]) if settings.has_landmarks else None
+    )  # relative to the crop, not to the decoded box
     found = Faces(boxes, scores[passed], landmarks)
     image = candidates.image[passed]
     return [_suppressed(found[image == index], picture.shape, settings.nms[3]) for index, picture in enumerate(images)]
@@ -138,12 +140,12 @@ def run_on_crops(
 
 
 def _in_net_colours(images: Sequence[np.ndarray], settings: Settings) -> Sequence[np.ndarray]:
-    """RGB images in the colour order of the nets, contiguous as the kernels take them."""
+    """RGB images in the colour order of the nets, contiguous as the kernels need them."""
     return [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images] if settings.is_bgr else images
 
 
 def _suppressed(faces: Faces, shape: Sequence[int], overlap: float) -> Faces:
-    """The best of the faces that overlap, in the image."""
+    """The best of overlapping faces, clipped to the image."""
     kept = faces[nms(faces.boxes, faces.scores, overlap, "min")]
     boxes = box_ops.clip(kept.boxes, shape[0], shape[1])
     return replace(kept, boxes=boxes)[box_ops.area(boxes) > 0]
@@ -152,7 +154,7 @@ def _suppressed(faces: Faces, shape: Sequence[int], overlap: float) -> Faces:
 def _scan(
     images: Sequence[np.ndarray], levels: Sequence[Sequence[pyramid.Level]], engine: Engine, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """P-Net's cells that reach the threshold: level (N,), cells (N, 2) on it, scores (N,) and offsets (N, 4)."""
+    """P-Net's cells that reach the threshold: levels (N,), cells (N, 2) on them, scores (N,) and offsets (N, 4)."""
     images = _in_net_colours(images, settings)
     sources = [
         source for image, each in zip(images, levels) for source in pyramid.level_sources(image, each, engine.kernel_threads)
@@ -170,7 +172,7 @@ def _scan(
 
 
 def _crop(images: Sequence[np.ndarray], candidates: Candidates, size: int, settings: Settings, threads: int) -> np.ndarray:
-    """The candidates (N, 3, size, size) float32 as nets see them."""
+    """Crops (N, 3, size, size) float32 of the candidates, the input of a net."""
     if len(images) == 1:
         return crop_resize(images[0], candidates.boxes, size, settings.mean, settings.scale, threads)
     crops = np.empty((len(candidates), 3, size, size), np.float32)
@@ -181,7 +183,7 @@ def _crop(images: Sequence[np.ndarray], candidates: Candidates, size: int, setti
 
 
 def _visible(candidates: Candidates, images: Sequence[np.ndarray]) -> Candidates:
-    """The candidates whose boxes are finite, at least a pixel wide and not wholly outside their image."""
+    """The candidates whose boxes are finite, at least one pixel wide and high, and not entirely outside their image."""
     sizes = np.array([image.shape[1::-1] for image in images], np.float32).reshape(-1, 2)[candidates.image]  # (N, 2) w, h
     low, high = candidates.boxes[:, :2], candidates.boxes[:, 2:]
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""`Detector`: the cascade with its options, on single images, batches and video."""
+"""`Detector`: the cascade with its options, for single images, batches and video."""
 
 import logging
 import os
@@ -22,37 +22,38 @@ from mtcnn_gluon.options import Meaning, checked
 
 logger = logging.getLogger(__name__)
 
-BATCH_PIXELS = 8_000_000  # images that `detect_batch` holds at a time, unless told, have about so many pixels together
+BATCH_PIXELS = 8_000_000  # default size of a batch: this many pixels in all its images
 
 
 class Detector:
     """Finds faces and, unless the model was trained without, five landmarks.
 
-    A detector may be used from several threads, made in every forked or spawned process, or made before a fork and used
-    after it. What is not supported, because MXNet cannot, is forking while another thread is detecting: it may hang.
+    A detector may be used from several threads, and before and after a fork. But do not fork while another thread is
+    detecting on MXNet: it may hang.
 
     Args:
-        model: `default`, `official`, the name of another model that ships, or the folder of a model bundle.
+        model: `default`, `official`, the name of another shipped model, or the folder of a model bundle.
         engine: what runs the nets: `native` (the package's own kernels), `openvino`, `openvino-bf16` (faster and less exact, on
             processors with bfloat16), `onnx` (ONNX Runtime), `mxnet`, or `auto`: the first of native, openvino, onnx and mxnet
-            that can be used here, for which the model has files, and that knows the device. On processors for which the
-            kernels have no vectors wider than 16 bytes, native comes after onnx.
+            that is installed, supports the device, and has files in the model. On processors without AVX2, `auto` tries
+            native after onnx.
         device: `cpu`, `gpu` or `gpu:N`.
-        min_face: side in pixels of the smallest face to look for; larger is faster.
-        factor: scale between neighbouring levels of the image pyramid, more than 0, at most 0.99; higher is slower and finds
-            more.
-        thresholds: three face probabilities in 0..1, for P-, R- and O-Net.
+        min_face: side in pixels of the smallest face to find; larger is faster.
+        factor: scale between neighbouring levels of the image pyramid, above 0 and at most 0.99; a higher one is slower and
+            finds more faces.
+        thresholds: three face probabilities in 0..1, which P-, R- and O-Net must reach.
         nms: four allowed overlaps in 0..1: P-Net within a level, P-Net across levels, R-Net, O-Net.
-        max_faces: keep at most so many faces of an image, the best.
-        threads: CPU threads at most, of this detector; on MXNet the first one of a process decides, within `OMP_NUM_THREADS`.
+        max_faces: largest number of faces per image; the best are kept.
+        threads: largest number of CPU threads. MXNet uses the value of the first detector in a process, within
+            `OMP_NUM_THREADS`.
 
-    For `thresholds`, `nms`, `max_faces` and `threads` None means: the model's own values, all faces, the runtime's choice.
+    None stands for the model's own `thresholds` and `nms`, for all faces, and for the runtime's number of threads.
 
     Attributes:
-        has_landmarks: whether the model has trained landmarks; else `Faces.landmarks` is None.
+        has_landmarks: whether the model has trained landmarks; otherwise `Faces.landmarks` is None.
 
     Raises:
-        ConfigError: (a ValueError) if an option is out of range.
+        ConfigError: (a ValueError) if an argument is out of range.
         ModelError: if the model or the runtime cannot be used.
     """
 
@@ -84,7 +85,7 @@ class Detector:
             box_convention=manifest["box_convention"],
             has_landmarks="landmark" in manifest["trained"]["onet"],
         )
-        self._unsaid = warnings(manifest)
+        self._warnings = warnings(manifest)
         self.has_landmarks = self.settings.has_landmarks
         self.max_faces = options.max_faces
         self.engine = engines.create(engine, self.bundle, device, options.threads)
@@ -93,7 +94,7 @@ class Detector:
         """Faces in one image.
 
         Args:
-            image: anything `read_image` takes: a path, bytes, a PIL image or an RGB array.
+            image: a path, bytes, a PIL image or an RGB array, see `read_image`.
 
         Raises:
             ImageError: if it is not an image.
@@ -101,11 +102,11 @@ class Detector:
         return self._detect([read_image(image)])[0]
 
     def detect_batch(self, images: Sequence[ImageSource], batch_size: int | None = None) -> list[Faces]:
-        """Faces in each of several images of any sizes, the same as one by one; they share the nets' batches.
+        """Faces in each of several images of any sizes: the same faces as one by one, but the nets run on batches.
 
         Args:
-            images: anything `read_image` takes.
-            batch_size: images to work on together; None: as many as make about eight megapixels.
+            images: see `read_image`.
+            batch_size: images per batch; None: as many as have about eight megapixels.
 
         Raises:
             ImageError: if one of them is not an image.
@@ -125,7 +126,7 @@ class Detector:
         return results + self._detect(batch)
 
     def detect_video(self, source: str | os.PathLike | int) -> Iterator[tuple[Frame, Faces]]:
-        """Faces in every frame of a video file, or of the camera with that number, as they come.
+        """Faces in every frame of a video file, or of the camera with that number.
 
         Yields:
             the frame (`image` (H, W, 3) uint8 RGB, `index` from 0, `time` in seconds) and its faces.
@@ -138,13 +139,13 @@ class Detector:
                 yield frame, self.detect(frame.image)
 
     def _detect(self, images: list[np.ndarray]) -> list[Faces]:
-        while self._unsaid:  # with the first photo: not to those who only want one of the nets
-            logger.warning("model %s: %s", self.bundle.manifest["name"], self._unsaid.pop(0))
+        while self._warnings:  # with the first image: those who use single nets need none
+            logger.warning("model %s: %s", self.bundle.manifest["name"], self._warnings.pop(0))
         return [faces[: self.max_faces] for faces in cascade.detect(images, self.engine, self.settings)]
 
 
 def _check_images(images: object) -> None:
-    """Refuse one image in place of several: its letters, bytes or rows would be taken for images."""
+    """Refuse a single image: its letters, bytes or rows would be taken for images."""
     is_one = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)) or not np.iterable(images)
     what = shown(images)
     if isinstance(images, np.ndarray) and images.dtype != object:

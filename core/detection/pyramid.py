@@ -1,28 +1,27 @@
-"""The image pyramid, laid out so that P-Net only ever sees a handful of input shapes.
+"""The image pyramid, laid out so that P-Net gets only a few input shapes.
 
 **Levels.** Level k of an image is the image scaled by `12 / min_face * factor ** k`, as long as its shorter side is at least
-P-Net's 12 pixels. Its size is rounded up, and the exact scale that results is kept for each axis. Every pixel of a level is
-the mean of the area it covers in the smallest repeated 2x2 mean of the image that is not smaller than twice the level; all is
-float, nothing is rounded. Odd sides are made even by repeating the last line, so that no pooling window of P-Net is ever
-partial, whatever lies beside the level.
+P-Net's 12 pixels. Its size is rounded up, and the exact scale that results is kept for each axis. The image is halved by 2x2
+means as long as it stays at least twice as large as the level; every pixel of the level is the mean of the area that it
+covers in the halved image, in float, never rounded. Odd sides are made even by repeating the last line, so that no pooling
+window of P-Net reaches beyond the level.
 
-**Canvases.** Runtimes keep compiled code and buffers for every input shape they meet, so photos of many sizes would fill
-the memory and each new size would start slowly. All levels are therefore laid side by side on canvases of a few fixed sizes;
-levels wider or higher than a canvas are cut into pieces that overlap by what one P-Net cell needs. P-Net's cells are local:
-cells wholly inside a piece have the value they would have on the level alone, the others are not looked at.
+**Canvases.** Runtimes keep compiled code and buffers for every input shape, so photos of many sizes would fill the memory,
+and each new size would start slowly. Therefore all levels are placed side by side on canvases of a few fixed sizes. Levels
+larger than a canvas are cut into pieces, which overlap by what one P-Net cell needs. P-Net's cells are local: those inside a
+piece have the same value as on the whole level, and the others are ignored.
 """
 
 import math
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Callable, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.boxes import CELL, STRIDE
 from mtcnn_gluon.operators import Source, draw_pieces, halve
 
-OVERLAP = CELL - STRIDE  # pixels that neighbouring pieces share, so that no cell is lost between them
+OVERLAP = CELL - STRIDE  # pixels that neighbouring pieces share, so that no cell between them is lost
 CANVAS_WIDTH, CANVAS_HEIGHT, CANVAS_STEP = 256, 640, 64
 CANVAS_SIZES = (  # height, width of all inputs that P-Net ever sees
     (64, 64),
@@ -31,13 +30,12 @@ CANVAS_SIZES = (  # height, width of all inputs that P-Net ever sees
 )
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """One level of a pyramid.
 
     Attributes:
-        height, width: its size in pixels.
-        halvings: how often the image is halved before it is resized to the level.
+        height, width: size in pixels.
+        halvings: how often the image is halved before it is resized.
         scale_y, scale_x: size of the level / size of the image.
     """
 
@@ -48,9 +46,8 @@ class Level:
     scale_x: float
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A part of a level (`source_y`, `source_x`, `height`, `width`, all even) and its place (`y`, `x`) on a canvas."""
+class Piece(NamedTuple):
+    """A part of a level (`source_y`, `source_x`, `height`, `width`) and its place (`y`, `x`) on a canvas; all are even."""
 
     level: int
     source_y: int
@@ -61,8 +58,7 @@ class Piece:
     x: int = 0
 
 
-@dataclass(frozen=True)
-class Canvas:
+class Canvas(NamedTuple):
     """One input of P-Net: `height` x `width` pixels that hold `pieces`."""
 
     height: int
@@ -91,9 +87,9 @@ def _plan_level(height: int, width: int, scale: float) -> Level:
 
 
 def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) -> list[Source]:
-    """What `levels` of an image (H, W, 3) uint8 are made from: the image, or as many times halved as each level says.
+    """The sources of `levels` of an image (H, W, 3) uint8: the image, halved as often as each level needs.
 
-    At most `threads` CPU threads are used; 0: OpenMP's number.
+    `threads` is the largest number of CPU threads; 0: OpenMP's number.
     """
     pixels, halvings, sources = np.ascontiguousarray(image), 0, []
     for level in levels:
@@ -125,9 +121,9 @@ _PACKING_ORDERS: tuple[Callable[[Piece], tuple[int, int]], ...] = (
 def fill_canvas(
     canvas: Canvas, sources: Sequence[Source], mean: float = 0.0, scale: float = 1.0, threads: int = 0
 ) -> np.ndarray:
-    """The canvas (1, 3, H, W) float32 with its pieces of the levels made from `sources`; zero where no piece lies.
+    """The canvas (1, 3, H, W) float32 with its pieces of the levels made from `sources`, and zeros elsewhere.
 
-    What nets see is (pixel - mean) * scale, for pixels in 0..255, not rounded. `threads` as of `draw_pieces`.
+    Its values are (pixel - mean) * scale for pixels in 0..255, not rounded. `threads` as in `level_sources`.
     """
     pixels = np.zeros((1, 3, canvas.height, canvas.width), np.float32)
     places = [(p.source_y, p.source_x, p.height, p.width, p.y, p.x) for p in canvas.pieces]
@@ -136,15 +132,15 @@ def fill_canvas(
 
 
 def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which level each P-Net cell of a canvas belongs to, and where on it.
+    """The level of each P-Net cell of a canvas, and the cell's place on it.
 
     Args:
-        canvas: the canvas that P-Net saw.
+        canvas: the input of P-Net.
         rows, columns: (N,) integer positions of cells in P-Net's output.
 
     Returns:
-        `inside` (N,) bool, false for cells that lie on no single piece; then, of the cells inside, `level` (K,) and
-        `cells` (K, 2), their row and column in P-Net's output on that whole level.
+        `inside` (N,) bool: whether a cell lies inside one piece. Of the K cells inside, `level` (K,), and `cells` (K, 2): row
+        and column in P-Net's output for that whole level.
     """
     owners = np.full(((canvas.height - OVERLAP) // STRIDE, (canvas.width - OVERLAP) // STRIDE), -1, np.int16)  # piece of a cell
     for index, p in enumerate(canvas.pieces):
@@ -158,7 +154,7 @@ def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple
 
 
 def even(side: int) -> int:
-    """A side of a level in pixels as canvases hold it: an odd one with its last line repeated."""
+    """A side of a level in pixels on canvases, where the last line of an odd side is repeated."""
     return side + side % 2
 
 
@@ -171,7 +167,7 @@ def _cut(level: int, height: int, width: int) -> list[Piece]:
 
 
 def _pack(pieces: list[Piece]) -> list[Canvas]:
-    """Lay pieces on as many canvases as they need, in their order."""
+    """Place pieces on as many canvases as they need, in their order."""
     canvases = []
     while pieces:
         placed, pieces = _fill_one(pieces)
@@ -182,9 +178,9 @@ def _pack(pieces: list[Piece]) -> list[Canvas]:
 
 
 def _fill_one(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
-    """Place what fits on one canvas, each piece as high up as it goes; return the placed and the remaining pieces.
+    """Place the pieces that fit on one canvas, each as high up as possible; returns the placed and the remaining pieces.
 
-    The state is a "skyline": for every second column, the first row that is still free.
+    The state is a skyline: for every second column, the first free row.
     """
     width = _strip_width(pieces)
     skyline = [0] * (width // 2)
@@ -196,17 +192,17 @@ def _fill_one(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
             rest.append(piece)
             continue
         skyline[column : column + columns] = [y + piece.height] * columns
-        placed.append(replace(piece, y=y, x=2 * column))
+        placed.append(piece._replace(y=y, x=2 * column))
     return placed, rest
 
 
 def _strip_width(pieces: list[Piece]) -> int:
-    """Narrow for a few small pieces, which may then fit on a small square, else the full width."""
+    """The width of the smallest canvas that probably holds all pieces, or else the full width."""
     area, width = sum(p.height * p.width for p in pieces), max(p.width for p in pieces)
     return next((w for h, w in CANVAS_SIZES if area <= 0.8 * h * w and width <= w), CANVAS_WIDTH)
 
 
 def _highest_place(skyline: list[int], columns: int) -> tuple[int, int]:
-    """Row and column (in units of two pixels) of the highest place where `columns` columns are free."""
+    """Row, and column in units of two pixels, of the highest place where `columns` columns are free."""
     starts = [i for i in range(len(skyline) - columns + 1) if i == 0 or skyline[i] != skyline[i - 1]]
     return min((max(skyline[i : i + columns]), i) for i in starts)

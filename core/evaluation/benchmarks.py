@@ -9,7 +9,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, Sequence
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import fddb, landmarks, samples, stages, summaries, summaries_nets, wider, wider_truth
 from mtcnn_gluon.evaluation.coverage import cover
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names, file_stems
 from mtcnn_gluon.evaluation.options import (
     FddbOptions,
@@ -31,9 +30,11 @@ from mtcnn_gluon.evaluation.options import (
 )
 from mtcnn_gluon.evaluation.photos import PhotoSet
 from mtcnn_gluon.evaluation.report import Report, json_text, write_report
-from mtcnn_gluon.evaluation.results import Results, ellipse_boxes, read_results, results_of_rows, seen_photos, write_results
+from mtcnn_gluon.evaluation.result_files import read_results, write_results
+from mtcnn_gluon.evaluation.results import Results, ellipse_boxes, results_of_rows, seen_photos
 from mtcnn_gluon.evaluation.run import Found, Job, Work, find_faces, run_model
 from mtcnn_gluon.evaluation.scale import check_scale
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.options import to_mapping
@@ -57,8 +58,8 @@ def evaluate_wider(options: WiderOptions) -> Report:
     """
     _check_files(options)
     problems = {}
-    if options.ground_truth:
-        whole = wider_truth.read_mat(options.ground_truth)
+    if options.annotations is None:
+        whole = wider_truth.read_mat(str(options.ground_truth))
         photos = PhotoSet(whole.names, options.images)
     else:
         annotations = read_annotations(options.annotations)
@@ -92,9 +93,8 @@ def evaluate_fddb(options: FddbOptions) -> Report:
             problems.found[NO_SIZE].append(name)
         return size
 
-    coverage, figures = fddb.evaluate(
-        folds, results, options.regions, sizes, options.detectors.missing, options.resamples
-    )  # fmt: skip
+    missing, resamples = options.detectors.missing, options.resamples
+    coverage, figures = fddb.evaluate(folds, results, options.regions, sizes, missing, resamples)
     if options.write_text:
         write_results(options.write_text, results[0], "fddb", folds.names)
     report = summaries.of_fddb(folds, coverage, figures, results, options.regions, {THE_PHOTOS: problems})
@@ -137,7 +137,7 @@ def evaluate_stages(options: StagesOptions) -> Report:
     annotations = read_annotations(options.annotations)
     photos = PhotoSet((photo.path for photo in annotations.photos), options.images)
     jobs = _jobs(photos, spread(annotations.photos, options.limit))
-    found = _run_models(options, jobs, stages.run_stages)
+    found = dict(_run_models(options, jobs, stages.run_stages))
     results = [seen_photos(name, each.rows, each.about) for name, each in found.items()]
     marked = {printable(photo.path): photo for photo in annotations.photos}
     problems = {THE_ANNOTATIONS: annotations.problems}
@@ -190,7 +190,7 @@ def write_outputs(report: Report, output: Output) -> None:
 def _check_files(options: PhotoOptions) -> None:
     """Refuse what cannot work before anything long begins."""
     if options.photo_folder and not os.path.isdir(options.photo_folder):
-        raise ConfigError(f"--images {options.photo_folder} is not a folder")
+        raise ConfigError(f"{options.photo_folder} is not a folder: expected the folder of all photos")
     results, models = options.detectors.named_results(), options.detectors.named_models()
     check_names(name for name, _ in [*results, *models])
     values = to_mapping(options)
@@ -213,19 +213,18 @@ def _found_faces(options: PhotoOptions, photos: PhotoSet, names: Sequence[str]) 
 def _model_results(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> list[Results]:
     """What the models find in photos."""
     names, files = [job.name for job in jobs], _kept_files(options, work)
-    found = _run_models(options, jobs, work)
-    return [results_of_rows(each.rows, names, name, each.about, files.get(name)) for name, each in found.items()]
+    return [
+        results_of_rows(found.rows, names, name, found.about, files.get(name))
+        for name, found in _run_models(options, jobs, work)
+    ]  # fmt: skip
 
 
-def _run_models(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> dict[str, Found]:
-    """The rows of all models, by the model's name in reports."""
+def _run_models(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> Iterator[tuple[str, Found]]:
+    """The name in reports and the rows of each model, one after the other."""
     running, files = options.running, _kept_files(options, work)
-    return {
-        name: run_model(
-            jobs, work, {"model": model, **running.detector_options()}, files.get(name), running.resume, running.workers
-        )
-        for name, model in options.detectors.named_models()
-    }  # fmt: skip
+    for name, model in options.detectors.named_models():
+        settings = {"model": model, **running.detector_options()}
+        yield name, run_model(jobs, work, settings, files.get(name), running.resume, running.workers)
 
 
 def _kept_files(options: PhotoOptions, work: Work) -> dict[str, Path]:

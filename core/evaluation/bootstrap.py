@@ -1,13 +1,38 @@
 """How much a figure would vary with other photos of the same kind: the bootstrap (Efron, 1979) over photos.
 
-A resample draws as many photos as there are, with replacement. All detectors are given the same resamples, so that the
-interval of a difference between two is paired.
+A resample draws as many photos as there are, with replacement. All detectors get the same resamples, so the interval of a
+difference between two detectors is paired.
 """
+
+from dataclasses import dataclass
+from typing import Sequence
 
 import numpy as np
 
 SEED = 0
 LEVEL = 0.95
+Interval = tuple[float, float]
+Gap = tuple[float | None, Interval | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """The figures of one detector, by name.
+
+    Attributes:
+        name: of the detector.
+        values: None where undefined, such as a share of no faces.
+        samples: (B,) values over resamples of the photos; NaN where undefined.
+    """
+
+    name: str
+    values: dict[str, float | None]
+    samples: dict[str, np.ndarray]
+
+    @property
+    def intervals(self) -> dict[str, Interval | None]:
+        """See `interval`."""
+        return {key: interval(values) for key, values in self.samples.items()}
 
 
 def resample(photos: int, count: int) -> np.ndarray:
@@ -16,10 +41,22 @@ def resample(photos: int, count: int) -> np.ndarray:
     return np.random.default_rng(SEED).multinomial(photos, shares, size=count).astype(np.float32)
 
 
-def interval(values: np.ndarray) -> tuple[float, float] | None:
-    """The middle 95 % of a figure's values (B,) over resamples, those where it is undefined (NaN) apart; None without any."""
+def interval(values: np.ndarray) -> Interval | None:
+    """The middle 95 % of values (B,) without NaN; None if there is none."""
     values = values[np.isfinite(values)]
     if not len(values):
         return None
     low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return float(low), float(high)
+
+
+def differences(figures: Sequence[Figures], keys: Sequence[str], scale: float = 1) -> dict[str, dict[str, Gap]]:
+    """For each detector but the first: its figures minus the first one's, times `scale`, with paired intervals."""
+    found: dict[str, dict[str, Gap]] = {}
+    for each in figures[1:]:
+        found[each.name] = {}
+        for key in keys:
+            value, base = each.values[key], figures[0].values[key]
+            gap = None if value is None or base is None else scale * (value - base)
+            found[each.name][key] = gap, interval(scale * (each.samples[key] - figures[0].samples[key]))
+    return found

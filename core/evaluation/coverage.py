@@ -1,12 +1,50 @@
-"""On which photos of a set figures stand."""
+"""Which photos of a set are evaluated."""
 
 from dataclasses import dataclass
-from typing import Literal, Sequence, get_args
+from typing import Generic, Literal, Protocol, Sequence, TypeVar, get_args
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.evaluation.results import MISSING, Results
 
 Missing = Literal["leave-out", "no-faces"]
+
+
+class AnnotatedPhoto(Protocol):
+    """A photo with a name and annotated faces."""
+
+    @property
+    def name(self) -> str:
+        """Of the photo in its set."""
+
+
+Photo = TypeVar("Photo", bound=AnnotatedPhoto)
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedSet(Generic[Photo]):
+    """A set of annotated photos.
+
+    Attributes:
+        photos: those to evaluate, in their order.
+        total: number of photos in the set.
+        remarks: how it differs from the published set, if it should not.
+        source: where it was read.
+    """
+
+    photos: tuple[Photo, ...]
+    total: int
+    remarks: tuple[str, ...]
+    source: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the photos to evaluate."""
+        return tuple(photo.name for photo in self.photos)
+
+    def covered(self, coverage: "Coverage") -> list[Photo]:
+        """The photos of a coverage."""
+        kept = set(coverage.names)
+        return [photo for photo in self.photos if photo.name in kept]
 
 
 @dataclass(frozen=True)
@@ -17,7 +55,7 @@ class Coverage:
         names: the photos, in the order of the set.
         total: number of photos in the set.
         counts: for each detector, in how many photos of the set it has usable results.
-        remarks: why the set itself is not the published one; empty if it is, or if there is no such.
+        remarks: how the set differs from the published one, if there is such.
     """
 
     names: tuple[str, ...]
@@ -32,8 +70,8 @@ class Coverage:
 
     def sentence(self) -> str:
         """Such as `all 3,226 photos` or `120 of 3,226 photos`, with the remarks."""
-        used = f"{len(self.names):,} of {self.total:,} photos"
-        return "; ".join([f"all {self.total:,} photos" if len(self.names) == self.total else used, *self.remarks])
+        used = "all" if len(self.names) == self.total else f"{len(self.names):,} of"
+        return "; ".join([f"{used} {self.total:,} photos", *self.remarks])
 
 
 def cover(
@@ -48,8 +86,8 @@ def cover(
     Args:
         names: of the photos to evaluate.
         results: of the detectors.
-        missing: whether photos without results are left out, for all detectors, or taken as photos in which that detector
-            found nothing, as the published programs do. Photos whose results are damaged are always left out.
+        missing: whether photos without results are left out for all detectors, or count as photos in which the detector found
+            nothing, as in the published programs. Photos with damaged results are always left out.
         remarks: see `Coverage`.
         total: number of photos in the set, if `names` are not all of them.
 

@@ -1,4 +1,4 @@
-"""Pictures of what a detector got wrong: faces that it missed, and what it took for faces."""
+"""Pictures of a detector's errors: faces that it missed, and false positives."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,18 @@ EXAMPLES = 24  # of a gallery
 COLUMNS = 6
 TILE = 180  # pixels, side of a picture
 CAPTION = 22  # pixels, height of the line below it
-AROUND = 2.5  # how much of the photo is shown, in sides of the box
-SUBJECT, CONTEXT = (255, 60, 60), (0, 200, 80)  # what it is about, and what is around it
+AROUND = 2.5  # width of the shown part of the photo, in sides of the box
+SUBJECT, CONTEXT = (255, 60, 60), (0, 200, 80)  # colours of the error, and of what is around it
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One thing to show.
+    """One error to show.
 
     Attributes:
         photo: name of the photo.
-        box: (4,) x1, y1, x2, y2 in pixels, what it is about; drawn in red, unless there are points.
-        context: (K, 4) boxes to draw beside it, in green.
+        box: (4,) x1, y1, x2, y2 in pixels; drawn in red, unless there are points.
+        context: (K, 4) boxes to draw in green.
         caption: a few words.
         points: (L, 2) to draw in red, and `truth` (L, 2) in green.
     """
@@ -49,8 +49,10 @@ class Gallery:
 
 
 def contact_sheet(gallery: Gallery, photos: Callable[[str], Path]) -> np.ndarray | None:
-    """All examples in one picture (H, W, 3) uint8, numbered; None if none of the photos, whose files `photos` tells by their
-    names, can be read."""
+    """All examples in one picture (H, W, 3) uint8, numbered; None if none of the photos can be read.
+
+    `photos` finds the file of a photo by its name.
+    """
     tiles = []
     for index, example in enumerate(gallery.examples, 1):
         try:

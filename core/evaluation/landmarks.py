@@ -1,14 +1,14 @@
 """Errors of the five landmarks.
 
 The error of a point is its distance from where it was annotated, over the distance of the annotated eyes (`eyes`) or over the
-geometric mean of the sides of the annotated box (`box`). A face's error is the mean of its five points'. It fails if that is
-more than 10 %.
+geometric mean of the sides of the annotated box (`box`). A face's error is the mean of its five points' errors. A face fails
+if its error is more than 10 %.
 
-Landmarks are measured on given boxes, where a bundle's O-Net looks at the smallest square around each annotated box, or on
-detected faces, where a photo's detections are matched one to one with its annotated faces, best score first, each with the
-face that it overlaps most among those left, if at least half (intersection over union). Faces without known landmarks are
-matched too, so that a detection of theirs does not stand for a neighbour. A face that no detection is matched with is not
-found: it has no error, and counts as failed in `failures_of_all`.
+On given boxes, a bundle's O-Net places landmarks in the smallest square around each annotated box. On detected faces, a
+photo's detections are matched one to one with its annotated faces: best score first, each with the face that it overlaps most
+among those left, if at least half (intersection over union). Faces without known landmarks are matched too, so that their
+detections do not stand for a neighbour. A face without a detection is not found: it has no error, and counts as failed in
+`failures_of_all`.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Candidates
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.evaluation.bootstrap import interval, resample
+from mtcnn_gluon.evaluation.bootstrap import Figures, resample
 from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
 from mtcnn_gluon.evaluation.results import DIGITS, Detections, Results
 from mtcnn_gluon.evaluation.run import Job
@@ -37,38 +37,33 @@ IOU = 0.5
 FAILED = 0.1
 NO_POINTS = "faces that were found without landmarks, counted as not found"
 NO_SIZE = "annotated faces whose eyes, or the corners of whose box, coincide, left out"
+NO_BOXES = np.zeros((0, 4))
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class LandmarkFigures(Figures):
     """How well a detector places landmarks.
 
+    The figures are `mean_error` and `mean_error_LANDMARK` as shares of the normaliser, `failures` (share of the faces found),
+    `failures_of_all` and `found` (shares of all faces).
+
     Attributes:
-        name: of the detector.
         on: whether on given boxes or on detected ones.
         photo: (F,) index, in the coverage, of each annotated face's photo.
         errors: (F, 5) of each annotated face's points, as shares of the normaliser; NaN if it was not found.
-        figures: `mean_error` and `mean_error_LANDMARK` as shares of the normaliser, `failures` (share of the faces found)
-            and `failures_of_all` (share of all), `found` (share of all); None where nothing was found.
-        intervals: the middle 95 % of each figure over resamples of the photos, None without resamples.
-        samples: (B,) each figure in each resample.
         points: (F, 5, 2) in pixels of the photo, NaN if not found.
         truth: (F, 5, 2) the annotated ones.
     """
 
-    name: str
     on: On
     photo: np.ndarray
     errors: np.ndarray
-    figures: dict[str, float | None]
-    intervals: dict[str, tuple[float, float] | None]
-    samples: dict[str, np.ndarray]
     points: np.ndarray
     truth: np.ndarray
 
 
 def place_landmarks(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
-    """What `detector`'s O-Net says of the faces in given boxes, as the `faces` of a result file, in their order."""
+    """O-Net's landmarks and scores of the faces in given boxes, as the `faces` of a result file, in their order."""
     boxes = np.array(job.boxes, np.float32).reshape(-1, 4)
     points, scores = landmarks_in(detector, image, boxes)
     return {"faces": face_dicts(boxes, scores, points, DIGITS)}
@@ -120,25 +115,25 @@ def evaluate(
     resamples: int = 0,
     total: int | None = None,
     others: Mapping[str, np.ndarray] | None = None,
-) -> tuple[Coverage, list[Outcome]]:
+) -> tuple[Coverage, list[LandmarkFigures]]:
     """Measure detectors, all on the same photos.
 
     Args:
         photos: annotated faces, as `annotated` gives them.
-        results: what each detector found; for `given`, one detection an annotated face, in their order.
+        results: what each detector found; for `given`, one detection for each annotated face, in their order.
         on: given boxes or detected ones.
         normaliser: what errors are a share of.
         missing: see `coverage.cover`.
-        resamples: of the photos, for intervals; the same for all detectors.
+        resamples: of the photos, for intervals.
         total: number of photos in the set, if `photos` are not all of them.
         others: boxes of faces that are not measured, as `other_faces` gives them.
 
     Returns:
-        the photos that figures stand on, and an outcome for each detector.
+        the evaluated photos, and the figures of each detector.
 
     Raises:
         ConfigError: if an option is none of those above.
-        DataError: if there is no photo that figures could stand on, or results hold no landmarks.
+        DataError: if no photo can be evaluated, or results hold no landmarks.
     """
     for name, value, known in (("on", on, get_args(On)), ("normaliser", normaliser, get_args(Normaliser))):
         if value not in known:
@@ -147,24 +142,25 @@ def evaluate(
     kept = set(coverage.names)
     used = [photo for photo in photos if photo.path in kept]
     weights = resample(len(used), resamples)
-    beside = [(others or {}).get(photo.path, np.zeros((0, 4))) for photo in used]
-    return coverage, [_measure(used, beside, each, on, normaliser, weights) for each in results]
+    return coverage, [_measure(used, others or {}, each, on, normaliser, weights) for each in results]
 
 
 def _measure(
     photos: Sequence[Photo],
-    beside: Sequence[np.ndarray],
+    others: Mapping[str, np.ndarray],
     results: Results,
     on: On,
     normaliser: Normaliser,
     weights: np.ndarray,
-) -> Outcome:
-    none = Detections.of_boxes([], [])
-    found = [results.photos.get(photo.path, none) for photo in photos]
-    if any(len(each) for each in found) and all(np.isnan(each.landmarks).all() for each in found):
+) -> LandmarkFigures:
+    found = [results.photos.get(photo.path, Detections.NONE) for photo in photos]
+    if any(map(len, found)) and all(np.isnan(each.landmarks).all() for each in found):
         raise DataError(f"{results.name}: the results hold no landmarks")
-    pick = _in_order if on == "given" else _matched
-    points = np.concatenate([pick(*each, results) for each in zip(photos, beside, found)])  # (F, 5, 2)
+    if on == "given":
+        points = np.concatenate([_in_order(*each) for each in zip(photos, found)])  # (F, 5, 2)
+    else:
+        beside = [others.get(photo.path, NO_BOXES) for photo in photos]
+        points = np.concatenate([_matched(*each, results) for each in zip(photos, beside, found)])
     truth = np.concatenate([photo.landmarks for photo in photos]).astype(np.float64)
     index = np.repeat(np.arange(len(photos)), [len(photo) for photo in photos])
     unit = np.concatenate([sizes(photo, normaliser) for photo in photos])  # (F,)
@@ -174,13 +170,12 @@ def _measure(
     points, truth, index, unit = points[usable], truth[usable], index[usable], unit[usable]
     errors = np.hypot(*np.moveaxis(points - truth, -1, 0)) / unit[:, None]  # (F, 5)
     sums = _sums(errors, index, len(photos))
-    figures = {name: None if np.isnan(value) else float(value) for name, value in _figures(sums.sum(0)).items()}
+    values = {name: None if np.isnan(value) else float(value) for name, value in _figures(sums.sum(0)).items()}
     samples = _figures(np.moveaxis(weights @ sums, -1, 0))
-    intervals = {name: interval(values) for name, values in samples.items()}
-    return Outcome(results.name, on, index, errors, figures, intervals, samples, points, truth)
+    return LandmarkFigures(results.name, values, samples, on, index, errors, points, truth)
 
 
-def _in_order(photo: Photo, beside: np.ndarray, found: Detections, results: Results) -> np.ndarray:
+def _in_order(photo: Photo, found: Detections) -> np.ndarray:
     """Landmarks (N, 5, 2) of detections that stand for the annotated faces one by one."""
     if len(found) != len(photo):
         raise DataError(f"{photo.path}: expected results for {len(photo)} given boxes, got {len(found)}")
@@ -190,10 +185,8 @@ def _in_order(photo: Photo, beside: np.ndarray, found: Detections, results: Resu
 def _matched(photo: Photo, beside: np.ndarray, found: Detections, results: Results) -> np.ndarray:
     """Landmarks (N, 5, 2) of the detection that is matched with each annotated face, NaN if there is none."""
     rows = match(np.concatenate([photo.boxes, beside]), found)[: len(photo)]
-    is_found = rows >= 0
-    points = np.full((len(photo), 5, 2), np.nan)
-    points[is_found] = found.landmarks[rows[is_found]]
-    for face in np.flatnonzero(is_found & np.isnan(points).any((1, 2))):
+    points = np.concatenate([found.landmarks, np.full((1, 5, 2), np.nan)])[rows]
+    for face in np.flatnonzero((rows >= 0) & np.isnan(points).any((1, 2))):
         results.problems.found[NO_POINTS].append(f"{results.name}: {photo.path}: face {face}")
     return points
 
@@ -228,12 +221,13 @@ def _sums(errors: np.ndarray, index: np.ndarray, photos: int) -> np.ndarray:
 
 
 def _figures(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """The figures of an `Outcome`, from sums (8, ...) over photos; NaN where there is nothing to divide by."""
+    """The figures from sums (8, ...) over photos; NaN where there is nothing to divide by."""
     faces, found, failed, *points = sums
     with np.errstate(invalid="ignore", divide="ignore"):
-        figures = {"mean_error": sum(points) / 5 / found}
-        figures.update({f"mean_error_{name}": total / found for name, total in zip(LANDMARK_NAMES, points)})
-        figures.update(
-            {"failures": failed / found, "failures_of_all": (failed + faces - found) / faces, "found": found / faces}
-        )
-    return figures
+        return {
+            "mean_error": sum(points) / 5 / found,
+            **{f"mean_error_{name}": total / found for name, total in zip(LANDMARK_NAMES, points)},
+            "failures": failed / found,
+            "failures_of_all": (failed + faces - found) / faces,
+            "found": found / faces,
+        }

@@ -1,7 +1,7 @@
-"""The names of detectors: in reports, where each must be another one, and in names of files, where few characters are good.
+"""The names of detectors: in reports, where they must differ, and in names of files, where few characters are safe.
 
-Files go by `file_stems`: a name of plain characters stands for itself, any other one for what is plain in it with a digest of
-the whole name, so that two names never share a file, in one run or in two, and no name leaves its folder.
+Files are named by `file_stems`: a name of plain characters is used as it is; of any other one, its plain characters with a
+digest of the whole name. So two names never share a file, in one run or in two, and no name leaves its folder.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from mtcnn_gluon.io.files import printable
 
 THE_ANNOTATIONS, THE_PHOTOS = "the annotations", "the photos"  # what else reports name problems of
 PLAIN = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]*[A-Za-z0-9_-]|[A-Za-z0-9_]")
-LONGEST = 80  # characters: file systems end at 255 bytes, and an ending and a mark of an unfinished file are added
+LONGEST = 80  # characters: file systems allow 255 bytes, and endings are added
 DIGITS = 10  # of a digest
 MARKED = re.compile(f"-[0-9a-f]{{{DIGITS}}}$")
 
@@ -34,17 +34,15 @@ def named_paths(arguments: Sequence[str]) -> list[tuple[str, str]]:
     pairs = []
     for argument in arguments:
         name, path = _split(argument)
-        if not name:
-            name = Path(argument).name if os.path.isdir(argument) else Path(argument).stem
-        pairs.append((clean_name(name or argument), path))
+        last = Path(argument).name if os.path.isdir(argument) else Path(argument).stem
+        pairs.append((clean_name(name or last or argument), path))
     return pairs
 
 
 def _split(argument: str) -> tuple[str, str]:
     """Name, empty if there is none, and path of an argument; names and paths may hold `=` themselves."""
-    parts = argument.split("=")
-    splits = [("=".join(parts[:at]), "=".join(parts[at:])) for at in range(1, len(parts))]
-    splits = [(name, path) for name, path in splits if name and path]
+    marks = [place for place, letter in enumerate(argument) if letter == "=" and 0 < place < len(argument) - 1]
+    splits = [(argument[:place], argument[place + 1 :]) for place in marks]
     if os.path.exists(argument) or not splits:
         return "", argument
     return next((split for split in splits if split[1] in model_names() or os.path.exists(split[1])), splits[0])

@@ -157,8 +157,8 @@ class PhotoOptions(Options):
 
     @property
     def photo_folder(self) -> str | None:
-        """The folder of all photos, None if it is not given."""
-        return getattr(self, "images", None)
+        """`images` or `root`, None if it is not given."""
+        return getattr(self, "images", None) or getattr(self, "root", None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +172,7 @@ class WiderOptions(PhotoOptions):
         None, "annotated faces: a list, instead of --ground-truth; sets are made by height", metavar="FILE"
     )
     heights: tuple[float, ...] = option(
-        tuple(map(float, HEIGHTS)),
-        "smallest height of the faces of each set, with --annotations",
-        above=0,
-        below=1e6,
-        metavar="PX",
+        HEIGHTS, "smallest face height of each set, with --annotations", above=0, below=1e6, metavar="PX"
     )
     overlap: float = option(IOU, "intersection over union from which a face is found", above=0, most=1, metavar="IOU")
     images: str | None = option(None, PHOTOS, metavar="DIR")
@@ -225,11 +221,6 @@ class LandmarkOptions(PhotoOptions):
         super().__post_init__()
         if self.boxes == "given" and not self.detectors.model:
             raise ConfigError("--boxes given needs --model: result files hold faces that were detected")
-
-    @property
-    def photo_folder(self) -> str | None:
-        """`root`."""
-        return self.root
 
 
 @dataclass(frozen=True, kw_only=True)

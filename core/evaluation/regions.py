@@ -35,21 +35,23 @@ def draw_ellipse(ellipse: np.ndarray, size: Size | None) -> Region:
 
     `size` is that of the photo; None: unknown, nothing is cut off.
     """
-    major, minor, angle, x, y = (float(v) for v in ellipse)
+    major, minor, angle, x, y = map(float, ellipse)
     centre, axes = (_rounded(x), _rounded(y)), (int(min(major, LARGEST)), int(min(minor, LARGEST)))
     reach = max(axes) + 2
     low, high = _limits(centre[0] - reach, centre[1] - reach, centre[0] + reach, centre[1] + reach, size)
-    if (high <= low).any():
-        return _cut(low, np.zeros((0, 0), np.uint8))
-    mask = np.zeros((high - low)[::-1], np.uint8)
+    mask = np.zeros(np.maximum(high - low, 0)[::-1], np.uint8)
+    if not mask.size:
+        return Region(int(low[0]), int(low[1]), np.zeros((0, 0), bool), 0)
     moved = (centre[0] - int(low[0]), centre[1] - int(low[1]))
     cv2.ellipse(mask, moved, axes, float(np.degrees(angle)), 0, 360, (1,), cv2.FILLED)
-    return _cut(low, mask)
+    left, top, width, height = cv2.boundingRect(mask)  # zeros if nothing was drawn
+    part = mask[top : top + height, left : left + width].astype(bool)
+    return Region(int(low[0]) + left, int(low[1]) + top, part, int(part.sum()))
 
 
 def draw_box(box: np.ndarray, size: Size | None) -> Region:
     """A box (4,): x1, y1, x2, y2; `size` as for `draw_ellipse`."""
-    x1, y1, x2, y2 = (_rounded(float(v)) for v in box)
+    x1, y1, x2, y2 = map(_rounded, box)
     low, high = _limits(x1, y1, x2 + 1, y2 + 1, size)
     width, height = (int(v) for v in np.maximum(high - low, 0))
     return Region(int(low[0]), int(low[1]), np.broadcast_to(True, (height, width)), width * height)  # takes no memory
@@ -68,20 +70,10 @@ def overlap(a: Region, b: Region) -> float:
 
 
 def _rounded(value: float) -> int:
-    """The nearest whole number, the even one of two, as OpenCV rounds."""
+    """The nearest integer, the even one of two, as OpenCV rounds."""
     return int(np.rint(np.clip(value, -LARGEST, LARGEST)))
 
 
 def _limits(x1: int, y1: int, x2: int, y2: int, size: Size | None) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.array([x1, y1]), np.array([x2, y2])
-    if size is None:
-        return low, high
-    return np.maximum(low, 0), np.minimum(high, size)
-
-
-def _cut(low: np.ndarray, mask: np.ndarray) -> Region:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return Region(int(low[0]), int(low[1]), np.zeros((0, 0), bool), 0)
-    part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(bool)
-    return Region(int(low[0] + columns[0]), int(low[1] + rows[0]), part, int(part.sum()))
+    return (low, high) if size is None else (np.maximum(low, 0), np.minimum(high, size))

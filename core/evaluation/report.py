@@ -9,9 +9,10 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
+from mtcnn_gluon.evaluation.bootstrap import Interval
 from mtcnn_gluon.evaluation.coverage import Coverage
-from mtcnn_gluon.evaluation.extras import need
 from mtcnn_gluon.evaluation.gallery import Gallery, contact_sheet
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file, write_picture
 from mtcnn_gluon.prepare_data.annotations import Problems
 
@@ -43,9 +44,9 @@ class Plot:
 
     Attributes:
         name: of the file, without ending.
-        title, x_label, y_label: what is written on it.
+        title, x_label, y_label: texts.
         lines: the curves.
-        x_range, y_range: what the axes show; None: all of the curves.
+        x_range, y_range: of the axes; None: all of the curves.
         logarithmic: whether the x axis is.
     """
 
@@ -61,13 +62,13 @@ class Plot:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything there is to say about an evaluation.
+    """The report of an evaluation.
 
     Attributes:
         headline: one sentence: what was measured, on how many of how many photos.
-        is_complete: whether it stands on the whole set.
+        is_complete: whether the whole set was evaluated.
         tables, plots, galleries: what is shown.
-        notes: sentences that say how figures came about.
+        notes: sentences that explain the figures.
         problems: of each source, what was wrong with it.
         summary: figures for JSON.
         curves: more of them, that only the report's JSON holds.
@@ -77,11 +78,11 @@ class Report:
     headline: str
     is_complete: bool
     tables: tuple[Table, ...]
-    plots: tuple[Plot, ...]
-    galleries: tuple[Gallery, ...]
-    notes: tuple[str, ...]
-    problems: dict[str, Problems]
     summary: dict[str, Any]
+    plots: tuple[Plot, ...] = ()
+    galleries: tuple[Gallery, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: dict[str, Problems] = field(default_factory=dict)
     curves: dict[str, Any] = field(default_factory=dict)
     photo_file: Callable[[str], Path] | None = None
 
@@ -109,26 +110,23 @@ def headline(title: str, what: str, coverage: Coverage, faces: int, problems: Se
     """
     count = sum(map(len, problems))
     more = f"; {count:,} problem{'' if count == 1 else 's'} with the inputs, see below" if count else ""
-    stand = f"{coverage.sentence()}, {faces:,} annotated face{'' if faces == 1 else 's'}"
-    return f"{'' if coverage.is_complete else 'PARTIAL: '}{title}: {what} on {stand}{more}"
+    evaluated = f"{coverage.sentence()}, {faces:,} annotated face{'' if faces == 1 else 's'}"
+    return f"{'' if coverage.is_complete else 'PARTIAL: '}{title}: {what} on {evaluated}{more}"
 
 
-def number(value: float | None, interval: tuple[float, float] | None = None, digits: int = 3, sign: bool = False) -> str:
+def number(
+    value: float | None, interval: Interval | None = None, digits: int = 3, sign: bool = False, scale: float = 1, unit: str = ""
+) -> str:
     """Such as `0.848 [0.840, 0.856]`; a dash for None or NaN."""
     if value is None or np.isnan(value):
         return "-"
-    plus = "+" if sign else ""
-    text = f"{value:{plus}.{digits}f}"
-    if interval is None:
-        return text
-    return f"{text} [{interval[0]:{plus}.{digits}f}, {interval[1]:{plus}.{digits}f}]"
+    first, *bounds = (f"{scale * each:{'+' if sign else ''}.{digits}f}" for each in (value, *(interval or ())))
+    return f"{first}{unit} [{', '.join(bounds)}]" if bounds else f"{first}{unit}"
 
 
-def percent(value: float | None, interval: tuple[float, float] | None = None) -> str:
-    """Such as `4.2 % [4.0, 4.4]`."""
-    if value is None or np.isnan(value):
-        return "-"
-    return f"{100 * value:.1f} %" + ("" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]")
+def percent(value: float | None, interval: Interval | None = None) -> str:
+    """Such as `4.2 % [4.0, 4.4]`; a dash for None or NaN."""
+    return number(value, interval, digits=1, scale=100, unit=" %")
 
 
 def json_text(content: dict[str, Any]) -> str:
@@ -153,19 +151,16 @@ def write_report(report: Report, folder: str | Path) -> None:
         if sheet is not None:
             write_picture(root / f"{gallery.name}.png", sheet)
             pictures.append(gallery.name)
-    with whole_file(root / "report.json") as file:
-        file.write(json_text(report.to_json(curves=True)))
-    with whole_file(root / "report.md") as file:
-        file.write(_page(report, pictures))
+    for name, text in (("report.json", json_text(report.to_json(curves=True))), ("report.md", _page(report, pictures))):
+        with whole_file(root / name) as file:
+            file.write(text)
 
 
 def _page(report: Report, pictures: Sequence[str]) -> str:
     parts = ["# Evaluation", report.to_text().rstrip()]
-    parts += [_picture(plot.title, plot.name) for plot in report.plots]
+    parts += [_picture(plot) for plot in report.plots]
     for gallery in report.galleries:
-        parts.append(f"## {gallery.title}")
-        if gallery.name in pictures:
-            parts.append(_picture(gallery.title, gallery.name))
+        parts += [f"## {gallery.title}", *([_picture(gallery)] if gallery.name in pictures else [])]
         lines = [f"{index}. {printable(each.photo)}: {each.caption}" for index, each in enumerate(gallery.examples, 1)]
         parts.append("\n".join(lines) or "None.")
     for name, problems in report.problems.items():
@@ -174,9 +169,9 @@ def _page(report: Report, pictures: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _picture(title: str, name: str) -> str:
-    escaped = title.replace("[", r"\[").replace("]", r"\]")
-    return f"![{escaped}]({name}.png)"
+def _picture(shown: Plot | Gallery) -> str:
+    escaped = shown.title.replace("[", r"\[").replace("]", r"\]")
+    return f"![{escaped}]({shown.name}.png)"
 
 
 def _table(table: Table) -> str:
@@ -211,10 +206,10 @@ def draw_plot(plot: Plot) -> bytes:
 
 
 def legend_labels(texts: Sequence[str]) -> list[str]:
-    """Labels of curves as Matplotlib shows them: all of them, each another one, on one line.
+    """Labels of curves as Matplotlib shows them: all of them, each different, on one line.
 
-    It takes what is between dollars for a formula, leaves out labels that begin with `_`, and has letters of few scripts. Where
-    a text is cut or has letters that cannot be shown, all get the number of their curve.
+    Matplotlib takes what is between dollars for a formula, leaves out labels that begin with `_`, and has letters of few
+    scripts. Where a text is shortened or has letters that cannot be shown, all get the number of their curve.
     """
     fonts = need("matplotlib.font_manager", "drawing curves")
     known = fonts.get_font(fonts.findfont("DejaVu Sans")).get_charmap()
@@ -226,7 +221,7 @@ def legend_labels(texts: Sequence[str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types: arrays as lists, NaN as None, numbers with six decimals where they are many."""
+    """JSON's own types: arrays as lists of numbers with six decimals, NaN as None."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray):

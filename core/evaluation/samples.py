@@ -1,5 +1,4 @@
-"""How well one net tells training samples apart, and how exact its boxes and landmarks are on them: what training measures, of
-any bundle's net."""
+"""The accuracy of one net on training samples: classes, boxes and landmarks, as training measures them, of any bundle."""
 
 import numpy as np
 
@@ -22,13 +21,13 @@ def measure(engine: Engine, samples: Sampler, net: str) -> dict[str, float]:
     """
     tally = Tally()
     for batch in samples.everything():
-        probability, *others = _look_at_tiles(engine, batch.images) if net == "pnet" else getattr(engine, net)(batch.images)
+        probability, *others = _run_on_tiles(engine, batch.images) if net == "pnet" else getattr(engine, net)(batch.images)
         tally.add(np.column_stack([1 - probability, probability, *others]), batch.labels)  # as logits these have the same order
     return tally.figures()
 
 
-def _look_at_tiles(engine: Engine, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """P-Net's face probability (N,) and offsets (N, 4) of crops (N, 3, 12, 12), which it looks at as tiles of one photo."""
+def _run_on_tiles(engine: Engine, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P-Net's face probability (N,) and offsets (N, 4) of crops (N, 3, 12, 12), laid out as tiles of one photo."""
     count, side, columns = len(crops), NETS["pnet"].size, int(np.ceil(np.sqrt(len(crops))))
     tiles = np.zeros((columns, columns, *crops.shape[1:]), np.float32)
     tiles.reshape(-1, *crops.shape[1:])[:count] = crops

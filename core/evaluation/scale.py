@@ -1,4 +1,4 @@
-"""Whether boxes are of the scale of the photos that they are about: of another, figures would be wrong in silence."""
+"""Checks that boxes have the scale of their photos; with another one, figures would be wrong without notice."""
 
 from typing import Callable, Mapping, Sequence
 
@@ -13,13 +13,13 @@ Size = tuple[int, int]  # width, height
 OTHER_SIZE = "results made on a photo of another size, left out"
 OUTSIDE = "detections with their centre outside the photo: are they of its scale?"
 ANNOTATED_OUTSIDE = "annotated faces with their centre outside the photo: are they of its scale?"
-TOLERATED = 0.01  # share of boxes whose centre may be outside: annotators err
+TOLERATED = 0.01  # share of boxes whose centre may be outside: annotators make errors
 
 
 def check_scale(boxes: Mapping[str, np.ndarray], results: Sequence[Results], size_of: Callable[[str], Size | None]) -> Problems:
-    """Compare sizes that results tell with those of the photos, and boxes with both.
+    """Compare the sizes of photos that results hold with those of the files, and boxes with both.
 
-    What was made on a photo of another size is left out of `results`; what looks wrong is added to their problems.
+    Results made on a photo of another size are left out of `results`; what looks wrong is added to their problems.
 
     Args:
         boxes: (N, 4) annotated faces of each photo, by its name.
@@ -34,7 +34,7 @@ def check_scale(boxes: Mapping[str, np.ndarray], results: Sequence[Results], siz
     """
     for each in results:
         _refuse_shares(each)
-    sizes = {name: _settle(name, results, size_of(name)) for name in boxes}
+    sizes = {name: _agreed_size(name, results, size_of(name)) for name in boxes}
     known = {name: size for name, size in sizes.items() if size is not None}
     for each in results:
         _note_outside(each.problems, OUTSIDE, {name: each.photos[name].boxes for name in known if name in each.photos}, known)
@@ -50,15 +50,15 @@ def _refuse_shares(results: Results) -> None:
         raise DataError(f"{results.name}: all boxes lie in 0..1: expected pixels of the photos, got shares of their sides")
 
 
-def _settle(name: str, results: Sequence[Results], true: Size | None) -> Size | None:
+def _agreed_size(name: str, results: Sequence[Results], true: Size | None) -> Size | None:
     """The size of a photo; results that were made on one of another size, or on different ones, are left out."""
-    tell = [each for each in results if name in each.photos and each.photos[name].size]
-    told = {each.photos[name].size for each in tell}
-    expected = true or (told.pop() if len(told) == 1 else None)
-    for each in tell:
-        if each.photos[name].size != expected:
-            others = f"the photo is {_text(true)}" if true else "other results tell another size"
-            each.problems.found[OTHER_SIZE].append(f"{each.name}: {name}: {_text(each.photos[name].size)}, but {others}")
+    sized = [(each, size) for each in results if name in each.photos and (size := each.photos[name].size)]
+    different = {size for _, size in sized}
+    expected = true or (different.pop() if len(different) == 1 else None)
+    for each, size in sized:
+        if size != expected:
+            others = f"the photo is {_text(true)}" if true else "other results have another size"
+            each.problems.found[OTHER_SIZE].append(f"{each.name}: {name}: {_text(size)}, but {others}")
             each.unusable.add(name)
             del each.photos[name]
     return expected
@@ -75,5 +75,5 @@ def _note_outside(problems: Problems, kind: str, boxes: Mapping[str, np.ndarray]
         problems.found[kind] = lines
 
 
-def _text(size: Size | None) -> str:
-    return "of unknown size" if size is None else f"{size[0]} x {size[1]}"
+def _text(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"

@@ -1,11 +1,12 @@
-"""Reports of detection: what WIDER FACE's and FDDB's figures, curves and pictures of errors say about several detectors."""
+"""Reports of detection: WIDER FACE's and FDDB's figures, curves and pictures of errors of several detectors."""
 
-from typing import Any, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.evaluation import fddb, wider
-from mtcnn_gluon.evaluation.bootstrap import interval
+from mtcnn_gluon.evaluation.bootstrap import Figures, differences
 from mtcnn_gluon.evaluation.coverage import Coverage
 from mtcnn_gluon.evaluation.gallery import EXAMPLES, Example, Gallery
 from mtcnn_gluon.evaluation.names import file_stems
@@ -15,59 +16,40 @@ from mtcnn_gluon.evaluation.wider_truth import Truth, TruthPhoto
 from mtcnn_gluon.prepare_data.annotations import Problems
 
 TITLES = {"easy": "Easy", "medium": "Medium", "hard": "Hard"}
-ROC_TITLES = {"discrete": "Discrete", "continuous": "Continuous"}
 ROC_AXIS = 2000  # false positives that the ROC pictures show
-_NOTHING = Detections.of_boxes([], [])
+Json = dict[str, Any]
 
 
 def of_wider(
     truth: Truth,
     coverage: Coverage,
-    outcomes: Sequence[wider.Outcome],
+    figures: Sequence[wider.WiderFigures],
     results: Sequence[Results],
     overlap: float,
     problems: dict[str, Problems],
 ) -> Report:
     """The report on `wider.evaluate` with an `overlap`; `problems` of other sources than results, such as the annotations."""
-    photos = {photo.name: photo for photo in truth.photos}
-    used = [photos[name] for name in coverage.names]
-    first = outcomes[0]
-    sets = {name: f"{_title(name)} ({each.faces:,} faces)" for name, each in first.sets.items()}
-    rows = [
-        (each.name, *(number(each.sets[name].ap, each.sets[name].interval) for name in sets), _count(coverage, index))
-        for index, each in enumerate(outcomes)
-    ]
-    samples = [{name: each.sets[name].samples for name in sets} for each in outcomes]
-    values = [{name: each.sets[name].ap for name in sets} for each in outcomes]
-    differences = _differences([each.name for each in outcomes], values, samples)
-    tables = [Table("Average precision", ("detector", *sets.values(), "photos with results"), tuple(rows))]
-    tables += _difference_table(differences, {name: _title(name) for name in sets}, first.name)
-    whole = {**_problems_of(results), **problems}
-    faces = int(sum(len(photo.boxes) for photo in used))
-    figure = "average precision" if overlap == wider.IOU else f"average precision from an overlap of {overlap:g}"
+    used, first = truth.covered(coverage), figures[0]
+    titles = {name: _title(name) for name in truth.sets}
+    sets = [f"{title} ({first.faces[name]:,} faces)" for name, title in titles.items()]
+    problems = {**{each.name: each.problems for each in results}, **problems}
+    what = "average precision" if overlap == wider.IOU else f"average precision from an overlap of {overlap:g}"
     return Report(
-        headline=headline(truth.title, figure, coverage, faces, list(whole.values())),
+        headline=headline(truth.title, what, coverage, sum(len(photo.boxes) for photo in used), list(problems.values())),
         is_complete=coverage.is_complete,
-        tables=tuple(tables),
-        plots=tuple(_precision_plot(name, outcomes) for name in sets),
-        galleries=_all_galleries(_wider_galleries, used, outcomes, results),
+        tables=(_table("Average precision", sets, titles, figures, coverage), *_difference_table(titles, figures)),
+        plots=tuple(_precision_plot(name, title, figures) for name, title in titles.items()),
+        galleries=_galleries(figures, [_wider_errors(used, *each) for each in zip(figures, results)]),
         notes=tuple(_wider_notes(truth, used, results)),
-        problems=whole,
+        problems=problems,
         summary={
-            "benchmark": "wider",
-            "overlap": overlap,
-            **{name: first.sets[name].ap for name in sets},
-            "photos": {"used": len(used), "of": coverage.total},
-            "faces": {name: first.sets[name].faces for name in sets},
-            "detectors": [
-                {"name": each.name, **figures, "photos_with_results": coverage.counts[index], "made": results[index].about,
-                 "intervals": {name: each.sets[name].interval for name in sets}, **_named(differences, each.name)}
-                for index, (each, figures) in enumerate(zip(outcomes, values))
-            ],
+            "benchmark": "wider", "overlap": overlap, **first.values, "photos": {"used": len(used), "of": coverage.total},
+            "faces": first.faces,
+            "detectors": _detectors(figures, coverage, results, [each.values for each in figures], dict),
         },
         curves={
-            each.name: {name: {"precision": one.precision, "recall": one.recall} for name, one in each.sets.items()}
-            for each in outcomes
+            each.name: {name: {"precision": each.precision[name], "recall": each.recall[name]} for name in titles}
+            for each in figures
         },
     )  # fmt: skip
 
@@ -75,136 +57,187 @@ def of_wider(
 def of_fddb(
     folds: fddb.Folds,
     coverage: Coverage,
-    outcomes: Sequence[fddb.Outcome],
+    figures: Sequence[fddb.FddbFigures],
     results: Sequence[Results],
     regions: str,
     problems: dict[str, Problems],
 ) -> Report:
     """The report on `fddb.evaluate`; `problems` of other sources than results, such as the photos."""
-    photos = {photo.name: photo for photo in folds.photos}
-    used = [photos[name] for name in coverage.names]
-    kinds = ROC_TITLES
-    keys = {f"{kind}_{limit}": (kind, place) for kind in kinds for place, limit in enumerate(fddb.RATES_AT)}
-    values = [{key: each.rates[kind][place] for key, (kind, place) in keys.items()} for each in outcomes]
-    samples = [{key: each.samples[kind][:, place] for key, (kind, place) in keys.items()} for each in outcomes]
-    differences = _differences([each.name for each in outcomes], values, samples)
-    titles = {key: f"{kinds[kind]}, {fddb.RATES_AT[place]:,}" for key, (kind, place) in keys.items()}
-    whole = {**_problems_of(results), **problems}
+    used, first = folds.covered(coverage), figures[0]
+    limits = [f"{limit:,}" for limit in fddb.RATES_AT]
+    keys = {kind: [f"{kind}_{limit}" for limit in fddb.RATES_AT] for kind in fddb.KINDS}
+    titles = {key: f"{kind.capitalize()}, {limit}" for kind in keys for key, limit in zip(keys[kind], limits)}
+    tables = [
+        _table(f"{kind.capitalize()} true positive rate at so many false positives", limits, keys[kind], figures, coverage)
+        for kind in keys
+    ]
+    problems = {**{each.name: each.problems for each in results}, **problems}
+    own = [{**_by_limit(each.values), "most_false_positives": float(each.false_positives.max(initial=0))} for each in figures]
     return Report(
-        headline=headline("FDDB", "ROC", coverage, outcomes[0].faces, list(whole.values())),
+        headline=headline("FDDB", "ROC", coverage, first.faces, list(problems.values())),
         is_complete=coverage.is_complete,
-        tables=(*_rate_tables(coverage, outcomes), *_difference_table(differences, titles, outcomes[0].name)),
-        plots=tuple(_roc_plot(kind, title, outcomes) for kind, title in kinds.items()),
-        galleries=_all_galleries(_fddb_galleries, used, outcomes, results),
-        notes=tuple(_fddb_notes(folds, outcomes, results, regions)),
-        problems=whole,
+        tables=(*tables, *_difference_table(titles, figures)),
+        plots=tuple(_roc_plot(kind, figures) for kind in fddb.KINDS),
+        galleries=_galleries(figures, [_fddb_errors(used, *each) for each in zip(figures, results)]),
+        notes=tuple(_fddb_notes(folds, figures, results, regions)),
+        problems=problems,
         summary={
-            "benchmark": "fddb",
-            **_fddb_figures(outcomes[0]),
-            "regions": regions,
-            "photos": {"used": len(used), "of": coverage.total},
-            "faces": outcomes[0].faces,
-            "detectors": [
-                {"name": each.name, **_fddb_figures(each), "photos_with_results": coverage.counts[index],
-                 "made": results[index].about, "intervals": {kind: _by_limit(each.intervals[kind]) for kind in kinds},
-                 **_named(differences, each.name)}
-                for index, each in enumerate(outcomes)
-            ],
+            "benchmark": "fddb", **own[0], "regions": regions, "photos": {"used": len(used), "of": coverage.total},
+            "faces": first.faces, "detectors": _detectors(figures, coverage, results, own, _by_limit),
         },
         curves={
             each.name: {"false_positives": each.false_positives, "thresholds": each.thresholds,
                         "discrete": each.discrete, "continuous": each.continuous}
-            for each in outcomes
+            for each in figures
         },
     )  # fmt: skip
-
-
-def _rate_tables(coverage: Coverage, outcomes: Sequence[fddb.Outcome]) -> Iterator[Table]:
-    for kind, title in ROC_TITLES.items():
-        rows = [
-            (each.name, *map(number, each.rates[kind], each.intervals[kind]), _count(coverage, index))
-            for index, each in enumerate(outcomes)
-        ]
-        head = ("detector", *(f"{limit:,}" for limit in fddb.RATES_AT), "photos with results")
-        yield Table(f"{title} true positive rate at so many false positives", head, tuple(rows))
 
 
 def how(results: Sequence[Results]) -> Iterator[str]:
     """For each detector, a sentence on how its results were made."""
     for each in results:
-        said = [f"{key} {_plain(value)}" for key, value in each.about.items() if key not in ("model", "work", "max_faces")]
-        if said:
-            yield f"{each.name}: {each.about.get('model', 'read')}, {', '.join(said)}"
+        values = {key: value for key, value in each.about.items() if key not in ("model", "work", "max_faces")}
+        words = [f"{key} {' '.join(map(str, value)) if isinstance(value, list) else value}" for key, value in values.items()]
+        if words:
+            yield f"{each.name}: {each.about.get('model', 'read')}, {', '.join(words)}"
 
 
-def _plain(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+# ---- tables and JSON
 
 
 def _title(name: str) -> str:
     return TITLES.get(name) or f"{name.removeprefix('height_')} px and higher"
 
 
-def _count(coverage: Coverage, index: int) -> str:
-    return f"{coverage.counts[index]:,}"
+def _table(title: str, heads: Sequence[str], keys: Iterable[str], figures: Sequence[Figures], coverage: Coverage) -> Table:
+    """A row for each detector, with intervals."""
+    rows = []
+    for each, count in zip(figures, coverage.counts):
+        intervals = each.intervals
+        rows.append((each.name, *(number(each.values[key], intervals[key]) for key in keys), f"{count:,}"))
+    return Table(title, ("detector", *heads, "photos with results"), tuple(rows))
 
 
-def _problems_of(results: Sequence[Results]) -> dict[str, Problems]:
-    return {each.name: each.problems for each in results}
+def _difference_table(titles: dict[str, str], figures: Sequence[Figures]) -> list[Table]:
+    """Of each detector but the first, if there are any."""
+    gaps = differences(figures, list(titles))
+    rows = [(name, *(number(each[key][0], each[key][1], sign=True) for key in titles)) for name, each in gaps.items()]
+    title = f"Difference to {figures[0].name}, on the same photos"
+    return [Table(title, ("detector", *titles.values()), tuple(rows))] if rows else []
 
 
-# ---- differences between detectors
-
-Differences = dict[str, dict[str, tuple[float | None, tuple[float, float] | None]]]
-
-
-def _differences(
-    names: Sequence[str], values: Sequence[dict[str, float | None]], samples: Sequence[dict[str, np.ndarray]]
-) -> Differences:
-    """Of each detector but the first: its figures less the first one's, with intervals over the same resamples."""
-    differences: Differences = {}
-    for name, own, drawn in zip(names[1:], values[1:], samples[1:]):
-        differences[name] = {}
-        for key, value in own.items():
-            base = values[0][key]
-            gap = None if value is None or base is None else value - base
-            differences[name][key] = gap, interval(drawn[key] - samples[0][key])
-    return differences
+def _detectors(
+    figures: Sequence[Figures],
+    coverage: Coverage,
+    results: Sequence[Results],
+    own: Sequence[Json],
+    group: Callable[[Json], Json],
+) -> list[Json]:
+    """The detectors' JSON with their `own` figures; `group` arranges the intervals as the figures are."""
+    gaps = differences(figures, list(figures[0].values))
+    found = []
+    for each, values, count, made in zip(figures, own, coverage.counts, results):
+        whole = {"name": each.name, **values, "photos_with_results": count, "made": made.about}
+        gap = {key: {"value": value, "interval": interval} for key, (value, interval) in gaps.get(each.name, {}).items()}
+        found.append({**whole, "intervals": group(each.intervals), **({"difference_to_first": gap} if gap else {})})
+    return found
 
 
-def _difference_table(differences: Differences, titles: dict[str, str], first: str) -> list[Table]:
-    rows = [(name, *(number(*gaps[key], sign=True) for key in titles)) for name, gaps in differences.items()]
-    return [Table(f"Difference to {first}, on the same photos", ("detector", *titles.values()), tuple(rows))] if rows else []
-
-
-def _named(differences: Differences, name: str) -> dict[str, Any]:
-    if name not in differences:
-        return {}
-    return {"difference_to_first": {key: {"value": v, "interval": i} for key, (v, i) in differences[name].items()}}
+def _by_limit(values: dict[str, Any]) -> dict[str, Any]:
+    """FDDB's figures, such as discrete_50, by kind and number of false positives."""
+    return {kind: {str(limit): values[f"{kind}_{limit}"] for limit in fddb.RATES_AT} for kind in fddb.KINDS}
 
 
 # ---- pictures
 
 
-def _all_galleries(
-    make: Callable[..., list[Gallery]], used: Sequence[Any], outcomes: Sequence[Any], results: Sequence[Results]
-) -> tuple[Gallery, ...]:
-    """The galleries of all detectors; `make` is given the photos, an outcome, its results, and how its files are called."""
-    stems = file_stems(each.name for each in outcomes)
-    return tuple(gallery for each, made in zip(outcomes, results) for gallery in make(used, each, made, stems[each.name]))
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """What a detector got wrong in one photo.
+
+    Attributes:
+        photo: its name.
+        faces: (N, 4) annotated boxes.
+        boxes, scores: (M, 4) and (M,) detections.
+        missed, wrong: indices of the faces that were missed, and of the detections that are false positives.
+        overlaps: (M,) of each detection with the face that it overlaps most.
+        has_face: (M,) whether that is enough, so that another detection has found that face before.
+    """
+
+    photo: str
+    faces: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    missed: np.ndarray
+    wrong: np.ndarray
+    overlaps: np.ndarray
+    has_face: np.ndarray
 
 
-# ---- WIDER FACE
+def _wider_errors(used: Sequence[TruthPhoto], figures: wider.WiderFigures, results: Results) -> Iterator[Errors]:
+    """On the last, most inclusive set."""
+    for photo, matched in zip(used, figures.matches):
+        counts, found = photo.counts[-1], results.photos.get(photo.name, Detections.NONE)
+        missed = counts & ~np.isin(np.arange(len(counts)), matched.faces)
+        proposed, first = wider.proposals(matched, counts)
+        wrong = proposed & ~first if len(counts) else np.zeros(len(found), bool)
+        yield Errors(photo.name, photo.boxes, found.boxes[matched.order], found.scores[matched.order],
+                     np.flatnonzero(missed), np.flatnonzero(wrong), matched.overlaps, matched.faces >= 0)  # fmt: skip
 
 
-def _precision_plot(name: str, outcomes: Sequence[wider.Outcome]) -> Plot:
+def _fddb_errors(used: Sequence[fddb.FoldPhoto], figures: fddb.FddbFigures, results: Results) -> Iterator[Errors]:
+    for photo, steps in zip(used, figures.steps):
+        found = results.photos.get(photo.name, Detections.NONE)
+        paired = np.flatnonzero(steps.pairs >= 0)
+        right = paired[steps.overlaps[paired, steps.pairs[paired]] > fddb.OVERLAP]
+        missed = np.setdiff1d(np.arange(len(photo.ellipses)), right)
+        wrong = np.setdiff1d(np.arange(len(found)), steps.pairs[right])
+        overlaps = steps.overlaps.max(0, initial=0)
+        yield Errors(photo.name, ellipse_boxes(photo.ellipses), found.boxes, found.scores, missed, wrong, overlaps,
+                     overlaps > fddb.OVERLAP)  # fmt: skip
+
+
+def _galleries(figures: Sequence[Figures], errors: Sequence[Iterable[Errors]]) -> tuple[Gallery, ...]:
+    """For each detector, the largest faces that it missed and its false positives of the highest scores."""
+    galleries = []
+    stems = file_stems(each.name for each in figures)
+    for each, photos in zip(figures, errors):
+        missed: list[tuple[float, Example]] = []
+        wrong: list[tuple[float, Example]] = []
+        for one in photos:
+            for face in one.faces[one.missed]:
+                height = float(face[3] - face[1])
+                missed.append((height, Example(one.photo, face, one.boxes, f"{height:.0f} px high")))
+            for index in one.wrong:
+                why = "face found before" if one.has_face[index] else f"overlap {one.overlaps[index]:.2f}"
+                caption = f"score {one.scores[index]:.3f}, {why}"
+                wrong.append((float(one.scores[index]), Example(one.photo, one.boxes[index], one.faces, caption)))
+        for kind, title, examples in (("missed", "largest faces missed", missed), ("false", "surest false positives", wrong)):
+            best = sorted(examples, key=lambda pair: -pair[0])[:EXAMPLES]
+            title = f"{each.name}: {title} ({len(best)} of {len(examples):,})"
+            galleries.append(Gallery(f"{kind}_{stems[each.name]}", title, tuple(example for _, example in best)))
+    return tuple(galleries)
+
+
+def _precision_plot(name: str, title: str, figures: Sequence[wider.WiderFigures]) -> Plot:
     lines = []
-    for each in outcomes:
-        one = each.sets[name]
-        shown = one.recall > 0  # before, precision means nothing
-        lines.append(Line(f"{each.name} ({number(one.ap)})", one.recall[shown], one.precision[shown]))
-    title = f"{_title(name)}: precision over recall"
+    for each in figures:
+        drawn = each.recall[name] > 0  # before, precision means nothing
+        label = f"{each.name} ({number(each.values[name])})"
+        lines.append(Line(label, each.recall[name][drawn], each.precision[name][drawn]))
+    title = f"{title}: precision over recall"
     return Plot(f"precision_recall_{name}", title, "recall", "precision", tuple(lines), (0, 1))
+
+
+def _roc_plot(kind: str, figures: Sequence[fddb.FddbFigures]) -> Plot:
+    lines = tuple(
+        Line(each.name, np.append(0.0, each.false_positives), np.append(0.0, getattr(each, kind))) for each in figures
+    )
+    title = f"{kind.capitalize()} ROC"
+    return Plot(f"roc_{kind}", title, "false positives", "true positive rate", lines, (0, ROC_AXIS))
+
+
+# ---- notes
 
 
 def _wider_notes(truth: Truth, used: Sequence[TruthPhoto], results: Sequence[Results]) -> Iterator[str]:
@@ -217,81 +250,12 @@ def _wider_notes(truth: Truth, used: Sequence[TruthPhoto], results: Sequence[Res
     yield from how(results)
 
 
-def _wider_galleries(used: Sequence[TruthPhoto], outcome: wider.Outcome, results: Results, stem: str) -> list[Gallery]:
-    """The largest faces of the last, most inclusive set that were missed, and the surest proposals that found nothing."""
-    missed: list[tuple[float, Example]] = []
-    wrong: list[tuple[float, Example]] = []
-    for photo, matched in zip(used, outcome.matches):
-        counts = photo.counts[-1]
-        found = results.photos.get(photo.name, _NOTHING)
-        boxes, scores = found.boxes[matched.order], found.scores[matched.order]
-        for index in np.flatnonzero(counts & ~np.isin(np.arange(len(counts)), matched.faces)):
-            height = float(photo.boxes[index, 3] - photo.boxes[index, 1])
-            missed.append((height, Example(photo.name, photo.boxes[index], boxes, f"{height:.0f} px high")))
-        proposals, first = wider.finds(matched, counts) if len(counts) else (np.zeros(len(boxes), bool),) * 2
-        for index in np.flatnonzero(proposals & ~first):
-            caption = _wrong_caption(scores[index], matched.overlaps[index], matched.faces[index] >= 0)
-            wrong.append((float(scores[index]), Example(photo.name, boxes[index], photo.boxes, caption)))
-    return _galleries(outcome.name, stem, missed, wrong)
-
-
-def _wrong_caption(score: float, overlap: float, again: bool) -> str:
-    return f"score {score:.3f}, {'face found before' if again else f'overlap {overlap:.2f}'}"
-
-
-def _galleries(name: str, stem: str, missed: list[tuple[float, Example]], wrong: list[tuple[float, Example]]) -> list[Gallery]:
-    kinds = (("missed", "largest faces missed", missed), ("false", "surest false positives", wrong))
-    galleries = []
-    for kind, title, examples in kinds:
-        best = sorted(examples, key=lambda pair: -pair[0])[:EXAMPLES]
-        whole = f"{name}: {title} ({len(best)} of {len(examples):,})"
-        galleries.append(Gallery(f"{kind}_{stem}", whole, tuple(example for _, example in best)))
-    return galleries
-
-
-# ---- FDDB
-
-
-def _by_limit(values: Sequence[Any]) -> dict[str, Any]:
-    return {str(limit): value for limit, value in zip(fddb.RATES_AT, values)}
-
-
-def _fddb_figures(outcome: fddb.Outcome) -> dict[str, Any]:
-    most = float(outcome.false_positives.max()) if len(outcome.false_positives) else 0.0
-    return {**{kind: _by_limit(rates) for kind, rates in outcome.rates.items()}, "most_false_positives": most}
-
-
-def _roc_plot(kind: str, title: str, outcomes: Sequence[fddb.Outcome]) -> Plot:
-    lines = []
-    for each in outcomes:
-        rates = np.concatenate([[0.0], getattr(each, kind)])
-        lines.append(Line(each.name, np.concatenate([[0.0], each.false_positives]), rates))
-    return Plot(f"roc_{kind}", f"{title} ROC", "false positives", "true positive rate", tuple(lines), (0, ROC_AXIS))
-
-
-def _fddb_notes(folds: fddb.Folds, outcomes: Sequence[fddb.Outcome], results: Sequence[Results], regions: str) -> Iterator[str]:
+def _fddb_notes(
+    folds: fddb.Folds, figures: Sequence[fddb.FddbFigures], results: Sequence[Results], regions: str
+) -> Iterator[str]:
     yield f"Annotated faces: {folds.source}, as {'ellipses' if regions == 'ellipse' else 'the boxes around the ellipses'}."
-    for each in outcomes:
+    for each in figures:
         most = each.false_positives.max(initial=0)
         if most < fddb.RATES_AT[-1]:
             yield f"{each.name} makes {most:,.0f} false positives at most; its rates beyond are those there."
     yield from how(results)
-
-
-def _fddb_galleries(used: Sequence[fddb.FoldPhoto], outcome: fddb.Outcome, results: Results, stem: str) -> list[Gallery]:
-    missed: list[tuple[float, Example]] = []
-    wrong: list[tuple[float, Example]] = []
-    for photo, steps in zip(used, outcome.steps):
-        faces = ellipse_boxes(photo.ellipses)
-        found = results.photos.get(photo.name, _NOTHING)
-        boxes, scores = found.boxes, found.scores
-        rows = np.flatnonzero(steps.pairs >= 0)
-        right = rows[steps.overlaps[rows, steps.pairs[rows]] > fddb.OVERLAP]
-        for index in np.setdiff1d(np.arange(len(faces)), right):
-            height = float(faces[index, 3] - faces[index, 1])
-            missed.append((height, Example(photo.name, faces[index], boxes, f"{height:.0f} px high")))
-        for index in np.setdiff1d(np.arange(len(boxes)), steps.pairs[right]):
-            overlap = float(steps.overlaps[:, index].max(initial=0))
-            caption = _wrong_caption(scores[index], overlap, overlap > fddb.OVERLAP)
-            wrong.append((float(scores[index]), Example(photo.name, boxes[index], faces, caption)))
-    return _galleries(outcome.name, stem, missed, wrong)

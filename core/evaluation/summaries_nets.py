@@ -1,4 +1,4 @@
-"""Reports of landmarks and of the stages of cascades."""
+"""Reports of landmarks, of the stages of cascades, and of nets on training samples."""
 
 from typing import Any, Iterator, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.evaluation import landmarks, samples, stages
-from mtcnn_gluon.evaluation.bootstrap import interval
+from mtcnn_gluon.evaluation.bootstrap import differences
 from mtcnn_gluon.evaluation.coverage import Coverage
 from mtcnn_gluon.evaluation.gallery import EXAMPLES, Example, Gallery
 from mtcnn_gluon.evaluation.names import file_stems
@@ -18,103 +18,90 @@ from mtcnn_gluon.prepare_data.annotations import Problems
 WORST_SHOWN = 0.2  # share of the normaliser where the curves of errors end
 NET_TITLES = {"pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net"}
 BUDGETS = {"pnet": (50, 100, 200, 400, 800), "rnet": (10, 25, 50, 100), "onet": (1, 2, 5, 10)}  # proposals a photo
-Part = tuple[Coverage, Sequence[landmarks.Outcome], Sequence[Results]]
 SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # thresholds in tables
+SIZES = [*map("{} to {} px".format, stages.EDGES, stages.EDGES[1:]), f"{stages.EDGES[-1]} px and more"]
+Part = tuple[Coverage, Sequence[landmarks.LandmarkFigures], Sequence[Results]]
+Curves = dict[str, list[stages.Curve]]
 
 
-def of_landmarks(
-    parts: Sequence[Part],
-    normaliser: str,
-    source: str,
-    problems: dict[str, Problems],
-) -> Report:
+def of_landmarks(parts: Sequence[Part], normaliser: str, source: str, problems: dict[str, Problems]) -> Report:
     """The report on `landmarks.evaluate`, run once for given boxes, once for detected ones, or both."""
-    outcomes = [outcome for _, part, _ in parts for outcome in part]
+    figures = [each for _, part, _ in parts for each in part]
     coverages = [coverage for coverage, part, _ in parts for _ in part]
-    whole = {f"{each.name}, {part[0].on} boxes": each.problems for _, part, made in parts for each in made}
+    whole = {f"{each.name}, {part[0].on} boxes": each.problems for _, part, results in parts for each in results}
     whole.update(problems)
     worst = min(coverages, key=lambda coverage: (coverage.is_complete, len(coverage.names)))
-    stems = file_stems(each.name for each in outcomes)
-    title = headline("Landmarks", "errors", worst, len(outcomes[0].errors), list(whole.values()))
-    points = [f"mean_error_{name}" for name in LANDMARK_NAMES]
-    columns = ["mean_error", *points, "failures", "failures_of_all", "found"]
-    heads = ("detector", "boxes", "mean error", *(name.replace("_", " ") for name in LANDMARK_NAMES),
-             f"failures at {landmarks.FAILED:.0%}", "failures or not found", "found")  # fmt: skip
-    rows = [(each.name, each.on, *(percent(each.figures[key], each.intervals[key]) for key in columns)) for each in outcomes]
-    unit = "distance of the eyes" if normaliser == "eyes" else "box's mean side"
+    faces, unit = len(figures[0].errors), "distance of the eyes" if normaliser == "eyes" else "box's mean side"
+    stems = file_stems(each.name for each in figures)
     return Report(
-        headline=title,
+        headline=headline("Landmarks", "errors", worst, faces, list(whole.values())),
         is_complete=worst.is_complete,
-        tables=(Table(f"Errors over the {unit}", heads, tuple(rows)), *_landmark_differences(parts)),
-        plots=(_error_plot(outcomes, unit),),
-        galleries=tuple(_landmark_gallery(*each, stems[each[0].name]) for each in zip(outcomes, coverages)),
-        notes=(f"Annotated landmarks: {source}. Left is the viewer's left.", *_made(parts)),
+        tables=(_error_table(figures, unit), *_landmark_differences(parts)),
+        plots=(_error_plot(figures, unit),),
+        galleries=tuple(_landmark_gallery(*each, stems[each[0].name]) for each in zip(figures, coverages)),
+        notes=(f"Annotated landmarks: {source}. Left is the viewer's left.", *_landmark_notes(parts)),
         problems=whole,
         summary={
-            "benchmark": "landmarks",
-            "normaliser": normaliser,
-            **{each.on: each.figures for each in reversed(outcomes)},
-            "photos": {"used": len(worst.names), "of": worst.total},
-            "faces": len(outcomes[0].errors),
+            "benchmark": "landmarks", "normaliser": normaliser, **{each.on: each.values for each in reversed(figures)},
+            "photos": {"used": len(worst.names), "of": worst.total}, "faces": faces,
             "detectors": [
-                {"name": each.name, "boxes": each.on, **each.figures, "intervals": each.intervals,
+                {"name": each.name, "boxes": each.on, **each.values, "intervals": each.intervals,
                  "photos": len(coverage.names)}
-                for each, coverage in zip(outcomes, coverages)
+                for each, coverage in zip(figures, coverages)
             ],
         },
-        curves={f"{each.name}, {each.on}": dict(zip(("error", "share"), _cumulative(each))) for each in outcomes},
+        curves={f"{each.name}, {each.on}": dict(zip(("error", "share"), _cumulative(each))) for each in figures},
     )  # fmt: skip
 
 
-def _made(parts: Sequence[Part]) -> Iterator[str]:
-    for _, outcomes, results in parts:
-        for line in how(results):
-            yield f"{outcomes[0].on.capitalize()} boxes, {line}"
+def _landmark_notes(parts: Sequence[Part]) -> Iterator[str]:
+    return (f"{figures[0].on.capitalize()} boxes, {line}" for _, figures, results in parts for line in how(results))
 
 
-def _landmark_differences(parts: Sequence[Part]) -> list[Table]:
+def _error_table(figures: Sequence[landmarks.LandmarkFigures], unit: str) -> Table:
+    names = {f"mean_error_{name}": name.replace("_", " ") for name in LANDMARK_NAMES}
+    failures = {"failures": f"failures at {landmarks.FAILED:.0%}", "failures_of_all": "failures or not found"}
+    columns = {"mean_error": "mean error", **names, **failures, "found": "found"}
+    rows = []
+    for each in figures:
+        intervals = each.intervals
+        rows.append((each.name, each.on, *(percent(each.values[key], intervals[key]) for key in columns)))
+    return Table(f"Errors over the {unit}", ("detector", "boxes", *columns.values()), tuple(rows))
+
+
+def _landmark_differences(parts: Sequence[Part]) -> Iterator[Table]:
     """A table for each kind of boxes: the first detector of one need not be that of the other."""
-    tables = []
-    for _, (first, *others), _ in parts:
-        rows = []
-        for each in others:
-            cells = []
-            for key in ("mean_error", "failures_of_all"):
-                value, base = each.figures[key], first.figures[key]
-                gap = None if value is None or base is None else 100 * (value - base)
-                spread = interval(100 * (each.samples[key] - first.samples[key]))
-                cells.append(number(gap, spread, 2, sign=True))
-            rows.append((each.name, *cells))
+    for _, figures, _ in parts:
+        gaps = differences(figures, ("mean_error", "failures_of_all"), 100)
+        rows = [(name, *(number(gap, bounds, 2, sign=True) for gap, bounds in each.values())) for name, each in gaps.items()]
         if rows:
-            title = f"Difference to {first.name} on {first.on} boxes, in percentage points"
-            tables.append(Table(title, ("detector", "mean error", "failures or not found"), tuple(rows)))
-    return tables
+            title = f"Difference to {figures[0].name} on {figures[0].on} boxes, in percentage points"
+            yield Table(title, ("detector", "mean error", "failures or not found"), tuple(rows))
 
 
-def _cumulative(outcome: landmarks.Outcome) -> tuple[np.ndarray, np.ndarray]:
+def _cumulative(figures: landmarks.LandmarkFigures) -> tuple[np.ndarray, np.ndarray]:
     """Errors (N,), rising, and the share of all annotated faces whose error is at most that."""
-    errors = np.sort(outcome.errors.mean(1)[~np.isnan(outcome.errors).any(1)])
-    return errors, np.arange(1, len(errors) + 1) / max(len(outcome.errors), 1)
+    errors = np.sort(figures.errors.mean(1)[~np.isnan(figures.errors).any(1)])
+    return errors, np.arange(1, len(errors) + 1) / max(len(figures.errors), 1)
 
 
-def _error_plot(outcomes: Sequence[landmarks.Outcome], unit: str) -> Plot:
-    lines = tuple(Line(f"{each.name}, {each.on} boxes", *_cumulative(each)) for each in outcomes)
+def _error_plot(figures: Sequence[landmarks.LandmarkFigures], unit: str) -> Plot:
+    lines = tuple(Line(f"{each.name}, {each.on} boxes", *_cumulative(each)) for each in figures)
     title = "Share of faces with at most that error"
     return Plot("errors", title, f"mean error over the {unit}", "share of faces", lines, (0, WORST_SHOWN))
 
 
-def _landmark_gallery(outcome: landmarks.Outcome, coverage: Coverage, stem: str) -> Gallery:
+def _landmark_gallery(figures: landmarks.LandmarkFigures, coverage: Coverage, stem: str) -> Gallery:
     """The faces with the largest errors; `stem` is how the detector's files are called."""
-    errors = outcome.errors.mean(1)
+    errors = figures.errors.mean(1)
     order = [row for row in np.argsort(-np.nan_to_num(errors, nan=-1), kind="stable") if not np.isnan(errors[row])]
     examples = []
     for row in order[:EXAMPLES]:
-        truth, points = outcome.truth[row], outcome.points[row]
-        box = np.concatenate([truth.min(0), truth.max(0)])
-        name = coverage.names[outcome.photo[row]]
-        examples.append(Example(name, box, np.zeros((0, 4)), f"error {100 * errors[row]:.1f} %", points, truth))
-    title = f"{outcome.name}: largest errors on {outcome.on} boxes (annotated points green)"
-    return Gallery(f"errors_{stem}_{outcome.on}", title, tuple(examples))
+        truth, points = figures.truth[row], figures.points[row]
+        box, name = np.concatenate([truth.min(0), truth.max(0)]), coverage.names[figures.photo[row]]
+        examples.append(Example(name, box, landmarks.NO_BOXES, f"error {100 * errors[row]:.1f} %", points, truth))
+    title = f"{figures.name}: largest errors on {figures.on} boxes (annotated points green)"
+    return Gallery(f"errors_{stem}_{figures.on}", title, tuple(examples))
 
 
 # ---- stages
@@ -122,41 +109,39 @@ def _landmark_gallery(outcome: landmarks.Outcome, coverage: Coverage, stem: str)
 
 def of_stages(
     coverage: Coverage,
-    curves: dict[str, list[stages.Curve]],
+    curves: Curves,
     seconds: dict[str, np.ndarray],
     results: Sequence[Results],
     problems: dict[str, Problems],
 ) -> Report:
     """The report on stages: for each bundle its curves, and seconds (P, 3) that its stages take for P photos."""
-    whole = {**{each.name: each.problems for each in results}, **problems}
-    faces = int(next(iter(curves.values()))[0].faces.sum())
-    tables = [_suggestions(curves, seconds)]
-    for place in range(len(stages.STAGES)):
-        for name, each in curves.items():
-            tables.append(_threshold_table(name, each[place]))
-    tables += [_budget_table(curves, place) for place in range(len(stages.STAGES))]
+    problems = {**{each.name: each.problems for each in results}, **problems}
+    figures = {name: _stage_figures(each, seconds[name]) for name, each in curves.items()}
+    places, first = range(len(stages.STAGES)), next(iter(curves))
+    faces = int(curves[first][0].faces.sum())
     return Report(
-        headline=headline("Stages", "recall against proposals", coverage, faces, list(whole.values())),
+        headline=headline("Stages", "recall against proposals", coverage, faces, list(problems.values())),
         is_complete=coverage.is_complete,
-        tables=tuple(tables),
-        plots=tuple(_stage_plot(curves, place) for place in range(len(stages.STAGES))),
+        tables=(
+            _stage_table(figures),
+            *(_threshold_table(name, each[place]) for place in places for name, each in curves.items()),
+            *(_budget_table(curves, place) for place in places),
+        ),
+        plots=tuple(_stage_plot(curves, place) for place in places),
         galleries=(),
         notes=tuple(how(results)),
-        problems=whole,
+        problems=problems,
         summary={
-            "benchmark": "stages",
-            **_stage_figures(*next(iter(zip(curves.values(), seconds.values())))),
-            "photos": {"used": len(coverage.names), "of": coverage.total},
+            "benchmark": "stages", **figures[first], "photos": {"used": len(coverage.names), "of": coverage.total},
             "faces": faces,
             "detectors": [
-                {"name": name, **_stage_figures(each, seconds[name]), "made": made.about}
-                for (name, each), made in zip(curves.items(), results)
+                {"name": name, **figures[name], "made": each.about} for name, each in zip(curves, results)
             ],
         },
         curves={
             name: {
                 one.stage: {"thresholds": stages.GRID, "proposals_per_photo": one.proposals, "recall": one.recall,
-                            "precision": one.precision, "recall_by_size": dict(zip(_sizes(), one.recall_by_size))}
+                            "precision": one.precision, "recall_by_size": dict(zip(SIZES, one.recall_by_size))}
                 for one in each
             }
             for name, each in curves.items()
@@ -164,81 +149,72 @@ def of_stages(
     )  # fmt: skip
 
 
-def _sizes() -> list[str]:
-    ends = [*(f" to {edge} px" for edge in stages.EDGES[1:]), " px and more"]
-    return [f"{start}{end}" for start, end in zip(stages.EDGES, ends)]
+def _place(threshold: float) -> int:
+    """Index of the threshold in the curves."""
+    return int(np.abs(stages.GRID - threshold).argmin())
 
 
 def _stage_figures(curves: Sequence[stages.Curve], seconds: np.ndarray) -> dict[str, Any]:
-    figures = {}
-    for place, curve in enumerate(curves):
-        at = int(np.abs(stages.GRID - curve.current).argmin())
-        times = seconds[:, place]
-        figures[curve.stage] = {
+    return {
+        curve.stage: {
             "threshold": curve.current,
-            "recall": curve.recall[at],
-            "proposals_per_photo": curve.proposals[at],
+            "recall": curve.recall[_place(curve.current)],
+            "proposals_per_photo": curve.proposals[_place(curve.current)],
             "suggested_for_mining": curve.mining,
             "suggested_for_detection": curve.detection,
-            "surest": curve.surest,
+            "surest": curve.top_score,
             "milliseconds_median": 1000 * float(np.median(times)) if len(times) else None,
         }
-    return figures
+        for curve, times in zip(curves, seconds.T)
+    }
 
 
-def _suggestions(curves: dict[str, list[stages.Curve]], seconds: dict[str, np.ndarray]) -> Table:
-    rows = []
-    for name, each in curves.items():
-        for place, curve in enumerate(each):
-            at = int(np.abs(stages.GRID - curve.current).argmin())
-            times = 1000 * seconds[name][:, place]
-            rows.append((
-                name, NET_TITLES[curve.stage], number(curve.current, digits=2), number(curve.recall[at]),
-                number(curve.proposals[at], digits=1), number(curve.mining, digits=2), number(curve.detection, digits=2),
-                number(float(np.median(times)) if len(times) else None, digits=1),
-            ))  # fmt: skip
-    head = ("bundle", "stage", "threshold", "recall", "proposals a photo", "suggested for mining", "suggested for detection",
-            "ms a photo (median)")  # fmt: skip
-    return Table("Stages at their own thresholds", head, tuple(rows))
+def _stage_table(figures: dict[str, dict[str, Any]]) -> Table:
+    columns = {"threshold": ("threshold", 2), "recall": ("recall", 3), "proposals_per_photo": ("proposals a photo", 1),
+               "suggested_for_mining": ("suggested for mining", 2), "suggested_for_detection": ("suggested for detection", 2),
+               "milliseconds_median": ("ms a photo (median)", 1)}  # fmt: skip
+    rows = [
+        (name, NET_TITLES[stage], *(number(values[key], digits=digits) for key, (_, digits) in columns.items()))
+        for name, each in figures.items()
+        for stage, values in each.items()
+    ]
+    return Table("Stages at their own thresholds", ("bundle", "stage", *(head for head, _ in columns.values())), tuple(rows))
 
 
 def _threshold_table(name: str, curve: stages.Curve) -> Table:
     """Recall by size at a few thresholds."""
-    sizes = [(label, index) for index, label in enumerate(_sizes()) if curve.faces[index]]
+    sizes = np.flatnonzero(curve.faces)
     rows = []
     for threshold in SHOWN:
-        at = int(np.abs(stages.GRID - threshold).argmin())
-        recalls = [number(curve.recall_by_size[index, at]) for _, index in sizes]
-        rows.append((f"{threshold:g}", number(curve.proposals[at], digits=1), number(curve.recall[at]), *recalls,
-                     number(curve.precision[at])))  # fmt: skip
-    heads = [f"{label} ({curve.faces[index]:,})" for label, index in sizes]
+        at = _place(threshold)
+        recalls = map(number, (curve.recall[at], *curve.recall_by_size[sizes, at], curve.precision[at]))
+        rows.append((f"{threshold:g}", number(curve.proposals[at], digits=1), *recalls))
+    heads = [f"{SIZES[index]} ({curve.faces[index]:,})" for index in sizes]
     head = ("threshold", "proposals a photo", f"recall of all {curve.faces.sum():,}", *heads, "precision")
     return Table(f"{name}, {NET_TITLES[curve.stage]}", head, tuple(rows))
 
 
-def _budget_table(curves: dict[str, list[stages.Curve]], place: int) -> Table:
-    """Recall of all faces at round numbers of proposals."""
-    rows = []
+def _budget_table(curves: Curves, place: int) -> Table:
+    """Recall of all faces at round numbers of proposals; a dash where there never are so many."""
+    stage, rows = stages.STAGES[place], []
     for name, each in curves.items():
-        curve = each[place]
-        cells = [(budget, stages.at_budget(curve.proposals, budget)) for budget in BUDGETS[curve.stage]]
-        rows.append((name, *("-" if at is None or curve.proposals[0] < budget else number(curve.recall[at])
-                             for budget, at in cells)))  # fmt: skip
-    stage = stages.STAGES[place]
+        curve, cells = each[place], []
+        for budget in BUDGETS[stage]:
+            at = stages.at_budget(curve.proposals, budget)
+            cells.append("-" if at is None or curve.proposals[0] < budget else number(curve.recall[at]))
+        rows.append((name, *cells))
     head = ("bundle", *(f"{budget:,}" for budget in BUDGETS[stage]))
     return Table(f"{NET_TITLES[stage]}: recall at so many proposals a photo", head, tuple(rows))
 
 
-def _stage_plot(curves: dict[str, list[stages.Curve]], place: int) -> Plot:
+def _stage_plot(curves: Curves, place: int) -> Plot:
     """Recall over proposals: of one bundle by size of face, of several of all faces."""
     lines = []
     for name, each in curves.items():
         curve = each[place]
         drawn = curve.proposals > 0
-        if len(curves) == 1:
-            for index, label in enumerate(_sizes()):
-                if curve.faces[index]:
-                    lines.append(Line(label, curve.proposals[drawn], curve.recall_by_size[index, drawn]))
+        for index in np.flatnonzero(curve.faces) if len(curves) == 1 else ():
+            lines.append(Line(SIZES[index], curve.proposals[drawn], curve.recall_by_size[index, drawn]))
         lines.append(Line(name if len(curves) > 1 else "all", curve.proposals[drawn], curve.recall[drawn]))
     title = f"{NET_TITLES[stages.STAGES[place]]}: recall over proposals"
     name = f"stage_{stages.STAGES[place]}"
@@ -249,7 +225,7 @@ def _stage_plot(curves: dict[str, list[stages.Curve]], place: int) -> Plot:
 
 
 def of_samples(figures: dict[str, dict[str, float]], net: str, counts: dict[str, int], source: str) -> Report:
-    """The report on `samples.measure`: figures by name of bundle, of samples of which there are `counts` by kind."""
+    """The report on `samples.measure`: figures by name of bundle, and numbers of samples by kind."""
     shares, errors = samples.FIGURES[:3], samples.FIGURES[3:]
     rows = [
         (name, *(percent(each[key]) for key in shares), *(number(each[key], digits=4) for key in errors))
@@ -261,18 +237,12 @@ def of_samples(figures: dict[str, dict[str, float]], net: str, counts: dict[str,
         headline=f"{NET_TITLES[net]} on {sum(counts.values()):,} samples: {there}",
         is_complete=True,
         tables=(Table("Classes, and errors in sides of the crop", head, tuple(rows)),),
-        plots=(),
-        galleries=(),
         notes=(
             f"Samples: {source}, as they are.",
             "Classes are of positive and negative samples, accuracy at probability 0.5.",
         ),
-        problems={},
         summary={
-            "benchmark": "records",
-            "net": net,
-            "samples": counts,
-            **next(iter(figures.values())),
+            "benchmark": "records", "net": net, "samples": counts, **next(iter(figures.values())),
             "detectors": [{"name": name, **each} for name, each in figures.items()],
         },
-    )
+    )  # fmt: skip

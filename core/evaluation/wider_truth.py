@@ -1,10 +1,9 @@
-"""The annotated faces that detectors are measured on by WIDER FACE's protocol.
+"""The annotated faces of WIDER FACE's protocol.
 
-The published ground truth of the validation set is four MATLAB files of nested cells, one entry an event, in it one a photo:
-`wider_face_val.mat` holds `event_list`, `file_list` (names without ending) and `face_bbx_list` (N x 4, x y width height);
-`wider_easy_val.mat`, `wider_medium_val.mat` and `wider_hard_val.mat` hold `gt_list`, the 1-based indices of the faces that
-count in that set. All other faces are ignored in it. Where there is only a list of annotations, sets are made by the height
-of faces.
+The published ground truth of the validation set is four MATLAB files of nested cells, with an entry for each event, and in it
+one for each photo. `wider_face_val.mat` holds `event_list`, `file_list` (names without ending) and `face_bbx_list` (N x 4, x y
+width height). `wider_easy_val.mat`, `wider_medium_val.mat` and `wider_hard_val.mat` hold `gt_list`, the 1-based indices of the
+faces that count in that set; all other faces are ignored in it. From a list of annotations, sets are made by face height.
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.evaluation.extras import need
+from mtcnn_gluon.evaluation.coverage import AnnotatedSet
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.prepare_data.annotations import Annotations
 
@@ -39,35 +39,17 @@ class TruthPhoto:
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """A set of annotated photos.
-
-    Attributes:
-        title: what to call it.
-        sets: names of the sets of faces that figures are given for.
-        photos: the photos to evaluate, in their order.
-        total: number of photos in the set.
-        remarks: why it is not the whole published set, if it should be.
-        source: where it was read.
-    """
+class Truth(AnnotatedSet[TruthPhoto]):
+    """A set of annotated photos with a `title` for reports and the names of its `sets` of faces."""
 
     title: str
     sets: tuple[str, ...]
-    photos: tuple[TruthPhoto, ...]
-    total: int
-    remarks: tuple[str, ...]
-    source: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of all photos."""
-        return tuple(photo.name for photo in self.photos)
 
 
 def from_annotations(annotations: Annotations, source: str, heights: Sequence[float] = HEIGHTS) -> Truth:
-    """Sets of the faces that are at least so high, in pixels; smaller ones and those to be ignored are ignored.
+    """Sets of the faces of at least each height in pixels; lower faces and those to be ignored are ignored.
 
-    The highest come first, so that the last set holds all others, whatever the order of `heights`.
+    The set of the highest faces comes first, so that the last one holds all others, whatever the order of `heights`.
 
     Raises:
         ConfigError: if a height is not a positive number, or there are none, or one comes twice.
@@ -81,7 +63,7 @@ def from_annotations(annotations: Annotations, source: str, heights: Sequence[fl
         tall = (boxes[:, 3] - boxes[:, 1])[None] >= np.array(falling)[:, None]  # (S, N)
         photos.append(TruthPhoto(printable(photo.path), boxes, tall & ~photo.ignore))
     names = tuple(f"height_{int(height) if height.is_integer() else height}" for height in falling)  # all of its digits
-    return Truth("Faces by height", names, tuple(photos), len(photos), (), source)
+    return Truth(tuple(photos), len(photos), (), source, "Faces by height", names)
 
 
 def read_mat(folder: str | Path) -> Truth:
@@ -112,29 +94,28 @@ def read_mat(folder: str | Path) -> Truth:
     remarks = []
     if len(photos) != PUBLISHED_PHOTOS:
         remarks.append(f"the ground truth holds {len(photos):,} photos and the published one {PUBLISHED_PHOTOS:,}")
-    return Truth("WIDER FACE validation", SETS, tuple(photos), len(photos), tuple(remarks), printable(root))
+    return Truth(tuple(photos), len(photos), tuple(remarks), printable(root), "WIDER FACE validation", SETS)
 
 
 def _event_photos(event: str, parts: Sequence[Any], root: Path) -> Iterator[TruthPhoto]:
     """The photos of one event, from its cells of file names, boxes and, for each set, indices."""
     cells = [_cells(part, f"{root}: event {event}") for part in parts]
-    if any(len(each) != len(cells[0]) for each in cells):
+    if len(set(map(len, cells))) > 1:
         got = ", ".join(str(len(each)) for each in cells)
         raise DataError(f"{root}: expected as many photos of event {event} in every list, got {got}")
     for file, faces, *indices in zip(*cells):
         name = f"{event}/{_text(file, f'{root}: file_list of {event}')}"
-        numbers = _numbers(faces, f"{root}: boxes of {name}")
-        if numbers.size and (numbers.ndim != 2 or numbers.shape[1] != 4):
-            raise DataError(f"{root}: expected N x 4 boxes of {name}, got {numbers.shape}")
-        boxes = numbers.reshape(-1, 4)
-        boxes = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+        boxes = _numbers(faces, f"{root}: boxes of {name}")
+        if boxes.size and (boxes.ndim != 2 or boxes.shape[1] != 4):
+            raise DataError(f"{root}: expected N x 4 boxes of {name}, got {boxes.shape}")
+        boxes = boxes.reshape(-1, 4)
         counts = np.zeros((len(SETS), len(boxes)), bool)
         for row, each in zip(counts, indices):
             chosen = _numbers(each, f"{root}: indices of {name}").ravel()
             if not np.isin(chosen, np.arange(1, len(boxes) + 1)).all() or len(np.unique(chosen)) < len(chosen):
                 raise DataError(f"{root}: expected different indices from 1 to {len(boxes)} of faces of {name}, got {chosen}")
             row[chosen.astype(np.int64) - 1] = True
-        yield TruthPhoto(name, boxes, counts)
+        yield TruthPhoto(name, np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]), counts)
 
 
 def _load(path: Path, keys: Sequence[str]) -> dict[str, Any]:
@@ -147,9 +128,8 @@ def _load(path: Path, keys: Sequence[str]) -> dict[str, Any]:
         raise DataError(f"{path} cannot be read as a MATLAB file: {error}") from error
     for key in keys:
         if key not in content:
-            raise DataError(
-                f"{path}: expected {key}, got {', '.join(k for k in content if not k.startswith('__')) or 'nothing'}"
-            )
+            got = ", ".join(name for name in content if not name.startswith("__"))
+            raise DataError(f"{path}: expected {key}, got {got or 'nothing'}")
     return content
 
 
@@ -169,7 +149,7 @@ def _text(value: Any, what: str) -> str:
 
 
 def _numbers(value: Any, what: str) -> np.ndarray:
-    """Numbers as float64: the files hold them in small whole types, in which x + width overflows."""
+    """Numbers as float64: the files hold small integer types, in which x + width overflows."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
         raise DataError(f"{what}: expected finite numbers, got {shown(value)}")
     return value.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Where what was converted or compiled once is kept: the cache folder, or a temporary one where that cannot be used."""
+"""The cache folder, which keeps converted models and compiled code; a temporary folder where it cannot be used."""
 
 import atexit
 import logging
@@ -18,30 +18,23 @@ log = logging.getLogger(__name__)
 
 
 def cache_path(name: str) -> Path:
-    """Where a file or folder of the cache is, or is to be written.
+    """The path of a file or folder in the cache, which need not exist.
 
-    It is in `MTCNN_GLUON_CACHE`, else in `mtcnn-gluon` in the user's cache folder. Where it is not there and cannot be written
-    there, it is in a temporary folder; that is said once.
+    The cache is the folder `MTCNN_GLUON_CACHE`, or `mtcnn-gluon` in the user's cache folder. A file that does not exist and
+    cannot be written there is put in a temporary folder, with one warning.
 
     Raises:
         ModelError: if there is no folder for temporary files either.
     """
-    cache, reason = _usual_folder()
-    if cache is not None and os.path.exists(cache / name):
-        return cache / name  # which is of use where it cannot be written, too
-    if cache is None or (reason := _why_not_writable(cache)):
-        return _temporary_folder(reason) / name
-    return cache / name
-
-
-def _usual_folder() -> tuple[Path | None, str]:
-    """The cache folder, or why there is none."""
-    if own := os.environ.get(VARIABLE):
-        return Path(own), ""
+    variables = os.environ
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtcnn-gluon", ""
+        cache = Path(variables.get(VARIABLE) or Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtcnn-gluon")
     except RuntimeError:
-        return None, "the user has no home folder"
+        return _temporary_folder("the user has no home folder") / name
+    if os.path.exists(cache / name):
+        return cache / name  # also if it cannot be written
+    reason = _why_not_writable(cache)
+    return (_temporary_folder(reason) if reason else cache) / name
 
 
 def _why_not_writable(folder: Path) -> str:
@@ -56,21 +49,21 @@ def _why_not_writable(folder: Path) -> str:
 
 @lru_cache(maxsize=1)
 def _temporary_folder(reason: str) -> Path:
-    """One that this user keeps from run to run; else, where somebody else's has that name, one of this process."""
+    """A folder that this user keeps from run to run; if another user has taken its name, one for this process."""
     try:
         folder = Path(tempfile.gettempdir()) / f"mtcnn-gluon-{os.getuid()}" if hasattr(os, "getuid") else None
-        if folder is None or not _is_made_by_us(folder):
+        if folder is None or not _is_safe(folder):
             folder = Path(tempfile.mkdtemp(prefix="mtcnn-gluon-"))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
     except OSError as error:
         raise ModelError(f"{reason}, and there is no folder for temporary files: {error}; set {VARIABLE}") from error
-    if parent_process() is None:  # which has said it already
-        log.warning("%s; so the cache is %s, until %s names a folder that can be written", reason, folder, VARIABLE)
+    if parent_process() is None:  # a parent has warned already
+        log.warning("%s; the cache is %s until %s names a folder that can be written", reason, folder, VARIABLE)
     return folder
 
 
-def _is_made_by_us(folder: Path) -> bool:
-    """Whether a folder, made if it is missing, is this user's and nobody else may write to it: code is loaded from it."""
+def _is_safe(folder: Path) -> bool:
+    """Whether only this user may write to a folder, which is made if it is missing: code is loaded from it."""
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     about = folder.lstat()

@@ -9,7 +9,7 @@ from typing import IO, Iterator
 import cv2
 import numpy as np
 
-from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.errors import DataError, MtcnnError
 
 DRAFT = ".mtcnn-gluon-"  # how the names of temporary files begin
 PICTURE_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -17,29 +17,26 @@ PICTURE_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 @contextmanager
 def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = False) -> Iterator[IO]:
-    """Open a file for writing under a temporary name; it takes its own name only when the block ends without an error.
+    """Open a file for writing under a temporary name. It gets its own name only when the block ends without an error.
 
-    A link is written through: the file that it leads to is replaced, and the link stays. With `keep_draft` the temporary name
-    is that of `draft_of`, and stays if the block fails or the process is killed, so that long work can be resumed from it;
-    what a draft already holds is kept.
+    If the path is a link, its target is replaced and the link stays. With `keep_draft` the temporary name is that of
+    `draft_of`, new text is appended, and the draft stays if the block fails or the process is killed, so that long work can
+    be resumed.
 
     Raises:
-        DataError: if the file cannot be written there. Other errors of the block, about other files, too are raised as that,
-            but under the names of those files.
+        DataError: if the file cannot be written, or the block raises an `OSError`; the message names the file concerned.
     """
     target = Path(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    if "\0" in str(target):
-        raise DataError(f"{str(target)!r} cannot be written: the name holds a zero byte")
     draft = ""
     with naming_target(target):
-        if target.exists() and not target.is_file():  # a pipe or a terminal cannot be replaced, and need not be
+        if target.exists() and not target.is_file():  # a pipe or a terminal: it cannot be replaced
             file = open(target, mode, **text)  # type: ignore[call-overload]  # noqa: SIM115  closed below
         else:
             handle, draft = _open_draft(target, keep_draft)
             file = os.fdopen(handle, mode, **text)  # type: ignore[call-overload]
     try:
-        with _naming_source(target), file:
+        with naming_target(target, names_others=True), file:
             yield file
         if draft:
             with naming_target(target):
@@ -65,39 +62,29 @@ def remove_drafts(folder: str | os.PathLike) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it is there.
-
-    Raises:
-        DataError: if it cannot be removed.
-    """
+    """Remove a file if it exists, or raise a `DataError`."""
     with naming_target(path), suppress(FileNotFoundError, NotADirectoryError):
         path.unlink()
 
 
 def take_name(draft: str, target: Path) -> None:
-    """Give a finished temporary file its own name, and the permissions that a new file has."""
-    os.chmod(draft, 0o666 & ~_umask())
+    """Give a finished temporary file its own name, and the permissions of a new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(draft, 0o666 & ~mask)
     os.replace(draft, target)
 
 
 def draft_of(path: Path) -> Path:
-    """The name under which `whole_file(path, keep_draft=True)` writes.
-
-    Raises:
-        DataError: if no file can have the name, or it may not be looked at.
-    """
+    """The name under which `whole_file(path, keep_draft=True)` writes. `DataError` as of `end_of_links`, or for a folder."""
     end = end_of_links(path)
-    if not end.name:  # the root, or the folder where we are
+    if not end.name:  # the root or the current folder
         raise DataError(f"{path} cannot be written: it is a folder")
     return end.with_name(end.name + ".part")
 
 
 def end_of_links(path: Path) -> Path:
-    """What a path that may be a link leads to; it need not exist.
-
-    Raises:
-        DataError: if links lead in a circle, no file can have the name, or it may not be looked at.
-    """
+    """The target of a path that may be a link, existing or not; `DataError` if links form a circle or cannot be read."""
     with naming_target(path):
         end = Path(os.path.realpath(path)) if path.is_symlink() else path
         is_circle = end.is_symlink()
@@ -107,34 +94,25 @@ def end_of_links(path: Path) -> Path:
 
 
 @contextmanager
-def naming_target(target: Path) -> Iterator[None]:
-    """Turn errors of the system into a `DataError` that says which file cannot be written."""
+def naming_target(target: Path, error_class: type[MtcnnError] = DataError, names_others: bool = False) -> Iterator[None]:
+    """Turn system errors into one of `error_class` that names the file or folder which cannot be written.
+
+    With `names_others` an error about another file names that one.
+    """
+    if "\0" in str(target):
+        raise error_class(f"{str(target)!r} cannot be written: the name holds a zero byte")
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def _naming_source(target: Path) -> Iterator[None]:
-    """As `naming_target`, but an error about another file, which knows its name, is not blamed on this one."""
-    with naming_target(target):
-        try:
-            yield
-        except OSError as error:
-            if isinstance(error.filename, (str, bytes, os.PathLike)):
-                raise DataError(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}") from error
-            raise
+        if names_others and isinstance(error.filename, (str, bytes, os.PathLike)):
+            raise error_class(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}") from error
+        raise error_class(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write an RGB image (H, W, 3) uint8 in the format that the path's ending names.
-
-    Raises:
-        DataError: if it cannot be written.
-    """
+    """Write an RGB image (H, W, 3) uint8 in the format of the path's ending, or raise a `DataError`."""
     suffix = Path(path).suffix.lower()
     if suffix not in PICTURE_FORMATS:
         raise DataError(f"{path} cannot be written: the ending must be one of {', '.join(PICTURE_FORMATS)}")
@@ -146,18 +124,18 @@ def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def real_path(path: str | os.PathLike) -> str:
-    """A path without links, absolute; of a name that no file can have, itself."""
+    """The absolute path without links; a path with a zero byte is returned as it is."""
     try:
         return os.path.realpath(path)
-    except ValueError:  # a zero byte
+    except ValueError:
         return os.fspath(path)
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """The text of a UTF-8 file, lines ending with a line feed; bytes that are not UTF-8 are kept as in names of files.
+    """The text of a UTF-8 file with line feeds as line ends. Bytes that are not UTF-8 are kept as in file names.
 
     Raises:
-        DataError: if there is no such file, it cannot be read, or it is no text.
+        DataError: if the file does not exist, cannot be read, or is no text.
     """
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -172,11 +150,5 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def printable(value: object) -> str:
-    """Text that any UTF-8 file or terminal takes: bytes of a file name that are no UTF-8 become replacement marks."""
+    """A text that any UTF-8 file or terminal takes: bytes of a file name that are not UTF-8 become replacement marks."""
     return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,37 +1,38 @@
-"""Writing the files of a folder together: all of them or none. What else lies in the folder stays as it is."""
+"""Writing several files of a folder together: all of them or none. Other files in the folder stay as they are."""
 
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Callable, Collection, Iterator, Sequence
+from typing import Callable, Collection, Sequence
 
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.io.files import DRAFT
+from mtcnn_gluon.io.files import DRAFT, naming_target
+
+naming = partial(naming_target, error_class=ModelError)
 
 
 def write_folder(folder: Path, write: Callable[[Path], None], find_own: Callable[[Path], Collection[str]], first: str) -> None:
-    """Make a folder, or replace files of one that is there.
+    """Make a folder, or replace files of an existing one.
 
-    A folder that is there stays the same one, and so does what is in it beside the files that are written and those of `own`:
-    it may be a link, somebody's working folder, or where a disk is mounted.
+    An existing folder is not replaced itself: it may be a link, the user's working folder, or the mount point of a disk.
 
     Args:
-        folder: where to; the folders above it are made if need be.
-        write: puts the files into the empty folder it is given.
-        find_own: names of files in a folder that may be replaced; those that `write` does not make are removed. It raises
-            something if the folder must not be touched.
-        first: name of the file that takes its place before the others. If the process is killed then, this file tells of the
-            others.
+        folder: the folder; its parents are made if they are missing.
+        write: writes the files into an empty folder.
+        find_own: returns the names of files in an existing folder that may be replaced; those that `write` does not make are
+            removed. It raises an error if the folder must not be changed.
+        first: name of the file that is moved into place before the others, and so is there if the process is killed then.
 
     Raises:
-        ModelError: if the files cannot be written, or one would replace a file that is not the folder's own; nothing is
+        ModelError: if the files cannot be written, or one would replace a file that `find_own` does not name. Nothing is
             changed then.
     """
     with naming(folder):
         if is_there := folder.is_dir():
-            find_own(folder)  # what must not be touched should show before the work is done
+            find_own(folder)  # raises before the work is done
         place = folder if is_there else _make_parent(folder)
         draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=place))
         try:
@@ -46,27 +47,11 @@ def write_folder(folder: Path, write: Callable[[Path], None], find_own: Callable
 
 
 def other_names(folder: Path) -> list[str]:
-    """Names of what is in a folder, sorted, beside the drafts that a killed process left."""
+    """Names of everything in a folder, sorted, except drafts of killed processes."""
     return sorted(name for name in os.listdir(folder) if not name.startswith(DRAFT))
 
 
-@contextmanager
-def naming(folder: Path) -> Iterator[None]:
-    """Turns what the system says into a sentence about the folder.
-
-    Raises:
-        ModelError: in place of an `OSError`.
-    """
-    if "\0" in str(folder):
-        raise ModelError(f"{str(folder)!r} cannot be written: the name holds a zero byte")
-    try:
-        yield
-    except OSError as error:
-        raise ModelError(f"{folder} cannot be written: {error.strerror or error}") from error
-
-
 def _make_parent(folder: Path) -> Path:
-    """The folder above a new one, made if need be."""
     for above in folder.parents:
         if os.path.lexists(above) and not above.is_dir():
             raise ModelError(f"{folder} cannot be written: {above} is not a folder")
@@ -86,9 +71,9 @@ def _is_moved(new: Path, folder: Path) -> bool:
 
 
 def _replace(new: Path, old: Path, folder: Path, names: Sequence[str], own: Collection[str]) -> None:
-    """Move files `names` from `new` to `folder`, and the files of `own` that they do not replace to `old`; or do nothing.
+    """Move the files `names` from `new` to `folder`, and remove the other files in `own`; on an error, restore all from `old`.
 
-    There is no moment at which a file that is there before and after is missing: another process may be reading it.
+    A file that exists before and after is never missing in between: another process may be reading it.
     """
     for name in names:
         if os.path.lexists(folder / name) and name not in own:

@@ -1,4 +1,4 @@
-"""Which image formats can be read here, and what a file of another format would need."""
+"""The image formats that can be read here, and what must be installed for others."""
 
 import importlib
 from functools import lru_cache
@@ -7,14 +7,14 @@ from PIL import Image
 
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 AVIF_BRANDS = {b"avif", b"avis"}
-UNDECODED = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows such a file when it sees one, and no more
-LONGEST_HEAD = 4096  # bytes of a file in which all its brands stand
+UNDECODED = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow recognises these formats but cannot decode them
+LONGEST_HEAD = 4096  # bytes at the beginning of a file that hold all its brands
 
 
 def formats_for(data: bytes) -> list[str]:
-    """The formats, as Pillow names them, that the beginning of a file should be tried with.
+    """The formats, as Pillow names them, that a file which begins with `data` may have.
 
-    PostScript is none of them: Pillow would hand it to Ghostscript, to run as a program.
+    PostScript is left out: Pillow would have Ghostscript run it as a program.
     """
     Image.init()
     if _brand(data) == "HEIC":
@@ -23,7 +23,7 @@ def formats_for(data: bytes) -> list[str]:
 
 
 def missing_decoder(data: bytes) -> str:
-    """What must be installed to read a file that begins with `data` and that Pillow does not know; empty if nothing helps."""
+    """What must be installed to read a file that begins with `data` and that Pillow cannot read; empty if nothing helps."""
     brand = _brand(data)
     if brand == "HEIC" and not _register_heic():
         return 'HEIC needs pillow-heif: pip install "mtcnn-gluon[heic]"'
@@ -33,12 +33,12 @@ def missing_decoder(data: bytes) -> str:
 
 
 def has_mark(name: str) -> bool:
-    """Whether files of a format, as Pillow names it, can be told by their first bytes, and then be read."""
+    """Whether a format, as Pillow names it, can be decoded and recognised by the first bytes of a file."""
     return Image.OPEN[name][1] is not None and name not in UNDECODED
 
 
 def _brand(data: bytes) -> str:
-    """HEIC or AVIF, which share one kind of container (ISO/IEC 23008-12), or nothing."""
+    """HEIC or AVIF, which share one container format (ISO/IEC 23008-12), or an empty text."""
     if data[4:8] != b"ftyp":
         return ""
     end = min(int.from_bytes(data[:4], "big"), len(data), LONGEST_HEAD)
@@ -50,7 +50,7 @@ def _brand(data: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def _register_heic() -> bool:
-    """Teach Pillow to read HEIC, if pillow-heif is there and works."""
+    """Let Pillow read HEIC, if pillow-heif is installed and works."""
     try:
         importlib.import_module("pillow_heif").register_heif_opener()
     except Exception:  # not installed, or built for another Pillow or another system

@@ -1,4 +1,4 @@
-"""Reading images into the one form the package works on."""
+"""Reading images as RGB arrays."""
 
 import io
 import logging
@@ -25,30 +25,30 @@ EXTENSIONS = (
     ".pxr", ".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".vda", ".vst", ".xbm", ".xpm",
 )  # fmt: skip
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-MAX_PIXELS = 178_956_970  # Pillow's own limit, beyond which it takes a file for a decompression bomb: 537 MB decoded
+MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs: 537 MB decoded
 BLEND_ROWS = 256  # rows of a transparent image that are put on white at a time
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow logs about damaged files, we raise
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # we raise what Pillow logs about damaged files
 
 
 def read_image(source: ImageSource) -> np.ndarray:
-    """Read an image as RGB, turned as its EXIF orientation says.
+    """Read an image as RGB, rotated by its EXIF orientation.
 
     Args:
         source: a path; the bytes of an image file; a PIL image; or an array. Arrays are grey (H, W) or (H, W, 1), RGB
-            (H, W, 3) or RGBA (H, W, 4), of dtype uint8, uint16 (0..65535) or floating point (0..1). OpenCV's arrays are
-            BGR: turn them with `array[..., ::-1]`. Transparent pixels are shown on white; of an animation or a file of
-            several pages the first is read. HEIC is read where `pillow-heif` is installed (the extra `heic`).
+            (H, W, 3) or RGBA (H, W, 4), of dtype uint8, uint16 (0..65535) or floating point (0..1). Convert OpenCV's BGR
+            arrays with `array[..., ::-1]`. Transparent pixels are blended with white. Of an animation or a file of several
+            pages the first is read. HEIC needs `pillow-heif` (the extra `heic`).
 
     Returns:
-        (H, W, 3) uint8, C-contiguous; a uint8 RGB array that already is so is returned as it is, not copied.
+        (H, W, 3) uint8, C-contiguous; not a copy if `source` is such an array.
 
     Raises:
-        ImageError: if there is no such file, or it is not a whole image of a known format; if an array has another shape,
+        ImageError: if the file does not exist, or is not a complete image of a known format; if an array has another shape,
             dtype or range, or NaN; if the image has more than 178 megapixels.
     """
     if isinstance(source, np.ndarray):
-        return _from_array(np.asarray(source))  # of a matrix or another subclass, the plain array
+        return _from_array(np.asarray(source))  # a matrix or another subclass becomes a plain array
     if isinstance(source, Image.Image):
         with _naming("the PIL image"):
             return _from_pil(source, "the PIL image")
@@ -69,24 +69,24 @@ def _read_file(path: Path) -> np.ndarray:
         data = path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:  # no permission, a name that is too long or holds a zero byte
+    except (OSError, ValueError) as error:  # no permission; a name that is too long or holds a zero byte
         raise ImageError(f"{path} cannot be read: {error}") from error
     return decode_image(data, str(path))
 
 
 def decode_image(data: bytes, name: str) -> np.ndarray:
-    """As `read_image` for the bytes of a file, which messages call `name`."""
+    """As `read_image` for the bytes of a file; messages name it `name`."""
     if not data:
         raise ImageError(f"{name}: empty, not an image")
     with _naming(name, data), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; what matters raises
+        warnings.simplefilter("ignore")  # about large images and odd metadata; what matters raises
         with Image.open(io.BytesIO(data), formats=formats_for(data)) as image:
             return _from_pil(image, name)
 
 
 @contextmanager
 def _naming(name: str, data: bytes = b"") -> Iterator[None]:
-    """Turn whatever a decoder raises about a file that begins with `data` into an `ImageError` that names the image."""
+    """Turn any error of a decoder for a file that begins with `data` into an `ImageError` that names the image."""
     try:
         yield
     except ImageError:
@@ -110,7 +110,7 @@ def _from_pil(image: Image.Image, name: str) -> np.ndarray:
         upright = upright.convert("LA")
     if upright.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in upright.info:
         return _from_array(np.asarray(upright.convert("RGBA")))
-    return np.array(upright.convert("RGB"))  # a copy: the array that Pillow lends is read-only
+    return np.array(upright.convert("RGB"))  # a copy: Pillow's array is read-only
 
 
 def _deep_grey(image: Image.Image, name: str) -> np.ndarray:
@@ -166,16 +166,12 @@ def _on_white(rgba: np.ndarray) -> np.ndarray:
 
 
 def is_image_path(path: Any) -> bool:
-    """Whether a path's ending is one of an image format that `read_image` is meant for."""
+    """Whether a path has the ending of an image format that `read_image` supports."""
     return Path(path).suffix.lower() in EXTENSIONS
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file's first bytes are those of an image, of any format that has a mark to know it by.
-
-    Raises:
-        OSError: if it cannot be read.
-    """
+    """Whether a file begins as an image of a format that can be recognised; `OSError` if it cannot be read."""
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         head = file.read(LONGEST_HEAD)
@@ -184,17 +180,17 @@ def is_image_file(path: Path) -> bool:
             Image.open(file, formats=marked).close()
         except Image.DecompressionBombError:
             return True
-        except Exception:  # whatever the readers of heads raise
+        except Exception:  # decoders raise nearly anything
             return bool(missing_decoder(head))
     return True
 
 
 def is_url(source: object) -> bool:
-    """Whether a name is the address of something elsewhere, and not a file here."""
+    """Whether a name is a URL, and not an existing file."""
     text = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
     return isinstance(text, str) and URL.match(text) is not None and not os.path.lexists(text)
 
 
 def no_url(source: object) -> str:
-    """The sentence that refuses an address."""
+    """The message that refuses a URL."""
     return f"{source}: URLs are not fetched; download the file and give its path"

@@ -1,6 +1,6 @@
-"""Imports OpenCV before anything else of the package does: where it cannot be imported, one sentence says what to install.
+"""Imports OpenCV before the rest of the package. If that fails, one sentence says what to install.
 
-The wheel `opencv-python` links system libraries that a server may lack; `opencv-python-headless` needs none of them.
+The wheel `opencv-python` needs system libraries that a server may lack; `opencv-python-headless` does not.
 """
 
 import re
@@ -32,7 +32,7 @@ def explain(error: ImportError) -> str:
 
 
 def is_command() -> bool:
-    """Whether Python was started for the command: as `mtcnn-gluon`, or by -m, while it looks for the module to run."""
+    """Whether Python was started as the command `mtcnn-gluon`, or with -m and is still looking for the module."""
     program = (sys.argv or [""])[0]
     return program == "-m" or Path(program).stem == "mtcnn-gluon"
 
@@ -40,10 +40,10 @@ def is_command() -> bool:
 try:
     import cv2
 
-    if not hasattr(cv2, "resize"):  # a folder without a library: opencv-python and -headless remove each other's files
+    if not hasattr(cv2, "resize"):  # an empty folder: opencv-python and -headless remove each other's files
         raise ImportError("its library is missing; run pip install --force-reinstall with the name of the wheel you want")
 except ImportError as error:
-    if is_command():  # who uses the command wants no traceback
+    if is_command():  # a traceback would not help
         print(f"mtcnn-gluon: {explain(error)}", file=sys.stderr)
         sys.exit(2)
     raise LibraryError(explain(error)) from error

@@ -1,7 +1,7 @@
-"""Names for the pictures and crops of a run, so that nothing overwrites another result, a photo or a table.
+"""Names for the pictures and crops of a run, such that nothing overwrites another result, a photo or a table.
 
-Names depend on the inputs and their order alone, not on what is found in them: a run that is resumed gives the same names as
-one that was not interrupted.
+Names depend only on the inputs and their order, not on what is found in them: a resumed run gives the same names as an
+uninterrupted one.
 """
 
 import os
@@ -9,27 +9,27 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable
+from typing import Callable, Iterable
 
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.io.files import PICTURE_FORMATS, real_path
 
-CROP = re.compile(r"(.+)-face[0-9]+(?:-([0-9]+))?\.png", re.DOTALL)
-FRAME = re.compile(r"(.+)-frame[0-9]+", re.DOTALL)
-
+CROP = re.compile(r"(.+-face)[0-9]+(?:-([0-9]+))?\.png", re.DOTALL)
+FRAME = re.compile(r"(.+-frame)[0-9]+-face", re.DOTALL)
 NUMBER = re.compile(r"-[0-9]+(?=(\.[^.]*)?$)")
 
-Series = tuple[str, str, int]  # of crops: folder, what comes before -faceN, and the number after it; 1 for none
+Key = tuple[str, str]  # folder, and a file name or what the names of crops begin with: NAME-face, of a video NAME-frame
+Taken = str | tuple[str, str, int]  # a file, or all crops of an input: its key, and the number at their end (1: none)
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names for one input.
+    """The names for the results of one input.
 
     Attributes:
-        picture: the annotated picture or video; None if no picture is to be written.
-        stem: what the names of its crops begin with, in their folder; None if no crops are to be written.
-        number: what they end with, where it is not 1.
+        picture: path of the annotated picture or video; None if none is written.
+        stem: path of its crops up to `-faceN` (of a video: `-frameM-faceN`); None if none are written.
+        number: what the names of its crops end with, if it is not 1.
     """
 
     picture: Path | None = None
@@ -37,110 +37,75 @@ class Names:
     number: int = 1
 
     def crop(self, face: int, frame: int | None = None) -> Path:
-        """The path of a crop, NAME-faceN.png, of a video NAME-frameM-faceN.png."""
+        """The path of a crop."""
         assert self.stem is not None
         middle = "" if frame is None else f"-frame{frame}"
-        end = "" if self.number == 1 else f"-{self.number}"
-        return self.stem.with_name(f"{self.stem.name}{middle}-face{face}{end}.png")
+        return _numbered(self.stem.with_name(f"{self.stem.name}{middle}-face{face}.png"), self.number)
 
 
 class OutputNames:
     """Gives out names, each once.
 
-    A name differs from another one if it does so on every file system: not only by capitals, or by how its accents are coded.
+    Names that differ only in case, or in how accents are encoded, count as the same: on some file systems they are.
 
     Args:
         pictures: the folder for pictures and videos, if they are written.
         crops: the folder for crops, if they are written.
-        taken: files that the run reads or writes otherwise.
+        taken: other files that the run reads or writes.
     """
 
     def __init__(self, pictures: str | None, crops: str | None, taken: Iterable[str | os.PathLike] = ()) -> None:
         self._pictures, self._crops = (Path(each) if each else None for each in (pictures, crops))
-        self._files: set[str] = set()
-        self._crops_of = {False: set[Series](), True: set[Series]()}  # photos, videos
-        self._alike: set[Series] = set()  # what files that are no crops of this run look like
-        self._frames: set[Series | None] = set()  # videos whose crops some photos' crops, or some files, look like
-        self._wished: set[tuple[str, str]] = set()  # folders and names of pictures without numbers, and of crops up to -face
+        self._taken: set[Taken] = set()
+        self._touched: set[Taken] = set()  # what is taken, and all groups of crops that it may belong to
         self._folders: dict[Path, str] = {}
-        self._next: dict[object, int] = {}
+        self._next: dict[Key, int] = {}
         for path in taken:
-            self._take(Path(path))
+            self._take(self._groups(Path(path)))
 
     def give(self, name: Path, is_video: bool) -> Names:
-        """Names for the input `name`, with `-2`, `-3` ... where they are taken; an input that comes twice gets others again."""
+        """Names for the input `name`, with `-2`, `-3` ... where they are taken. They are new even for the same input."""
         picture = stem = None
         number = 1
         if self._pictures:
-            picture = self._give_picture(self._pictures / _picture_name(name, is_video))
+            path = self._pictures / _picture_name(name, is_video)
+            key = self._folder(path.parent), _folded(path.name)
+            picture = _numbered(path, self._take_number(key, lambda number: self._groups(_numbered(path, number))))
         if self._crops:
             stem = self._crops / name.with_name(name.stem)
-            number = self._give_number(stem, is_video)
+            begin = self._folder(stem.parent), _folded(stem.name) + ("-frame" if is_video else "-face")
+            number = self._take_number(begin, lambda number: _crop_groups(*begin, number))
         return Names(picture, stem, number)
 
     def may_be_result(self, path: Path) -> bool:
-        """Whether a file may be what a run wrote for an input that was given names here."""
+        """Whether a file may be what an earlier run wrote for an input that has names here."""
         folder, name = self._folder(path.parent), _folded(path.name)
-        candidates = {(folder, name), (folder, NUMBER.sub("", name))}
-        if series := self._series(path):
-            candidates.add(series[:2])
-            if video := _video(series):
-                candidates.add((folder, f"{video[1]}-frame"))
-        return not candidates.isdisjoint(self._wished)
+        crops = [group[:2] for group in self._groups(path)[1:]]
+        return not self._next.keys().isdisjoint([(folder, name), (folder, NUMBER.sub("", name)), *crops])
 
     def check_crop(self, path: Path) -> None:
-        """Refuse to write a crop that is a link to another file which the run reads or writes.
-
-        Raises:
-            DataError: if it is.
-        """
-        if os.path.islink(path) and _folded(real_path(path)) in self._files:
+        """Raise a `DataError` if the path of a crop is a link to a file that the run reads or writes."""
+        if os.path.islink(path) and _folded(real_path(path)) in self._taken:
             raise DataError(f"{path} cannot be written: it is a link to {real_path(path)}, which this run reads or writes")
 
-    def _give_picture(self, path: Path) -> Path:
-        key = (self._folder(path.parent), _folded(path.name))
-        self._wished.add(key)
+    def _take_number(self, key: Key, groups_of: Callable[[int], list[Taken]]) -> int:
+        """The first number that is free, which is then taken."""
         number = self._next.get(key, 1)
-        while not self._is_free(numbered := path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")):
+        while (groups := groups_of(number))[0] in self._touched or not self._taken.isdisjoint(groups):
             number += 1
         self._next[key] = number + 1
-        self._take(numbered)
-        return numbered
-
-    def _is_free(self, path: Path) -> bool:
-        series = self._series(path)
-        if series and (series in self._crops_of[False] or _video(series) in self._crops_of[True]):
-            return False
-        return _folded(real_path(path)) not in self._files
-
-    def _take(self, path: Path) -> None:
-        self._files.add(_folded(real_path(path)))
-        if series := self._series(path):
-            self._alike.add(series)
-            self._frames.add(_video(series))
-
-    def _give_number(self, stem: Path, is_video: bool) -> int:
-        folder, name = self._folder(stem.parent), _folded(stem.name)
-        key = (folder, name, is_video)
-        self._wished.add((folder, f"{name}-frame" if is_video else name))
-        number = self._next.get(key, 1)
-        while self._is_taken((folder, name, number), is_video):
-            number += 1
-        self._next[key] = number + 1
-        self._crops_of[is_video].add((folder, name, number))
-        if not is_video:
-            self._frames.add(_video((folder, name, number)))
+        self._take(groups)
         return number
 
-    def _is_taken(self, series: Series, is_video: bool) -> bool:
-        if series in self._crops_of[is_video]:
-            return True
-        return series in self._frames if is_video else series in self._alike or _video(series) in self._crops_of[True]
+    def _take(self, groups: list[Taken]) -> None:
+        self._taken.add(groups[0])
+        self._touched.update(groups)
 
-    def _series(self, path: Path) -> Series | None:
-        """The series of crops that a file would belong to if it were a crop."""
+    def _groups(self, path: Path) -> list[Taken]:
+        """A file, and the crops that it may belong to by its name."""
         match = CROP.fullmatch(_folded(path.name))
-        return (self._folder(path.parent), match[1], int(match[2] or 1)) if match else None
+        crops = _crop_groups(self._folder(path.parent), match[1], int(match[2] or 1)) if match else []
+        return [_folded(real_path(path)), *crops]
 
     def _folder(self, path: Path) -> str:
         if path not in self._folders:
@@ -148,11 +113,14 @@ class OutputNames:
         return self._folders[path]
 
 
-def _video(series: Series) -> Series | None:
-    """The video that a series of crops is of, if it is one of a video's frame."""
-    folder, name, number = series
-    match = FRAME.fullmatch(name)
-    return (folder, match[1], number) if match else None
+def _crop_groups(folder: str, begin: str, number: int) -> list[Taken]:
+    """The crops of an input, and those of the video that they may be frames of by their name."""
+    match = FRAME.fullmatch(begin)
+    return [(folder, begin, number), *([(folder, match[1], number)] if match else [])]
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _folded(name: str) -> str:
@@ -160,7 +128,7 @@ def _folded(name: str) -> str:
 
 
 def _picture_name(name: Path, is_video: bool) -> Path:
-    """A photo keeps its format where that can be written, and becomes PNG otherwise; a video becomes MP4."""
+    """A photo keeps its format if that can be written, and becomes PNG otherwise; a video becomes MP4."""
     if is_video:
         return name.with_suffix(".mp4")
     return name.with_suffix(name.suffix if name.suffix.lower() in PICTURE_FORMATS else ".png")

@@ -1,18 +1,158 @@
-"""Worker processes that do not outlive the one that started them."""
+"""Work in several processes, and the number of processors."""
 
 import os
+import pickle
+import signal
 import threading
-from multiprocessing import connection, parent_process
+from collections import deque
+from concurrent.futures import Future
+from contextlib import ExitStack, closing, suppress
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
+from typing import Any, Callable, Generator, Sequence, TypeVar
+
+from mtcnn_gluon.errors import MtcnnError
+from mtcnn_gluon.mxnet_loader import environment
+
+LOOK_AHEAD = 4  # items a worker, begun or done, whose results are not taken yet
+State = TypeVar("State")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def usable_processors() -> int:
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_processes(
+    function: Callable[[State, Item], Result], items: Sequence[Item], start: Callable[[], State], workers: int,
+    name: Callable[[Item], str] = str, ordered: bool = True, threads: int | None = None,
+) -> Generator[Result, None, None]:  # fmt: skip
+    """Yield `function(state, item)` for every item, computed in worker processes.
+
+    The workers end with the iterator (exhausted, closed, or ended by an error or Ctrl-C), and also when this process is killed.
+    Function, start, items and results are pickled.
+
+    Args:
+        function: the work.
+        items: what to work on.
+        start: makes a worker's state, once in each worker.
+        workers: number of processes, at most one an item; with 1 this process does the work itself.
+        name: describes an item in messages.
+        ordered: whether results come in the order of the items, or each as soon as it is computed.
+        threads: OpenMP threads of each worker; None: as in this process.
+
+    Raises:
+        MtcnnError: if a worker dies; the message names its item. An error of `start` or `function` is raised as it is, where
+            the item's result would come.
+    """
+    workers = min(workers, len(items))
+    if workers <= 1:
+        state = start() if items else None
+        yield from (function(state, item) for item in items)  # type: ignore[arg-type]
+        return
+    with ExitStack() as stack:
+        with environment({} if threads is None else {"OMP_NUM_THREADS": str(threads)}):
+            team = [stack.enter_context(closing(_Worker(function, start, name))) for _ in range(workers)]
+        by_pipe = {worker.pipe: worker for worker in team}
+        left, begun = deque(items), list[Future]()
+        while left or begun:
+            for worker in by_pipe.values():
+                if worker.future is None and left and len(begun) < LOOK_AHEAD * workers:
+                    begun.append(worker.give(left.popleft()))
+            for pipe in connection.wait(by_pipe):
+                if not by_pipe[pipe].take_answer():  # type: ignore[index]
+                    del by_pipe[pipe]  # type: ignore[arg-type]
+            for future in list(begun):
+                if future.done():
+                    begun.remove(future)
+                    yield future.result()
+                elif ordered:
+                    break
+
+
+class _Worker:
+    """A worker process, as its parent sees it.
+
+    It gets one item at a time: if both ends sent something large at once, each would wait for the other for ever.
+    """
+
+    def __init__(self, function: Callable, start: Callable, name: Callable[[Any], str]) -> None:
+        context = get_context("spawn")  # MXNet may hang in a forked process
+        self.pipe, other_end = context.Pipe()
+        self.future: Future | None = None  # of the item that it works on
+        self._name, self._has_started = name, False
+        self._process = context.Process(target=_serve, args=(other_end, function, start), daemon=True)
+        self._process.start()
+        other_end.close()
+
+    def give(self, item: Any) -> Future:
+        """Send an item; its result will be that of the future."""
+        self.future, self._item = Future(), item
+        with suppress(OSError):  # the worker has died, as `take_answer` will find
+            self.pipe.send(item)
+        return self.future
+
+    def take_answer(self) -> bool:
+        """Read what the worker sent; returns whether it goes on."""
+        try:
+            is_right, answer = self.pipe.recv()
+        except (EOFError, OSError):
+            is_right, answer = False, MtcnnError(self._how_it_died())
+        if self.future is None:
+            raise answer
+        if not is_right:
+            self.future.set_exception(answer)
+        elif self._has_started:
+            self.future.set_result(answer)
+            self.future = None
+        self._has_started = True
+        return is_right
+
+    def _how_it_died(self) -> str:
+        self._process.join()
+        code = self._process.exitcode or 0
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        task = "started" if not self._has_started else f"worked on {self._name(self._item)}" if self.future else "waited"
+        return f"a worker process died while it {task} ({how}), perhaps for lack of memory: fewer workers need less"
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+def _serve(pipe: Any, function: Callable, start: Callable) -> None:
+    """Be a worker: send `(True, None)` once started and `(True, result)` for each item, or `(False, error)` and end."""
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends its workers
+    try:
+        state = start()
+        pipe.send((True, None))
+        while True:
+            item = pipe.recv()
+            pipe.send((True, function(state, item)))
+    except Exception as error:
+        with suppress(OSError):  # the parent has died
+            pipe.send((False, ExceptionWithTraceback(_portable(error), error.__traceback__)))
 
 
 def end_with_parent() -> None:
-    """To be called in a worker process: it ends when its parent does. A killed parent cannot end its workers, which would wait
-    for it for ever.
-    """
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
+    """Let this worker process end when its parent does: a parent that is killed cannot end its workers."""
 
-
-def _wait_for_parent() -> None:
-    if (parent := parent_process()) is not None:
-        connection.wait([parent.sentinel])
+    def wait() -> None:
+        connection.wait([parent_process().sentinel])  # type: ignore[union-attr]
         os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or one with the same text if it cannot be pickled."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return MtcnnError(f"{type(error).__name__}: {error}")
+    return error

@@ -6,7 +6,6 @@ import tempfile
 import time as clock
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Iterator
 
 import cv2
@@ -32,15 +31,15 @@ class Frame:
 
 
 class Video:
-    """A video file, or the camera with a number, read frame by frame. Use it in a `with` statement.
+    """A video file or a camera (by number), read frame by frame. Use it in a `with` statement.
 
     Attributes:
-        rate: frames a second; 25 where the source does not say.
-        count: how many frames there should be; 0 if that is not known.
+        rate: frames a second; 25 if unknown.
+        count: number of frames in the header; 0 if unknown.
 
     Raises:
-        ImageError: if it is neither a path nor a number, cannot be opened, or its first frame cannot be read; while iterating,
-            if it ends long before the number of frames that its header promises.
+        ImageError: if the source is neither a path nor a number, or cannot be opened; while iterating, if no frame can be
+            read, or the video ends long before the number of frames in its header.
     """
 
     def __init__(self, source: str | os.PathLike | int) -> None:
@@ -70,22 +69,18 @@ class Video:
             index += 1
         if index == 0:
             raise ImageError(f"{self._name}: no frame can be read")
-        if index < 0.9 * self.count:  # headers count a little too many now and then
+        if index < 0.9 * self.count:  # some headers count a few frames too many
             raise ImageError(f"{self._name}: damaged or truncated, only {index} of {self.count} frames can be read")
 
     def __enter__(self) -> "Video":
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self._capture.release()
 
 
 def _check_file(name: str) -> None:
-    """Say why a file cannot be read; OpenCV would not.
-
-    Raises:
-        ImageError: if it cannot.
-    """
+    """Raise an `ImageError` that says why a file cannot be read: OpenCV would not."""
     try:
         if stat.S_ISREG(os.stat(name).st_mode):
             with open(name, "rb"):
@@ -98,10 +93,10 @@ def _check_file(name: str) -> None:
 
 
 class VideoWriter:
-    """Writes frames as an MP4 file, which takes its own name only when `close` has found all of them in it.
+    """Writes frames as an MP4 file. It gets its own name only when `close` has found all frames in it.
 
     Args:
-        path: the file to make; the target of a link is written, and the link stays.
+        path: the file to make. If it is a link, its target is replaced and the link stays.
         rate: frames a second.
     """
 
@@ -113,9 +108,9 @@ class VideoWriter:
         self._count = 0
 
     def add(self, image: np.ndarray) -> None:
-        """Append an image (H, W, 3) uint8 RGB; all must have the size of the first.
+        """Append an image (H, W, 3) uint8 RGB. All images must have the same size.
 
-        MPEG-4 files have even sides: the last column or row of others is left out.
+        MPEG-4 files have even sides: an odd last column or row is left out.
 
         Raises:
             DataError: if the file cannot be written, or the image has another size.
@@ -130,10 +125,10 @@ class VideoWriter:
         self._count += 1
 
     def close(self) -> None:
-        """Finish the file, read it again, and give it its name.
+        """Finish the file, check it, and give it its name.
 
         Raises:
-            DataError: if not all frames are in it, since the disk is full, say; nothing is left of it then.
+            DataError: if frames are missing, such as on a full disk; the file is removed then.
         """
         if self._writer is None:
             return
@@ -151,7 +146,7 @@ class VideoWriter:
             self._remove_draft()
 
     def discard(self) -> None:
-        """Remove what is written, if the file was not finished."""
+        """Remove the file, if it was not finished."""
         if self._writer is not None:
             self._writer.release()
             self._writer = None
@@ -160,7 +155,7 @@ class VideoWriter:
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
         with naming_target(self._path):
             if self._path.exists() and not self._path.is_file():
-                raise DataError(f"{self._path} cannot be written: it is there already, and no file")
+                raise DataError(f"{self._path} cannot be written: it exists already, and is no file")
             folder = end_of_links(self._path).parent
             folder.mkdir(parents=True, exist_ok=True)
             handle, self._draft = tempfile.mkstemp(prefix=DRAFT, suffix=".mp4", dir=folder)
@@ -180,7 +175,7 @@ class VideoWriter:
 
 
 def _measure(path: str) -> tuple[int, int, int]:
-    """Width, height and the number of frames that can be decoded; zeros of a file that is no video."""
+    """Width, height and number of readable frames of a video; zeros if the file is none."""
     capture = cv2.VideoCapture(path)
     try:
         width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
@@ -193,7 +188,7 @@ def _measure(path: str) -> tuple[int, int, int]:
 
 
 def _has_its_length(path: str) -> bool:
-    """Whether an MP4 file ends where the boxes in it say (ISO/IEC 14496-12, 4.2)."""
+    """Whether an MP4 file ends where its boxes (ISO/IEC 14496-12, 4.2) end."""
     start, end = 0, os.path.getsize(path)
     with open(path, "rb") as file:
         while start < end:

@@ -1,24 +1,25 @@
 """Crops as small image files, and back."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Sequence, TypeVar
 
 import cv2
 import numpy as np
 
-_FEW = 64  # crops that are not worth starting threads for
+from mtcnn_gluon.io.processes import usable_processors
+
+_FEW = 64  # crops, for which threads do not pay
 _T = TypeVar("_T")
 
 
 def encode_crops(crops: np.ndarray, file_format: str, quality: int = 95, threads: int | None = None) -> list[bytes]:
-    """Image files of RGB crops (N, S, S, 3) uint8. `decode_crops` undoes it, exactly so for png.
+    """Image files of RGB crops (N, S, S, 3) uint8. `decode_crops` undoes it; exactly for png.
 
     Args:
-        crops: (N, S, S, 3) uint8 RGB.
+        crops: the crops.
         file_format: png, jpeg with colours at full size (4:4:4), or webp.
         quality: 1..100, of jpeg and webp.
-        threads: how many to use; None for one a processor.
+        threads: number of threads; None: one for each processor.
     """
     flags: list[int] = {
         "png": [],
@@ -34,11 +35,11 @@ def decode_crops(files: Sequence[np.ndarray], size: int, threads: int | None = N
 
     Args:
         files: the bytes of N files, (n,) uint8 each.
-        size: side S in pixels that each should have.
-        threads: how many to use; None for one a processor.
+        size: expected side S in pixels.
+        threads: number of threads; None: one for each processor.
 
     Returns:
-        The crops, and the height and width (N, 2) that was found, 0 of what is no image. Crops of another size are undefined.
+        the crops, and their true heights and widths (N, 2), 0 of what is no image. Crops of another size are undefined.
     """
     images = np.zeros((len(files), size, size, 3), np.uint8)
     found = np.zeros((len(files), 2), np.int64)
@@ -62,8 +63,8 @@ def _swap_colours(crops: np.ndarray) -> np.ndarray:
 
 
 def _in_threads(function: Callable[[int], _T], count: int, threads: int | None) -> list[_T]:
-    """What `function` returns for 0 .. count - 1. Threads pay because OpenCV releases Python's lock."""
-    threads = threads or os.cpu_count() or 1
+    """`function` of 0 .. count - 1, in threads: OpenCV releases Python's lock."""
+    threads = threads or usable_processors()
     if count < _FEW or threads == 1:
         return [function(i) for i in range(count)]
     with ThreadPoolExecutor(threads) as pool:

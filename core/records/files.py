@@ -1,14 +1,14 @@
 """Records of training samples: their only writer and their only reader.
 
-A record called NAME is three files. `NAME.rec` is MXNet's RecordIO (see `recordio`), so `mx.recordio` reads it too; of each
+A record called NAME is three files. `NAME.rec` is MXNet's RecordIO (see `recordio`), which `mx.recordio` reads too. For each
 sample it holds
 
     IRHeader    `<IfQQ`: 18, 0.0, photo, face (2**64 - 1 if none)
-    label       18 float32, see `samples`
-    crop        `raw`: S x S x 3 bytes of RGB, lossless, nothing to decode; or a `png`, `jpeg` (4:4:4) or `webp` file
+    label       18 float32, see `samples.Column`
+    crop        `raw`: S x S x 3 bytes of RGB; or a `png`, `jpeg` (4:4:4) or `webp` file
 
-`NAME.idx` holds a line `number<TAB>byte` a sample. `NAME.json` describes the record, with sizes and digests of the other two,
-and is written last: without it they are not a record, and with another neither.
+`NAME.idx` holds a line `number<TAB>byte` for each sample. `NAME.json` describes the record, holds sizes and digests of the
+other two files, and is written last: a record without it is not finished.
 """
 
 import hashlib
@@ -26,24 +26,24 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.records.crop_files import decode_crops, encode_crops
-from mtcnn_gluon.records.info import KIND_NAMES, LOSSY, Encoding, Info, Stamp, check_options, record_files
+from mtcnn_gluon.records.info import LOSSY, Encoding, Info, Stamp, check_options, record_files
 from mtcnn_gluon.records.recordio import MAGIC, MAX_LENGTH, PART_HEAD, frame, unframe
-from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind, Samples, pack_labels, unpack_labels
+from mtcnn_gluon.records.samples import KIND_NAMES, LABEL_LENGTH, Kind, Samples, pack_labels, unpack_labels
 
 DEFAULT_QUALITY = 95
-_CHUNK_BYTES = 1 << 20  # of crops that are put together at a time: they stay in the processor's cache
-_LABELS_AT_ONCE = 1 << 16
+_WRITTEN_BYTES = 1 << 20  # of crops that are written at a time: they stay in the processor's cache
 _CHECKED_BYTES = 64 << 20  # of crops that `check` holds at a time
+_LABELS_AT_ONCE = 1 << 16
 _HEAD = np.dtype([  # what comes before the crop, in a record that is not split
     ("magic", "<u4"), ("length", "<u4"), ("flag", "<u4"), ("label", "<f4"), ("photo", "<i8"), ("face", "<i8"),
     ("labels", "<f4", (LABEL_LENGTH,)),
 ])  # fmt: skip
-_UNCOUNTED = _HEAD.itemsize - PART_HEAD  # bytes of it that `length` counts
+_COUNTED = _HEAD.itemsize - PART_HEAD  # bytes of the head that `length` counts
 
 
 @dataclass(frozen=True)
-class Report:
-    """What `check` found: the record's `info`, samples with a box and with landmarks, and distinct source photos."""
+class CheckResult:
+    """What `check` found: the record's `info`, samples with a box, samples with landmarks, and distinct source photos."""
 
     info: Info
     with_box: int
@@ -54,15 +54,15 @@ class Report:
 class RecordWriter:
     """Writes one record, in a `with` statement. Equal samples give equal bytes.
 
-    The files have temporary names until the statement ends; if it ends with an error, what was there before stays.
+    The files have temporary names until the statement ends. If it ends with an error, an earlier record stays as it is.
 
     Args:
         path: the record, without an ending.
-        net: pnet, rnet or onet; crops must have the size that it takes.
+        net: pnet, rnet or onet; crops must have its input size.
         encoding: how crops are stored.
-        quality: 1..100, for `jpeg` and `webp` only; 95 if None.
-        seed, source: what the .json says about the samples' origin, see `Info`.
-        threads: how many encode crops; None for one a processor.
+        quality: 1..100, for `jpeg` and `webp` only; None: 95.
+        seed, source: origin of the samples, see `Info`.
+        threads: threads that encode crops; None: one for each processor.
 
     Raises:
         ConfigError: if an option is unknown or out of range.
@@ -84,7 +84,7 @@ class RecordWriter:
 
     def __enter__(self) -> "RecordWriter":
         self._counts = dict.fromkeys(KIND_NAMES, 0)
-        with ExitStack() as stack:  # left last to first: the .json takes its name after the others
+        with ExitStack() as stack:  # it is left in reverse: the .json takes its name after the others
             self._json = stack.enter_context(whole_file(self._files.json))
             self._idx = _Stamped(stack.enter_context(whole_file(self._files.idx, "wb")))
             self._rec = _Stamped(stack.enter_context(whole_file(self._files.rec, "wb")))
@@ -100,16 +100,16 @@ class RecordWriter:
             with self._stack:
                 info = replace(self._info, counts=self._counts, rec=self._rec.stamp(), idx=self._idx.stamp())
                 self._json.write(info.to_json())
-                for file in (self._json, self._idx, self._rec):
-                    file.flush()  # a full disk must show before the old record is given up
+                for file in (self._json, self._idx.file, self._rec.file):
+                    file.flush()  # a full disk must show before the old record is removed
                 self._files.json.unlink(missing_ok=True)  # an old .json never stands beside a new .rec
             self._stack = None
 
     def write(self, samples: Samples) -> None:
-        """Append samples. After an error nothing is kept, and nothing more can be written.
+        """Append samples. An error abandons the whole record.
 
         Raises:
-            DataError: if the crops have another size than the net takes, or the disk is full.
+            DataError: if the crops do not have the net's input size, or the disk is full.
             ValueError: outside the `with` statement, or after an error.
         """
         if self._stack is None:
@@ -117,7 +117,7 @@ class RecordWriter:
         try:
             if samples.size != self._info.size:
                 raise DataError(f"crops for {self._info.net} must be {self._info.size} pixels wide, got {samples.size}")
-            rows = max(1, _CHUNK_BYTES // (3 * samples.size**2))
+            rows = max(1, _WRITTEN_BYTES // (3 * samples.size**2))
             for start in range(0, len(samples), rows):
                 self._append(samples[start : start + rows])
         except BaseException as error:
@@ -127,32 +127,37 @@ class RecordWriter:
             raise
 
     def _append(self, samples: Samples) -> None:
-        data, lengths = self._frame_raw(samples) if self._info.encoding == "raw" else self._frame_encoded(samples)
+        data, lengths = self._frame(samples)
         ends = self._rec.size + np.cumsum(lengths)
         table = np.column_stack([sum(self._counts.values()) + np.arange(len(samples)), ends - lengths])  # (n, 2)
         self._rec.write(data)
         self._idx.write(b"%d\t%d\n" * len(table) % tuple(table.ravel().tolist()))
         _add_kinds(self._counts, samples)
 
-    def _frame_raw(self, samples: Samples) -> tuple[bytes | memoryview, np.ndarray]:
-        """The bytes of samples, and how many each of them takes (n,)."""
-        crops = samples.crops.reshape(len(samples), -1)  # (n, 3 * S * S)
-        length = _UNCOUNTED + crops.shape[1]
-        rows = np.zeros((len(samples), PART_HEAD + length + -length % 4), np.uint8)
-        rows[:, : _HEAD.itemsize] = _heads(samples, length).view(np.uint8).reshape(len(samples), -1)
-        rows[:, _HEAD.itemsize : PART_HEAD + length] = crops
-        if not (rows.view("<u4")[:, 2:] == MAGIC).any():
-            return rows.reshape(-1).data, np.full(len(rows), rows.shape[1])
-        return _join([frame(row[PART_HEAD : PART_HEAD + length].tobytes()) for row in rows])
-
-    def _frame_encoded(self, samples: Samples) -> tuple[bytes, np.ndarray]:
-        heads = [head.tobytes()[PART_HEAD:] for head in _heads(samples, 0)]
-        crops = encode_crops(samples.crops, self._info.encoding, self._info.quality or 0, self._threads)
-        return _join([frame(head + crop) for head, crop in zip(heads, crops)])
+    def _frame(self, samples: Samples) -> tuple[bytes | memoryview, np.ndarray]:
+        """The bytes of samples, and the length of each of them (n,)."""
+        heads = np.zeros(len(samples), _HEAD)
+        heads["magic"], heads["flag"], heads["labels"] = MAGIC, LABEL_LENGTH, pack_labels(samples)
+        heads["photo"], heads["face"] = samples.photos, samples.faces
+        if self._info.encoding == "raw":
+            crops = samples.crops.reshape(len(samples), -1)  # (n, 3 * S * S)
+            length = _COUNTED + crops.shape[1]
+            heads["length"] = length
+            rows = np.zeros((len(samples), PART_HEAD + length + -length % 4), np.uint8)
+            rows[:, : _HEAD.itemsize] = heads.view(np.uint8).reshape(len(samples), -1)
+            rows[:, _HEAD.itemsize : PART_HEAD + length] = crops
+            if not (rows.view("<u4")[:, 2:] == MAGIC).any():  # the usual case: no record must be split
+                return rows.reshape(-1).data, np.full(len(rows), rows.shape[1])
+            contents = [row[PART_HEAD : PART_HEAD + length].tobytes() for row in rows]
+        else:
+            files = encode_crops(samples.crops, self._info.encoding, self._info.quality or 0, self._threads)
+            contents = [head.tobytes()[PART_HEAD:] + file for head, file in zip(heads, files)]
+        records = list(map(frame, contents))
+        return b"".join(records), np.array(list(map(len, records)))
 
     def _abandon(self) -> None:
         if self._stack is not None:
-            error = RuntimeError("abandoned")  # not the error itself, which whole_file would take for one about its file
+            error = RuntimeError("abandoned")  # `whole_file` would take the error itself for one about its own file
             self._stack.__exit__(RuntimeError, error, None)
             self._stack = None
 
@@ -162,11 +167,11 @@ class Reader:
 
     Args:
         path: the record, without an ending.
-        threads: how many decode crops; None for one a processor.
+        threads: threads that decode crops; None: one for each processor.
 
     Raises:
-        DataError: here if a file is missing, damaged in a way that shows, or not of this record; on reading, if a sample is
-            not as the .json says. Only `check` finds every change.
+        DataError: if a file is missing, visibly damaged, or of another record; on reading, if a sample is not as the .json
+            says. Only `check` finds every change.
     """
 
     def __init__(self, path: str | os.PathLike, threads: int | None = None) -> None:
@@ -204,7 +209,7 @@ class Reader:
         return self[:]
 
     def crops(self) -> np.ndarray:
-        """All crops (N, S, S, 3) uint8. Of a raw record they stay in the file, and are read when they are looked at."""
+        """All crops (N, S, S, 3) uint8. Those of a raw record stay in the file until they are used."""
         shape = (self.info.size, self.info.size, 3)
         steps = np.diff(self._positions, append=len(self._data))
         if self.info.encoding != "raw" or not len(self) or (steps != steps[0]).any():  # encoded, or some record is split
@@ -213,7 +218,7 @@ class Reader:
         return np.ndarray((len(self), *shape), np.uint8, self._data, _HEAD.itemsize, strides)
 
     def labels(self) -> np.ndarray:
-        """The label vectors (N, 18) float32 of all samples; their crops are not read."""
+        """The label vectors (N, 18) float32 of all samples, without reading crops."""
         labels = np.empty((len(self), LABEL_LENGTH), np.float32)
         for start in range(0, len(self), _LABELS_AT_ONCE):
             rows = slice(start, start + _LABELS_AT_ONCE)
@@ -221,16 +226,12 @@ class Reader:
         return labels
 
     def check_digest(self) -> None:
-        """Compare the .rec file with its digest.
-
-        Raises:
-            DataError: if they differ.
-        """
+        """Raises DataError if the .rec file does not have the digest that the .json holds."""
         with _naming(self.files.rec):
             _check_digest(self._data, self.info.rec, self.files.json)
 
     def _heads(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, bytes]]:
-        """Heads (n,) at positions (n,), and by row the records that are split in the file, put together."""
+        """Heads (n,) at positions (n,), and the records among them that are split in the file, put together, by row."""
         heads = self._at(positions, 0, (_HEAD.itemsize,)).view(_HEAD)[:, 0]
         split = {}
         for row in np.flatnonzero(heads["length"] > MAX_LENGTH):
@@ -242,14 +243,14 @@ class Reader:
         ends = positions + PART_HEAD + length
         self._expect(positions, heads["magic"] == MAGIC, f"begin with the magic {MAGIC}", heads["magic"])
         self._expect(positions, heads["flag"] == LABEL_LENGTH, f"have a label of {LABEL_LENGTH} numbers", heads["flag"])
-        self._expect(positions, length >= _UNCOUNTED, f"have a length of at least {_UNCOUNTED} bytes", length)
+        self._expect(positions, length >= _COUNTED, f"have a length of at least {_COUNTED} bytes", length)
         self._expect(positions, ends <= len(self._data), f"end before the file does, at byte {len(self._data)}", ends)
         return heads, split
 
     def _raw_crops(self, positions: np.ndarray, heads: np.ndarray, split: dict[int, bytes]) -> np.ndarray:
         shape = (self.info.size, self.info.size, 3)
         size = 3 * self.info.size**2
-        found = heads["length"].astype(np.int64) - _UNCOUNTED
+        found = heads["length"].astype(np.int64) - _COUNTED
         self._expect(positions, found == size, f"hold a raw crop of {size} bytes", found)
         crops = self._at(positions, _HEAD.itemsize, shape)
         for row, record in split.items():
@@ -289,45 +290,37 @@ class Reader:
         self._expect(self._positions, is_right, f"begin at a multiple of 4 and take at least {least} bytes", room)
 
 
-def check(path: str | os.PathLike, threads: int | None = None) -> Report:
-    """Read all of a record and compare it with its digests, its counts and the ranges that `samples` states.
+def check(path: str | os.PathLike, threads: int | None = None) -> CheckResult:
+    """Read all of a record and compare it with its digests, its counts and the ranges of `Samples`.
 
-    Raises:
-        DataError: at the first thing that is wrong; the message names the file, what was expected and what came.
+    Raises DataError at the first fault; the message names the file, what was expected and what came.
     """
     reader = Reader(path, threads)
     reader.check_digest()
-    counts = dict.fromkeys(KIND_NAMES, 0)
-    with_box = with_landmarks = 0
-    photos: set[int] = set()
+    counts, with_box, with_landmarks, photos = dict.fromkeys(KIND_NAMES, 0), 0, 0, set[int]()
     step = max(1, _CHECKED_BYTES // (3 * reader.info.size**2))
     for start in range(0, len(reader), step):
         samples = reader[start : start + step]
         _add_kinds(counts, samples)
         with_box += int(samples.has_box.sum())
         with_landmarks += int(samples.has_landmarks.sum())
-        photos.update(np.unique(samples.photos).tolist())
+        photos.update(samples.photos.tolist())
     if counts != reader.info.counts:
-        raise DataError(f"{reader.files.json}: expected the counts {counts}, which {reader.files.rec.name} holds, "
-                        f"got {reader.info.counts}")  # fmt: skip
-    return Report(reader.info, with_box, with_landmarks, len(photos))
+        held = f"the counts {counts}, which {reader.files.rec.name} holds"
+        raise DataError(f"{reader.files.json}: expected {held}, got {reader.info.counts}")
+    return CheckResult(reader.info, with_box, with_landmarks, len(photos))
 
 
 class _Stamped:
-    """An open file that keeps count of what is written to it."""
+    """An open file, with the size and the digest of what was written to it."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.size = 0
-        self._file = file
-        self._digest = hashlib.sha256()
+        self.file, self.size, self._digest = file, 0, hashlib.sha256()
 
     def write(self, data: bytes | memoryview) -> None:
         self._digest.update(data)
-        self._file.write(data)
+        self.file.write(data)
         self.size += len(data)
-
-    def flush(self) -> None:
-        self._file.flush()
 
     def stamp(self) -> Stamp:
         return Stamp(self.size, self._digest.hexdigest())
@@ -338,22 +331,10 @@ def _add_kinds(counts: dict[str, int], samples: Samples) -> None:
         counts[name] += int(np.count_nonzero(samples.kinds == kind))
 
 
-def _heads(samples: Samples, length: int) -> np.ndarray:
-    """Heads (n,) of records whose content has `length` bytes."""
-    heads = np.zeros(len(samples), _HEAD)
-    heads["magic"], heads["length"], heads["flag"] = MAGIC, length, LABEL_LENGTH
-    heads["photo"], heads["face"], heads["labels"] = samples.photos, samples.faces, pack_labels(samples)
-    return heads
-
-
-def _join(records: list[bytes]) -> tuple[bytes, np.ndarray]:
-    return b"".join(records), np.array([len(record) for record in records])
-
-
 def _map(path: Path) -> np.ndarray:
     """The bytes (n,) uint8 of a file, memory-mapped."""
     with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
+        if os.fstat(file.fileno()).st_size == 0:  # an empty file cannot be mapped
             return np.zeros(0, np.uint8)
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
@@ -376,7 +357,7 @@ def _parse_index(text: bytes, count: int) -> np.ndarray:
 
 @contextmanager
 def _naming(path: object) -> Iterator[None]:
-    """Let errors name the file that they are about."""
+    """Errors of the block name the file."""
     try:
         yield
     except DataError as error:

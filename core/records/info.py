@@ -1,4 +1,4 @@
-"""What a record of training samples says about itself: its three files and the content of its .json."""
+"""The three files of a record of training samples, and the content of its .json."""
 
 import json
 import os
@@ -8,14 +8,13 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, shown
-from mtcnn_gluon.records.samples import Kind
+from mtcnn_gluon.records.samples import KIND_NAMES
 
 Encoding = Literal["raw", "png", "jpeg", "webp"]
 
 SCHEMA = 1
-REPORT = "report.json"  # in a folder of records, written last: without it they are not finished
+REPORT = "report.json"  # in a folder of records, written last: without it they are unfinished
 LOSSY = ("jpeg", "webp")
-KIND_NAMES = tuple(kind.name.lower() for kind in Kind)
 
 
 class Files(NamedTuple):
@@ -28,7 +27,7 @@ class Files(NamedTuple):
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells a whole file from a damaged one: its size in `bytes` and its `sha256`, in hexadecimal."""
+    """Size in `bytes` and hexadecimal `sha256` of a file."""
 
     bytes: int
     sha256: str
@@ -36,15 +35,15 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Info:
-    """What `NAME.json` says.
+    """The content of `NAME.json`.
 
     Attributes:
         net: pnet, rnet or onet.
         size: side of the crops in pixels.
         encoding: how crops are stored.
-        quality: 1..100 if that loses something, else None.
+        quality: 1..100 of a lossy encoding, else None.
         counts: number of samples of each kind, by its name in lower case.
-        seed: of the random numbers that the samples were drawn with, if known.
+        seed: random seed of the samples, if known.
         source: digest of what the samples were made from, if known.
         rec, idx: the other two files.
     """
@@ -68,32 +67,33 @@ class Info:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Info":
-        """What the content of a `NAME.json` says. `to_json` undoes it.
-
-        Raises:
-            DataError: if it is no such content; the message says what is wrong with it, but not in which file.
-        """
+        """Read the content of a `NAME.json`; raises DataError, which does not name the file, if it is none."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise DataError(f"expected JSON: {error}") from error
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-            found = document.get("schema") if isinstance(document, dict) else document
-            raise DataError(f"expected a record of schema {SCHEMA}, got {shown(found)}")
+        schema = document.get("schema") if isinstance(document, dict) else document
+        if schema != SCHEMA:
+            raise DataError(f"expected a record of schema {SCHEMA}, got {shown(schema)}")
         values = {key: value for key, value in document.items() if key != "schema"}
         if set(values) != set(cls.__dataclass_fields__):
             raise DataError(f"expected the keys schema, {', '.join(cls.__dataclass_fields__)}; got {', '.join(document)}")
+        net, size = values["net"], values["size"]
         try:
-            check_options(values["net"], values["encoding"], values["quality"])
+            check_options(net, values["encoding"], values["quality"])
         except ConfigError as error:
             raise DataError(str(error)) from error
-        net, size = values["net"], values["size"]
-        _expect("size", size, _is_count(size) and size == NETS[net].size, f"{NETS[net].size}, as {net} takes")
-        _expect("counts", values["counts"], _are_counts(values["counts"]), f"a count of each of {', '.join(KIND_NAMES)}")
-        _expect("seed", values["seed"], values["seed"] is None or isinstance(values["seed"], int), "a whole number or null")
-        _expect("source", values["source"], values["source"] is None or isinstance(values["source"], str), "a text or null")
-        stamps = {key: _stamp(key, values[key]) for key in ("rec", "idx")}
-        return cls(**{**values, **stamps})
+        for name, is_right, expected in (
+            ("size", _is_count(size) and size == NETS[net].size, f"{NETS[net].size}, as {net} takes"),
+            ("counts", _are_counts(values["counts"]), f"a count of each of {', '.join(KIND_NAMES)}"),
+            ("seed", isinstance(values["seed"], int | None), "a whole number or null"),
+            ("source", isinstance(values["source"], str | None), "a text or null"),
+            ("rec", _is_stamp(values["rec"]), "bytes and sha256 of that file"),
+            ("idx", _is_stamp(values["idx"]), "bytes and sha256 of that file"),
+        ):
+            if not is_right:
+                raise DataError(f"{name} must be {expected}, got {shown(values[name])}")
+        return cls(**{**values, "rec": Stamp(**values["rec"]), "idx": Stamp(**values["idx"])})
 
 
 def record_files(path: str | os.PathLike) -> Files:
@@ -104,44 +104,26 @@ def record_files(path: str | os.PathLike) -> Files:
 
 
 def check_options(net: object, encoding: object, quality: object) -> None:
-    """Check what a record is to hold.
-
-    Args:
-        net: pnet, rnet or onet.
-        encoding: raw, png, jpeg or webp.
-        quality: 1..100 for jpeg and webp, else None.
-
-    Raises:
-        ConfigError: if one of them is something else.
-    """
+    """Raises ConfigError if a net, an encoding or a quality (1..100 for jpeg and webp, else None) is something else."""
     if not isinstance(net, str) or net not in NETS:
         raise ConfigError(f"net must be one of {', '.join(NETS)}, not {shown(net)}")
     if encoding not in get_args(Encoding):
         raise ConfigError(f"encoding must be one of {', '.join(get_args(Encoding))}, not {shown(encoding)}")
-    if encoding in LOSSY:
-        if not _is_count(quality) or not 1 <= quality <= 100:  # type: ignore[operator]
-            raise ConfigError(f"quality of {encoding} must be a whole number from 1 to 100, not {shown(quality)}")
-    elif quality is not None:
-        raise ConfigError(f"quality must not be given for {encoding}, which loses nothing; got {shown(quality)}")
+    if encoding in LOSSY and not (_is_count(quality) and 1 <= quality <= 100):  # type: ignore[operator]
+        raise ConfigError(f"quality of {encoding} must be a whole number from 1 to 100, not {shown(quality)}")
+    if encoding not in LOSSY and quality is not None:
+        raise ConfigError(f"quality must not be given for {encoding}, which is lossless; got {shown(quality)}")
 
 
 def check_seed(seed: object) -> None:
-    """Check that random numbers can begin with `seed`.
-
-    Raises:
-        ConfigError: if it is not a whole number, 0 or more.
-    """
+    """Raises ConfigError if a seed is not a whole number, 0 or more."""
     if not _is_count(seed):
         raise ConfigError(f"seed must be a whole number, 0 or more, not {shown(seed)}")
 
 
-def _stamp(name: str, value: Any) -> Stamp:
-    is_stamp = (
-        isinstance(value, dict) and set(value) == {"bytes", "sha256"} and _is_count(value["bytes"])
-        and isinstance(value["sha256"], str)
-    )  # fmt: skip
-    _expect(name, value, is_stamp, "bytes and sha256 of that file")
-    return Stamp(**value)
+def _is_stamp(value: Any) -> bool:
+    has_keys = isinstance(value, dict) and set(value) == {"bytes", "sha256"}
+    return has_keys and _is_count(value["bytes"]) and isinstance(value["sha256"], str)
 
 
 def _are_counts(value: Any) -> bool:
@@ -150,8 +132,3 @@ def _are_counts(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
-
-
-def _expect(name: str, value: Any, is_right: bool, expected: str) -> None:
-    if not is_right:
-        raise DataError(f"{name} must be {expected}, got {shown(value)}")

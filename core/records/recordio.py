@@ -1,9 +1,9 @@
-"""MXNet's RecordIO, the bytes of one record, without MXNet.
+"""The bytes of one record in MXNet's RecordIO, without MXNet.
 
-A record is one or several parts. Each begins with the magic 0xced7230a, then 3 bits of flag and 29 bits of length, both
-little-endian, then that many bytes, then zeros up to a multiple of 4. The flag is 0 for a whole record, else 1 for its first
-part, 2 for middle ones and 3 for the last: so that the magic at a multiple of 4 always begins a part, a record that holds it
-there is cut before it, and those four bytes are left out.
+A record has one or several parts. Each is the magic 0xced7230a, then 3 bits of flag and 29 bits of length, all little-endian,
+then that many bytes, then zeros up to a multiple of 4. The flag is 0 for a whole record, else 1 for its first part, 2 for
+middle ones and 3 for the last. The magic at a multiple of 4 always begins a part: a record that holds it there is cut, and
+those four bytes are left out.
 """
 
 import struct
@@ -32,8 +32,7 @@ def frame(content: bytes) -> bytes:
 def unframe(data: np.ndarray, position: int) -> bytes:
     """The content of the record that begins at `position` of a file's bytes `data` (n,) uint8. `frame` undoes it.
 
-    Raises:
-        DataError: if there is no whole record; the message says why, but not in which file.
+    Raises DataError if there is no whole record; the message says why, but not in which file.
     """
     pieces: list[bytes] = []
     while True:

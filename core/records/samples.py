@@ -1,26 +1,20 @@
-"""Training samples as arrays, and the label vector that a record holds of each.
+"""Training samples as arrays, and the label vector that a record holds for each; see `Column`.
 
-A label is 18 float32:
-
-    0       kind: 1 positive, 0 negative, -1 part of a face, -2 landmarks only
-    1..4    box offsets of the nearest face, as in `boxes`
-    5..14   landmarks, x and y interleaved, in 0..1 of the crop, in the order of `config.LANDMARK_NAMES`
-    15      intersection over union of the crop with the nearest face, 0..1
-    16, 17  1 or 0: whether the offsets, and whether the landmarks, are known; unknown ones hold any finite number
-
-Offsets must be known of positive and part samples, landmarks of landmark samples; a negative sample has neither.
+Positive and part samples must have box offsets, landmark samples must have landmarks, and negative samples have neither.
 """
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.errors import DataError, shown
+from mtcnn_gluon.errors import ConfigError, DataError, shown
 
 LABEL_LENGTH = 18
 NO_FACE = -1  # the face index of a sample that belongs to no face
+MIRRORED = [1, 0, 2, 4, 3]  # landmark i of a mirrored face is landmark MIRRORED[i] of the face
+RATIO = {"negative": 3.0, "positive": 1.0, "part": 1.0, "landmark": 1.0}  # the paper's has twice the landmarks
 _ROUNDING = 1e-5  # by how much a computed overlap may exceed 1
 
 
@@ -31,6 +25,27 @@ class Kind(IntEnum):
     NEGATIVE = 0
     PART = -1
     LANDMARK = -2
+
+
+KIND_NAMES = tuple(kind.name.lower() for kind in Kind)
+
+
+class Column:
+    """The columns of label vectors (N, 18) float32."""
+
+    KIND = 0  # a value of `Kind`
+    OFFSETS = slice(1, 5)  # box offsets of the nearest face, see `boxes.encode`
+    LANDMARKS = slice(5, 15)  # x, y of each landmark in 0..1 of the crop, in the order of `config.LANDMARK_NAMES`
+    IOU = 15  # intersection over union of the crop with the nearest face, 0..1
+    HAS_BOX = 16  # 1 if the offsets are known, else 0; unknown ones hold any finite number
+    HAS_LANDMARKS = 17  # 1 if the landmarks are known, else 0
+    TEACHER = 18  # the teacher's probability of a face, 0..1; only in training with a teacher
+
+
+_LABELLED: dict[str, Any] = {
+    "kinds": Column.KIND, "offsets": Column.OFFSETS, "landmarks": Column.LANDMARKS, "iou": Column.IOU,
+    "has_box": Column.HAS_BOX, "has_landmarks": Column.HAS_LANDMARKS,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +121,7 @@ class Samples:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Samples"]) -> "Samples":
-        """All samples of at least one part, in order.
-
-        Raises:
-            ValueError: if there is no part, or the parts' crops differ in size.
-        """
+        """All samples of the parts, in order. Raises ValueError without parts, or if their crops differ in size."""
         return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
     def __len__(self) -> int:
@@ -129,25 +140,51 @@ class Samples:
 def pack_labels(samples: Samples) -> np.ndarray:
     """Label vectors (N, 18) float32 of samples. `unpack_labels` undoes it."""
     labels = np.empty((len(samples), LABEL_LENGTH), np.float32)
-    labels[:, 0] = samples.kinds
-    labels[:, 1:5] = samples.offsets
-    labels[:, 5:15] = samples.landmarks.reshape(-1, 10)
-    labels[:, 15] = samples.iou
-    labels[:, 16] = samples.has_box
-    labels[:, 17] = samples.has_landmarks
+    for name, column in _LABELLED.items():
+        labels[:, column] = getattr(samples, name).reshape(labels[:, column].shape)
     return labels
 
 
 def unpack_labels(labels: np.ndarray) -> dict[str, np.ndarray]:
     """The attributes of `Samples` that label vectors (N, 18) hold, unchecked. `pack_labels` undoes it."""
-    return {
-        "kinds": labels[:, 0],
-        "offsets": labels[:, 1:5],
-        "landmarks": labels[:, 5:15].reshape(-1, 5, 2),
-        "iou": labels[:, 15],
-        "has_box": labels[:, 16],
-        "has_landmarks": labels[:, 17],
-    }
+    found = {name: labels[:, column] for name, column in _LABELLED.items()}
+    return {**found, "landmarks": found["landmarks"].reshape(-1, 5, 2)}
+
+
+def mirror_targets(offsets: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Box offsets (N, 4) and landmarks (N, 5, 2) of mirrored crops: left becomes right. Doing it twice undoes it."""
+    flipped = landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+    return mirror_offsets(offsets), flipped
+
+
+def mirror_offsets(offsets: np.ndarray) -> np.ndarray:
+    """Box offsets (N, 4) of mirrored crops."""
+    return offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
+
+
+def mirror_labels(labels: np.ndarray) -> np.ndarray:
+    """Label vectors (N, 18) or (N, 19) of mirrored crops."""
+    mirrored, held = labels.copy(), unpack_labels(labels)
+    offsets, landmarks = mirror_targets(held["offsets"], held["landmarks"])
+    mirrored[:, Column.OFFSETS], mirrored[:, Column.LANDMARKS] = offsets, landmarks.reshape(-1, 10)
+    return mirrored
+
+
+def parse_ratio(text: str) -> dict[str, float]:
+    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`. Raises ConfigError if it is something else."""
+    try:
+        ratio = dict(zip(RATIO, map(float, text.split(":")), strict=True))
+    except (ValueError, AttributeError):
+        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO)}, not {shown(text)}") from None
+    check_ratio(ratio)
+    return ratio
+
+
+def check_ratio(ratio: Mapping[str, float]) -> None:
+    """Raises ConfigError if the ratio does not give shares, 0 or more and one above 0, of known kinds."""
+    are_shares = all(0 <= share < np.inf for share in ratio.values()) and any(ratio.values())
+    if set(ratio) - set(KIND_NAMES) or not are_shares:
+        raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")
 
 
 def _exactly(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The whole state of a training run in one file: parameters, the optimiser's arrays, and where the run is."""
+"""The whole state of a training run in one file: parameters, the optimiser's arrays, and how far the run is."""
 
 import json
 import os
@@ -13,7 +13,8 @@ from mtcnn_gluon.errors import DataError, shown
 from mtcnn_gluon.io.files import whole_file
 
 SCHEMA = 2
-LAST, BEST = "last.npz", "best.npz"  # checkpoints in the folder of a run
+LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"  # files in the folder of a run
+_PARTS = ("parameters", "optimiser", "averages")
 
 
 @dataclass
@@ -31,9 +32,6 @@ class Checkpoint:
     parameters: dict[str, np.ndarray]
     optimiser: dict[str, np.ndarray] = field(default_factory=dict)
     averages: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-_PARTS = ("parameters", "optimiser", "averages")
 
 
 def write_checkpoint(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
@@ -63,7 +61,9 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
             for key in stored.files:
                 part, _, name = key.partition("/")
                 if name:
-                    parts[part][name] = _numbers(name, stored[key])
+                    parts[part][name] = array = stored[key]
+                    if array.dtype.kind not in "fiu":
+                        raise ValueError(f"{name} holds no numbers but {array.dtype}")
     except Exception as error:  # a damaged zip archive raises almost anything
         raise DataError(f"{path} is not a whole checkpoint: {error}") from error
     if about.pop("schema", None) != SCHEMA:
@@ -71,22 +71,14 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     return Checkpoint(about, **parts)
 
 
-def _numbers(name: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name} holds no numbers but {array.dtype}")
-    return array
-
-
 def check_run(path: str | os.PathLike, about: dict[str, Any], keys: Iterable[str] = ("heads",)) -> None:
-    """Check what a checkpoint says of the training run that it is of.
+    """Check what the checkpoint `path` says `about` its training run.
 
     Args:
-        path: of the checkpoint.
-        about: as it says it.
         keys: what is needed, some of "heads", "options", "epoch", "rows", "best" and "made with".
 
     Raises:
-        DataError: if something is missing, or no training run would say that.
+        DataError: if something is missing, or no training run would write it.
     """
     if "heads" not in about:
         raise DataError(f"{path} is not the checkpoint of a training run, or an earlier version wrote it: it names no heads")
@@ -98,16 +90,10 @@ def check_run(path: str | os.PathLike, about: dict[str, Any], keys: Iterable[str
 
 
 def _are_heads(value: Any) -> bool:
-    """Whether it is what `heads.HeadPlan.to_json` makes."""
-    if not isinstance(value, dict) or set(value) != {"present", "learned", "kept", "trained"}:
-        return False
-    return all(
+    """Whether `heads.HeadPlan.to_json` could have made it."""
+    return isinstance(value, dict) and set(value) == {"present", "learned", "kept", "trained"} and all(
         isinstance(each, list) and all(isinstance(head, str) and head in HEADS for head in each) for each in value.values()
-    )
-
-
-def _are_rows(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+    )  # fmt: skip
 
 
 _STATE: dict[str, Callable[[Any], bool]] = {
@@ -115,6 +101,6 @@ _STATE: dict[str, Callable[[Any], bool]] = {
     "options": lambda value: isinstance(value, dict),
     "made with": lambda value: isinstance(value, dict),
     "epoch": lambda value: type(value) is int and value >= 1,
-    "rows": _are_rows,
+    "rows": lambda value: isinstance(value, list) and all(isinstance(row, dict) for row in value),
     "best": lambda value: type(value) in (int, float),
 }

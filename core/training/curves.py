@@ -1,18 +1,14 @@
 """The course of a training run as a picture."""
 
+import io
 import os
 from typing import Any, Mapping, Sequence
 
-import cv2
 import numpy as np
 
-from mtcnn_gluon.io.files import write_picture
+from mtcnn_gluon.io.extras import need
+from mtcnn_gluon.io.files import whole_file
 
-WIDTH, HEIGHT, MARGIN = 480, 260, 76
-HEAD, FOOT, LINE = 30, 40, 16  # pixels above and below the curves, and between lines of text
-FONT, SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.33
-PAPER, INK, GRID = (255, 255, 255), (40, 40, 40), (225, 225, 225)
-COLOURS = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40))
 PANELS = (  # title, columns of the log
     ("loss", ("loss", "cls", "box", "landmark")),
     ("accuracy", ("positive_accuracy", "negative_accuracy", "val_positive_accuracy", "val_negative_accuracy")),
@@ -25,62 +21,28 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> N
     """Write a PNG of the log's columns over the epochs.
 
     Raises:
+        ConfigError: if Matplotlib is not installed.
         DataError: if it cannot be written.
     """
-    panels = [panel(rows, title, columns) for title, columns in PANELS]
-    write_picture(path, np.vstack([np.hstack(panels[:2]), np.hstack(panels[2:])]))
+    data = io.BytesIO()
+    make_figure(rows).savefig(data, format="png", dpi=100)
+    with whole_file(path, "wb") as file:
+        file.write(data.getvalue())
 
 
-def panel(rows: Sequence[Mapping[str, Any]], title: str, columns: Sequence[str]) -> np.ndarray:
-    """One plot (HEIGHT, WIDTH, 3) uint8 of some columns over the epochs."""
-    plot = np.full((HEIGHT, WIDTH, 3), PAPER, np.uint8)
-    epochs = [float(row["epoch"]) for row in rows]
-    lines = {name: [float(row.get(name, np.nan)) for row in rows] for name in columns}
-    finite = [value for values in lines.values() for value in values if np.isfinite(value)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    high = high if high > low else low + max(1, abs(low))
-    for share in (0, 0.5, 1):
-        y = _row(low + share * (high - low), low, high)
-        cv2.line(plot, (MARGIN, y), (WIDTH - 10, y), GRID)
-        text = f"{low + share * (high - low):.3g}"
-        _write(plot, text, (MARGIN - 6 - _length(text), y + 4))
-    there = [name for name, values in lines.items() if np.isfinite(values).any()]
-    places = dict(zip(there, _legend(there)))
-    for (name, values), colour in zip(lines.items(), COLOURS):
-        points = [(_column(e, epochs), _row(v, low, high)) for e, v in zip(epochs, values) if np.isfinite(v)]
-        for point in points if len(points) == 1 else ():
-            cv2.circle(plot, point, 2, colour, cv2.FILLED, cv2.LINE_AA)
-        cv2.polylines(plot, [np.array(points, np.int32).reshape(-1, 1, 2)], False, colour, 1, cv2.LINE_AA)
-        if name in places:
-            _write(plot, name, places[name], colour)
-    _write(plot, f"{title}, epoch {epochs[0]:.0f} to {epochs[-1]:.0f}", (MARGIN, 16))
-    return plot
-
-
-def _legend(names: Sequence[str]) -> list[tuple[int, int]]:
-    """Where the names below a plot begin, side by side; what does not fit goes into the next line."""
-    places, x, y = [], MARGIN, HEIGHT - FOOT + LINE
-    for name in names:
-        width = _length(name)
-        if x > MARGIN and x + width > WIDTH - 10:
-            x, y = MARGIN, y + LINE
-        places.append((x, y))
-        x += width + LINE
-    return places
-
-
-def _length(text: str) -> int:
-    """Of a text as it is written, in pixels."""
-    return cv2.getTextSize(text, FONT, SIZE, 1)[0][0]
-
-
-def _column(epoch: float, epochs: Sequence[float]) -> int:
-    return round(MARGIN + (WIDTH - 10 - MARGIN) * (epoch - epochs[0]) / max(1, epochs[-1] - epochs[0]))
-
-
-def _row(value: float, low: float, high: float) -> int:
-    return round(HEIGHT - FOOT - (HEIGHT - FOOT - HEAD) * (value - low) / (high - low))
-
-
-def _write(plot: np.ndarray, text: str, origin: tuple[int, int], colour: tuple[int, int, int] = INK) -> None:
-    cv2.putText(plot, text, origin, FONT, SIZE, colour, 1, cv2.LINE_AA)
+def make_figure(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """A Matplotlib figure with one plot for each of `PANELS`. Columns without a finite value are left out."""
+    figure = need("matplotlib.figure", "the picture of a training run", "cpu").Figure((12, 7), layout="constrained")
+    epochs = np.array([row["epoch"] for row in rows])
+    for axes, (title, columns) in zip(figure.subplots(2, 2).flat, PANELS):
+        for place, name in enumerate(columns):
+            values = np.array([row.get(name, np.nan) for row in rows], float)
+            known = np.isfinite(values)
+            if known.any():
+                axes.plot(epochs[known], values[known], f"C{place}", label=name, marker="." if known.sum() == 1 else None)
+        axes.set(title=title, xlabel="epoch")
+        axes.grid(alpha=0.4)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        if axes.lines:
+            axes.legend(fontsize="small")
+    return figure

@@ -1,6 +1,6 @@
 """All parameters of a net as parts of one array, so that an optimiser updates them with one operator.
 
-One at a time, the updates of its 13 parameters cost P-Net half of the time that Python takes for a training step.
+Separate updates of P-Net's 13 parameters would take half of Python's time for a training step.
 """
 
 import math
@@ -11,18 +11,17 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 mx = load_mxnet()
 Parameter: Any = mx.gluon.Parameter
 
-ALIGNMENT = 64  # floats, so that every part begins as aligned as an array of its own
+ALIGNMENT = 64  # floats, so that each part is as aligned as a separate array
 
 
 class FlatParameter(Parameter):
-    """One parameter whose array holds the arrays of others, and its gradient theirs.
+    """One parameter whose array and gradient hold those of others.
 
     Attributes:
-        places: of each of them by name, where it is in the array, and its shape.
+        places: by name of each, its place in the array and its shape.
 
     Args:
-        parameters: initialised; from now on their data and gradients are views of this parameter's.
-        devices: where they are.
+        parameters: initialised on `devices`; from now on their data and gradients are views of this parameter's.
     """
 
     def __init__(self, name: str, parameters: Iterable[Any], devices: Sequence[Any]) -> None:
@@ -43,10 +42,10 @@ class FlatParameter(Parameter):
             mx.autograd.mark_variables(each._data, each._grad, each.grad_req)
 
     def parts(self, whole: Any) -> dict[str, Any]:
-        """By name, the parts of an array that is laid out as this parameter's; they share its memory."""
+        """By name, the parts of an array with this parameter's layout; they share its memory."""
         return {name: whole[part].reshape(shape) for name, (part, shape) in self.places.items()}
 
     def is_written(self) -> None:
-        """Tell MXNet that a backward pass has written the gradient: it saw only the parts' being written."""
+        """Mark the gradient as written by a backward pass: MXNet saw only the parts being written."""
         for data in self.list_data():
             data._fresh_grad = True

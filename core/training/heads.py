@@ -1,4 +1,4 @@
-"""What becomes of each head of a net in a training run: it learns from samples, is kept as it was, or stays as it began."""
+"""What becomes of each head of a net in a training run: it learns from samples, is kept as it was, or stays untrained."""
 
 import logging
 from dataclasses import asdict, dataclass
@@ -20,8 +20,8 @@ class HeadPlan:
     Attributes:
         present: those that the net has.
         learned: those that learn from samples.
-        kept: those that were trained before and have no samples now. The layers below them change, so they learn to say what
-            the net said of the same samples when the run began.
+        kept: those that were trained before and have no samples now. The layers below them change, so they learn to give the
+            same outputs as when the run began.
     """
 
     present: tuple[str, ...]
@@ -49,37 +49,35 @@ def may_have_landmarks(options: TrainingOptions) -> bool:
 
 
 def task_weights(options: TrainingOptions) -> dict[str, float]:
-    """The weight of each term in the loss; 0 of those whose task is not trained."""
-    told = {"box": options.box_weight, "landmark": options.landmark_weight}
-    weights = WEIGHTS[options.net] | {term: weight for term, weight in told.items() if weight is not None}
+    """The weight of each term in the loss; 0 if its task is not trained."""
+    given = {"box": options.box_weight, "landmark": options.landmark_weight}
+    weights = WEIGHTS[options.net] | {term: weight for term, weight in given.items() if weight is not None}
     return {term: weights[term] * (term in options.tasks) for term in TERMS}
 
 
 def loss_weights(options: TrainingOptions, plan: HeadPlan) -> dict[str, float]:
-    """The weight of each term in the loss, of heads that are kept too."""
+    """The weight of each term in the loss, also of heads that are kept."""
     kept = {head: task_weights(options)[head] or WEIGHTS[options.net][head] for head in plan.kept}
     return {**task_weights(options), **kept}
 
 
 def plan_heads(options: TrainingOptions, sampler: Sampler, initial: TrainedNet | None) -> HeadPlan:
-    """What becomes of each head. A landmark head that nothing trains and nothing has trained is left out of the net.
+    """What becomes of each head. A landmark head that was not trained before and is not trained now is left out of the net.
 
     Args:
         options: of the run.
         sampler: of its training samples.
-        initial: what it begins with; None: random numbers.
+        initial: what the run begins with; None: random parameters.
     """
     weights = task_weights(options)
-    learned = [head for head in HEADS if weights[head] > 0 and sampler.teaches(head, options.listed_landmarks)]
+    learned = [head for head in HEADS if weights[head] > 0 and sampler.has_targets(head, options.listed_landmarks)]
     before = () if initial is None else initial.heads
     present = [head for head in HEADS if head != "landmark" or may_have_landmarks(options)]
     if "landmark" in present and "landmark" not in (*learned, *before):
-        logger.warning("%s: nothing in this run teaches landmarks, so it is trained without them", options.net)
+        logger.warning("%s: no sample of this run trains landmarks, so the net gets no landmark head", options.net)
         present.remove("landmark")
     learned = [head for head in present if head in learned]
     kept = [head for head in present if head in before and head not in learned]
     if kept:
-        logger.warning(
-            "%s: nothing in this run teaches %s, so what the initial net says of them is kept", options.net, ", ".join(kept)
-        )
+        logger.warning("%s: no sample of this run trains %s: kept as in the initial net", options.net, ", ".join(kept))
     return HeadPlan(tuple(present), tuple(learned), tuple(kept))

@@ -26,11 +26,10 @@ def digest(parameters: Mapping[str, np.ndarray]) -> str:
 
 
 def check_same(path: str | os.PathLike, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Compare what a checkpoint says its run is of with what it is to go on with.
+    """Compare what the checkpoint `path` says of its run with what it is to go on with.
 
     Args:
-        path: of the checkpoint.
-        found, expected: by key, a value or values by name. What `found` has beside the keys of `expected` does not matter.
+        found, expected: by key, a value or values by name. Other keys of `found` than those of `expected` are ignored.
 
     Raises:
         ConfigError: if something differs; the message says what, and how to go on.
@@ -38,20 +37,19 @@ def check_same(path: str | os.PathLike, found: Mapping[str, Any], expected: Mapp
     changed = [key for key in expected if found.get(key) != expected[key]]
     if not changed:
         return
-    differences = "; ".join(each for key in changed for each in _differences(key, found.get(key), expected[key]))
+    differences = []
+    for key in changed:
+        old, new = _by_name(key, found.get(key)), _by_name(key, expected[key])
+        names = [name for name in dict.fromkeys([*new, *old]) if old.get(name) != new.get(name)]
+        show = str if key == "options" else _shown
+        differences += [f"{name} was {show(old.get(name))}, is {show(new.get(name))}" for name in names]
     remedy = f". Give the same again, or begin another run with --init {path}" if set(changed) & set(DATA) else ""
     titles = ", ".join(TITLES.get(key, key) for key in changed)
-    raise ConfigError(f"{path} is of a run with other {titles}: {differences}{remedy}")
+    raise ConfigError(f"{path} is of a run with other {titles}: {'; '.join(differences)}{remedy}")
 
 
-def _differences(key: str, found: Any, expected: Any) -> list[str]:
-    if isinstance(found, dict) or isinstance(expected, dict):
-        found, expected = found or {}, expected or {}
-    else:
-        found, expected = {key: found}, {key: expected}
-    names = [name for name in dict.fromkeys([*expected, *found]) if found.get(name) != expected.get(name)]
-    show = str if key == "options" else _shown
-    return [f"{name} was {show(found.get(name))}, is {show(expected.get(name))}" for name in names]
+def _by_name(key: str, value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {} if value is None else {key: value}
 
 
 def _shown(value: Any) -> str:
@@ -59,7 +57,7 @@ def _shown(value: Any) -> str:
 
 
 def surroundings(devices: Sequence[Any]) -> dict[str, str]:
-    """What a run is computed with, on MXNet's contexts `devices`: in other surroundings the same run ends with other bits."""
+    """What a run on MXNet's contexts `devices` is computed with; with something else the same run ends with other bits."""
     library = kernels()
     return {
         "mtcnn-gluon": mtcnn_gluon.__version__,
@@ -70,11 +68,11 @@ def surroundings(devices: Sequence[Any]) -> dict[str, str]:
 
 
 def warn_of_others(path: str | os.PathLike, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
-    """Warn if a checkpoint was made in other surroundings than those it is to go on in."""
+    """Warn if the checkpoint `path` was made in other surroundings than the present ones."""
     names = [name for name, value in expected.items() if found.get(name) != value]
-    changed = [f"{name} was {found.get(name, 'unknown')}, is {expected[name]}" for name in names]
-    if changed:
+    others = [f"{name} was {found.get(name, 'unknown')}, is {expected[name]}" for name in names]
+    if others:
         logger.warning(
             "%s was made with something else (%s): the run goes on, but will not end with the same bits as if not interrupted",
-            path, "; ".join(changed),
+            path, "; ".join(others),
         )  # fmt: skip

@@ -7,10 +7,10 @@ from typing import Any
 
 
 class Interrupts:
-    """As long as this is entered, the first interrupt is only remembered, until `check` is asked; another is raised at once.
+    """Inside this context the first interrupt is only noted, until `check`; a second one is raised at once.
 
-    Python drops a KeyboardInterrupt that arises in a destructor, and those of MXNet's arrays run at every step. Nothing is
-    changed but in the main thread, and where Python's own handler is in use.
+    Python drops a KeyboardInterrupt that is raised in a destructor, and those of MXNet's arrays run at every step. Nothing
+    changes outside the main thread, or if another handler than Python's own is in use.
     """
 
     def __init__(self) -> None:
@@ -20,14 +20,14 @@ class Interrupts:
         is_main = threading.current_thread() is threading.main_thread()
         self._is_ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._is_ours:
-            signal.signal(signal.SIGINT, self._remember)
+            signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *_: Any) -> None:
         if self._is_ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _remember(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         if self._came:
             signal.default_int_handler(number, frame)
         self._came = True

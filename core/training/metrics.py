@@ -1,20 +1,20 @@
-"""What is measured of a net in training, from its outputs on samples."""
+"""Figures of a net in training, from its outputs on samples."""
 
 from typing import Any
 
 import numpy as np
 
-from mtcnn_gluon.records.samples import Kind
+from mtcnn_gluon.records.samples import Column, Kind
 
-TOGETHER = 64  # batches
+TOGETHER = 64  # batches that are processed at once, which is faster
 FALSE_POSITIVES = 0.01  # share of negative samples at which recall is measured
 
 
 class Tally:
-    """Gathers outputs batch by batch; `figures` are over all of them.
+    """Collects outputs batch by batch; `figures` are over all of them.
 
     Args:
-        listed_landmarks: whether landmarks count of samples of kind landmark only, as in `losses`.
+        listed_landmarks: whether only landmarks of samples of kind landmark count, as in `losses`.
     """
 
     def __init__(self, listed_landmarks: bool = False) -> None:
@@ -25,28 +25,28 @@ class Tally:
         self._sums = {"box": np.zeros(2), "landmark": np.zeros(2)}  # error, samples
 
     def add(self, outputs: np.ndarray, labels: np.ndarray) -> None:
-        """Take a batch; it is kept for a while and looked at together with others, which is quicker.
+        """Add a batch.
 
         Args:
-            outputs: (N, 6) or (N, 16), what the net says: 2 logits, 4 offsets and perhaps 10 numbers of landmarks.
+            outputs: (N, 6) or (N, 16) of the net: 2 logits, 4 offsets and perhaps 10 numbers of landmarks.
             labels: (N, 18), see `samples`.
         """
         self._waiting.append((outputs, labels.copy()))  # its memory is another batch's by then
         if len(self._waiting) >= TOGETHER:
-            self._take()
+            self._process()
 
-    def _take(self) -> None:
+    def _process(self) -> None:
         if not self._waiting:
             return
         outputs, labels = (np.concatenate(parts) for parts in zip(*self._waiting))
         self._waiting.clear()
-        kinds = labels[:, 0]
+        kinds = labels[:, Column.KIND]
         is_class = (kinds == Kind.POSITIVE) | (kinds == Kind.NEGATIVE)
         self._margins.append((outputs[:, 1] - outputs[:, 0])[is_class])
         self._kinds.append(kinds[is_class])
-        self._add_errors("box", outputs[:, 2:6], labels[:, 1:5], labels[:, 16] > 0, axes=1)
-        has_landmarks = (labels[:, 17] > 0) & ((kinds == Kind.LANDMARK) | (not self._listed_landmarks))
-        self._add_errors("landmark", outputs[:, 6:16], labels[:, 5:15], has_landmarks, axes=2)
+        self._add_errors("box", outputs[:, 2:6], labels[:, Column.OFFSETS], labels[:, Column.HAS_BOX] > 0, axes=1)
+        has_landmarks = (labels[:, Column.HAS_LANDMARKS] > 0) & ((kinds == Kind.LANDMARK) | (not self._listed_landmarks))
+        self._add_errors("landmark", outputs[:, 6:16], labels[:, Column.LANDMARKS], has_landmarks, axes=2)
 
     def _add_errors(self, name: str, output: np.ndarray, target: np.ndarray, rows: np.ndarray, axes: int) -> None:
         if output.shape[1]:
@@ -57,12 +57,12 @@ class Tally:
     def figures(self) -> dict[str, float]:
         """The figures; NaN where there was no sample for one.
 
-        positive_accuracy, negative_accuracy   shares of those samples that are taken for what they are, 0..1
-        recall                                 share of positives above a threshold that 1 % of the negatives exceed, 0..1
+        positive_accuracy, negative_accuracy   shares of these samples that are classified correctly, 0..1
+        recall                                 share of positives above the threshold that 1 % of the negatives exceed, 0..1
         box_error                              mean absolute error of the offsets, in sides of the crop
-        landmark_error                         mean distance of the landmarks from where they are, in sides of the crop
+        landmark_error                         mean distance of the landmarks from the annotated ones, in sides of the crop
         """
-        self._take()
+        self._process()
         margins = np.concatenate(self._margins) if self._margins else np.zeros(0)
         kinds = np.concatenate(self._kinds) if self._kinds else np.zeros(0)
         positive, negative = margins[kinds == Kind.POSITIVE], margins[kinds == Kind.NEGATIVE]

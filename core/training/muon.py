@@ -1,4 +1,4 @@
-"""Muon, an optimiser that turns the steps of matrices into orthogonal ones."""
+"""Muon, an optimiser whose steps of matrices are orthogonal."""
 
 from typing import Any, Sequence
 
@@ -9,24 +9,23 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 mx = load_mxnet()
 Optimizer: Any = mx.optimizer.Optimizer
 
-ITERATION = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5; Jordan's, which brings singular values near 1 in few rounds
+ITERATION = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5; Jordan's, which brings singular values close to 1 in few rounds
 ROUNDS = 5
 MOMENTUM = 0.95
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of adam
-LENGTH = 0.2  # root mean square of a step of an orthogonal matrix over the rate, about that of adam's
+LENGTH = 0.2  # root mean square of an orthogonal step divided by the rate, about that of adam
 
 
 class Muon(Optimizer):
-    """Muon for the weights of hidden layers, adam for all else; it learns more from as many samples than adam alone.
+    """Muon for the weights of hidden layers, adam for all else; it learns more per sample than adam alone.
 
-    Nesterov's momentum of a weight, as a matrix of its first axis by all others, is replaced by what `orthogonal` makes of it:
-    Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks". It is scaled as in Liu et al. (2025), "Muon
-    is Scalable for LLM Training", so that adam's rates suit both.
+    The step of a weight, as a matrix of its first axis by all others, is `orthogonal` of its Nesterov momentum: Jordan et al.
+    (2024), "Muon: An optimizer for hidden layers in neural networks". It is scaled as in Liu et al. (2025), "Muon is Scalable
+    for LLM Training", so that adam's rates suit both.
 
     Args:
-        matrices: of each such weight, where it is in the one array that is trained, and its shape; see `flat.FlatParameter`.
-        wd: weight decay, 0 or more, apart from the gradient, as in Loshchilov and Hutter (2019): a weight loses `wd` times the
-            rate of itself a step.
+        matrices: place and shape of each such weight, see `flat.FlatParameter`.
+        wd: decoupled weight decay, 0 or more, as in Loshchilov and Hutter (2019): a step scales a weight by 1 - rate * wd.
     """
 
     def __init__(self, matrices: Sequence[tuple[slice, tuple[int, ...]]], wd: float = 0.0) -> None:
@@ -37,7 +36,7 @@ class Muon(Optimizer):
         self._others = [slice(start, stop) for start, stop in zip(starts, stops)]  # what lies between matrices
 
     def create_state(self, index: int, weight: Any) -> tuple[Any, Any]:
-        """Means of the gradient and of its square, both (N,) as the weight is; of matrices the first is the momentum."""
+        """Means of the gradient and of its square, both (N,) like the weight; for matrices the first is the momentum."""
         return mx.nd.zeros_like(weight), mx.nd.zeros_like(weight)
 
     def update(self, index: int, weight: Any, grad: Any, state: tuple[Any, Any]) -> None:
@@ -63,8 +62,8 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrix: np.ndarray) -> np.ndarray:
-    """The matrix (M, N) with its singular values all brought to between 0.68 and 1.21, by Newton and Schulz's iteration; see
-    `Muon`. Values of less than 0.002 of the matrix's length may stay smaller, and zeros stay zeros.
+    """A matrix (M, N) with its singular values brought to 0.68..1.21 by the Newton-Schulz iteration, see `Muon`. Values below
+    0.002 of the matrix's norm may stay smaller, and zeros stay zeros.
     """
     if len(matrix) > matrix.shape[1]:
         return orthogonal(matrix.T).T
@@ -75,7 +74,7 @@ def orthogonal(matrix: np.ndarray) -> np.ndarray:
     def polynomial(square: np.ndarray) -> np.ndarray:
         return first * identity + third * square + fifth * square @ square
 
-    square = matrix @ matrix.T  # every round multiplies the matrix from the left by a polynomial of its square
+    square = matrix @ matrix.T  # each round multiplies the matrix from the left by a polynomial of its square
     product = factor = polynomial(square)
     for _ in range(ROUNDS - 1):
         square = factor @ square @ factor

@@ -6,20 +6,13 @@ from typing import Literal
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.operators.native import has_bfloat16
 from mtcnn_gluon.options import Options, option
-from mtcnn_gluon.prepare_data.merge import check_ratio, parse_ratio
+from mtcnn_gluon.records.samples import parse_ratio
 from mtcnn_gluon.training.augment import Augmentation
 
-Net = Literal["pnet", "rnet", "onet"]
 Task = Literal["cls", "box", "landmark"]
-Sampling = Literal["mixed", "alternate"]
-Schedule = Literal["step", "cosine"]
-Regression = Literal["squared", "absolute"]
-Precision = Literal["float32", "bfloat16"]
 
 BATCH = {"pnet": 384, "rnet": 128, "onet": 128}  # the larger nets learn more from more steps, P-Net is faster by larger ones
 RATE = {"pnet": 0.002, "rnet": 0.002, "onet": 0.0015}
-SMALLEST_BATCH = 6  # holds one sample of every kind
-SMALLEST_RATE, LARGEST_RATE = 1e-30, 1e30  # others are zero, or not finite, in float32
 
 
 @dataclass(frozen=True)
@@ -30,23 +23,19 @@ class TrainingOptions(Options):
         ConfigError: if a value has the wrong type or is out of range, or this machine cannot compute in `precision`.
     """
 
-    net: Net = option(..., "net to train")
+    net: Literal["pnet", "rnet", "onet"] = option(..., "net to train")
     epochs: int = option(20, "passes over the training samples", least=1, metavar="N")
-    batch: int = option(None, "samples per step", least=SMALLEST_BATCH, metavar="N", usual="P-Net 384, others 128")
-    optimiser: Literal["sgd", "adam", "muon"] = option("adam", "optimiser; sgd has a momentum of 0.9")
-    rate: float = option(
-        None, "highest learning rate", least=SMALLEST_RATE, most=LARGEST_RATE, usual="0.002, O-Net 0.0015"
-    )  # fmt: skip
-    schedule: Schedule = option("cosine", "course of the learning rate after the warm-up")
+    batch: int = option(None, "samples per step", least=6, metavar="N", usual="P-Net 384, others 128")
+    optimiser: Literal["sgd", "adam", "muon"] = option("adam", "optimiser, sgd with a momentum of 0.9")
+    rate: float = option(None, "highest learning rate", least=1e-30, most=1e30, usual="0.002, O-Net 0.0015")  # as float32
+    schedule: Literal["step", "cosine"] = option("cosine", "course of the learning rate after the warm-up")
     warm_up: int = option(200, "steps in which the learning rate rises from zero", least=0, metavar="STEPS")
     decay: float = option(0.0, "weight decay", least=0, below=1)
     # Gradients of random weights are hundreds of times as long as later ones, and adam averages them for thousands of steps.
-    clip: float = option(5.0, "largest norm of the gradient, longer ones are scaled to it; 0: any", least=0, metavar="NORM")
-    keep_ratio: float = option(0.7, "share of the samples, hardest first, that the class loss counts", above=0, most=1)
+    clip: float = option(5.0, "largest norm of the gradient, 0 for any", least=0, metavar="NORM")
+    keep_ratio: float = option(0.7, "share of the samples in the class loss, hardest first", above=0, most=1)
     box_weight: float | None = option(None, "weight of the box loss", least=0, metavar="W", usual="0.5")
-    landmark_weight: float | None = option(
-        None, "weight of the landmark loss", least=0, metavar="W", usual="0.5, O-Net 1"
-    )  # fmt: skip
+    landmark_weight: float | None = option(None, "weight of the landmark loss", least=0, metavar="W", usual="0.5, O-Net 1")
     landmark_faces: bool = option(False, "whether landmark samples train the class head too, as faces")
     part_faces: float | None = option(
         None, "smallest IoU of part samples that train the class head too, as faces", least=0, most=1, metavar="IOU",
@@ -55,17 +44,17 @@ class TrainingOptions(Options):
     overlap_faces: float | None = option(
         None, "faces' class target is min(1, IoU of the sample / this value)", above=0, most=1, metavar="IOU", usual="always 1"
     )  # fmt: skip
-    regression: Regression = option("squared", "error of offsets and landmarks in the loss")
+    regression: Literal["squared", "absolute"] = option("squared", "error of offsets and landmarks in the loss")
     overlap_weight: float = option(0.0, "weight of 1 - IoU in the box loss", least=0, metavar="W")
-    listed_landmarks: bool = option(
-        False, "whether only landmark samples train the landmark head, not faces of photos, whose landmarks may be detected"
-    )  # fmt: skip
+    listed_landmarks: bool = option(False, "whether only landmark samples, not faces in photos, train the landmark head")
     distil: float = option(0.0, "share of the initial net's outputs in the targets", least=0, most=1, metavar="SHARE")
-    precision: Precision = option("float32", "number format in convolutions; bfloat16 is faster and needs AMX and Linux")
+    precision: Literal["float32", "bfloat16"] = option(
+        "float32", "number format of the convolutions, bfloat16 is faster but needs AMX and Linux"
+    )
     average: float = option(
-        0.999, "decay of the moving average of the weights, which is what is measured and kept; 0: no average", least=0, below=1
-    )  # fmt: skip
-    sampling: Sampling = option("mixed", "a batch holds all kinds of samples (mixed) or those of one task (alternate)")
+        0.999, "decay of the moving average of weights that is measured and kept, 0 for none", least=0, below=1
+    )
+    sampling: Literal["mixed", "alternate"] = option("mixed", "samples in a batch, of all kinds or of one task")
     ratio: str = option("3:1:1:1", "shares of negative:positive:part:landmark samples in a mixed batch", metavar="N:P:P:L")
     tasks: tuple[Task, ...] = option(("cls", "box", "landmark"), "what is trained")
     landmarks: bool | None = option(None, "whether the net has a landmark head", usual="O-Net only")
@@ -79,4 +68,4 @@ class TrainingOptions(Options):
         super().__post_init__()
         if self.precision == "bfloat16" and not has_bfloat16():
             raise ConfigError("precision bfloat16 needs a processor with AMX, under Linux, and the compiled kernels")
-        check_ratio(parse_ratio(self.ratio))
+        parse_ratio(self.ratio)

@@ -1,4 +1,4 @@
-"""What training runs have made: nets from checkpoints, and from whatever else holds parameters."""
+"""Trained nets: from the checkpoints of training runs, and from other files that hold parameters."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from mtcnn_gluon.training.checkpoints import BEST, LAST, Checkpoint, check_run, 
 
 
 def read_runs(source: str | os.PathLike) -> dict[str, TrainedNet]:
-    """What training runs have made of each net.
+    """The trained net of each training run, by net.
 
     Args:
         source: a checkpoint (`.npz`), the folder of a run, or a folder whose subfolders are runs.

@@ -1,7 +1,7 @@
 """Batches of training samples with exact numbers of each kind.
 
-A batch depends on the records, the seed and its number alone: not on batches drawn before, nor on how many threads draw them.
-So training is resumed exactly by going on with the next number.
+A batch depends on the records, the seed and its number only: not on batches drawn before, nor on the number of threads. So a
+run is resumed exactly by continuing with the next number.
 """
 
 import itertools
@@ -15,18 +15,16 @@ from typing import Any, Iterator, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.errors import DataError, shown
 from mtcnn_gluon.operators import make_batch
-from mtcnn_gluon.prepare_data.merge import RATIO, check_ratio
 from mtcnn_gluon.records.files import Reader
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT, check_options, check_seed
-from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind
-from mtcnn_gluon.training.augment import Augmentation, mirror_labels
-from mtcnn_gluon.training.options import SMALLEST_BATCH, Sampling
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import KIND_NAMES, LABEL_LENGTH, Column, Kind, mirror_labels, parse_ratio
+from mtcnn_gluon.training.options import TrainingOptions
 
-HELD = 3  # batches: while one is prepared for, one is computed, and one is looked at
+HELD = 3  # batches in use at a time: one is uploaded, one is computed, the outputs of one are read
 KINDS = ("positive", "part", "landmark", "negative")  # in the order in which a batch has them
-TASKS: dict[str, dict[str, int]] = {  # what each task's batches are made of; a task at a time, as in mtcnn-caffe
+TASKS: dict[str, dict[str, int]] = {  # shares of kinds in a batch for one task, as in mtcnn-caffe
     "cls": {"positive": 1, "negative": 3},
     "box": {"positive": 1, "part": 1},
     "landmark": {"landmark": 1},
@@ -41,9 +39,8 @@ class Batch:
         number: of the batch in the run, from 0.
         task: cls, box or landmark if the batch is for one task only, else None.
         images: (N, 3, S, S) float32, normalised.
-        labels: (N, 18) float32, see `samples`; of mirrored images mirrored as well. Those of a sampler that was taught have a
-            19th value, the teacher's probability of a face, 0..1.
-        views: what whoever takes batches has made of the two arrays' memory; batches in the same memory share the list.
+        labels: (N, 18) float32, see `samples.Column`, mirrored where the image is; (N, 19) after `Sampler.add_teacher`.
+        views: MXNet's views of the two arrays' memory; batches in the same memory share the list.
     """
 
     number: int
@@ -55,11 +52,11 @@ class Batch:
     @property
     def kinds(self) -> np.ndarray:
         """(N,) float32, values of `samples.Kind`."""
-        return self.labels[:, 0]
+        return self.labels[:, Column.KIND]
 
 
 class Record:
-    """All samples of one record in memory: crops (M, S, S, 3) uint8 and labels (M, 18) float32, (M, 19) once it was taught."""
+    """All samples of one record in memory: crops (M, S, S, 3) uint8 and labels (M, 18) float32, (M, 19) with a teacher."""
 
     def __init__(self, crops: np.ndarray, labels: np.ndarray) -> None:
         self.crops = crops
@@ -67,24 +64,24 @@ class Record:
 
     @property
     def labels(self) -> np.ndarray:
-        """Of the crops as they are."""
+        """Of the crops as they are, not mirrored."""
         return self._labels[: len(self.crops)]
 
     def fill(self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, mirror: np.ndarray, mix: Any) -> None:
-        """Write samples `rows` (N,) to images (N, 3, S, S) and their labels; for the others see `Augmentation.draw`."""
+        """Write samples `rows` (N,) to images (N, 3, S, S) and their labels; for `mirror` and `mix` see `Augmentation.draw`."""
         make_batch(self.crops, rows, mirror, mix, out=images)
         np.take(self._labels, rows + len(self.crops) * mirror, axis=0, out=labels, mode="clip")  # unbuffered in this mode
 
-    def teach(self, taught: np.ndarray, share: float) -> None:
-        """Mix what a teacher says into the labels, see `Sampler.teach`."""
+    def add_teacher(self, outputs: np.ndarray, share: float) -> None:
+        """See `Sampler.add_teacher`."""
         labels = self.labels.copy()
-        known = labels[:, 16] > 0
-        labels[known, 1:5] += share * (taught[known, 1:] - labels[known, 1:5])
-        self._labels = np.hstack([np.concatenate([labels, mirror_labels(labels)]), np.tile(taught[:, :1], (2, 1))])
+        known = labels[:, Column.HAS_BOX] > 0
+        labels[known, Column.OFFSETS] += share * (outputs[known, 1:] - labels[known, Column.OFFSETS])
+        self._labels = np.hstack([np.concatenate([labels, mirror_labels(labels)]), np.tile(outputs[:, :1], (2, 1))])
 
 
 class Pool:
-    """The samples of one kind, in an endless random order: every sample once, then every sample once again, and so on."""
+    """The samples of one kind in an endless random order: every sample once, then in another order every sample once more..."""
 
     def __init__(self, record: Record, rows: np.ndarray, key: list[int]) -> None:
         self.record, self.rows, self._key = record, rows, key
@@ -116,89 +113,68 @@ class Sampler:
 
     Args:
         records: a folder that `prepare records` has made.
-        net: pnet, rnet or onet.
-        batch: samples a batch. Kinds get fixed shares of it; kinds of which there is none, nothing.
-        sampling: `mixed` has all kinds in every batch; `alternate` has the samples of one task, chosen at random.
-        seed: of all chance.
-        augmentation: what is done to the images.
-        tasks: which tasks are trained; kinds that serve none of them are left out.
-        ratio: of the kinds in a mixed batch, shares by name, 0 or more.
+        options: of them `net`, `batch`, `sampling`, `ratio`, `tasks`, `augmentation` and `seed` are used. Kinds that serve none
+            of the tasks are left out; missing kinds leave their share to the others.
 
     Raises:
-        ConfigError: if an option is out of range.
-        DataError: if there are no records, or not of this net, or they are damaged.
+        DataError: if records are missing, damaged, of another net, or without samples for the tasks.
     """
 
-    def __init__(
-        self, records: str | os.PathLike, net: str, batch: int = 384, sampling: Sampling = "mixed", seed: int = 0,
-        augmentation: Augmentation | None = None, tasks: tuple[str, ...] = tuple(TASKS),
-        ratio: Mapping[str, float] = RATIO,
-    ) -> None:  # fmt: skip
-        if sampling not in ("mixed", "alternate"):
-            raise ConfigError(f"sampling must be mixed or alternate, not {sampling!r}")
-        if not tasks or set(tasks) - set(TASKS):
-            raise ConfigError(f"tasks must be some of {', '.join(TASKS)}, not {tasks!r}")
-        check_batch(batch)
-        check_ratio(ratio)
-        check_options(net, "raw", None)
-        check_seed(seed)
-        self.seed, self.batch, self.augmentation = seed, batch, augmentation or Augmentation()
-        self.size = NETS[net].size
-        self.pools, self.digests = _pools(Path(records), net, seed)
+    def __init__(self, records: str | os.PathLike, options: TrainingOptions) -> None:
+        self.options, self.size, self.label_length = options, NETS[options.net].size, LABEL_LENGTH
+        self.pools, self.digests = _pools(Path(records), options.net, options.seed)
         self.records = list(dict.fromkeys(pool.record for pool in self.pools.values()))
-        self.label_length = LABEL_LENGTH
-        self.tasks = tuple(task for task in tasks if set(TASKS[task]) & set(self.pools))
+        self.tasks = tuple(task for task in options.tasks if set(TASKS[task]) & set(self.pools))
         if not self.tasks:
-            raise DataError(f"{records}: there are no samples for {', '.join(tasks)}")
+            raise DataError(f"{records}: there are no samples for {', '.join(options.tasks)}")
+        ratio = parse_ratio(options.ratio)
         wanted = {kind: ratio[kind] for kind in KINDS if any(kind in TASKS[task] for task in self.tasks)}
         if not any(wanted[kind] for kind in wanted.keys() & self.pools.keys()):
-            raise DataError(f"{records}: the ratio {shown(dict(ratio))} leaves nothing for {', '.join(self.tasks)}")
+            raise DataError(f"{records}: the ratio {shown(ratio)} leaves nothing for {', '.join(self.tasks)}")
         recipes: dict[str | None, Mapping[str, float]] = {None: wanted}
-        if sampling == "alternate":
+        if options.sampling == "alternate":
             recipes = {task: TASKS[task] for task in self.tasks}
-        self._quotas = {task: shares(recipe, self.pools, batch) for task, recipe in recipes.items()}
+        self._quotas = {task: shares(recipe, self.pools, options.batch) for task, recipe in recipes.items()}
 
     def __len__(self) -> int:
-        """Batches of an epoch: as many as hold as many samples as there are."""
-        return max(1, round(sum(map(len, self.pools.values())) / self.batch))
+        """Batches per epoch: together they hold about as many samples as the records."""
+        return max(1, round(sum(map(len, self.pools.values())) / self.options.batch))
 
     def draw(self, number: int, memory: Batch | None = None) -> Batch:
         """Batch `number` of the run, from 0 to any number; in the memory of another one, or in new memory."""
-        generator = np.random.default_rng([self.seed, 1, number])
+        augmentation, generator = self.options.augmentation, np.random.default_rng([self.options.seed, 1, number])
         task = list(self._quotas)[generator.integers(len(self._quotas))]
-        quotas = self._quotas[task]
-        mirror, mix = self.augmentation.draw(self.batch, generator)
+        mirror, mix = augmentation.draw(self.options.batch, generator)
         batch = replace(memory or self._empty(), number=number, task=task)
         first = 0
-        for record, rows in self._pick(quotas, number):
+        for record, rows in self._pick(self._quotas[task], number):
             part = slice(first, first + len(rows))
             record.fill(batch.images[part], batch.labels[part], rows, mirror[part], None if mix is None else mix[part])
             first += len(rows)
-        self.augmentation.spoil(batch.images, generator)
+        augmentation.degrade(batch.images, generator)
         return batch
 
     def _empty(self) -> Batch:
-        images = np.empty((self.batch, 3, self.size, self.size), np.float32)
-        return Batch(0, None, images, np.empty((self.batch, self.label_length), np.float32))
+        images = np.empty((self.options.batch, 3, self.size, self.size), np.float32)
+        return Batch(0, None, images, np.empty((len(images), self.label_length), np.float32))
 
-    def teach(self, taught: Sequence[np.ndarray], share: float) -> None:
-        """Let labels say what a teacher says of the samples. The sampler must not have been taught before.
+    def add_teacher(self, outputs: Sequence[np.ndarray], share: float) -> None:
+        """Mix a teacher's outputs into the labels; at most once.
 
         Args:
-            taught: (M, 5) float32 for each of `records`: probability of a face, which becomes the label's 19th value, and box
-                offsets, which are mixed with those of the label where they are known.
+            outputs: (M, 5) float32 for each of `records`: probability of a face, which becomes `Column.TEACHER` of the label,
+                and box offsets, which are mixed with those of the label where they are known.
             share: of the teacher in the mixed offsets, 0..1.
         """
-        for record, each in zip(self.records, taught, strict=True):
-            record.teach(each, share)
+        for record, each in zip(self.records, outputs, strict=True):
+            record.add_teacher(each, share)
         self.label_length = LABEL_LENGTH + 1
 
-    def teaches(self, head: str, listed_landmarks: bool = False) -> bool:
-        """Whether the batches have samples that a head can learn from.
+    def has_targets(self, head: str, listed_landmarks: bool = False) -> bool:
+        """Whether the batches have samples that can train a head: cls, box or landmark.
 
         Args:
-            head: cls, box or landmark.
-            listed_landmarks: whether landmarks are learned from samples of kind landmark only.
+            listed_landmarks: whether only samples of kind landmark train landmarks.
         """
         quotas = self._quotas.get(head, self._quotas.get(None, {}))
         kinds = [kind for kind, count in quotas.items() if count]
@@ -206,7 +182,7 @@ class Sampler:
             return "positive" in kinds or "negative" in kinds
         if head == "landmark" and listed_landmarks:
             kinds = [kind for kind in kinds if kind == "landmark"]
-        column = {"box": 16, "landmark": 17}[head]
+        column = {"box": Column.HAS_BOX, "landmark": Column.HAS_LANDMARKS}[head]
         return any((pool.record.labels[pool.rows, column] > 0).any() for pool in map(self.pools.__getitem__, kinds))
 
     def _pick(self, quotas: Mapping[str, int], number: int) -> list[tuple[Record, np.ndarray]]:
@@ -222,18 +198,18 @@ class Sampler:
         return picked
 
     def everything(self) -> Iterator[Batch]:
-        """Every sample once, kind by kind and as it is, in batches of at most `batch`."""
+        """Every sample once, kind by kind and not augmented, in batches of at most `options.batch`."""
         for pool in self.pools.values():
-            for start in range(0, len(pool), self.batch):
-                rows = pool.rows[start : start + self.batch]
+            for start in range(0, len(pool), self.options.batch):
+                rows = pool.rows[start : start + self.options.batch]
                 images = make_batch(pool.record.crops, rows, np.zeros(len(rows), bool))
                 yield Batch(0, None, images, pool.record.labels[rows])
 
     def batches(self, start: int = 0, stop: int | None = None, ahead: int = 2, threads: int = 1) -> Iterator[Batch]:
         """Batches start, start + 1 ... up to before `stop` (None: without end), some drawn ahead by `threads` threads.
 
-        New memory for every batch would take a tenth of P-Net's training time, so batches take turns in a few places: one is
-        valid until `HELD` more have been taken.
+        New memory for every batch would take a tenth of P-Net's training time, so batches reuse memory: one is valid until
+        `HELD` more have been taken.
         """
         ahead = max(ahead, threads)
         places = [self._empty() for _ in range(ahead + HELD)]
@@ -250,18 +226,8 @@ class Sampler:
                     future.cancel()
 
 
-def check_batch(batch: object) -> None:
-    """Check a number of samples a batch.
-
-    Raises:
-        ConfigError: if it is too small for a sample of every kind, or no whole number.
-    """
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < SMALLEST_BATCH:
-        raise ConfigError(f"batch must be a whole number, {SMALLEST_BATCH} or more, not {shown(batch)}")
-
-
-def shares(recipe: Mapping[str, float], pools: Mapping[str, Pool], batch: int) -> dict[str, int]:
-    """Whole numbers of samples of each kind that there is, as near to the recipe's shares as `batch` samples allow."""
+def shares(recipe: Mapping[str, float], pools: Mapping[str, Any], batch: int) -> dict[str, int]:
+    """Whole numbers of samples of each kind in `pools`, as near to the recipe's shares as `batch` samples allow."""
     there = {kind: share for kind, share in recipe.items() if kind in pools}
     ends = np.rint(np.cumsum(list(there.values())) / sum(there.values()) * batch).astype(int)
     return dict(zip(there, np.diff(ends, prepend=0).tolist()))
@@ -281,7 +247,7 @@ def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str
         digests[name] = reader.info.rec.sha256
         record = Record(reader.crops(), reader.labels())
         for place, (kind, kind_name) in enumerate(zip(Kind, KIND_NAMES)):
-            rows = np.flatnonzero(record.labels[:, 0] == kind)
+            rows = np.flatnonzero(record.labels[:, Column.KIND] == kind)
             if len(rows):
                 pools[kind_name] = Pool(record, rows, [seed, 0, place])
     if not pools:

@@ -1,39 +1,41 @@
-"""Learning rates over a run, as functions of the share of it that is done."""
+"""The learning rate of every step, with GluonCV's schedulers."""
 
-import math
-from typing import Callable, Literal, Sequence
+import sys
+from typing import Any, Callable
 
-from mtcnn_gluon.errors import ConfigError
-from mtcnn_gluon.training.options import LARGEST_RATE, SMALLEST_RATE
+from mtcnn_gluon.io.extras import need
+from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.training.options import TrainingOptions
 
-Schedule = Callable[[int], float]
+DROPS = (0.5, 0.75, 0.9)  # shares of the run at which the schedule `step` divides the rate by ten
 
 
-def schedule(
-    kind: Literal["step", "cosine"], rate: float, steps: int, warm_up: int = 0, drops: Sequence[float] = (0.5, 0.75, 0.9)
-) -> Schedule:
-    """The learning rate of every step.
+def schedule(options: TrainingOptions, steps: int) -> Callable[[int], float]:
+    """The learning rate as a function of the step, from 0.
+
+    `step` divides the rate by ten at each of `DROPS`, `cosine` lets it fall to zero along half a cosine. In the first `warm_up`
+    steps it is also multiplied by (step + 1) / (warm_up + 1).
 
     Args:
-        kind: `step` divides the rate by ten at each of `drops`, `cosine` lets it fall to zero along half a cosine.
-        rate: the highest rate, from `SMALLEST_RATE` to `LARGEST_RATE`.
-        steps: steps of the whole run, 1 or more.
-        warm_up: steps at the beginning during which the rate rises from nothing.
-        drops: shares of the run, 0..1.
+        options: of them `schedule`, `rate` and `warm_up` are used.
+        steps: of the whole run, 1 or more.
 
     Raises:
-        ConfigError: if an option is out of range.
+        ConfigError: if GluonCV is not installed.
     """
-    if kind not in ("step", "cosine"):
-        raise ConfigError(f"schedule must be step or cosine, not {kind!r}")
-    if not SMALLEST_RATE <= rate <= LARGEST_RATE:
-        raise ConfigError(f"learning rate must be from {SMALLEST_RATE} to {LARGEST_RATE}, not {rate!r}")
-    if steps < 1 or warm_up < 0:
-        raise ConfigError(f"steps must be 1 or more and warm_up 0 or more, not {steps} and {warm_up}")
+    # A scheduler ends at `niters` - 1. This one counts in shares of the run, so that no share is rounded to a step.
+    falling = _gluoncv_utils().LRScheduler(options.schedule, options.rate, niters=2, step_iter=DROPS)
+    return lambda step: falling(step / steps) * min(1.0, (step + 1) / (options.warm_up + 1))
 
-    def at(step: int) -> float:
-        done = min(1.0, step / steps)
-        falling = 0.5 * (1 + math.cos(math.pi * done)) if kind == "cosine" else 0.1 ** sum(done >= drop for drop in drops)
-        return rate * falling * min(1.0, (step + 1) / (warm_up + 1))
 
-    return at
+def _gluoncv_utils() -> Any:
+    """GluonCV's `utils`, imported without PyTorch: it needs none, and raises an error where PyTorch 2 is installed."""
+    load_mxnet()
+    torch = sys.modules.get("torch")
+    sys.modules["torch"] = None  # type: ignore[assignment]  # importing it is an ImportError now, which GluonCV expects
+    try:
+        return need("gluoncv.utils", "training", "cpu")
+    finally:
+        del sys.modules["torch"]
+        if torch is not None:
+            sys.modules["torch"] = torch

@@ -1,10 +1,9 @@
-"""What a trained net says of training samples, so that its successor learns that as well as the labels.
+"""A trained net's outputs on the training samples, as targets beside the labels.
 
-The teacher's word on a sample is the mean of what it says of the sample and of its mirror image, which is nearer to the truth
-than either; so a net can be its own teacher (Radosavovic et al., 2018, "Data Distillation").
+The targets are the mean of its outputs on a sample and on the mirrored sample, which is more exact than either; so a net can be
+its own teacher (Radosavovic et al., 2018, "Data Distillation").
 """
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.bundles.trained import TrainedNet
+from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import make_batch
+from mtcnn_gluon.records.samples import mirror_offsets
 from mtcnn_gluon.symbol.blocks import CascadeNet
-from mtcnn_gluon.training.augment import mirror_offsets
+from mtcnn_gluon.training.building import parameters_of
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.identity import digest
 from mtcnn_gluon.training.sampler import Record, Sampler
 
 mx = load_mxnet()
@@ -27,37 +29,51 @@ TEACHER = "teacher.npz"
 BATCH = 512
 
 
-def teach(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device: Any, resume: bool = False) -> None:
-    """Teach a sampler what a net says of its samples, see `Sampler.teach`.
-
-    It is kept in `folder`. A run that is resumed takes it from there, and so does a new one if it is of the same net.
-
-    Args:
-        sampler: to be taught.
-        net: the teacher, initialised on `device`.
-        share: of the teacher in what is learned, 0..1.
-        folder: of the run.
-        device: MXNet's context.
-        resume: whether what is kept is taken whatever the net.
+def check_teacher(net: str, initial: TrainedNet | None) -> None:
+    """Refuse to learn from random numbers.
 
     Raises:
-        DataError: if what is kept cannot be read or written, or is missing or of other samples where it is to be taken.
+        ConfigError: if the initial parameters do not have trained heads for classes and boxes.
+    """
+    if initial is None:
+        raise ConfigError("distil needs trained parameters to begin with: --init names them")
+    if random := [head for head in ("cls", "box") if head not in initial.heads]:
+        raise ConfigError(
+            f"distil needs trained parameters to begin with: nothing has trained {' and '.join(random)} of the {net} that "
+            "--init names"
+        )
+
+
+def distil(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device: Any, resume: bool = False) -> None:
+    """Mix a net's outputs into the labels of a sampler, see `Sampler.add_teacher`.
+
+    The outputs are kept in `folder`. A resumed run reads them from there, and so does a new one with the same teacher.
+
+    Args:
+        net: the teacher, initialised on `device`.
+        share: of the teacher in the targets, 0..1.
+        folder: of the run.
+        device: MXNet's context.
+        resume: whether to use the kept outputs of any teacher.
+
+    Raises:
+        DataError: if the file cannot be read or written, or if a resumed run lacks it or it is of other samples.
     """
     path = folder / TEACHER
-    about = {"records": sampler.digests, "teacher": _digest(net, device)}
+    about = {"records": sampler.digests, "teacher": digest(parameters_of(net, device))}
     kept = read_checkpoint(path) if path.exists() else None
     if kept is None or any(kept.about.get(key) != about[key] for key in (["records"] if resume else about)):
         if resume:
             raise DataError(f"{path} is missing or of other samples: without it the run cannot go on")
-        logger.info("distilling: what the net says of all samples")
-        taught = {str(place): look(net, record, device) for place, record in enumerate(sampler.records)}
-        kept = Checkpoint(about, taught)
+        logger.info("distilling: the teacher's outputs on all samples")
+        outputs = {str(place): predict(net, record, device) for place, record in enumerate(sampler.records)}
+        kept = Checkpoint(about, outputs)
         write_checkpoint(path, kept)
-    sampler.teach([kept.parameters[str(place)] for place in range(len(sampler.records))], share)
+    sampler.add_teacher([kept.parameters[str(place)] for place in range(len(sampler.records))], share)
 
 
-def look(net: CascadeNet, record: Record, device: Any) -> np.ndarray:
-    """What a net says of all samples of a record: (M, 5) float32, the probability of a face and the box offsets."""
+def predict(net: CascadeNet, record: Record, device: Any) -> np.ndarray:
+    """A net's outputs on all samples of a record: (M, 5) float32, the probability of a face and the box offsets."""
     found = []
     for start in tqdm(range(0, len(record.crops), BATCH), "distilling", disable=None, leave=False):
         rows = np.arange(start, min(start + BATCH, len(record.crops)))
@@ -70,14 +86,7 @@ def look(net: CascadeNet, record: Record, device: Any) -> np.ndarray:
 def _outputs(
     net: CascadeNet, record: Record, rows: np.ndarray, is_mirrored: bool, device: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """By how much a face's logit exceeds the other (N,), and the offsets (N, 4)."""
+    """The logit of a face minus the other logit (N,), and the offsets (N, 4)."""
     images = make_batch(record.crops, rows, np.full(len(rows), is_mirrored))
     logits, offsets = (output.asnumpy().reshape(len(rows), -1) for output in net(mx.nd.array(images, ctx=device))[:2])
     return logits[:, 1] - logits[:, 0], offsets
-
-
-def _digest(net: CascadeNet, device: Any) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(net.collect_params().items()):
-        digest.update(name.encode() + value.data(device).asnumpy().tobytes())
-    return digest.hexdigest()

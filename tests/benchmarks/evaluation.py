@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mtcnn_gluon.evaluation import wider
-from mtcnn_gluon.evaluation.results import Detections, Results, read_results, write_results
+from mtcnn_gluon.evaluation.result_files import read_results, write_results
+from mtcnn_gluon.evaluation.results import Detections, Results
 from mtcnn_gluon.evaluation.wider_truth import Truth, TruthPhoto
 
 PHOTOS, DETECTIONS, FACES, EVENTS = 3226, 200, 39708, 61
@@ -33,7 +34,8 @@ def made_up() -> tuple[Truth, Results]:
         boxes = np.vstack([near, np.hstack([corner, corner + rng.lognormal(3, 0.8, corner.shape)])])
         boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
         found[name] = Detections.of_boxes(boxes, rng.random(DETECTIONS))
-    return Truth("made up", ("easy", "medium", "hard"), tuple(photos), PHOTOS, (), "made up"), Results("made up", found)
+    truth = Truth(tuple(photos), PHOTOS, (), "made up", "made up", ("easy", "medium", "hard"))
+    return truth, Results("made up", found)
 
 
 def main() -> None:
@@ -51,7 +53,7 @@ def main() -> None:
     start = time.perf_counter()
     wider.evaluate(truth, [read], resamples=1000)
     print(f"the same with 1,000 resamples: {time.perf_counter() - start:.1f} s")
-    print({name: each.ap for name, each in outcome.sets.items()})
+    print(outcome.values)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ import time
 from typing import Any, Callable
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.training import trainer
+from mtcnn_gluon.training.hooks import MovingAverage
+from mtcnn_gluon.training.interrupts import Interrupts
 from mtcnn_gluon.training.options import TrainingOptions
-from mtcnn_gluon.training.trainer import Run, split
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import split, train_one_epoch
 
 mx = load_mxnet()
 TURN = 2.0  # seconds
@@ -89,7 +91,7 @@ def loop(run: Run) -> Callable[[float], float]:
 
     def turn(seconds: float) -> float:
         start = time.perf_counter()
-        trainer.train_one_epoch(run, trainer.Interrupts())
+        train_one_epoch(run, [MovingAverage()], Interrupts())
         steps, duration = run.steps_an_epoch, time.perf_counter() - start
         run.steps_an_epoch = max(50, round(steps * seconds / duration))
         return steps * run.options.batch / duration

@@ -129,6 +129,15 @@ def test_to_dicts_of_border_values() -> None:
     assert row["landmarks"]["left_eye"][1] == 1e6 and row["landmarks"]["nose"] == [0.33, 0.67]
 
 
+def test_to_dicts_with_nine_digits_lose_nothing() -> None:
+    faces = some_faces(3)[1:]
+    for row, box, score, points in zip(faces.to_dicts(9), faces.boxes, faces.scores, faces.landmarks):
+        np.testing.assert_array_equal(np.float32(row["box"]), box)
+        np.testing.assert_array_equal(np.float32([*row["landmarks"].values()]), points)
+        assert np.float32(row["score"]) == score
+    assert Faces(faces.boxes, faces.scores, None).to_dicts(9)[0]["landmarks"] is None
+
+
 # ---- similarity
 
 

@@ -13,8 +13,7 @@ from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data import cropping, sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.sampling import SamplingOptions
-from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples
-from mtcnn_gluon.training.augment import MIRRORED
+from mtcnn_gluon.records.samples import MIRRORED, NO_FACE, Kind, Samples
 from painted_faces import find_dots, make_photo, paint
 from record_samples import assert_equal, make_samples
 

@@ -30,13 +30,12 @@ from mtcnn_gluon.operators.native import kernels
 from mtcnn_gluon.prepare_data import generate as module
 from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import BAD_BOX, OUTSIDE, Annotations, Problems
-from mtcnn_gluon.prepare_data.generate import OUTSIDE_PHOTO, PARTS, REPORT, UNREADABLE, Source, generate, read_report
+from mtcnn_gluon.prepare_data.generate import OUTSIDE_PHOTO, PARTS, REPORT, UNREADABLE, SampleSource, generate, read_report
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.prepare_data.sampling import SamplingOptions
 from mtcnn_gluon.prepare_data.sources import FaceSource, LandmarkSource, MinedSource
 from mtcnn_gluon.records.files import Reader, check
-from mtcnn_gluon.records.info import KIND_NAMES
-from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.records.samples import KIND_NAMES, Kind, Samples
 from painted_faces import HEADER, landmarks_of, make_annotations, make_photo, paint, write_photos
 from record_samples import assert_equal
 
@@ -120,7 +119,7 @@ def test_records_of_landmarks(tmp_path: Path, photos: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [FaceSource, LandmarkSource])
-def test_one_process_or_two(tmp_path: Path, photos: Path, kind: Callable[..., Source]) -> None:
+def test_one_process_or_two(tmp_path: Path, photos: Path, kind: Callable[..., SampleSource]) -> None:
     source = kind(str(photos), "pnet", OPTIONS, 3)
     assert generate(source, SMALL, tmp_path / "1", workers=1) == generate(source, SMALL, tmp_path / "2", workers=2)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")

@@ -14,10 +14,9 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.prepare_data import merge
 from mtcnn_gluon.prepare_data.generate import REPORT
-from mtcnn_gluon.prepare_data.merge import RATIO, kinds_of, make_records, mixture, warn_if_starved
+from mtcnn_gluon.prepare_data.merge import kinds_of, make_records, mixture, warn_if_starved
 from mtcnn_gluon.records.files import Reader, RecordWriter, check
-from mtcnn_gluon.records.info import KIND_NAMES
-from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.records.samples import KIND_NAMES, RATIO, Kind, Samples
 from mtcnn_gluon.training.sampler import Sampler
 from record_samples import assert_equal, make_samples
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError
-from mtcnn_gluon.prepare_data.annotations import BAD_BOX, BAD_LANDMARKS, OUTSIDE, UNLISTED, Photo, Place, Problems
-from mtcnn_gluon.prepare_data.readers import Annotations, read_annotations, read_csv, read_wider
+from mtcnn_gluon.prepare_data.annotations import BAD_BOX, BAD_LANDMARKS, OUTSIDE, UNLISTED, Annotations, Photo, Place, Problems
+from mtcnn_gluon.prepare_data.readers import read_annotations, read_csv, read_wider
 
 WIDER = """\
 0--Parade/a b.jpg

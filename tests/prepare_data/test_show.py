@@ -1,5 +1,6 @@
 """Contact sheets and the summary: pictures of the expected sizes, in which targets are drawn where they lie."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,24 +8,24 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon.detection.draw import BOX_COLOUR, POINT_COLOURS
+from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.prepare_data import show
 from mtcnn_gluon.prepare_data.show import (
     BACKGROUND,
-    BAR,
     CELL,
     COLUMNS,
     GAP,
     contact_sheet,
     draw_sample,
-    histogram,
     sheets,
     summary,
 )
 from mtcnn_gluon.records.files import Reader, RecordWriter
-from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.records.samples import Kind, Samples, pack_labels
 from record_samples import make_samples
 
 PITCH = CELL + GAP
+BAR = (31, 119, 180)  # Matplotlib's first colour
 
 
 def one(kind: Kind, size: int = 48, **changes: Any) -> Samples:
@@ -121,18 +122,29 @@ def test_summary(tmp_path: Path, kinds: tuple[Kind, ...], with_figures: bool) ->
     figures = {f"{kind.name.lower()}, side from {side} px": 3.0 for kind in kinds for side in (8, 128, 16)}
     page = summary(readers(tmp_path, samples), {"figures": figures} if with_figures else None)
     assert page.dtype == np.uint8 and page.shape[1] == show.PAGE_WIDTH and page.shape[0] > 100
-    left, right = np.hsplit(page, 2)
+    left, right = np.hsplit(page[80:], 2)  # below the title
     assert has_colour(left, BAR) == bool(kinds) and has_colour(right, BAR) == bool(kinds and with_figures)
-    assert len(np.unique(page.reshape(-1, 3), axis=0)) > 5  # text is written
+    assert (page.min(axis=(1, 2)) < 100).any()  # text is written
 
 
-@pytest.mark.parametrize("counts", [[0, 0, 0], [1, 2, 4], [5], [1e9, 0, 1e9, 5e8]])
-def test_histogram(counts: list[float]) -> None:
-    plot = histogram(counts, [str(i) for i in range(len(counts))], "what")
-    assert plot.shape == (160, show.PAGE_WIDTH // 2, 3)
-    step = (plot.shape[1] - 40) / len(counts)
-    middles = [int(20 + (i + 0.5) * step) for i in range(len(counts))]
-    heights = [int((plot[:, x] == BAR).all(1).sum()) for x in middles]
-    highest = max(*counts, 1)
-    for height, count in zip(heights, counts):
-        assert height == pytest.approx(1 + 108 * count / highest, abs=1)
+def test_figures_of_the_summary() -> None:
+    """Bars have the counts as heights, and a kind of which there is no sample has no row."""
+    overlaps = [0.02, 0.03, 0.52, 1.0]
+    samples = Samples.concatenate(
+        [*(one(Kind.PART, iou=[overlap]) for overlap in overlaps), one(Kind.POSITIVE, has_landmarks=[True])]
+    )
+    figures = {"part, side from 16 px": 9.0, "part, side from 128 px": 1e9, "parts": 2.0}
+    figure = show.summary_figure(pack_labels(samples), "onet", figures)
+    assert figure.get_suptitle() == "5 samples for onet: 1 positive, 0 negative, 4 part, 0 landmark"
+    positive, _, part, sides = figure.axes
+    assert positive.get_title() == "1 positive, 1 of them with landmarks"
+    assert part.get_title() == "4 part, 0 of them with landmarks"
+    heights = {round(bar.get_x(), 2): bar.get_height() for bar in part.patches if bar.get_height()}
+    assert heights == {0: 2, 0.5: 1, 0.95: 1}
+    assert [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in sides.patches] == [(16, 16, 9), (128, 128, 1e9)]
+
+
+def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ConfigError, match="prepare show needs matplotlib"):
+        summary(readers(tmp_path, one(Kind.NEGATIVE)), None)

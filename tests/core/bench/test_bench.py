@@ -12,7 +12,7 @@ import pytest
 from mtcnn_gluon.bench import contest as bench
 from mtcnn_gluon.bench import report as bench_report
 from mtcnn_gluon.bench import worker as bench_worker
-from mtcnn_gluon.bench.contest import Contender, LostError, Outcome, Photo, Rules
+from mtcnn_gluon.bench.contest import BenchPhoto, Contender, LostError, Rules, Timing
 from mtcnn_gluon.cli import bench as cli_bench
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.errors import ConfigError
@@ -53,7 +53,7 @@ def fake(name: str, seconds: float = 0.1, shift: float = 0, at: int = -1, how: s
     return Contender(name, name, (sys.executable, "-c", FAKE, str(seconds), str(shift), str(at), how), is_peer)
 
 
-PHOTOS = [Photo("small", np.zeros((20, 30, 3), np.uint8)), Photo("large", np.zeros((40, 50, 3), np.uint8))]
+PHOTOS = [BenchPhoto("small", np.zeros((20, 30, 3), np.uint8)), BenchPhoto("large", np.zeros((40, 50, 3), np.uint8))]
 RULES = Rules(threads=3, rounds=2)
 
 
@@ -190,7 +190,9 @@ def test_own_engines_that_are_not_installed_are_no_error_unless_asked_for(
         assert f"mtcnn-gluon: note: {name} left out: {reason}" in printed.err and "not here" in reason
     assert cli.main([*common, "--engines", "onnx"]) == 2
     printed = capsys.readouterr()
-    assert "mtcnn-gluon: mtcnn-gluon, onnx left out: Unavailable: " in printed.err and "nobody could be timed" in printed.err
+    assert (
+        "mtcnn-gluon: mtcnn-gluon, onnx left out: Unavailable: " in printed.err and "no contender could be timed" in printed.err
+    )
 
 
 def test_who_is_absent() -> None:
@@ -221,16 +223,16 @@ def test_a_contender_that_is_given_twice(tmp_path: Path) -> None:
 # ---- Figures
 
 
-def outcome(name: str, seconds: Any, is_peer: bool = True, boxes: Any = (), scores: Any = ()) -> Outcome:
+def outcome(name: str, seconds: Any, is_peer: bool = True, boxes: Any = (), scores: Any = ()) -> Timing:
     contender = Contender(name, name, (), is_peer)
     arrays = [np.array(each, float).reshape(-1, 4) for each in boxes], [np.array(each, float) for each in scores]
-    return Outcome(contender, {}, np.array(seconds, float), *arrays, peak_bytes=0)
+    return Timing(contender, {}, np.array(seconds, float), *arrays, peak_bytes=0)
 
 
 def test_photos_are_grouped_by_size() -> None:
     groups = bench_report.group_by_size([*PHOTOS, PHOTOS[0]])
     assert {title: rows.tolist() for title, rows in groups.items()} == {"30 x 20": [0, 2], "50 x 40": [1]}
-    many = [Photo(str(side), np.broadcast_to(np.uint8(0), (side, 1000, 3))) for side in (1, 2, 3, 250, 251, 9000, 9001)]
+    many = [BenchPhoto(str(side), np.broadcast_to(np.uint8(0), (side, 1000, 3))) for side in (1, 2, 3, 250, 251, 9000, 9001)]
     groups = bench_report.group_by_size(many)
     expected = {
         "0 to 0.25 megapixels": [0, 1, 2, 3], "0.25 to 0.5 megapixels": [4], "more than 8 megapixels": [5, 6],
@@ -328,9 +330,9 @@ def test_nothing_in_the_picture_of_times_overlaps(titles: tuple[str, ...], count
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rounds", "0"], "--rounds must be 1 or more, not 0"),
+        (["--rounds", "0"], "rounds must be a whole number, 1 or more, not 0"),
         (["--engines", "caffe"], "--engines: 'caffe' is none of"),
-        (["--engines", "--peers"], "nobody to time: give --engines or --peers"),
+        (["--engines", "--peers"], "nothing to time: give --engines or --peers"),
         (["--photos", "/no/such/photo.jpg"], "no photo could be read"),
     ],
 )

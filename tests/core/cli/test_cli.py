@@ -22,6 +22,7 @@ import mtcnn_gluon
 from mtcnn_gluon import Faces, read_image
 from mtcnn_gluon.bundles.format import Bundle, find_bundle
 from mtcnn_gluon.cli import detect as cli_detect
+from mtcnn_gluon.cli import info as cli_info
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.detection import detector
 from mtcnn_gluon.engines import ENGINES
@@ -95,7 +96,7 @@ def quiet_logging() -> Iterator[None]:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Run:
     """Runs the command in this process with the fake detector."""
-    for module in (cli, cli_detect):
+    for module in (cli_info, cli_detect):
         monkeypatch.setattr(module, "Detector", FakeDetector)
     return runner(capsys)
 
@@ -253,7 +254,7 @@ def test_a_folder_that_may_not_be_searched(photos: Path, run: Run, monkeypatch: 
 # ---- standard input and addresses
 
 
-class Input(SimpleNamespace):
+class StandardInput(SimpleNamespace):
     """Standard input that holds so many bytes."""
 
     def __init__(self, data: bytes) -> None:
@@ -261,7 +262,7 @@ class Input(SimpleNamespace):
 
 
 def test_standard_input(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", Input((photos / "in/a.png").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", StandardInput((photos / "in/a.png").read_bytes()))
     outcome = run("detect", "in/sub", "-", "--json", "-", "--save", "s", "--crops", "c")
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.rows[1] == {**expected_row("in/a.png"), "image": "-"}
@@ -273,7 +274,7 @@ def test_standard_input(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch)
     [(b"", "standard input: empty, not an image"), (b"no", "standard input: not an image"), (None, "is closed")],
 )
 def test_standard_input_without_an_image(run: Run, monkeypatch: pytest.MonkeyPatch, data: bytes | None, message: str) -> None:
-    monkeypatch.setattr(sys, "stdin", None if data is None else Input(data))
+    monkeypatch.setattr(sys, "stdin", None if data is None else StandardInput(data))
     outcome = run("detect", "-")
     assert outcome.status == 1 and message in outcome.err and "bytes given" not in outcome.err
 
@@ -696,7 +697,7 @@ def test_other_verbs_on_a_full_standard_output(
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sys, "stdout", Full())
-    monkeypatch.setattr(cli, "_report", lambda models: {"mtcnn-gluon": "0"})
+    monkeypatch.setattr(cli_info, "_report", lambda models: {"mtcnn-gluon": "0"})
     outcome = run(*words)
     assert outcome.status == 2
     assert outcome.err == "mtcnn-gluon: standard output cannot be written: No space left on device\n"
@@ -782,7 +783,7 @@ def test_info(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
             raise ModelError("not installed here")
         return find_bundle(model)
 
-    monkeypatch.setattr(cli, "find_bundle", find)
+    monkeypatch.setattr(cli_info, "find_bundle", find)
     outcome = run("info", "--json")
     report = json.loads(outcome.out)
     assert (outcome.status, outcome.err) == (0, "")
@@ -798,7 +799,7 @@ def test_info(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_info_where_nothing_works(run_real: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "find_bundle", detector.find_bundle)
+    monkeypatch.setattr(cli_info, "find_bundle", detector.find_bundle)
     outcome = run_real("info", "--json")
     report = json.loads(outcome.out)
     assert outcome.status == 0
@@ -818,9 +819,9 @@ def test_info_stays_json_whatever_is_broken(run: Run, monkeypatch: pytest.Monkey
         raise error
 
     for name in ("find_bundle", "Detector", "load_kernels"):
-        monkeypatch.setattr(cli, name, fail)
+        monkeypatch.setattr(cli_info, name, fail)
     monkeypatch.setattr(mxnet_operators, "register", fail)
-    monkeypatch.setattr(cli.importlib.metadata, "version", lambda name: {}[name] if name == "numpy" else None)
+    monkeypatch.setattr(cli_info.importlib.metadata, "version", lambda name: {}[name] if name == "numpy" else None)
     outcome = run("info", "--json")
     report = json.loads(outcome.out)
     assert outcome.status == 0 and set(report["packages"].values()) == {None} and "a library that talks" in outcome.err

@@ -186,12 +186,27 @@ def test_bad_annotations_are_problems(here: Path) -> None:
     [
         ((*WIDER,), "nothing to evaluate: give --results or --model"),
         ((*WIDER, "--model", "official"), "--model needs --images"),
-        ((*WIDER, "--results", "good.jsonl", "--images", "nowhere"), "--images nowhere is not a folder"),
+        (
+            (*WIDER, "--results", "good.jsonl", "--images", "nowhere"),
+            "nowhere is not a folder: expected the folder of all photos",
+        ),
         ((*WIDER, "--results", "good.jsonl", "--resume"), "--resume needs --detections"),
-        ((*WIDER, "--results", "good.jsonl", "--resamples", "-1"), "--resamples must be 0 or more"),
+        ((*WIDER, "--results", "good.jsonl", "--resamples", "-1"), "resamples must be a whole number, 0 or more, not -1"),
         ((*WIDER, "--results", "good.jsonl", "--results", "photos/../good.jsonl"), "two detectors are called good"),
-        ((*WIDER, "--results", "good.jsonl", "--overlap", "0"), "overlap must be above 0 and at most 1, not 0.0"),
-        ((*WIDER, "--results", "good.jsonl", "--limit", "0"), "limit must be 1 or more"),
+        ((*WIDER, "--results", "good.jsonl", "--overlap", "0"), "overlap must be a number above 0 and at most 1, not 0.0"),
+        ((*WIDER, "--results", "good.jsonl", "--limit", "0"), "limit must be a whole number, 1 or more, not 0"),
+        ((*WIDER, "--results", "good.jsonl", "--missing", "no_faces"), "not 'no_faces': did you mean no-faces?"),
+        ((*WIDER, "--results", "good.jsonl", "--factor", "7"), "factor must be a number above 0 and at most 0.99, not 7.0"),
+        ((*WIDER, "--results", "good.jsonl", "--thresholds", "1", "2", "0"), "thresholds must be 3 numbers from 0 to 1"),
+        ((*WIDER, "--results", "good.jsonl", "--device", "tpu"), "device must be cpu, gpu or gpu:N, not 'tpu'"),
+        ((*WIDER, "--results", "good.jsonl", "--heights", "9", "9"), "heights must be different numbers of pixels"),
+        ((*WIDER, "--results", "good.jsonl", "--ground-truth", "."), "either --ground-truth or --annotations"),
+        (("wider", "--results", "good.jsonl"), "either --ground-truth or --annotations"),
+        (("fddb", "--folds", ".", "--results", "x", "--regions", "Ellipse"), "not 'Ellipse': did you mean ellipse?"),
+        (
+            ("landmarks", "--list", "x", "--root", "x", "--results", "x", "--boxes", "all"),
+            "boxes must be given, detected or both",
+        ),
         ((*WIDER, "--results", "nowhere.jsonl"), "nowhere.jsonl does not exist"),
         (
             (*WIDER, "--results", "good.jsonl", "--results", "bad.jsonl", "--write-text", "x"),
@@ -281,7 +296,10 @@ def test_wider_with_a_model(own_cache: None, faces_here: Path, capsys: pytest.Ca
     rows = [json.loads(line) for line in (faces_here / "kept/official.jsonl").read_text().splitlines()]
     assert len(rows) == 4 and "error" in rows[3] and len(rows[0]["faces"][0]["landmarks"]) == 5
     shutil.copy(faces_here / "photos/2.png", faces_here / "photos/3.png")
-    assert run(*arguments, "--resume") == 0 and json.loads((faces_here / "out.json").read_text())["complete"]
+    assert run(*arguments, "--resume") == 0
+    out = json.loads((faces_here / "out.json").read_text())
+    assert run("wider", "--annotations", "faces.csv", *MODEL, "--json", "memory.json") == 0
+    assert out["complete"] and out == json.loads((faces_here / "memory.json").read_text())  # whether results are kept or not
     assert run(*arguments, "--resume", "--min-face", "30") == 2
     assert "cannot be resumed: it was made with min_face 10.0, not 30.0" in capsys.readouterr().err
     assert run("wider", "--annotations", "faces.csv", "--results", "kept/official.jsonl", "--json", "again.json") == 0

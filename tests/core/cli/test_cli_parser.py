@@ -64,8 +64,6 @@ def test_misspelt_options(capsys: pytest.CaptureFixture, line: str, verb: str, u
         ("evaluate widr", "evaluate", f"'widr' is none of {BENCHMARKS}: did you mean wider?"),
         ("prepare recods", "prepare", "did you mean records?"),
         ("evaluate xyz", "evaluate", f"'xyz' is none of {BENCHMARKS}"),
-        (f"{WIDER} --missing no_faces", "evaluate wider", "'no_faces' is none of leave-out, no-faces: did you mean no-faces?"),
-        ("evaluate fddb --folds . --results x --regions Ellipse", "evaluate fddb", "did you mean ellipse?"),
     ],
 )
 def test_misspelt_verbs_and_choices(capsys: pytest.CaptureFixture, line: str, verb: str, message: str) -> None:

@@ -18,7 +18,7 @@ from mtcnn_gluon.cli import detect as cli_detect
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.cli.resuming import plan, put_in_order, read_earlier, rows_to_begin_with
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.io.inputs import Found, Kind
+from mtcnn_gluon.io.inputs import Input, InputKind
 
 
 def row(image: str, **more: Any) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def frames(image: str, count: int) -> list[dict[str, Any]]:
     return [row(image, frame=index, time=float(index)) for index in range(count)]
 
 
-def inputs(names: str) -> list[Found]:
-    return [Found(Path(name), Path(name), Kind.VIDEO if name.isupper() else Kind.IMAGE) for name in names]
+def inputs(names: str) -> list[Input]:
+    return [Input(Path(name), Path(name), InputKind.VIDEO if name.isupper() else InputKind.IMAGE) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def inputs(names: str) -> list[Found]:
 def test_plan(earlier: list[dict[str, Any]], given: str, expected: str) -> None:
     """`a+` is done, or only of the earlier run; `a?` is left."""
     tasks = plan(earlier, inputs(given))
-    names = [str(task.found.path) if task.found else task.rows[0]["image"] for task in tasks]
-    assert " ".join(n + ("+" if task.is_done or task.found is None else "?") for n, task in zip(names, tasks)) == expected
-    assert sorted(id(task.found) for task in tasks if task.found) == sorted(
-        id(each) for each in {t.found for t in tasks} - {None}
+    names = [str(task.input.path) if task.input else task.rows[0]["image"] for task in tasks]
+    assert " ".join(n + ("+" if task.is_done or task.input is None else "?") for n, task in zip(names, tasks)) == expected
+    assert sorted(id(task.input) for task in tasks if task.input) == sorted(
+        id(each) for each in {t.input for t in tasks} - {None}
     )
-    assert sum(task.found is not None for task in tasks) == len(given)
+    assert sum(task.input is not None for task in tasks) == len(given)
     after = plan(rows_to_begin_with(tasks), inputs(given))  # killed before anything was done
-    assert [(task.found and task.found.path, task.is_done) for task in after] == [
-        (task.found and task.found.path, task.is_done) for task in tasks
+    assert [(task.input and task.input.path, task.is_done) for task in after] == [
+        (task.input and task.input.path, task.is_done) for task in tasks
     ]
 
 

@@ -84,8 +84,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("fault", EXPECTED)
 @pytest.mark.parametrize(
-    ("verb", "file"),
-    [(verb, file) for verb in VERBS for file in WRITERS if verb != "landmarks" or file == "r.jsonl"],
+    ("verb", "file"), [(verb, file) for verb in VERBS for file in WRITERS if verb != "landmarks" or file == "r.jsonl"]
 )
 def test_faults_are_named(here: Path, capsys: pytest.CaptureFixture, verb: str, file: str, fault: str) -> None:
     write, lines = WRITERS[file]

@@ -114,11 +114,11 @@ def test_exactly_half_is_no_match() -> None:
 @settings(max_examples=60, deadline=None)
 def test_roc_is_the_sum_over_photos(photos: list[tuple[list[list[float]], list[float]]]) -> None:
     faces = np.array([len(overlaps) for overlaps, _ in photos], np.float64)
-    outcome = fddb._outcome("mine", [steps_of(photo) for photo in photos], faces, np.zeros((0, len(photos))))
+    outcome = fddb.roc("mine", [steps_of(photo) for photo in photos], faces, np.zeros((0, len(photos))))
     curve = plain_evaluation.fddb_roc(photos)
     assert outcome.thresholds.tolist() == sorted(curve, reverse=True)
     if not faces.sum():
-        assert outcome.rates == {"discrete": [None] * 5, "continuous": [None] * 5}
+        assert set(outcome.values.values()) == {None}
         return
     for place, threshold in enumerate(outcome.thresholds):
         discrete, continuous, wrong, sure = curve[threshold]
@@ -153,6 +153,11 @@ def results_of(found: dict[str, list[Sequence[float]]], name: str = "mine") -> R
 GOOD, SMALL, FALSE = (60, 30, 140, 90), (235, 40, 265, 80), (300, 300, 340, 340)
 
 
+def rates(figures: fddb.FddbFigures) -> list[float | None]:
+    """Discrete rates at each number of false positives."""
+    return [figures.values[f"discrete_{limit}"] for limit in fddb.RATES_AT]
+
+
 def test_by_hand(folds: fddb.Folds) -> None:
     found = {"img_1": [(*GOOD, 0.9), (*FALSE, 0.7), (*SMALL, 0.5)], "img_2": [(*GOOD, 0.6), (*GOOD, 0.4)]}
     coverage, (outcome,) = fddb.evaluate(folds, [results_of(found)])
@@ -162,7 +167,7 @@ def test_by_hand(folds: fddb.Folds) -> None:
     np.testing.assert_allclose(outcome.false_positives, [0, 1, 1, 1, 2])
     share = math.pi / 4  # of a box, that its ellipse covers
     np.testing.assert_allclose(outcome.continuous, np.array([1, 1, 2, 3, 3]) * share / 3, atol=0.02)
-    assert outcome.rates["discrete"] == [1] * 5
+    assert rates(outcome) == [1] * 5
 
 
 def test_rates_at_false_positives(folds: fddb.Folds) -> None:
@@ -171,17 +176,17 @@ def test_rates_at_false_positives(folds: fddb.Folds) -> None:
     first = [(*GOOD, 0.95)]
     found = {"img_1": [*first, *wrong, (*SMALL, 0.5)], "img_2": []}
     _, (outcome,) = fddb.evaluate(folds, [results_of(found)])
-    assert outcome.rates["discrete"] == pytest.approx([1 / 3, 2 / 3, 2 / 3, 2 / 3, 2 / 3])
+    assert rates(outcome) == pytest.approx([1 / 3, 2 / 3, 2 / 3, 2 / 3, 2 / 3])
     _, (outcome,) = fddb.evaluate(folds, [results_of({"img_1": [*first, *wrong[:50], (*SMALL, 0.5)], "img_2": []})])
-    assert outcome.rates["discrete"] == pytest.approx([2 / 3] * 5)  # exactly 50
+    assert rates(outcome) == pytest.approx([2 / 3] * 5)  # exactly 50
     _, (outcome,) = fddb.evaluate(folds, [results_of({"img_1": [(*GOOD, 0.9), *wrong], "img_2": []})])
-    assert outcome.rates["discrete"] == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 1 / 3])
+    assert rates(outcome) == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 1 / 3])
 
 
 def test_no_detections_at_all(folds: fddb.Folds) -> None:
     _, (outcome,) = fddb.evaluate(folds, [results_of({"img_1": [], "img_2": []})], resamples=10)
-    assert outcome.rates == {"discrete": [0] * 5, "continuous": [0] * 5} and len(outcome.thresholds) == 0
-    assert outcome.intervals["discrete"] == [(0, 0)] * 5
+    assert set(outcome.values.values()) == {0} and len(outcome.thresholds) == 0
+    assert set(outcome.intervals.values()) == {(0, 0)}
 
 
 def test_boxes_as_regions(folds: fddb.Folds) -> None:
@@ -213,11 +218,11 @@ def test_missing_photos_and_intervals(folds: fddb.Folds) -> None:
     part = results_of({"img_1": [(*FALSE, 0.9)]}, "part")
     coverage, outcomes = fddb.evaluate(folds, [good, part], resamples=20)
     assert coverage.names == ("2002/07/19/big/img_1",) and coverage.counts == (2, 1)
-    assert [each.rates["discrete"][0] for each in outcomes] == [0.5, 0]
-    assert outcomes[0].intervals["discrete"][0] == (0.5, 0.5)
+    assert [each.values["discrete_50"] for each in outcomes] == [0.5, 0]
+    assert outcomes[0].intervals["discrete_50"] == (0.5, 0.5)
     coverage, outcomes = fddb.evaluate(folds, [good, part], missing="no-faces", resamples=50)
-    assert [each.rates["discrete"][0] for each in outcomes] == [pytest.approx(2 / 3), 0]
-    interval = outcomes[0].intervals["discrete"][0]
+    assert [each.values["discrete_50"] for each in outcomes] == [pytest.approx(2 / 3), 0]
+    interval = outcomes[0].intervals["discrete_50"]
     assert interval is not None and interval[0] == 0.5 and interval[1] == 1  # both photos the first one, or the second
     with pytest.raises(ConfigError, match="regions must be one of ellipse, box, not 'mask'"):
         fddb.evaluate(folds, [good], "mask")  # type: ignore[arg-type]

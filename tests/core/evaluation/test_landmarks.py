@@ -37,7 +37,9 @@ def found(points: Any, boxes: Any = None, scores: Any = None) -> Detections:
     return Detections(boxes, np.ones(len(points)) if scores is None else scores, points)
 
 
-def evaluate(detections: Detections, on: landmarks.On = "detected", count: int = 1, **options: Any) -> landmarks.Outcome:
+def evaluate(
+    detections: Detections, on: landmarks.On = "detected", count: int = 1, **options: Any
+) -> landmarks.LandmarkFigures:
     return landmarks.evaluate([photo(count=count)], [Results("mine", {"a.jpg": detections})], on, **options)[1][0]
 
 
@@ -46,37 +48,37 @@ def test_by_hand() -> None:
     moved = POINTS.copy()
     moved[2] += (3, 4)
     moved[0] -= (8, 0)
-    figures = evaluate(found(moved)).figures
+    figures = evaluate(found(moved)).values
     points = {"left_eye": 0.2, "right_eye": 0, "nose": 0.125, "left_mouth": 0, "right_mouth": 0}
     expected = {"mean_error": 0.065, "failures": 0, "failures_of_all": 0, "found": 1}
     assert figures == pytest.approx({**expected, **{f"mean_error_{name}": error for name, error in points.items()}})
-    by_box = evaluate(found(moved), normaliser="box").figures
+    by_box = evaluate(found(moved), normaliser="box").values
     assert by_box["mean_error"] == pytest.approx(0.065 / 2) and by_box["mean_error_nose"] == pytest.approx(5 / 80)
 
 
 @pytest.mark.parametrize(("shift", "failures"), [(3.9, 0), (4.1, 1)])
 def test_a_face_fails_above_ten_per_cent(shift: float, failures: int) -> None:
-    figures = evaluate(found(shifted(shift))).figures
+    figures = evaluate(found(shifted(shift))).values
     assert figures["mean_error"] == pytest.approx(shift / 40) and figures["failures"] == failures
 
 
 def test_a_face_that_is_not_found() -> None:
     outcome = evaluate(found(POINTS), count=2)
-    assert np.isnan(outcome.errors[1]).all() and outcome.figures["mean_error"] == 0
-    assert (outcome.figures["found"], outcome.figures["failures"], outcome.figures["failures_of_all"]) == (0.5, 0, 0.5)
+    assert np.isnan(outcome.errors[1]).all() and outcome.values["mean_error"] == 0
+    assert (outcome.values["found"], outcome.values["failures"], outcome.values["failures_of_all"]) == (0.5, 0, 0.5)
 
 
 def test_nothing_found() -> None:
     outcome = evaluate(Detections.of_boxes([], []), resamples=5)
-    assert outcome.figures["mean_error"] is None and outcome.figures["failures"] is None
-    assert outcome.figures["found"] == 0 and outcome.figures["failures_of_all"] == 1
+    assert outcome.values["mean_error"] is None and outcome.values["failures"] is None
+    assert outcome.values["found"] == 0 and outcome.values["failures_of_all"] == 1
     assert outcome.intervals["mean_error"] is None and outcome.intervals["found"] == (0, 0)
 
 
 def test_the_best_score_is_matched_first() -> None:
     """Two detections of one face: the surer one is taken, though the other lies better. A face has one detection only."""
     outcome = evaluate(found([POINTS, shifted(4)], [BOX, BOX + 3], [0.5, 0.9]))
-    assert outcome.figures["mean_error"] == pytest.approx(0.1)
+    assert outcome.values["mean_error"] == pytest.approx(0.1)
     close = np.stack([BOX, BOX + np.array([10, 0, 10, 0])])
     crowd = Photo("a.jpg", close, np.zeros(2, bool), np.stack([POINTS, shifted(10)]), np.ones(2))
     rows = landmarks.match(crowd.boxes, found([POINTS, shifted(10)], np.array([BOX, BOX]), [0.9, 0.8]))
@@ -94,9 +96,9 @@ def test_faces_without_landmarks_keep_their_detections() -> None:
     np.testing.assert_array_equal(others["a.jpg"], [beside])
     for known, is_found in ((others, 0), ({}, 1)):
         outcome = landmarks.evaluate([marked], [detections], "detected", others=known)[1][0]
-        assert outcome.figures["found"] == is_found
+        assert outcome.values["found"] == is_found
     surest = found([POINTS, shifted(16)], np.stack([BOX, beside]), [0.8, 0.9])
-    figures = landmarks.evaluate([marked], [Results("mine", {"a.jpg": surest})], "detected", others=others)[1][0].figures
+    figures = landmarks.evaluate([marked], [Results("mine", {"a.jpg": surest})], "detected", others=others)[1][0].values
     assert figures["found"] == 1 and figures["mean_error"] == 0
 
 
@@ -105,7 +107,7 @@ def test_faces_found_without_landmarks_are_named() -> None:
     blank = np.full((5, 2), np.nan)
     results = Results("mine", {"a.jpg": found([POINTS, blank], photo(count=2).boxes)})
     outcome = landmarks.evaluate([photo(count=2)], [results], "detected")[1][0]
-    assert outcome.figures["found"] == 0.5 and results.problems.found == {landmarks.NO_POINTS: ["mine: a.jpg: face 1"]}
+    assert outcome.values["found"] == 0.5 and results.problems.found == {landmarks.NO_POINTS: ["mine: a.jpg: face 1"]}
 
 
 def test_differences_name_whom_they_are_to() -> None:
@@ -128,8 +130,8 @@ def test_differences_name_whom_they_are_to() -> None:
 
 def test_given_boxes_are_taken_in_their_order() -> None:
     points = photo(count=2).landmarks
-    assert evaluate(found(points), "given", 2).figures["mean_error"] == 0
-    assert evaluate(found(points[::-1]), "given", 2).figures["mean_error"] == pytest.approx(2.5)
+    assert evaluate(found(points), "given", 2).values["mean_error"] == 0
+    assert evaluate(found(points[::-1]), "given", 2).values["mean_error"] == pytest.approx(2.5)
     with pytest.raises(DataError, match=r"a.jpg: expected results for 2 given boxes, got 1"):
         evaluate(found(POINTS), "given", 2)
 
@@ -198,4 +200,4 @@ def test_dev_list(detector: Detector, data: Path) -> None:
         points, scores = landmarks.landmarks_in(detector, picture, each.boxes)
         results[each.path] = Detections(each.boxes, scores, points)
     outcome = landmarks.evaluate(photos, [Results("official", results)], "given")[1][0]
-    assert outcome.figures["mean_error"] is not None and outcome.figures["mean_error"] < 0.1
+    assert outcome.values["mean_error"] is not None and outcome.values["mean_error"] < 0.1

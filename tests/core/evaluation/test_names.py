@@ -11,10 +11,9 @@ from PIL import Image
 
 from mtcnn_gluon import Faces
 from mtcnn_gluon.cli import main as cli
-from mtcnn_gluon.cli.evaluate_results import named_paths
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation import run as runs
-from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names, clean_name, file_stems
+from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names, clean_name, file_stems, named_paths
 from mtcnn_gluon.evaluation.report import Line, Plot, draw_plot, legend_labels
 
 LONG = "x" * 300

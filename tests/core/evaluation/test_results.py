@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.evaluation.result_files import read_results, to_row, write_results
 from mtcnn_gluon.evaluation.results import (
     CUT_OFF,
     MALFORMED,
@@ -26,10 +27,7 @@ from mtcnn_gluon.evaluation.results import (
     PhotoNames,
     Results,
     ellipse_boxes,
-    read_own,
-    read_results,
-    to_row,
-    write_results,
+    results_of_rows,
 )
 
 NAMES = ("0--Parade/a.jpg", "0--Parade/b.jpg", "1--Dance/c")
@@ -327,7 +325,7 @@ def test_photos_that_are_not_wanted_are_passed_over(tmp_path: Path) -> None:
     results = read_results(jsonl(tmp_path / "r.jsonl", *texts), ["a.jpg"], others=["a.jpg", "x/a.jpg"])
     assert list(results.photos) == ["a.jpg"] and not results.problems
     assert read_results(tmp_path / "r.jsonl", ["a.jpg"]).problems.counts == {MALFORMED: 1, REPEATED: 2}
-    own = read_own(tmp_path / "r.jsonl", ["a.jpg", "y/a.jpg"], "mine", {})
+    own = results_of_rows(texts, ["a.jpg", "y/a.jpg"], "mine", {})
     assert list(own.photos) == ["y/a.jpg"] and not own.problems
 
 

@@ -15,10 +15,11 @@ from process_watch import HAS_PROC, children, is_running, wait_for
 
 from mtcnn_gluon import Detector, read_image
 from mtcnn_gluon.cli.detect import portrait
-from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
+from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
 from mtcnn_gluon.evaluation import run
-from mtcnn_gluon.evaluation.results import read_results
-from mtcnn_gluon.evaluation.run import Job, PhotoFiles, find_faces, names_of, photo_path, photo_size, run_model
+from mtcnn_gluon.evaluation.photos import PhotoSet, photo_path, photo_size
+from mtcnn_gluon.evaluation.result_files import read_results
+from mtcnn_gluon.evaluation.run import Job, find_faces, run_model
 
 limit = 10**9
 seen: list[str] = []
@@ -55,9 +56,10 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def test_processes_find_what_one_finds(jobs: list[Job], tmp_path: Path) -> None:
     options = {"model": "official", "engine": "mxnet", "min_face": 40}
-    about = run_model(jobs, find_faces, options, tmp_path / "one.jsonl", workers=1)
-    assert run_model(jobs, find_faces, options, tmp_path / "two.jsonl", workers=2) == about
-    one, two = rows_of(tmp_path / "one.jsonl"), rows_of(tmp_path / "two.jsonl")
+    one, about = run_model(jobs, find_faces, options, tmp_path / "one.jsonl", workers=1)
+    assert one == rows_of(tmp_path / "one.jsonl")
+    two, other = run_model(jobs, find_faces, options, workers=2)
+    assert other == about
     assert [row["image"] for row in one] == [row["image"] for row in two] == [job.name for job in jobs]
     for a, b in zip(one, two):
         assert len(a["faces"]) == len(b["faces"]) == (0 if "error" in a else 1) and (a["image"] == "5.png") == ("error" in a)
@@ -116,7 +118,7 @@ def test_photos_that_changed_are_looked_at_again(jobs: list[Job], tmp_path: Path
 def test_what_made_them_must_be_the_same(jobs: list[Job], tmp_path: Path, change: dict[str, Any]) -> None:
     """The version of the package too; also if only the note beside the file was replaced, the rows are not taken."""
     path, note, options = tmp_path / "found.jsonl", tmp_path / "found.jsonl.about.json", {"engine": "mxnet"}
-    about = run_model(jobs[:3], count_photos, options, path)
+    _, about = run_model(jobs[:3], count_photos, options, path)
     note.write_text(json.dumps({**about, **change}))
     with pytest.raises(ConfigError, match=f"cannot be resumed: it was made with {next(iter(change))} "):
         run_model(jobs[:3], count_photos, options, path, resume=True)
@@ -146,8 +148,19 @@ def test_resuming_with_other_options_is_refused(jobs: list[Job], tmp_path: Path)
 
 
 def test_a_process_that_dies(jobs: list[Job], tmp_path: Path) -> None:
-    with pytest.raises(MtcnnError, match="a process died while it looked at photos"):
+    with pytest.raises(MtcnnError, match=r"a worker process died while it worked on 0.png \(exit status 9\)"):
         run_model(jobs, die, {"engine": "mxnet"}, tmp_path / "found.jsonl", workers=2)
+
+
+def cannot_start(work: Any, made: str, options: dict[str, Any]) -> Any:
+    """Fails as a worker that cannot load the model does."""
+    raise ModelError("the model cannot be loaded")
+
+
+def test_why_a_worker_does_not_start_is_said(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_start", cannot_start)
+    with pytest.raises(ModelError, match="the model cannot be loaded"):
+        run_model(jobs, count_photos, {"engine": "mxnet"}, workers=2)
 
 
 SLEEPER = """
@@ -186,7 +199,7 @@ def test_processes_do_not_outlive_the_one_that_started_them(jobs: list[Job], tmp
 
 
 def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_processors", lambda: 6)
+    monkeypatch.setattr(run, "usable_processors", lambda: 6)
     assert run._workers(None, 1000, "cpu") == 6 and run._workers(None, 1000, "gpu:1") == 1
     assert run._workers(None, 20, "cpu") == 2 and run._workers(4, 1000, "gpu") == 4 and run._workers(4, 0, "cpu") == 1
     with pytest.raises(ConfigError, match="workers must be 1 or more, not 0"):
@@ -198,22 +211,21 @@ def test_names_that_are_not_unicode(tmp_path: Path) -> None:
     """They are shown with a replacement mark, and their files are found all the same; two that look the same are refused."""
     odd = [os.fsdecode(b"caf\xe9.png"), os.fsdecode(b"caf\xe8.png")]
     (tmp_path / odd[0]).touch()
-    named = names_of([odd[0], "b.png", odd[0]])
-    assert named == {"caf\ufffd.png": odd[0], "b.png": "b.png"}
-    assert PhotoFiles(tmp_path, named).path("caf\ufffd.png") == tmp_path / odd[0]
+    photos = PhotoSet([odd[0], "b.png", odd[0]], tmp_path)
+    assert photos.names == ("caf\ufffd.png", "b.png") and photos.path("caf\ufffd.png") == tmp_path / odd[0]
     with pytest.raises(DataError, match="two photos are called caf\ufffd.png: their names differ only in bytes"):
-        names_of(odd)
+        PhotoSet(odd)
 
 
 def test_a_photo_under_two_names_is_refused() -> None:
     for other in ("./a.png", "x/../a.png", "a.png/"):
         with pytest.raises(DataError, match="a.png and .* are the same photo, and would count twice"):
-            names_of(["a.png", "b.png", other])
+            PhotoSet(["a.png", "b.png", other])
 
 
 def test_photos_of_a_set_do_not_stand_for_each_other(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
-    files = PhotoFiles(tmp_path, names_of(["a.png", "a.jpg", "b.jpg"]))
+    files = PhotoSet(["a.png", "a.jpg", "b.jpg"], tmp_path)
     assert files.path("a.jpg") == tmp_path / "a.jpg" and files.path("b.jpg") == tmp_path / "b.jpg"
     (tmp_path / "b.PNG").touch()
     assert files.path("b.jpg") == tmp_path / "b.PNG"

@@ -45,7 +45,7 @@ def test_without_the_photos_nobody_knows_who_is_right() -> None:
     one, two, three = results(size=(100, 75)), results("other"), results("third", size=None)
     check(one, two, three, true=None)
     assert one.problems.counts == two.problems.counts == {OTHER_SIZE: 2} and not three.problems
-    assert "100 x 75, but other results tell another size" in one.problems.found[OTHER_SIZE][0]
+    assert "100 x 75, but other results have another size" in one.problems.found[OTHER_SIZE][0]
 
 
 def test_boxes_of_another_scale_are_named() -> None:

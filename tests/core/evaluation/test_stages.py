@@ -73,7 +73,7 @@ def crowd(image: np.ndarray) -> np.ndarray:
 
 def test_one_run_tells_about_every_threshold(detector: Detector, crowd: np.ndarray) -> None:
     """The proposals of at least some score are those that the cascade makes with that threshold."""
-    found = stages.look_at_stages(detector, crowd, Job("a", "a", ((110.0, 60.0, 210.0, 180.0),)))["stages"]
+    found = stages.run_stages(detector, crowd, Job("a", "a", ((110.0, 60.0, 210.0, 180.0),)))["stages"]
     settings, engine = detector.settings, detector.engine
     for threshold in (0.15, 0.5, 0.9):
         first, second, third = (replace(settings, thresholds=each) for each in (
@@ -92,14 +92,14 @@ def test_faces_and_their_proposals(detector: Detector, crowd: np.ndarray) -> Non
     faces = detector.detect(crowd)
     assert len(faces) == 3
     annotated = [*faces.boxes.tolist(), [560.0, 260, 590, 290]]
-    found = stages.look_at_stages(detector, crowd, Job("a", "a", tuple(map(tuple, annotated))))["stages"]
+    found = stages.run_stages(detector, crowd, Job("a", "a", tuple(map(tuple, annotated))))["stages"]
     assert [score > 0 for score in found["onet"]["faces"]] == [True, True, True, False]
     assert found["onet"]["faces"][3] == -1
     for stage in stages.STAGES:
         own, scores = np.array(found[stage]["own"]), np.array(found[stage]["scores"])
         for face in range(3):
             assert found[stage]["faces"][face] >= scores[own == face].max()
-    none = stages.look_at_stages(detector, crowd, Job("a", "a"))["stages"]["onet"]
+    none = stages.run_stages(detector, crowd, Job("a", "a"))["stages"]["onet"]
     assert none["faces"] == [] and set(none["own"]) == {-1}
 
 
@@ -113,5 +113,5 @@ def test_half_an_overlap(detector: Detector, crowd: np.ndarray, share: float, is
     """A face of which the proposal for it covers everything, itself being that share of the proposal."""
     x1, y1, x2, y2 = (float(v) for v in detector.detect(crowd).boxes[0])
     part = (x1, y1, x1 + (x2 - x1) * share, y2)
-    found = stages.look_at_stages(detector, crowd, Job("a", "a", (part,)))["stages"]["onet"]
+    found = stages.run_stages(detector, crowd, Job("a", "a", (part,)))["stages"]["onet"]
     assert (found["faces"][0] > 0) == is_recalled

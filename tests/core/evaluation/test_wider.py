@@ -37,7 +37,7 @@ def truth_of(photos: Sequence[Photo], *more: Sequence[Sequence[int]]) -> Truth:
         counts = np.array([np.isin(np.arange(1, len(array) + 1), each) for each in lists], bool)
         made.append(TruthPhoto(f"event/{index}", corners, counts.reshape(len(lists), len(array))))
     names = tuple(f"set{index}" for index in range(1 + len(more)))
-    return Truth("made up", names, tuple(made), len(made), (), "nowhere")
+    return Truth(tuple(made), len(made), (), "nowhere", "made up", names)
 
 
 def results_of(found: Sequence[Rows | None], name: str = "mine") -> Results:
@@ -51,7 +51,7 @@ def results_of(found: Sequence[Rows | None], name: str = "mine") -> Results:
 
 
 def ap(photos: Sequence[Photo], found: Sequence[Rows | None], **options: Any) -> float | None:
-    return wider.evaluate(truth_of(photos), [results_of(found)], **options)[1][0].sets["set0"].ap
+    return wider.evaluate(truth_of(photos), [results_of(found)], **options)[1][0].values["set0"]
 
 
 # A weak detection of no face at score 0 is in most cases, so that the other scores are scaled by (score - 0) / (best - 0).
@@ -124,16 +124,16 @@ def test_scores_are_scaled_over_the_whole_set() -> None:
     """A photo's own range does not matter: its surest detection, at 0.5 of the set's range, comes after the other's."""
     photos: list[Photo] = [([FACE], [1]), ([OTHER], [1])]
     found = [[(*FACE, 10.0), (*NOWHERE, 6.0)], [(*OTHER, 5.0), (*NOWHERE, 0.0)]]
-    outcome = wider.evaluate(truth_of(photos), [results_of(found)])[1][0].sets["set0"]
-    assert outcome.ap == pytest.approx(0.5 + 0.5 * 2 / 3)
-    assert [outcome.recall[t] for t in (0, 498, 499, 999)] == [0.5, 0.5, 1, 1]  # thresholds 0.999, 0.501, 0.5, 0
-    assert outcome.precision[[0, 399, 499, 999]] == pytest.approx([1, 1 / 2, 2 / 3, 2 / 4])
+    outcome = wider.evaluate(truth_of(photos), [results_of(found)])[1][0]
+    assert outcome.values["set0"] == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert [outcome.recall["set0"][t] for t in (0, 498, 499, 999)] == [0.5, 0.5, 1, 1]  # thresholds 0.999, 0.501, 0.5, 0
+    assert outcome.precision["set0"][[0, 399, 499, 999]] == pytest.approx([1, 1 / 2, 2 / 3, 2 / 4])
 
 
 def test_scores_that_are_all_negative() -> None:
     """The search for the highest starts just above 0, so that -1 of -2 .. -1 becomes one half."""
-    outcome = wider.evaluate(truth_of([([FACE], [1])]), [results_of([[(*FACE, -1.0), (*NOWHERE, -2.0)]])])[1][0].sets["set0"]
-    assert [outcome.recall[t] for t in (0, 498, 499)] == [0, 0, 1]  # thresholds 0.999, 0.501, 0.5
+    outcome = wider.evaluate(truth_of([([FACE], [1])]), [results_of([[(*FACE, -1.0), (*NOWHERE, -2.0)]])])[1][0]
+    assert [outcome.recall["set0"][t] for t in (0, 498, 499)] == [0, 0, 1]  # thresholds 0.999, 0.501, 0.5
 
 
 def test_thresholds() -> None:
@@ -154,8 +154,8 @@ def test_several_sets_and_detectors() -> None:
     bad = results_of([[(*FACE, 0.9), NOISE], [(*NOWHERE, 0.95)]], "bad")
     coverage, outcomes = wider.evaluate(truth, [good, bad])
     assert coverage.is_complete and coverage.names == ("event/0", "event/1") and coverage.counts == (2, 2)
-    assert [[each.sets[name].ap for name in truth.sets] for each in outcomes] == [[1, 1], [0.5, pytest.approx(1 / 6)]]
-    assert [outcomes[0].sets[name].faces for name in truth.sets] == [1, 3]
+    assert [[each.values[name] for name in truth.sets] for each in outcomes] == [[1, 1], [0.5, pytest.approx(1 / 6)]]
+    assert [outcomes[0].faces[name] for name in truth.sets] == [1, 3]
 
 
 # ---- against the plain implementation
@@ -204,14 +204,14 @@ def test_agrees_with_the_plain_implementation_on_crowds(seed: int) -> None:
 
 
 def assert_same(photos: Sequence[Photo], found: Sequence[Rows]) -> None:
-    outcome = wider.evaluate(truth_of(photos), [results_of(found)])[1][0].sets["set0"]
+    outcome = wider.evaluate(truth_of(photos), [results_of(found)])[1][0]
     if not sum(len(kept) for _, kept in photos):
-        assert outcome.ap is None
+        assert outcome.values["set0"] is None
         return
     expected, precision, recall = plain_evaluation.wider_ap(photos, found)
-    assert outcome.ap == pytest.approx(expected, abs=1e-6)
-    np.testing.assert_allclose(outcome.recall, recall, atol=1e-9)
-    np.testing.assert_allclose(outcome.precision, np.nan_to_num(precision), atol=1e-9)
+    assert outcome.values["set0"] == pytest.approx(expected, abs=1e-6)
+    np.testing.assert_allclose(outcome.recall["set0"], recall, atol=1e-9)
+    np.testing.assert_allclose(outcome.precision["set0"], np.nan_to_num(precision), atol=1e-9)
 
 
 # ---- which photos
@@ -224,11 +224,11 @@ def test_photos_without_results_are_left_out_for_all_detectors() -> None:
     coverage, outcomes = wider.evaluate(truth_of(photos), [whole, part])
     assert coverage.names == ("event/0", "event/2") and not coverage.is_complete and coverage.counts == (3, 2)
     assert coverage.sentence() == "2 of 3 photos"
-    assert [each.sets["set0"].ap for each in outcomes] == [1, 1]
+    assert [each.values["set0"] for each in outcomes] == [1, 1]
     assert part.problems.found == {MISSING: ["part: event/1"]} and not whole.problems
     coverage, outcomes = wider.evaluate(truth_of(photos), [whole, part], missing="no-faces")
     assert coverage.is_complete and coverage.sentence() == "all 3 photos"
-    assert [each.sets["set0"].ap for each in outcomes] == [pytest.approx(2 / 3)] * 2
+    assert [each.values["set0"] for each in outcomes] == [pytest.approx(2 / 3)] * 2
 
 
 def test_damaged_results_are_never_taken_as_no_faces() -> None:
@@ -254,12 +254,12 @@ def test_resampling_is_paired_and_repeatable() -> None:
     found = [[(*FACE, rng.random()), (*NOWHERE, rng.random())] for _ in photos]
     truth = truth_of(photos)
     first, second = wider.evaluate(truth, [results_of(found), results_of(found, "same")], resamples=200)[1]
-    one, two = first.sets["set0"], second.sets["set0"]
-    np.testing.assert_array_equal(one.samples, two.samples)
-    assert len(one.samples) == 200 and one.interval is not None and one.ap is not None
-    assert one.interval[0] < one.ap < one.interval[1] <= 0.5
+    one, two, value, bounds = first.samples["set0"], second.samples["set0"], first.values["set0"], first.intervals["set0"]
+    np.testing.assert_array_equal(one, two)
+    assert len(one) == 200 and bounds is not None and value is not None
+    assert bounds[0] < value < bounds[1] <= 0.5
     again = wider.evaluate(truth, [results_of(found)], resamples=200)[1][0]
-    np.testing.assert_array_equal(again.sets["set0"].samples, one.samples)
+    np.testing.assert_array_equal(again.samples["set0"], one)
 
 
 def test_a_resample_is_the_measure_of_its_photos() -> None:
@@ -267,7 +267,7 @@ def test_a_resample_is_the_measure_of_its_photos() -> None:
     photos: list[Photo] = [([FACE, OTHER], [1, 2])] * 6
     found = [[(*FACE, 1 - rng.random()), (*NOWHERE, rng.random()), (*OTHER, rng.random())] for _ in photos]
     found[0] += [NOISE, (*NOWHERE, 1.0)]  # scores span 0..1 in every resample that has the first photo
-    sample = wider.evaluate(truth_of(photos), [results_of(found)], resamples=5)[1][0].sets["set0"].samples
+    sample = wider.evaluate(truth_of(photos), [results_of(found)], resamples=5)[1][0].samples["set0"]
     checked = 0
     for weights, value in zip(resample(6, 5), sample):
         if weights[0]:
@@ -317,7 +317,7 @@ def test_figures_from_the_published_structure(tmp_path: Path) -> None:
     }
     coverage, (outcome,) = wider.evaluate(truth, [Results("mine", found)])
     assert not coverage.is_complete and coverage.sentence().startswith("all 3 photos; the ground truth holds 3 photos")
-    assert {name: each.ap for name, each in outcome.sets.items()} == {"easy": 1, "medium": 1, "hard": pytest.approx(2 / 3)}
+    assert outcome.values == {"easy": 1, "medium": 1, "hard": pytest.approx(2 / 3)}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from PIL import Image
 from mtcnn_gluon.cli import bench as cli_bench
 from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.io import image_formats, images, video
-from mtcnn_gluon.io.inputs import Found, Kind, find_inputs
+from mtcnn_gluon.io.inputs import Input, InputKind, find_inputs
 
 TREE = (
     "b.jpg", "a.PNG", "notes.txt", "c.jpg.part", "é [1].png", "sub/x.tiff", "sub/a.webp", "sub/deep/er/z.gif",
@@ -33,11 +33,11 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def paths(found: Iterable[Found]) -> list[str]:
+def paths(found: Iterable[Input]) -> list[str]:
     return [each.path.as_posix() for each in found]
 
 
-def names(found: Iterable[Found]) -> list[str]:
+def names(found: Iterable[Input]) -> list[str]:
     return [each.name.as_posix() for each in found]
 
 
@@ -113,22 +113,22 @@ def test_order_does_not_depend_on_the_file_system(tree: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     "argument, kind, label",
     [
-        ("-", Kind.STANDARD_INPUT, "-"),
-        ("0", Kind.CAMERA, "0"),
-        ("999", Kind.CAMERA, "999"),
-        ("1000", Kind.IMAGE, "1000"),
-        ("clip.MP4", Kind.VIDEO, "clip.MP4"),
-        ("https://example.org/a//b.jpg?size=[1]*", Kind.UNREADABLE, "https://example.org/a//b.jpg?size=[1]*"),
-        ("file:///tmp/a.jpg", Kind.UNREADABLE, "file:///tmp/a.jpg"),
-        ("rtsp://camera/stream.mp4", Kind.UNREADABLE, "rtsp://camera/stream.mp4"),
-        ("C://a.jpg", Kind.IMAGE, "C:/a.jpg"),
-        ("a:b.jpg", Kind.IMAGE, "a:b.jpg"),
+        ("-", InputKind.STANDARD_INPUT, "-"),
+        ("0", InputKind.CAMERA, "0"),
+        ("999", InputKind.CAMERA, "999"),
+        ("1000", InputKind.IMAGE, "1000"),
+        ("clip.MP4", InputKind.VIDEO, "clip.MP4"),
+        ("https://example.org/a//b.jpg?size=[1]*", InputKind.UNREADABLE, "https://example.org/a//b.jpg?size=[1]*"),
+        ("file:///tmp/a.jpg", InputKind.UNREADABLE, "file:///tmp/a.jpg"),
+        ("rtsp://camera/stream.mp4", InputKind.UNREADABLE, "rtsp://camera/stream.mp4"),
+        ("C://a.jpg", InputKind.IMAGE, "C:/a.jpg"),
+        ("a:b.jpg", InputKind.IMAGE, "a:b.jpg"),
     ],
 )
-def test_kinds(tree: Path, argument: str, kind: Kind, label: str) -> None:
+def test_kinds(tree: Path, argument: str, kind: InputKind, label: str) -> None:
     (found,) = find_inputs([argument]).found
     assert (found.kind, found.label) == (kind, {"image": label})
-    if kind is Kind.UNREADABLE:
+    if kind is InputKind.UNREADABLE:
         with pytest.raises(ImageError) as caught:
             found.read()
         assert str(caught.value) == f"{argument}: URLs are not fetched; download the file and give its path"
@@ -149,7 +149,7 @@ def test_standard_input_only_once(tree: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="file names are Unicode there")
 def test_labels_tell_all_names_apart(tmp_path: Path) -> None:
     names = ["é", "�", "%E9", os.fsdecode(b"\xe9"), os.fsdecode(b"\xe8"), os.fsdecode(b"\xe9%"), os.fsdecode(b"a\xe9/\xe8")]
-    labels = [Found(Path(name), Path("x")).label for name in names]
+    labels = [Input(Path(name), Path("x")).label for name in names]
     assert len({tuple(sorted(label.items())) for label in labels}) == len(names)
     assert labels[0] == {"image": "é"} and labels[3] == {"image": "�", "image_bytes": "%E9"}
     assert labels[6] == {"image": "a�/�", "image_bytes": "a%E9/%E8"}
@@ -171,7 +171,7 @@ def test_every_kind_that_can_be_named_is_found(tmp_path: Path) -> None:
     search = find_inputs([str(tmp_path)])
     assert len(search.found) == 2 * len(endings) and not search.notes()
     kinds = {found.path.suffix.lower(): found.kind for found in search.found}
-    assert kinds == {each: Kind.VIDEO if each in video.EXTENSIONS else Kind.IMAGE for each in endings}
+    assert kinds == {each: InputKind.VIDEO if each in video.EXTENSIONS else InputKind.IMAGE for each in endings}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "PPM", "ICO", "TGA"])
@@ -283,13 +283,13 @@ def closed(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_closed_folders_are_errors(closed: Path, argument: str) -> None:
     search = find_inputs([argument])
-    errors = [found.error for found in search.found if found.kind is Kind.UNREADABLE]
+    errors = [found.error for found in search.found if found.kind is InputKind.UNREADABLE]
     assert len(errors) == 1 and errors[0].endswith("sub/deep cannot be searched: Permission denied")
 
 
 @pytest.mark.parametrize("argument", ["b.jpg", "*.jpg", "sub/*.webp", "[[]set]/*"])
 def test_closed_folders_elsewhere_do_not_matter(closed: Path, argument: str) -> None:
-    assert all(found.kind is Kind.IMAGE for found in find_inputs([argument]).found)
+    assert all(found.kind is InputKind.IMAGE for found in find_inputs([argument]).found)
 
 
 def test_a_closed_file_without_an_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,7 +248,7 @@ def test_a_full_disk(tmp_path: Path, samples: Samples, count: int) -> None:
     write(tmp_path / "a", samples[:7])
     full = os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(DataError, match="cannot be written: No space left"), RecordWriter(tmp_path / "a", "pnet") as writer:
-        os.dup2(full, writer._rec._file.fileno())
+        os.dup2(full, writer._rec.file.fileno())
         writer.write(make_samples(count, 12))
     os.close(full)
     assert_equal(Reader(tmp_path / "a").read_all(), samples[:7])

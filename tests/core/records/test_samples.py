@@ -1,6 +1,6 @@
 """Samples and their labels."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtcnn_gluon import boxes as box_ops
+from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import DataError
-from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples, pack_labels, unpack_labels
+from mtcnn_gluon.records.samples import (
+    MIRRORED,
+    NO_FACE,
+    Kind,
+    Samples,
+    mirror_labels,
+    mirror_targets,
+    pack_labels,
+    unpack_labels,
+)
 from record_samples import assert_equal, make_samples
 
 
@@ -111,3 +122,47 @@ def changed(name: str, value: Any) -> Samples:
     }  # fmt: skip
     assert set(attributes) == {f.name for f in fields(Samples)}
     return Samples(**{**attributes, name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [0, 1, 30])
+def test_mirrored_twice_is_the_identity(count: int) -> None:
+    generator = np.random.default_rng(count)
+    offsets, landmarks = generator.normal(size=(count, 4)).astype(np.float32), generator.random((count, 5, 2), np.float32)
+    before = offsets.copy(), landmarks.copy()
+    once = mirror_targets(offsets, landmarks)
+    twice = mirror_targets(*once)
+    for array, start, mirrored in zip(twice, before, once):
+        np.testing.assert_allclose(array, start, atol=1e-6)
+        assert mirrored.dtype == np.float32 and (count == 0 or np.abs(mirrored - start).max() > 0.1)
+    np.testing.assert_array_equal(offsets, before[0])
+    np.testing.assert_array_equal(landmarks, before[1])
+
+
+def test_mirrored_targets_are_those_of_the_mirrored_photo() -> None:
+    generator = np.random.default_rng(0)
+    width = 300.0
+    corners = generator.uniform(0, 200, (40, 2))
+    crops = np.hstack([corners, corners + generator.uniform(20, 90, (40, 1))])
+    faces = crops + generator.normal(0, 5, (40, 4))
+    points = corners[:, None] + generator.uniform(0, 50, (40, 5, 2))
+
+    def turned(boxes: np.ndarray) -> np.ndarray:
+        return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+
+    offsets, landmarks = mirror_targets(box_ops.encode(crops, faces), box_ops.encode_landmarks(crops, points).reshape(-1, 5, 2))
+    np.testing.assert_allclose(box_ops.decode(turned(crops), offsets), turned(faces), atol=1e-9)
+    found = box_ops.decode_landmarks(turned(crops), landmarks.reshape(-1, 10))
+    for i, name in enumerate(LANDMARK_NAMES):
+        other = {"left": "right", "right": "left"}.get(name.split("_")[0], "")
+        source = LANDMARK_NAMES.index(name if not other else f"{other}_{name.split('_')[1]}")
+        assert MIRRORED[i] == source
+        np.testing.assert_allclose(found[:, i], points[:, source] * [-1, 1] + [width, 0], atol=1e-9)
+
+
+def test_mirrored_labels_are_those_of_mirrored_targets() -> None:
+    samples = make_samples(20, 2)
+    labels = np.hstack([pack_labels(samples), np.full((20, 1), 0.25, np.float32)])  # with a teacher's column
+    mirrored = mirror_labels(labels)
+    offsets, landmarks = mirror_targets(samples.offsets, samples.landmarks)
+    expected = replace(samples, offsets=offsets, landmarks=landmarks)
+    np.testing.assert_array_equal(mirrored, np.hstack([pack_labels(expected), labels[:, 18:]]))

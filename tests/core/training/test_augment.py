@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.operators import make_batch
-from mtcnn_gluon.training.augment import LUMINANCE, MIRRORED, Augmentation, mirror_targets
+from mtcnn_gluon.training.augment import LUMINANCE, Augmentation
 
 NAMES = ("mirror", "brightness", "contrast", "saturation", "blur", "occlusion")
 
@@ -40,7 +38,7 @@ def test_options_in_range(name: str, value: float) -> None:
     mirror, mix = augmentation.draw(400, generator)
     before = generator.uniform(-1, 1, (400, 3, 12, 12)).astype(np.float32)
     images = before.copy()
-    augmentation.spoil(images, generator)
+    augmentation.degrade(images, generator)
     colours = np.abs(mix - np.eye(3, 4, dtype=np.float32)).max((1, 2)) if mix is not None else np.zeros(400)
     shares = {
         "mirror": mirror.mean(),
@@ -77,23 +75,23 @@ def test_none_at_all() -> None:
     assert mirror.shape == (0,) and mix is not None and mix.shape == (0, 3, 4)
 
 
-def spoilt(images: np.ndarray, **shares: float) -> np.ndarray:
+def degraded(images: np.ndarray, **shares: float) -> np.ndarray:
     images = images.copy()
-    Augmentation(**shares).spoil(images, np.random.default_rng(0))
+    Augmentation(**shares).degrade(images, np.random.default_rng(0))
     return images
 
 
-def test_nothing_is_spoilt_unless_asked_for() -> None:
+def test_nothing_is_degraded_unless_asked_for() -> None:
     images = np.random.default_rng(0).random((9, 3, 24, 24), np.float32)
-    np.testing.assert_array_equal(spoilt(images), images)
-    assert spoilt(images[:0], blur=1, occlusion=1).shape == (0, 3, 24, 24)
+    np.testing.assert_array_equal(degraded(images), images)
+    assert degraded(images[:0], blur=1, occlusion=1).shape == (0, 3, 24, 24)
 
 
 @pytest.mark.parametrize("size", [12, 24, 48])
 def test_blur(size: int) -> None:
     images = np.random.default_rng(0).uniform(-1, 1, (400, 3, size, size)).astype(np.float32)
     images += np.array([-2, 0, 2], np.float32)[:, None, None]
-    changed = spoilt(images, blur=0.25)
+    changed = degraded(images, blur=0.25)
     is_changed = (changed != images).any((1, 2, 3))
     assert 60 <= is_changed.sum() <= 130  # a Gaussian that is narrow enough changes nothing
     np.testing.assert_allclose(changed.mean((2, 3)), images.mean((2, 3)), atol=0.1)  # each colour by itself
@@ -104,7 +102,7 @@ def test_blur(size: int) -> None:
 @pytest.mark.parametrize("size", [12, 24, 48])
 def test_occlusion(size: int) -> None:
     images = np.full((400, 3, size, size), 9, np.float32)
-    changed = spoilt(images, occlusion=0.25)
+    changed = degraded(images, occlusion=0.25)
     is_covered = (changed != 9).all(axis=1)  # (400, S, S)
     assert 70 <= is_covered.any((1, 2)).sum() <= 130
     shares = []
@@ -150,38 +148,3 @@ def test_colours_are_cut_to_their_range() -> None:
     batch = make_batch(crops, np.arange(50), mirror, mix)
     low, high = np.float32(-127.5 / 128), np.float32(127.5 / 128)
     assert batch.min() == low and batch.max() == high
-
-
-@pytest.mark.parametrize("count", [0, 1, 30])
-def test_mirrored_twice_is_the_identity(count: int) -> None:
-    generator = np.random.default_rng(count)
-    offsets, landmarks = generator.normal(size=(count, 4)).astype(np.float32), generator.random((count, 5, 2), np.float32)
-    before = offsets.copy(), landmarks.copy()
-    once = mirror_targets(offsets, landmarks)
-    twice = mirror_targets(*once)
-    for array, start, mirrored in zip(twice, before, once):
-        np.testing.assert_allclose(array, start, atol=1e-6)
-        assert mirrored.dtype == np.float32 and (count == 0 or np.abs(mirrored - start).max() > 0.1)
-    np.testing.assert_array_equal(offsets, before[0])
-    np.testing.assert_array_equal(landmarks, before[1])
-
-
-def test_mirrored_targets_are_those_of_the_mirrored_photo() -> None:
-    generator = np.random.default_rng(0)
-    width = 300.0
-    corners = generator.uniform(0, 200, (40, 2))
-    crops = np.hstack([corners, corners + generator.uniform(20, 90, (40, 1))])
-    faces = crops + generator.normal(0, 5, (40, 4))
-    points = corners[:, None] + generator.uniform(0, 50, (40, 5, 2))
-
-    def turned(boxes: np.ndarray) -> np.ndarray:
-        return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
-
-    offsets, landmarks = mirror_targets(box_ops.encode(crops, faces), box_ops.encode_landmarks(crops, points).reshape(-1, 5, 2))
-    np.testing.assert_allclose(box_ops.decode(turned(crops), offsets), turned(faces), atol=1e-9)
-    found = box_ops.decode_landmarks(turned(crops), landmarks.reshape(-1, 10))
-    for i, name in enumerate(LANDMARK_NAMES):
-        other = {"left": "right", "right": "left"}.get(name.split("_")[0], "")
-        source = LANDMARK_NAMES.index(name if not other else f"{other}_{name.split('_')[1]}")
-        assert MIRRORED[i] == source
-        np.testing.assert_allclose(found[:, i], points[:, source] * [-1, 1] + [width, 0], atol=1e-9)

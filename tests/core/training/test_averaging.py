@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtcnn_gluon.training.averaging import EVERY, kept_share
-from mtcnn_gluon.training.checkpoints import read_checkpoint
+from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint
+from mtcnn_gluon.training.hooks import EVERY, Checkpoints, kept_share
 from mtcnn_gluon.training.options import TrainingOptions
-from mtcnn_gluon.training.trainer import BEST, LAST, Run
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import fit
 
 LENGTHS = (1, 2, 5, 9, 15, 16, 17, 31, 32, 33, 100, 5000)
 
@@ -36,19 +37,19 @@ def test_long_epochs_move_it_as_before() -> None:
 
 
 @pytest.mark.parametrize("batch", [300, 100, 18])  # 1, 3 and 17 steps an epoch
-def test_every_epoch_is_in_what_it_keeps(tmp_path: Path, records: Path, batch: int) -> None:
+def test_every_epoch_is_in_what_it_keeps(tmp_path: Path, records: Path, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The average knows the last step of each epoch, so what is measured after short ones is not the same again."""
     run = Run(TrainingOptions("pnet", epochs=6, batch=batch, warm_up=0, average=0.9), records, tmp_path, records)
     averages, currents = [], []
-    keep = run._keep
+    keep = Checkpoints.after_epoch
 
-    def look(row: dict) -> None:
+    def note_and_keep(hook: Checkpoints, run: Run) -> None:
         averages.append(run.averaged.asnumpy())
         currents.append(run.trained.data().asnumpy())
-        keep(row)
+        keep(hook, run)
 
-    run._keep = look  # type: ignore[method-assign, assignment]
-    run.fit()
+    monkeypatch.setattr(Checkpoints, "after_epoch", note_and_keep)
+    fit(run)
     for before, after, current in zip(averages, averages[1:], currents[1:]):
         assert np.linalg.norm(after - current) < np.linalg.norm(before - current)
     assert len({row["val_box_error"] for row in run.rows}) == 6

@@ -13,10 +13,12 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.operators.native import has_bfloat16
-from mtcnn_gluon.training.checkpoints import read_checkpoint
+from mtcnn_gluon.training.checkpoints import LAST, read_checkpoint
+from mtcnn_gluon.training.hooks import Checkpoints
 from mtcnn_gluon.training.options import TrainingOptions
-from mtcnn_gluon.training.trainer import LAST, Run
-from training_runs import Train, assert_same_state, write_records
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import fit
+from training_runs import Train, assert_same_state, interrupt_after, write_records
 
 mx = load_mxnet()
 nd = mx.nd
@@ -108,7 +110,7 @@ def test_not_a_number_is_seen() -> None:
 def test_training_is_close_to_that_in_float32(tmp_path: Path, name: Any) -> None:
     data = write_records(tmp_path, 120, name)
     options = {"net": name, "epochs": 2, "batch": 32, "warm_up": 2}
-    rows = {p: Run(TrainingOptions(**options, precision=p), data, tmp_path / p).fit() for p in ("float32", "bfloat16")}
+    rows = {p: fit(Run(TrainingOptions(**options, precision=p), data, tmp_path / p)) for p in ("float32", "bfloat16")}
     for term in ("loss", "cls", "box", "landmark"):
         assert rows["bfloat16"][term] == pytest.approx(rows["float32"][term], rel=0.05)
     assert rows["bfloat16"]["loss"] != rows["float32"]["loss"]
@@ -117,10 +119,10 @@ def test_training_is_close_to_that_in_float32(tmp_path: Path, name: Any) -> None
 @needs_amx
 def test_a_run_goes_on_in_bfloat16(tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     data, options = write_records(tmp_path, 120), TrainingOptions("pnet", epochs=2, batch=32, warm_up=2, precision="bfloat16")
-    Run(options, data, tmp_path / "whole").fit()
-    run = Run(options, data, tmp_path / "parts")
-    monkeypatch.setattr(run, "_keep", lambda row, keep=run._keep: (keep(row), setattr(run, "epoch", 2)))  # ends after one epoch
-    run.fit()
+    fit(Run(options, data, tmp_path / "whole"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoints, "after_epoch", interrupt_after(Checkpoints.after_epoch))
+        fit(Run(options, data, tmp_path / "parts"))
     assert read_checkpoint(tmp_path / "parts" / LAST).about["epoch"] == 1
     same = ["--records", data, "--out", tmp_path / "parts", "--batch", 32, "--warm-up", 2, "--epochs", 2, "--resume"]
     status, said = train(*same)

@@ -23,12 +23,14 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.records.samples import NO_FACE, Samples
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
-from mtcnn_gluon.training import trainer
-from mtcnn_gluon.training.checkpoints import read_checkpoint, write_checkpoint
+from mtcnn_gluon.training import state
+from mtcnn_gluon.training.building import BEFORE
+from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import plan_heads
 from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.runs import read_net
-from mtcnn_gluon.training.trainer import BEFORE, BEST, LAST, Run
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import fit
 from onefile_session import Session
 from record_samples import make_samples
 from training_runs import write_records
@@ -146,11 +148,11 @@ def test_landmarks_without_samples_stay_as_they_were(
     moved = {}
     for name in ("kept", "not kept"):
         if name == "not kept":
-            monkeypatch.setattr(trainer, "plan_heads", lambda *about: replace(plan_heads(*about), kept=()))
+            monkeypatch.setattr(state, "plan_heads", lambda *about: replace(plan_heads(*about), kept=()))
         run = Run(options, records, tmp_path / name, initial=default_net("onet"))
         crops = next(run.sampler.everything()).images[:32]  # positives come first
         before = outputs_on(run.parameters(), crops)[2]
-        run.fit()
+        fit(run)
         moved[name] = np.abs(outputs_on(run.best_parameters(), crops)[2] - before).mean()
     assert moved["kept"] < 0.5 * moved["not kept"], moved
     assert read_net(str(tmp_path / "kept" / BEST), "onet").heads == ("cls", "box", "landmark")
@@ -161,17 +163,17 @@ def test_resumed_with_a_head_that_is_kept(tmp_path: Path) -> None:
     records = records_without(tmp_path / "records", "onet")
     options = TrainingOptions("onet", epochs=2, batch=32, warm_up=5)
     whole = Run(options, records, tmp_path / "whole", initial=default_net("onet"))
-    whole.fit()
+    fit(whole)
     begun = Run(options, records, tmp_path / "begun", initial=default_net("onet"))
     begun.options = replace(options, epochs=1)
-    begun.fit()
+    fit(begun)
     begun.options = options
     last = read_checkpoint(tmp_path / "begun" / LAST)
     last.about["options"]["epochs"] = 2
     write_checkpoint(tmp_path / "begun" / LAST, last)
     resumed = Run(options, records, tmp_path / "begun", resume=True)
     assert resumed.heads == whole.heads
-    resumed.fit()
+    fit(resumed)
     for name, value in whole.parameters().items():
         np.testing.assert_array_equal(resumed.parameters()[name], value, err_msg=name)
 
@@ -180,7 +182,7 @@ def test_resumed_with_a_head_that_is_kept(tmp_path: Path) -> None:
 def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, content: bytes | None) -> None:
     records = records_without(tmp_path / "records", "onet")
     options = TrainingOptions("onet", **SETTINGS)
-    Run(options, records, tmp_path / "run", initial=default_net("onet")).fit()
+    fit(Run(options, records, tmp_path / "run", initial=default_net("onet")))
     (tmp_path / "run" / BEFORE).unlink()
     if content == b"other":
         write_params(tmp_path / "run" / BEFORE, default_net("pnet").parameters)
@@ -192,7 +194,7 @@ def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, cont
 
 def test_a_checkpoint_without_a_head_that_it_calls_trained(tmp_path: Path) -> None:
     records = records_without(tmp_path / "records", "onet")
-    Run(TrainingOptions("onet", **SETTINGS), records, tmp_path / "run").fit()
+    fit(Run(TrainingOptions("onet", **SETTINGS), records, tmp_path / "run"))
     best = read_checkpoint(tmp_path / "run" / BEST)
     best.about["heads"]["trained"] = ["cls", "box", "landmark"]
     write_checkpoint(tmp_path / "run" / BEST, best)

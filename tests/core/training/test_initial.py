@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.checkpoints import LAST, Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan
 from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.runs import read_net
-from mtcnn_gluon.training.trainer import LAST, Run
+from mtcnn_gluon.training.state import Run
 from training_runs import Train, write_records
 
 mx = load_mxnet()

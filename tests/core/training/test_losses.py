@@ -7,12 +7,12 @@ import pytest
 
 from mtcnn_gluon import boxes
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.records.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet
 from mtcnn_gluon.training.losses import TERMS, WEIGHTS, TrainingNet, _overlaps
+from mtcnn_gluon.training.options import TrainingOptions
 
 mx = load_mxnet()
 ALL = (Kind.POSITIVE, Kind.NEGATIVE, Kind.PART, Kind.LANDMARK)
@@ -32,6 +32,13 @@ def make_net(net: str, form: Any = "portable", landmarks: bool = True, seed: int
     block.initialize(mx.init.Xavier(magnitude=2))
     block(mx.nd.zeros((1, 3, NETS[net].size, NETS[net].size)))
     return block
+
+
+def training_net(
+    net: str, form: str, weights: dict[str, float] | None = None, landmarks: bool = True, **options: Any
+) -> TrainingNet:  # fmt: skip
+    block = make_net(net, form, landmarks)
+    return TrainingNet(block, TrainingOptions(net, **options), weights or WEIGHTS[net], form == "portable")
 
 
 def make_batch(net: str, kinds: list[int], seed: int = 0) -> list[np.ndarray]:
@@ -93,7 +100,7 @@ MIXED = [int(kind) for kind in ALL] * 5
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("net", list(NETS))
 def test_like_the_oracle(net: str, form: str, hybrid: bool) -> None:
-    block = TrainingNet(make_net(net, form), WEIGHTS[net], portable=form == "portable")
+    block = training_net(net, form)
     if hybrid:
         block.hybridize(static_alloc=True, static_shape=True)
     for seed in range(2):
@@ -108,7 +115,7 @@ def test_like_the_oracle(net: str, form: str, hybrid: bool) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_absolute_errors(form: str) -> None:
-    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], portable=form == "portable", regression="absolute")
+    block = training_net("onet", form, regression="absolute")
     batch = make_batch("onet", MIXED)
     _, terms, costs, *outputs = run(block, batch)
     expected_terms, expected_costs = oracle(outputs, batch, 0.7, power=1)
@@ -119,7 +126,7 @@ def test_absolute_errors(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_errors_with_overlaps(form: str) -> None:
     """What a box lacks of a full overlap counts beside its offsets, with boxes of all kinds: apart, inside out, exact."""
-    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], portable=form == "portable", overlap_weight=3)
+    block = training_net("onet", form, overlap_weight=3)
     block.hybridize(static_alloc=True, static_shape=True)
     batch = make_batch("onet", MIXED)
     batch[2] *= np.repeat([0.0, 0.1, 0.5, 1.0], 5)[:, None]
@@ -157,16 +164,11 @@ def test_gradients_of_overlaps() -> None:
     np.testing.assert_allclose(predicted.grad.asnumpy(), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_no_such_error_of_regression() -> None:
-    with pytest.raises(ConfigError, match="regression must be one of squared, absolute, not 'huber'"):
-        TrainingNet(make_net("pnet"), WEIGHTS["pnet"], regression="huber")  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("keep_ratio, kept", [(1, 10), (0.7, 7), (0.35, 3), (0.01, 1)])
 def test_share_of_hard_samples(form: str, keep_ratio: float, kept: int) -> None:
     block, batch = (
-        TrainingNet(make_net("pnet", form), WEIGHTS["pnet"], keep_ratio, form == "portable"),
+        training_net("pnet", form, keep_ratio=keep_ratio),
         make_batch("pnet", MIXED),
     )
     _, terms, costs, *outputs = run(block, batch)
@@ -187,7 +189,7 @@ def test_share_of_hard_samples(form: str, keep_ratio: float, kept: int) -> None:
     ],
 )
 def test_kinds_that_are_not_there(form: str, kinds: list[int], terms: str) -> None:
-    block, batch = TrainingNet(make_net("pnet", form), WEIGHTS["pnet"], portable=form == "portable"), make_batch("pnet", kinds)
+    block, batch = training_net("pnet", form), make_batch("pnet", kinds)
     loss, found, costs, *outputs = run(block, batch)
     assert np.isfinite(costs).all() and np.isfinite(loss).all()
     assert [term for term, value in zip(TERMS, found) if value != 0] == terms.split()
@@ -197,8 +199,7 @@ def test_kinds_that_are_not_there(form: str, kinds: list[int], terms: str) -> No
 @pytest.mark.parametrize("form", FORMS)
 def test_faces_with_landmarks_teach_the_classes(form: str) -> None:
     """Asked to, samples of kind landmark count as positive ones, for the classes alone."""
-    net, batch = make_net("pnet", form), make_batch("pnet", MIXED)
-    block = TrainingNet(net, WEIGHTS["pnet"], 0.7, form == "portable", landmark_faces=True)
+    block, batch = training_net("pnet", form, landmark_faces=True), make_batch("pnet", MIXED)
     block.hybridize(static_alloc=True, static_shape=True)
     _, terms, costs, *outputs = run(block, batch)
     renamed = [batch[0], np.where(batch[1] == Kind.LANDMARK, Kind.POSITIVE, batch[1]), *batch[2:]]
@@ -215,7 +216,7 @@ def test_part_samples_teach_the_classes(form: str, part_faces: float) -> None:
     """Asked to, samples of kind part count as positive ones from an overlap on, for the classes alone."""
     images, kinds, *others = make_batch("onet", MIXED)
     overlaps = np.linspace(0.4, 0.65, len(kinds), dtype=np.float32)
-    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], portable=form == "portable", part_faces=part_faces)
+    block = training_net("onet", form, part_faces=part_faces)
     block.hybridize(static_alloc=True, static_shape=True)
     _, terms, costs, *outputs = run(block, [images, kinds, *others], overlaps)
     renamed = np.where((kinds == Kind.PART) & (overlaps >= part_faces), Kind.POSITIVE, kinds)
@@ -229,7 +230,7 @@ def test_part_samples_teach_the_classes(form: str, part_faces: float) -> None:
 def test_landmarks_of_listed_samples_alone(form: str) -> None:
     """Asked to, landmarks of samples of other kinds are taken as not known."""
     *batch, has_landmarks = make_batch("onet", MIXED)
-    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], portable=form == "portable", listed_landmarks=True)
+    block = training_net("onet", form, listed_landmarks=True)
     block.hybridize(static_alloc=True, static_shape=True)
     _, terms, costs, *outputs = run(block, [*batch, has_landmarks])
     is_listed = (batch[1] == Kind.LANDMARK).astype(np.float32)
@@ -245,7 +246,7 @@ def test_classes_that_a_teacher_says(form: str, share: float) -> None:
     """The cross-entropy is of the labels' and the teacher's probability, mixed, for the samples that are kept."""
     batch = make_batch("onet", MIXED)
     taught = np.random.default_rng(1).random(len(MIXED))
-    block = TrainingNet(make_net("onet", form), WEIGHTS["onet"], 1.0, form == "portable", distil=share)
+    block = training_net("onet", form, keep_ratio=1, distil=share)
     block.hybridize(static_alloc=True, static_shape=True)
     labels = np.column_stack([labels_of(batch), taught])
     samples = block(mx.nd.array(batch[0]), mx.nd.array(labels))[2].asnumpy()
@@ -273,9 +274,8 @@ def test_overlaps_as_classes(form: str, whole: float, share: float) -> None:
     kinds, has_box = batch[1], batch[4]
     overlaps = np.linspace(0.4, 0.9, len(kinds), dtype=np.float32)
     taught = np.random.default_rng(1).random(len(kinds))
-    block = TrainingNet(
-        make_net("onet", form), WEIGHTS["onet"], 1.0, form == "portable", landmark_faces=True, part_faces=0.5,
-        overlap_faces=whole, distil=share,
+    block = training_net(
+        "onet", form, keep_ratio=1, landmark_faces=True, part_faces=0.5, overlap_faces=whole, distil=share
     )  # fmt: skip
     block.hybridize(static_alloc=True, static_shape=True)
     labels = np.column_stack([labels_of(batch, overlaps), taught])
@@ -306,7 +306,7 @@ def gradients(block: TrainingNet, batch: list[np.ndarray]) -> dict[str, float]:
     [(Kind.NEGATIVE, "cls"), (Kind.PART, "box"), (Kind.LANDMARK, "landmark"), (Kind.POSITIVE, "cls box landmark")],
 )
 def test_gradients_flow_where_they_should(net: str, form: str, kind: int, heads: str) -> None:
-    block = TrainingNet(make_net(net, form), WEIGHTS[net], portable=form == "portable")
+    block = training_net(net, form)
     found = gradients(block, make_batch(net, [kind] * 4))
     assert [head for head in TERMS if found[head] > 0] == heads.split()
     assert all(value > 0 for layer, value in found.items() if layer not in TERMS)
@@ -314,8 +314,7 @@ def test_gradients_flow_where_they_should(net: str, form: str, kind: int, heads:
 
 @pytest.mark.parametrize("term", TERMS)
 def test_a_term_without_weight_gives_no_gradient(term: str) -> None:
-    weights = {**WEIGHTS["pnet"], term: 0}
-    block = TrainingNet(make_net("pnet"), weights, portable=True)
+    block = training_net("pnet", "portable", {**WEIGHTS["pnet"], term: 0})
     found = gradients(block, make_batch("pnet", MIXED))
     assert [head for head in TERMS if found[head] == 0] == [term]
 
@@ -323,17 +322,17 @@ def test_a_term_without_weight_gives_no_gradient(term: str) -> None:
 def test_weights_scale_gradients() -> None:
     batch = make_batch("pnet", [Kind.PART] * 4)
     one, three = (
-        gradients(TrainingNet(make_net("pnet"), {"cls": 1, "box": weight, "landmark": 1}), batch) for weight in (1, 3)
+        gradients(training_net("pnet", "portable", {"cls": 1, "box": weight, "landmark": 1}), batch) for weight in (1, 3)
     )
     assert three == pytest.approx({layer: 3 * value for layer, value in one.items()}, rel=1e-4)
 
 
 def test_gradients_are_those_of_the_kept_samples() -> None:
     batch = make_batch("pnet", [Kind.POSITIVE, Kind.NEGATIVE] * 10)
-    hard = TrainingNet(make_net("pnet"), {"cls": 1, "box": 0, "landmark": 0}, 0.5)
+    hard = training_net("pnet", "portable", {"cls": 1, "box": 0, "landmark": 0}, keep_ratio=0.5)
     kept = run(hard, batch)[2][:, 0] > 0
     assert kept.sum() == 10
-    alone = TrainingNet(make_net("pnet"), {"cls": 1, "box": 0, "landmark": 0}, 1)
+    alone = training_net("pnet", "portable", {"cls": 1, "box": 0, "landmark": 0}, keep_ratio=1)
     assert gradients(alone, [array[kept] for array in batch]) == pytest.approx(gradients(hard, batch), rel=1e-4)
 
 
@@ -342,7 +341,7 @@ def test_forms_agree() -> None:
         pytest.skip(reason)
     for net in NETS:
         batch = make_batch(net, MIXED)
-        found = [TrainingNet(make_net(net, form), WEIGHTS[net], portable=form == "portable") for form in ("native", "portable")]
+        found = [training_net(net, form) for form in ("native", "portable")]
         values = [value.data().asnumpy() for value in found[0].net.collect_params().values()]
         for parameter, value in zip(found[1].net.collect_params().values(), values):
             parameter.set_data(mx.nd.array(value))
@@ -355,14 +354,14 @@ def test_forms_agree() -> None:
 def test_an_image_that_is_not_finite_shows(form: str, kind: int) -> None:
     batch = make_batch("pnet", [kind] * 4)
     batch[0][2] = np.nan
-    loss, _, costs, *_ = run(TrainingNet(make_net("pnet", form), WEIGHTS["pnet"], portable=form == "portable"), batch)
+    loss, _, costs, *_ = run(training_net("pnet", form), batch)
     assert np.isnan(loss).all()
     assert not np.isfinite(costs[2]).all() and np.isfinite(costs[[0, 1, 3]]).all()
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_net_without_landmarks(form: str) -> None:
-    block = TrainingNet(make_net("pnet", form, landmarks=False), WEIGHTS["pnet"], portable=form == "portable")
+    block = training_net("pnet", form, landmarks=False)
     batch = make_batch("pnet", MIXED)
     _, terms, costs, *outputs = run(block, batch)
     assert len(outputs) == 2 and terms[2] == 0 and not costs[:, 2].any()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtcnn_gluon.records.samples import Kind
+from mtcnn_gluon.records.samples import Column, Kind
 from mtcnn_gluon.training.metrics import Tally
 
 NAN = float("nan")
@@ -97,7 +97,7 @@ def test_a_net_without_landmarks() -> None:
 def test_labels_may_be_overwritten_once_they_are_added() -> None:
     """Batches take turns in the same memory."""
     tally, labels = Tally(), np.zeros((4, 18), np.float32)
-    labels[:, 0], labels[:, 1:5], labels[:, 16] = Kind.PART, 1, 1
+    labels[:, Column.KIND], labels[:, Column.OFFSETS], labels[:, Column.HAS_BOX] = Kind.PART, 1, 1
     tally.add(np.zeros((4, 16), np.float32), labels)
     labels[:] = 0
     assert tally.figures()["box_error"] == pytest.approx(1) and np.isnan(tally.figures()["recall"])

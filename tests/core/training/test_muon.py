@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.muon import ITERATION, Muon, orthogonal
 from mtcnn_gluon.training.options import TrainingOptions
-from mtcnn_gluon.training.trainer import Run, step
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import step
 from training_runs import write_records
 
 mx = load_mxnet()

@@ -14,9 +14,11 @@ from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.records.samples import Samples
 from mtcnn_gluon.training import trainer
-from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.checkpoints import LAST, LOG, Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.hooks import Checkpoints
 from mtcnn_gluon.training.options import TrainingOptions
-from mtcnn_gluon.training.trainer import LAST, LOG, Run
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import fit
 from record_samples import make_samples
 from training_runs import SHORT, Train, assert_same_state, contents, interrupt_after, write_records
 
@@ -90,7 +92,7 @@ def test_no_interrupt_is_lost(tmp_path: Path, records: Path, monkeypatch: pytest
     monkeypatch.setattr(sys, "unraisablehook", dropped.append)
     run = Run(TrainingOptions("pnet", epochs=2, batch=32), records, tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
-        run.fit()
+        fit(run)
     assert len(steps) == 2 and not dropped
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -98,12 +100,12 @@ def test_no_interrupt_is_lost(tmp_path: Path, records: Path, monkeypatch: pytest
 def test_two_devices_are_resumed_to_the_bit(tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = TrainingOptions("pnet", epochs=2, batch=32, optimiser="adam", average=0.9)
     devices = [mx.cpu(0), mx.cpu(1)]
-    Run(options, records, tmp_path / "whole", devices=devices).fit()
+    fit(Run(options, records, tmp_path / "whole", devices=devices))
     first = Run(options, records, tmp_path / "parts", devices=devices)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(first, "_keep", interrupt_after(first._keep))
-        first.fit()
-    Run(options, records, tmp_path / "parts", devices=devices, resume=True).fit()
+        patch.setattr(Checkpoints, "after_epoch", interrupt_after(Checkpoints.after_epoch))
+        fit(first)
+    fit(Run(options, records, tmp_path / "parts", devices=devices, resume=True))
     assert_same_state(tmp_path / "parts", tmp_path / "whole")
 
 
@@ -197,7 +199,7 @@ def test_resuming_with_another_validation_set(
 def interrupt_first_epoch(train: Train, *arguments: Any) -> None:
     """Begin a run that ends, as if by Ctrl-C, once its first epoch is written."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "_keep", interrupt_after(Run._keep))
+        patch.setattr(Checkpoints, "after_epoch", interrupt_after(Checkpoints.after_epoch))
         assert train(*arguments)[0] == 130
 
 
@@ -252,13 +254,13 @@ def test_resuming_from_a_damaged_checkpoint(tmp_path: Path, train: Train, record
 def test_interruption_tells_what_is_kept(
     tmp_path: Path, train: Train, records: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    def interrupt(run: Run, row: Any) -> None:
+    def interrupt(hook: Checkpoints, run: Run) -> None:
         if run.epoch == (1 if moment == "before" else 2):
             raise KeyboardInterrupt  # trained, but not yet written
-        keep(run, row)
+        keep(hook, run)
 
-    keep = Run._keep
-    monkeypatch.setattr(Run, "_keep", interrupt)
+    keep = Checkpoints.after_epoch
+    monkeypatch.setattr(Checkpoints, "after_epoch", interrupt)
     status, said = train("--records", records, "--out", tmp_path / "run", *SHORT)
     assert status == 130
     if moment == "before":

@@ -17,13 +17,22 @@ from hypothesis import strategies as st
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
-from mtcnn_gluon.prepare_data.merge import RATIO, parse_ratio
 from mtcnn_gluon.prepare_data.sampling import Options, draw
 from mtcnn_gluon.records.files import RecordWriter
-from mtcnn_gluon.records.info import KIND_NAMES, REPORT
-from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind, Samples, pack_labels
+from mtcnn_gluon.records.info import REPORT
+from mtcnn_gluon.records.samples import (
+    KIND_NAMES,
+    LABEL_LENGTH,
+    MIRRORED,
+    RATIO,
+    Column,
+    Kind,
+    Samples,
+    pack_labels,
+)
 from mtcnn_gluon.training import sampler as module
-from mtcnn_gluon.training.augment import MIRRORED, Augmentation
+from mtcnn_gluon.training.augment import Augmentation
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import HELD, TASKS, Batch, Pool, Record, Sampler, shares
 from painted_faces import find_dots, landmarks_of, make_photo, paint
 from record_samples import make_samples
@@ -99,7 +108,7 @@ def records(tmp_path_factory: pytest.TempPathFactory, samples: Samples) -> Path:
 )
 @pytest.mark.parametrize("merged", [True, False])
 def test_kinds_are_exact(tmp_path: Path, samples: Samples, batch: int, expected: dict[str, int], merged: bool) -> None:
-    sampler = Sampler(write(tmp_path, samples, "pnet", merged), "pnet", batch)
+    sampler = Sampler(write(tmp_path, samples, "pnet", merged), TrainingOptions("pnet", batch=batch))
     for number in (0, 1, 2, 97):
         drawn = sampler.draw(number)
         assert kinds_of(drawn) == expected and drawn.task is None and drawn.number == number
@@ -115,15 +124,15 @@ def test_kinds_are_exact(tmp_path: Path, samples: Samples, batch: int, expected:
 )
 def test_ratio(records: Path, ratio: str, expected: dict[str, int]) -> None:
     batch = sum(expected.values())
-    assert kinds_of(Sampler(records, "pnet", batch, ratio=parse_ratio(ratio)).draw(0)) == expected
+    assert kinds_of(Sampler(records, TrainingOptions("pnet", batch=batch, ratio=ratio)).draw(0)) == expected
 
 
 def test_a_ratio_that_leaves_nothing(tmp_path: Path, records: Path) -> None:
     with pytest.raises(ConfigError, match="ratio must give shares"):
-        Sampler(records, "pnet", ratio=parse_ratio("0:0:0:0"))
+        Sampler(records, TrainingOptions("pnet", ratio="0:0:0:0"))
     negatives = write(tmp_path, of_counts({"negative": 20}), merged=False)
     with pytest.raises(DataError, match="the ratio .* leaves nothing for cls"):
-        Sampler(negatives, "pnet", ratio=parse_ratio("0:1:1:1"))
+        Sampler(negatives, TrainingOptions("pnet", ratio="0:1:1:1"))
 
 
 @given(st.integers(6, 1000), st.sets(st.sampled_from(list(RATIO)), min_size=1))
@@ -145,7 +154,7 @@ def test_shares(batch: int, there: set[str]) -> None:
     ],
 )
 def test_missing_kinds(tmp_path: Path, there: tuple[str, ...], expected: dict[str, int]) -> None:
-    sampler = Sampler(write(tmp_path, of_counts(dict.fromkeys(there, 20)), merged=False), "pnet")
+    sampler = Sampler(write(tmp_path, of_counts(dict.fromkeys(there, 20)), merged=False), TrainingOptions("pnet"))
     assert kinds_of(sampler.draw(0)) == expected
     assert sampler.tasks == tuple(task for task in TASKS if set(TASKS[task]) & set(there))
 
@@ -160,17 +169,17 @@ def test_missing_kinds(tmp_path: Path, there: tuple[str, ...], expected: dict[st
     ],
 )
 def test_tasks(records: Path, tasks: tuple[str, ...], expected: dict[str, int]) -> None:
-    assert kinds_of(Sampler(records, "pnet", tasks=tasks).draw(3)) == expected
+    assert kinds_of(Sampler(records, TrainingOptions("pnet", tasks=tasks)).draw(3)) == expected
 
 
 def test_alternate_batches_have_one_task(records: Path) -> None:
-    sampler = Sampler(records, "pnet", 32, "alternate")
+    sampler = Sampler(records, TrainingOptions("pnet", batch=32, sampling="alternate"))
     expected = {"cls": {"positive": 8, "negative": 24}, "box": {"positive": 16, "part": 16}, "landmark": {"landmark": 32}}
     drawn = [sampler.draw(number) for number in range(150)]
     assert all(kinds_of(batch) == expected[str(batch.task)] for batch in drawn)
     assert set(Counter(batch.task for batch in drawn)) == set(TASKS)
     assert all(30 <= count <= 70 for count in Counter(batch.task for batch in drawn).values())
-    two = Sampler(records, "pnet", 32, "alternate", tasks=("cls", "box"))
+    two = Sampler(records, TrainingOptions("pnet", batch=32, sampling="alternate", tasks=("cls", "box")))
     assert {two.draw(number).task for number in range(20)} == {"cls", "box"}
 
 
@@ -179,7 +188,7 @@ def test_alternate_batches_have_one_task(records: Path) -> None:
 
 @pytest.mark.parametrize("batch", [6, 24, 100])
 def test_every_sample_once_a_round(records: Path, samples: Samples, batch: int) -> None:
-    sampler = Sampler(records, "pnet", batch, augmentation=PLAIN)
+    sampler = Sampler(records, TrainingOptions("pnet", batch=batch, augmentation=PLAIN))
     seen: dict[str, list[int]] = {kind: [] for kind in KIND_NAMES}
     for drawn in sampler.batches(stop=400):
         for number, kind in zip(numbers(drawn), drawn.kinds):
@@ -193,14 +202,16 @@ def test_every_sample_once_a_round(records: Path, samples: Samples, batch: int) 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_fewer_samples_than_a_batch_wants(tmp_path: Path, count: int) -> None:
-    sampler = Sampler(write(tmp_path, of_counts({"positive": count, "negative": 300})), "pnet", augmentation=PLAIN)
+    sampler = Sampler(
+        write(tmp_path, of_counts({"positive": count, "negative": 300})), TrainingOptions("pnet", augmentation=PLAIN)
+    )
     found = Counter(numbers(sampler.draw(5))[:96])
     assert set(found) == set(range(count)) and max(found.values()) - min(found.values()) <= 1
 
 
 def test_length(records: Path) -> None:
-    assert len(Sampler(records, "pnet", 100)) == 4  # 350 samples
-    assert len(Sampler(records, "pnet")) == 1
+    assert len(Sampler(records, TrainingOptions("pnet", batch=100))) == 4  # 350 samples
+    assert len(Sampler(records, TrainingOptions("pnet"))) == 1
 
 
 @given(st.integers(1, 40), st.lists(st.tuples(st.integers(0, 500), st.integers(1, 100)), max_size=8))
@@ -220,8 +231,8 @@ def test_pool(size: int, picks: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize("sampling", ["mixed", "alternate"])
 def test_a_batch_depends_on_seed_and_number_alone(records: Path, sampling: Any) -> None:
     options = dict(batch=24, sampling=sampling, augmentation=COLOURS)
-    expected = [Sampler(records, "pnet", **options, seed=3).draw(number) for number in range(12)]
-    again = Sampler(records, "pnet", **options, seed=3)
+    expected = [Sampler(records, TrainingOptions("pnet", **options, seed=3)).draw(number) for number in range(12)]
+    again = Sampler(records, TrainingOptions("pnet", **options, seed=3))
     for number in (11, 0, 5, 5, 1000, 7, 3, 1, 2, 4, 6, 8, 9, 10):
         drawn = again.draw(number)
         if number < 12:
@@ -234,7 +245,7 @@ def test_a_batch_depends_on_seed_and_number_alone(records: Path, sampling: Any) 
                 for valid in taken[-HELD:]:
                     assert_same(valid, expected[valid.number])
             assert [drawn.number for drawn in taken] == list(range(start, 12))
-    other = Sampler(records, "pnet", **options, seed=4).draw(0)
+    other = Sampler(records, TrainingOptions("pnet", **options, seed=4)).draw(0)
     assert (other.images != expected[0].images).any() and (expected[1].images != expected[0].images).any()
 
 
@@ -245,7 +256,7 @@ def test_one_record_or_one_a_kind(tmp_path: Path, samples: Samples) -> None:
         write(tmp_path / "separate", samples, merged=False),
         write(tmp_path / "png", samples, encoding="png"),
     ]
-    merged, *others = (Sampler(folder, "pnet", 36, augmentation=COLOURS) for folder in folders)
+    merged, *others = (Sampler(folder, TrainingOptions("pnet", batch=36, augmentation=COLOURS)) for folder in folders)
     for number in (0, 1, 50):
         for other in others:
             assert_same(merged.draw(number), other.draw(number))
@@ -253,14 +264,14 @@ def test_one_record_or_one_a_kind(tmp_path: Path, samples: Samples) -> None:
 
 def test_endless_until_closed(records: Path) -> None:
     before = threading.active_count()
-    batches = Sampler(records, "pnet", 6).batches(threads=2)
+    batches = Sampler(records, TrainingOptions("pnet", batch=6)).batches(threads=2)
     assert [next(batches).number for _ in range(50)] == list(range(50))
     batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
 
 
 def test_errors_reach_the_caller(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sampler = Sampler(records, "pnet", 6)
+    sampler = Sampler(records, TrainingOptions("pnet", batch=6))
     monkeypatch.setattr(module, "make_batch", lambda *_, **__: 1 / 0)
     for threads in (1, 2):
         with pytest.raises(ZeroDivisionError):
@@ -269,9 +280,9 @@ def test_errors_reach_the_caller(records: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_threads_may_draw_anything_at_once(tmp_path: Path) -> None:
     """From kinds of so few samples that every batch is of many rounds."""
-    sampler = Sampler(write(tmp_path, of_counts({"positive": 2, "negative": 3})), "pnet", 60)
+    sampler = Sampler(write(tmp_path, of_counts({"positive": 2, "negative": 3})), TrainingOptions("pnet", batch=60))
     expected = [sampler.draw(number) for number in range(60)]
-    shared = Sampler(tmp_path, "pnet", 60)
+    shared = Sampler(tmp_path, TrainingOptions("pnet", batch=60))
     with ThreadPoolExecutor(8) as pool:
         for number, drawn in zip([*range(60), *reversed(range(60))], pool.map(shared.draw, [*range(60), *reversed(range(60))])):
             assert_same(drawn, expected[number])
@@ -290,11 +301,11 @@ def test_another_thread_may_forget_an_order_at_any_moment() -> None:
 
 def draw_in_child(sampler: Sampler, number: int, results: Any) -> None:
     batch = sampler.draw(number)
-    results.put((number, batch.images.tobytes(), batch.labels[:, 5:15].tobytes()))
+    results.put((number, batch.images.tobytes(), batch.labels[:, Column.LANDMARKS].tobytes()))
 
 
 def test_forked_processes_may_draw(records: Path) -> None:
-    sampler = Sampler(records, "pnet", augmentation=COLOURS)
+    sampler = Sampler(records, TrainingOptions("pnet", augmentation=COLOURS))
     sampler.draw(0)
     context = multiprocessing.get_context("fork")
     results = context.Queue()
@@ -305,7 +316,8 @@ def test_forked_processes_may_draw(records: Path) -> None:
     for process in processes:
         process.join()
     for number, images, landmarks in found:
-        assert images == sampler.draw(number).images.tobytes() and landmarks == sampler.draw(number).labels[:, 5:15].tobytes()
+        batch = sampler.draw(number)
+        assert images == batch.images.tobytes() and landmarks == batch.labels[:, Column.LANDMARKS].tobytes()
 
 
 # ---- what a batch holds
@@ -315,7 +327,7 @@ def test_forked_processes_may_draw(records: Path) -> None:
 def test_a_batch_holds_what_was_recorded(tmp_path: Path, net: str) -> None:
     size = NETS[net].size
     samples = of_counts({"positive": 9, "negative": 20, "part": 9, "landmark": 9}, size)
-    batch = Sampler(write(tmp_path, samples, net), net, 12, augmentation=PLAIN).draw(2)
+    batch = Sampler(write(tmp_path, samples, net), TrainingOptions(net, batch=12, augmentation=PLAIN)).draw(2)
     rows = numbers(batch)
     np.testing.assert_array_equal(np.rint(batch.images * 128 + 127.5), samples.crops[rows].transpose(0, 3, 1, 2))
     assert np.abs(batch.images).max() <= 127.5 / 128
@@ -334,46 +346,55 @@ def test_mirrored_targets_follow_their_image(tmp_path: Path, merged: bool) -> No
     landmarks = cut_landmark_samples(image, photo, 0, 48, options, np.random.default_rng(0))
     crops = draw(photo, image.shape[:2], 48, options, np.random.default_rng(0))
     samples = Samples.concatenate([landmarks, cut_samples(image, crops, photo, 0, 48)])
-    batch = Sampler(write(tmp_path, samples, "onet", merged), "onet", 96, augmentation=Augmentation(mirror=0.5)).draw(0)
+    batch = Sampler(
+        write(tmp_path, samples, "onet", merged), TrainingOptions("onet", batch=96, augmentation=Augmentation(mirror=0.5))
+    ).draw(0)
     pixels = batch.images.transpose(0, 2, 3, 1) * 128 + 127.5
-    known = np.flatnonzero(batch.labels[:, 17])
-    found, targets = find_dots(pixels[known]), batch.labels[:, 5:15][known].reshape(-1, 5, 2)
+    known = np.flatnonzero(batch.labels[:, Column.HAS_LANDMARKS])
+    found, targets = find_dots(pixels[known]), batch.labels[:, Column.LANDMARKS][known].reshape(-1, 5, 2)
     is_whole = ((targets > 0.12) & (targets < 0.88)).all((1, 2))
     straight = np.abs(found - targets).max((1, 2)) < 0.25 / 48
     turned = np.abs(found[:, MIRRORED] - targets).max((1, 2)) < 0.25 / 48
     assert is_whole.sum() > 30 and (straight ^ turned)[is_whole].all()
     assert 0.3 < straight[is_whole].mean() < 0.7  # some are mirrored, or had been before, some are not
-    box = known[batch.labels[:, 16][known] == 1]
-    where = np.tile([0, 0, 1, 1], (len(box), 1)) + batch.labels[:, 1:5][box]  # the face, in its crop
-    is_turned = found[batch.labels[:, 16][known] == 1][:, 0, 0] > found[batch.labels[:, 16][known] == 1][:, 1, 0]
+    box = known[batch.labels[:, Column.HAS_BOX][known] == 1]
+    where = np.tile([0, 0, 1, 1], (len(box), 1)) + batch.labels[:, Column.OFFSETS][box]  # the face, in its crop
+    of_box = found[batch.labels[:, Column.HAS_BOX][known] == 1]
+    is_turned = of_box[:, 0, 0] > of_box[:, 1, 0]
     expected = landmarks_of(where)
     expected[is_turned] = landmarks_of(where[is_turned][:, [2, 1, 0, 3]])[:, MIRRORED]
-    np.testing.assert_allclose(batch.labels[:, 5:15][box].reshape(-1, 5, 2), expected, atol=1e-5)
+    np.testing.assert_allclose(batch.labels[:, Column.LANDMARKS][box].reshape(-1, 5, 2), expected, atol=1e-5)
     assert 0 < is_turned.mean() < 1
 
 
 def test_mirrored_or_not_it_is_the_same_sample(records: Path) -> None:
-    plain, turned = (Sampler(records, "pnet", 60, augmentation=Augmentation(mirror=share)).draw(4) for share in (0, 1))
+    plain, turned = (
+        Sampler(records, TrainingOptions("pnet", batch=60, augmentation=Augmentation(mirror=share))).draw(4) for share in (0, 1)
+    )
     np.testing.assert_array_equal(turned.images, plain.images[..., ::-1])
-    np.testing.assert_allclose(turned.labels[:, 1:5], plain.labels[:, 1:5][:, [2, 1, 0, 3]] * [-1, 1, -1, 1])
-    points = plain.labels[:, 5:15].reshape(-1, 5, 2)[:, MIRRORED] * [-1, 1] + [1, 0]
-    np.testing.assert_allclose(turned.labels[:, 5:15], points.reshape(-1, 10), atol=1e-6)
-    np.testing.assert_array_equal(turned.labels[:, [0, 15, 16, 17]], plain.labels[:, [0, 15, 16, 17]])
+    offsets = plain.labels[:, Column.OFFSETS][:, [2, 1, 0, 3]] * [-1, 1, -1, 1]
+    np.testing.assert_allclose(turned.labels[:, Column.OFFSETS], offsets)
+    points = plain.labels[:, Column.LANDMARKS].reshape(-1, 5, 2)[:, MIRRORED] * [-1, 1] + [1, 0]
+    np.testing.assert_allclose(turned.labels[:, Column.LANDMARKS], points.reshape(-1, 10), atol=1e-6)
+    same = [Column.KIND, Column.IOU, Column.HAS_BOX, Column.HAS_LANDMARKS]
+    np.testing.assert_array_equal(turned.labels[:, same], plain.labels[:, same])
 
 
 def test_colours(records: Path) -> None:
-    plain, changed = (Sampler(records, "pnet", 60, augmentation=a).draw(4) for a in (PLAIN, Augmentation(0, 1, 1, 1)))
+    plain, changed = (
+        Sampler(records, TrainingOptions("pnet", batch=60, augmentation=a)).draw(4) for a in (PLAIN, Augmentation(0, 1, 1, 1))
+    )
     assert np.abs(changed.images).max() <= np.float32(127.5 / 128) and (changed.images != plain.images).mean() > 0.5
-    np.testing.assert_array_equal(changed.labels[:, 5:15], plain.labels[:, 5:15])
+    np.testing.assert_array_equal(changed.labels[:, Column.LANDMARKS], plain.labels[:, Column.LANDMARKS])
 
 
 @pytest.mark.parametrize("batch", [7, 384])
 def test_everything(records: Path, samples: Samples, batch: int) -> None:
-    drawn = list(Sampler(records, "pnet", batch, augmentation=COLOURS).everything())
+    drawn = list(Sampler(records, TrainingOptions("pnet", batch=batch, augmentation=COLOURS)).everything())
     assert max(len(each.kinds) for each in drawn) <= batch
     seen = np.concatenate([numbers(each) for each in drawn])
     assert sorted(seen) == list(range(len(samples)))
-    np.testing.assert_array_equal(np.concatenate([each.labels[:, 1:5] for each in drawn]), samples.offsets[seen])
+    np.testing.assert_array_equal(np.concatenate([each.labels[:, Column.OFFSETS] for each in drawn]), samples.offsets[seen])
 
 
 # ---- what does not fit
@@ -382,7 +403,7 @@ def test_everything(records: Path, samples: Samples, batch: int) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"net": "xnet"}, "net must be one of pnet, rnet, onet, not 'xnet'"),
+        ({"net": "xnet"}, "net must be pnet, rnet or onet, not 'xnet'"),
         ({"batch": 5}, "batch must be a whole number, 6 or more, not 5"),
         ({"batch": 0}, "batch"),
         ({"batch": 12.5}, "batch"),
@@ -390,31 +411,31 @@ def test_everything(records: Path, samples: Samples, batch: int) -> None:
         ({"sampling": "random"}, "sampling must be mixed or alternate, not 'random'"),
         ({"seed": -1}, "seed must be a whole number, 0 or more, not -1"),
         ({"seed": 0.5}, "seed"),
-        ({"tasks": ()}, "tasks must be some of cls, box, landmark"),
+        ({"tasks": ()}, "tasks must be one or more of cls, box or landmark"),
         ({"tasks": ("cls", "age")}, "tasks"),
         ({"tasks": "cls"}, "tasks"),
     ],
 )
 def test_options_out_of_range(records: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Sampler(**{"records": records, "net": "pnet", **change})
+        Sampler(records, TrainingOptions(**{"net": "pnet", **change}))
 
 
 def test_records_that_do_not_fit(tmp_path: Path, samples: Samples, records: Path) -> None:
     with pytest.raises(DataError, match="holds no finished records: mtcnn-gluon prepare records makes them"):
-        Sampler(tmp_path, "pnet")
+        Sampler(tmp_path, TrainingOptions("pnet"))
     with pytest.raises(DataError, match="holds no finished records"):
-        Sampler(records, "rnet")  # a merged record of another net
+        Sampler(records, TrainingOptions("rnet"))  # a merged record of another net
     with pytest.raises(DataError, match="holds samples for pnet, not for rnet"):
-        Sampler(write(tmp_path / "separate", samples, merged=False), "rnet")
+        Sampler(write(tmp_path / "separate", samples, merged=False), TrainingOptions("rnet"))
     with pytest.raises(DataError, match="its records are empty"):
-        Sampler(write(tmp_path / "empty", samples[:0]), "pnet")
+        Sampler(write(tmp_path / "empty", samples[:0]), TrainingOptions("pnet"))
     only = write(tmp_path / "only", of_counts({"negative": 9}))
     with pytest.raises(DataError, match="there are no samples for box, landmark"):
-        Sampler(only, "pnet", tasks=("box", "landmark"))
+        Sampler(only, TrainingOptions("pnet", tasks=("box", "landmark")))
     (only / REPORT).unlink()
     with pytest.raises(DataError, match="holds no finished records"):
-        Sampler(only, "pnet")
+        Sampler(only, TrainingOptions("pnet"))
 
 
 @pytest.mark.parametrize("ending", ["rec", "idx", "json"])
@@ -423,4 +444,4 @@ def test_damaged_records(tmp_path: Path, samples: Samples, ending: str) -> None:
     path = folder / f"pnet.{ending}"
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(DataError, match=f"pnet.{ending}"):
-        Sampler(folder, "pnet")
+        Sampler(folder, TrainingOptions("pnet"))

@@ -12,7 +12,8 @@ from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.options import TrainingOptions
-from mtcnn_gluon.training.trainer import Run
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import fit
 
 SIZE = 24
 
@@ -46,7 +47,7 @@ def learn(folder: Path, seed: int = 0, **settings: Any) -> dict[str, Any]:
     training, validation = write(folder / "training", samples[~is_held_out]), write(folder / "validation", samples[is_held_out])
     options = TrainingOptions("rnet", batch=32, rate=0.001, warm_up=20, average=0.99, tasks=("cls",), seed=seed,
                       augmentation=Augmentation(brightness=0.1, contrast=0.2), **settings)  # fmt: skip
-    return Run(options, training, folder / "run", validation).fit()
+    return fit(Run(options, training, folder / "run", validation))
 
 
 def test_faces_are_told_from_other_crops(tmp_path: Path) -> None:

@@ -9,15 +9,18 @@ import pytest
 from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.training import trainer
-from mtcnn_gluon.training.augment import Augmentation, mirror_offsets
-from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mtcnn_gluon.records.samples import Column, mirror_offsets
+from mtcnn_gluon.training import state
+from mtcnn_gluon.training.augment import Augmentation
+from mtcnn_gluon.training.checkpoints import BEST, Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import plan_heads
+from mtcnn_gluon.training.hooks import Checkpoints
 from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.sampler import Sampler
-from mtcnn_gluon.training.teacher import TEACHER, look, teach
-from mtcnn_gluon.training.trainer import BEST, Run
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.teacher import TEACHER, distil, predict
+from mtcnn_gluon.training.trainer import evaluate, fit
 from training_runs import SHORT, Train, assert_same_state, interrupt_after, write_records
 
 mx = load_mxnet()
@@ -36,8 +39,8 @@ def begun(folder: Path, records: Path, finished: Path, share: float = 0.5, **opt
 def test_what_a_teacher_says(tmp_path: Path, records: Path, finished: Path) -> None:
     """The mean of the logits and of the boxes of a sample and of its mirror image."""
     run = begun(tmp_path, records, finished)
-    record = Sampler(records, "pnet").records[0]
-    found = look(run.net, record, mx.cpu())
+    record = Sampler(records, TrainingOptions("pnet")).records[0]
+    found = predict(run.net, record, mx.cpu())
     images = (record.crops.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128
     one, other = (
         [each.asnumpy().reshape(len(images), -1) for each in run.net(mx.nd.array(x))] for x in (images, images[..., ::-1])
@@ -50,9 +53,11 @@ def test_what_a_teacher_says(tmp_path: Path, records: Path, finished: Path) -> N
 
 @pytest.mark.parametrize("mirror", [0, 1])
 def test_labels_of_a_sampler_that_was_taught(records: Path, mirror: int) -> None:
-    plain, taught = (Sampler(records, "pnet", 64, augmentation=Augmentation(mirror=mirror)) for _ in range(2))
+    plain, taught = (
+        Sampler(records, TrainingOptions("pnet", batch=64, augmentation=Augmentation(mirror=mirror))) for _ in range(2)
+    )
     says = np.random.default_rng(0).random((len(plain.records[0].crops), 5)).astype(np.float32)
-    taught.teach([says], 0.25)
+    taught.add_teacher([says], 0.25)
     before, after = plain.draw(3), taught.draw(3)
     np.testing.assert_array_equal(after.images, before.images)
     assert after.labels.shape == (64, 19)
@@ -60,9 +65,9 @@ def test_labels_of_a_sampler_that_was_taught(records: Path, mirror: int) -> None
     np.testing.assert_array_equal(after.labels[:, 18], says[rows, 0])
     expected = before.labels.copy()
     offsets = mirror_offsets(says[rows, 1:]) if mirror else says[rows, 1:]
-    known = expected[:, 16] > 0
+    known = expected[:, Column.HAS_BOX] > 0
     assert 0 < known.sum() < len(known)
-    expected[known, 1:5] = 0.75 * expected[known, 1:5] + 0.25 * offsets[known]
+    expected[known, Column.OFFSETS] = 0.75 * expected[known, Column.OFFSETS] + 0.25 * offsets[known]
     np.testing.assert_allclose(after.labels[:, :18], expected, atol=1e-6)
 
 
@@ -70,20 +75,20 @@ def test_a_teacher_alone_is_learned_from(
     tmp_path: Path, records: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The more of it is learned, the nearer a net stays to its teacher, which labels alone lead away from."""
-    monkeypatch.setattr(trainer, "plan_heads", lambda *about: replace(plan_heads(*about), kept=()))  # which keep it near, too
+    monkeypatch.setattr(state, "plan_heads", lambda *about: replace(plan_heads(*about), kept=()))  # which keep it near, too
     distances = []
     for share in (0.0, 0.5, 1.0):
         run = begun(tmp_path / str(share), records, finished, share, tasks=("cls",), keep_ratio=1.0)
-        teacher = look(run.net, run.sampler.records[0], mx.cpu())[:, 0]
-        run.fit()
-        after = look(run.net, run.sampler.records[0], mx.cpu())[:, 0]
+        teacher = predict(run.net, run.sampler.records[0], mx.cpu())[:, 0]
+        fit(run)
+        after = predict(run.net, run.sampler.records[0], mx.cpu())[:, 0]
         distances.append(np.abs(after - teacher).mean())
     assert distances == sorted(distances, reverse=True) and distances[2] < 0.5 * distances[0]
 
 
 def test_validated_by_the_labels(tmp_path: Path, records: Path, finished: Path) -> None:
     run, plain = (begun(tmp_path / str(share), records, finished, share) for share in (0.9, 0.0))
-    assert run.evaluate() == plain.evaluate()
+    assert evaluate(run) == evaluate(plain)
 
 
 def test_kept_and_taken_again(tmp_path: Path, records: Path, finished: Path) -> None:
@@ -93,31 +98,31 @@ def test_kept_and_taken_again(tmp_path: Path, records: Path, finished: Path) -> 
     marked = Checkpoint(kept.about, {"0": np.full_like(kept.parameters["0"], 0.125)})
     write_checkpoint(tmp_path / TEACHER, marked)
     assert (begun(tmp_path, records, finished).sampler.records[0].labels[:, 18] == 0.125).all()
-    fresh = Sampler(records, "pnet")
-    teach(fresh, run.net, 0.5, tmp_path, mx.cpu(), resume=True)
+    fresh = Sampler(records, TrainingOptions("pnet"))
+    distil(fresh, run.net, 0.5, tmp_path, mx.cpu(), resume=True)
     assert (fresh.records[0].labels[:, 18] == 0.125).all()
     run.net.collect_params()["pnet_cls_bias"].set_data(mx.nd.array([0, 1]))
-    fresh = Sampler(records, "pnet")
-    teach(fresh, run.net, 0.5, tmp_path, mx.cpu(), resume=True)  # another net, and yet the teacher that the run began with
+    fresh = Sampler(records, TrainingOptions("pnet"))
+    distil(fresh, run.net, 0.5, tmp_path, mx.cpu(), resume=True)  # another net, and yet the teacher that the run began with
     assert (fresh.records[0].labels[:, 18] == 0.125).all()
-    fresh = Sampler(records, "pnet")
-    teach(fresh, run.net, 0.5, tmp_path, mx.cpu())
+    fresh = Sampler(records, TrainingOptions("pnet"))
+    distil(fresh, run.net, 0.5, tmp_path, mx.cpu())
     assert (fresh.records[0].labels[:, 18] != 0.125).all()
     other = write_records(tmp_path / "other", seed=1)
     with pytest.raises(DataError, match="missing or of other samples: without it the run cannot go on"):
-        teach(Sampler(other, "pnet"), run.net, 0.5, tmp_path, mx.cpu(), resume=True)
+        distil(Sampler(other, TrainingOptions("pnet")), run.net, 0.5, tmp_path, mx.cpu(), resume=True)
 
 
 def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the parameters that the run began with, or none, the end is that of a run in one go."""
     options = TrainingOptions("pnet", epochs=2, batch=32, warm_up=5, distil=0.5)
     initial = the_net(finished)
-    Run(options, records, tmp_path / "whole", initial=initial).fit()
+    fit(Run(options, records, tmp_path / "whole", initial=initial))
     for name, more in (("same", ["--init", finished / BEST]), ("none", [])):
         first = Run(options, records, tmp_path / name, initial=initial)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(first, "_keep", interrupt_after(first._keep))
-            first.fit()
+            patch.setattr(Checkpoints, "after_epoch", interrupt_after(Checkpoints.after_epoch))
+            fit(first)
         assert train("--records", records, *SHORT, "--distil", 0.5, *more, "--out", tmp_path / name, "--resume")[0] == 0
         assert_same_state(tmp_path / name, tmp_path / "whole")
 
@@ -125,7 +130,7 @@ def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, mo
 def test_not_resumed_with_other_options(tmp_path: Path, records: Path, finished: Path, train: Train) -> None:
     """Which is refused before a teacher looks at samples."""
     options = TrainingOptions("pnet", epochs=2, batch=32, warm_up=5)
-    Run(options, records, tmp_path, initial=the_net(finished)).fit()
+    fit(Run(options, records, tmp_path, initial=the_net(finished)))
     status, said = train(
         "--records", records, *SHORT, "--distil", 0.5, "--init", finished / BEST, "--out", tmp_path, "--resume"
     )

@@ -14,11 +14,12 @@ from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.records.samples import Kind, Samples
-from mtcnn_gluon.training.checkpoints import read_checkpoint
+from mtcnn_gluon.training.checkpoints import BEST, LAST, LOG, read_checkpoint
 from mtcnn_gluon.training.heads import task_weights
 from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.options import TrainingOptions
-from mtcnn_gluon.training.trainer import BEST, LAST, LOG, Run, TrainingError, settle, shorten, step
+from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.trainer import TrainingError, clip_gradient, evaluate, fit, read_losses, step
 from record_samples import make_samples
 from training_runs import SHORT, Train, arrays, write_records
 
@@ -45,7 +46,7 @@ def test_the_last_good_checkpoint_stays(tmp_path: Path, records: Path, monkeypat
     rate = run.schedule
     monkeypatch.setattr(run, "schedule", lambda step: 1e30 if step >= run.steps_an_epoch + 3 else rate(step))
     with pytest.raises(TrainingError, match=f"stopped at step {run.steps_an_epoch + 4}, epoch 2"):
-        run.fit()
+        fit(run)
     state = read_checkpoint(tmp_path / LAST)
     assert state.about["epoch"] == 1
     assert all(np.isfinite(array).all() for array in [*state.parameters.values(), *state.optimiser.values()])
@@ -58,7 +59,7 @@ def test_parameters_that_the_last_step_spoils_are_not_kept(
     rate, last = run.schedule, 2 * run.steps_an_epoch - 1
     monkeypatch.setattr(run, "schedule", lambda step: 3e38 if step >= last else rate(step))
     with pytest.raises(TrainingError, match="epoch 2"):
-        run.fit()
+        fit(run)
     assert read_checkpoint(tmp_path / LAST).about["epoch"] == 1
     assert np.isfinite(read_checkpoint(tmp_path / LAST).parameters["pnet_conv1_weight"]).all()
 
@@ -143,7 +144,7 @@ def even_samples(count: int) -> Samples:
 
 def first_losses(run: Run) -> np.ndarray:
     batch = run.sampler.draw(0)
-    return settle(run, batch, step(run, batch), Tally())
+    return read_losses(run, batch, step(run, batch), Tally())
 
 
 @pytest.mark.parametrize("landmarks", [False, True])
@@ -157,7 +158,7 @@ def test_two_devices_are_like_one(tmp_path: Path, landmarks: bool) -> None:
         for device in two.devices:
             after = two.net.collect_params()[name].data(device).asnumpy()
             np.testing.assert_allclose(after, value, rtol=1e-4, atol=1e-6, err_msg=name)
-    assert np.isfinite(two.fit()["loss"])
+    assert np.isfinite(fit(two)["loss"])
 
 
 @pytest.mark.parametrize("decay", [0, 0.01])
@@ -167,7 +168,7 @@ def test_one_task_trains_one_head(tmp_path: Path, records: Path, optimiser: str,
     options = TrainingOptions("pnet", epochs=1, batch=32, optimiser=optimiser, tasks=(task,), landmarks=True, decay=decay)
     run = Run(options, records, tmp_path)
     before = run.parameters()
-    row = run.fit()
+    row = fit(run)
     changed = {name for name, value in run.parameters().items() if not np.array_equal(value, before[name])}
     heads = {f"pnet_{head}_{kind}" for head in ("cls", "box", "landmark") for kind in ("weight", "bias")}
     assert changed & heads == {f"pnet_{trained}_weight", f"pnet_{trained}_bias"}
@@ -205,14 +206,14 @@ def test_a_task_without_a_head(tmp_path: Path, records: Path) -> None:
 @pytest.mark.parametrize("length, expected", [(5, [3, -4]), (1, [0.6, -0.8]), (10, [3, -4])])
 def test_long_gradients_are_shortened(length: float, expected: list[float]) -> None:
     gradient = mx.nd.array([3, -4])
-    shorten(gradient, length)
+    clip_gradient(gradient, length)
     np.testing.assert_allclose(gradient.asnumpy(), expected, rtol=1e-6)
 
 
 def test_gradients_of_none_and_of_too_much() -> None:
     zero, spoilt = mx.nd.zeros(3), mx.nd.array([1, np.nan])
-    shorten(zero, 1)
-    shorten(spoilt, 1)
+    clip_gradient(zero, 1)
+    clip_gradient(spoilt, 1)
     assert not zero.asnumpy().any() and np.isnan(spoilt.asnumpy()).any()
 
 
@@ -235,13 +236,13 @@ def test_weights_of_the_loss(tmp_path: Path, records: Path) -> None:
 
 @pytest.mark.parametrize("batch", [6, 7])
 def test_the_smallest_batches(tmp_path: Path, records: Path, batch: int) -> None:
-    assert np.isfinite(Run(TrainingOptions("pnet", epochs=1, batch=batch, landmarks=True), records, tmp_path).fit()["loss"])
+    assert np.isfinite(fit(Run(TrainingOptions("pnet", epochs=1, batch=batch, landmarks=True), records, tmp_path))["loss"])
 
 
 @pytest.mark.parametrize("net", ["rnet", "onet"])
 def test_other_nets(tmp_path: Path, net: str) -> None:
     run = Run(TrainingOptions(net, epochs=2, batch=16, average=0.9), write_records(tmp_path, 48, net), tmp_path / "run")
-    row = run.fit()
+    row = fit(run)
     terms = ("cls", "box", "landmark") if net == "onet" else ("cls", "box")
     assert row["epoch"] == 2 and all(np.isfinite(row[name]) and row[name] > 0 for name in ("loss", *terms))
     assert [name for name in row if name in ("cls", "box", "landmark")] == list(terms)
@@ -250,12 +251,12 @@ def test_other_nets(tmp_path: Path, net: str) -> None:
 def test_validation_is_of_what_is_kept(tmp_path: Path, records: Path) -> None:
     data = write_records(tmp_path, 700, seed=3)
     options = TrainingOptions("pnet", epochs=2, batch=32, average=0.9)
-    row = Run(options, records, tmp_path / "run", data).fit()
+    row = fit(Run(options, records, tmp_path / "run", data))
     names = ("positive_accuracy", "negative_accuracy", "recall", "box_error")
     assert {f"val_{name}" for name in names} < row.keys()
     assert read_checkpoint(tmp_path / "run" / LAST).about["rows"][-1]["val_recall"] == row["val_recall"]
 
-    Run(options, records, tmp_path / "without").fit()  # measuring changes nothing
+    fit(Run(options, records, tmp_path / "without"))  # measuring changes nothing
     a, b = (read_checkpoint(tmp_path / name / LAST) for name in ("run", "without"))
     assert arrays(a) == arrays(b)
 
@@ -266,7 +267,7 @@ def test_validation_is_of_what_is_kept(tmp_path: Path, records: Path) -> None:
         data,
         initial=as_trained({"pnet": a.averages})["pnet"],
     )
-    figures = again.evaluate()
+    figures = evaluate(again)
     assert [figures[name] for name in names] == pytest.approx([row[f"val_{name}"] for name in names])
 
 
@@ -280,7 +281,7 @@ def test_the_log_has_no_figures_of_nothing(
     samples = samples if has_samples else samples[(samples.kinds != Kind.LANDMARK) & ~samples.has_landmarks.astype(bool)]
     data = write_records(tmp_path, samples=samples)
     caplog.set_level("INFO")
-    Run(TrainingOptions("pnet", epochs=2, batch=32, landmarks=landmarks), data, tmp_path / "run", data).fit()
+    fit(Run(TrainingOptions("pnet", epochs=2, batch=32, landmarks=landmarks), data, tmp_path / "run", data))
     rows = list(csv.DictReader((tmp_path / "run" / LOG).open()))
     assert [name for name in rows[0] if "landmark" in name] == (LANDMARK_COLUMNS if landmarks and has_samples else [])
     for row in rows:
@@ -290,7 +291,7 @@ def test_the_log_has_no_figures_of_nothing(
 
 def test_best_is_the_best(tmp_path: Path, records: Path) -> None:
     run = Run(TrainingOptions("pnet", epochs=5, batch=32), records, tmp_path, records)
-    run.fit()
+    fit(run)
     recalls = [row["val_recall"] for row in run.rows]
     about = read_checkpoint(tmp_path / BEST).about
     assert about["rows"][-1]["val_recall"] == max(recalls) == read_checkpoint(tmp_path / LAST).about["best"]

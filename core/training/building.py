@@ -1,0 +1,126 @@
+"""What a training run is built of: its net, the graph of net and loss, and the optimiser."""
+
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.bundles.params_file import read_params, to_params
+from mtcnn_gluon.bundles.trained import TrainedNet
+from mtcnn_gluon.config import NETS
+from mtcnn_gluon.errors import ConfigError, DataError, ModelError
+from mtcnn_gluon.io.files import whole_file
+from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
+from mtcnn_gluon.training.flat import FlatParameter
+from mtcnn_gluon.training.heads import HeadPlan, loss_weights
+from mtcnn_gluon.training.losses import TrainingNet
+from mtcnn_gluon.training.muon import Muon
+from mtcnn_gluon.training.options import TrainingOptions
+
+mx = load_mxnet()
+
+BEFORE = "before.params"  # the initial net in the folder of a run that keeps heads of it
+
+
+def are_cpus(devices: Sequence[Any]) -> bool:
+    """Whether all of MXNet's contexts are processors."""
+    return all(device.device_type == "cpu" for device in devices)
+
+
+def parameters_of(net: CascadeNet, device: Any) -> dict[str, np.ndarray]:
+    """A net's parameters as arrays, by full name."""
+    return {name: value.data(device).asnumpy() for name, value in net.collect_params().items()}
+
+
+def random_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], prefix: str = "") -> CascadeNet:
+    """A net of random parameters, which depend on the seed.
+
+    Raises:
+        ConfigError: if the devices cannot compute in the precision.
+    """
+    table, form = NETS[options.net], "auto" if are_cpus(devices) else "portable"
+    if options.precision == "bfloat16":
+        if not are_cpus(devices):
+            raise ConfigError("precision must be float32 on a GPU")
+        form = "bfloat16"
+    net = CascadeNet(table.layers, "landmark" in plan.present, f"{prefix}{options.net}_", form)  # type: ignore[arg-type]
+    mx.random.seed(options.seed)
+    net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), devices)
+    net(mx.nd.zeros((1, 3, table.size, table.size), ctx=devices[0]))  # the dense layer learns its size
+    return net
+
+
+def initial_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], initial: TrainedNet | None) -> CascadeNet:
+    """The net that a run begins with: random parameters, replaced by those of `initial` where it has some.
+
+    Raises:
+        ConfigError: if `initial` has a landmark head, and the options neither leave it out nor give the net one.
+        DataError: if it has other unknown parameters.
+        ModelError: if one has another shape.
+    """
+    net = random_net(options, plan, devices)
+    if initial is None:
+        return net
+    values, landmark = parameters_of(net, devices[0]), f"{options.net}_landmark_"
+    is_left_out = options.landmarks is False
+    given = {name: each for name, each in initial.parameters.items() if not (is_left_out and name.startswith(landmark))}
+    unknown = sorted(set(given) - set(values))
+    if unknown and all(name.startswith(landmark) for name in unknown):
+        raise ConfigError(
+            f"the initial {options.net} has a landmark head: --landmarks goes on with it, --no-landmarks leaves it out"
+        )
+    if unknown:
+        raise DataError(f"the initial parameters do not fit {options.net}: {', '.join(unknown)} is unknown")
+    set_parameters(net, {**values, **given}, devices)
+    return net
+
+
+def net_before(
+    net: CascadeNet, options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], folder: Path, resume: bool
+) -> CascadeNet:
+    """The net as the run began, which kept heads are compared with: a copy of `net`, or when resumed the one in the folder.
+
+    Raises:
+        DataError: if the file in the folder is missing or damaged.
+    """
+    path = folder / BEFORE
+    if not resume:
+        with whole_file(path, "wb") as file:
+            file.write(to_params(parameters_of(net, devices[0])))
+    before = random_net(options, plan, devices, "before_")
+    try:
+        set_parameters(before, {f"before_{name}": value for name, value in read_params(path).items()}, devices)
+    except ModelError as error:
+        raise DataError(f"{path} is not what this run began with, without which it cannot go on: {error}") from error
+    before.collect_params().setattr("grad_req", "null")
+    return before
+
+
+def make_graph(
+    net: CascadeNet, options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], before: CascadeNet | None
+) -> TrainingNet:
+    """The net with its loss as one compiled graph."""
+    graph = TrainingNet(net, options, loss_weights(options, plan), not are_cpus(devices), before, plan.kept)
+    graph.hybridize(static_alloc=True, static_shape=True)
+    return graph
+
+
+def trained_parameters(net: CascadeNet, options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any]) -> FlatParameter:
+    """All parameters as one, but for those of heads that neither learn nor are kept."""
+    wanted = (*options.tasks, *plan.kept)
+    frozen = {name for head in net.head_names if head not in wanted for name in getattr(net, head).collect_params()}
+    trained = [parameter for name, parameter in net.collect_params().items() if name not in frozen]
+    return FlatParameter(f"{options.net}_trained", trained, devices)
+
+
+def make_trainer(net: CascadeNet, options: TrainingOptions, trained: FlatParameter) -> Any:
+    """Gluon's trainer of the trained parameters, with the optimiser that the options name."""
+    if options.optimiser == "muon":
+        heads = {name for head in net.head_names for name in getattr(net, head).collect_params()}
+        hidden = [place for name, place in trained.places.items() if name.endswith("_weight") and name not in heads]
+        optimiser: Any = Muon(hidden, options.decay)
+    else:
+        more = {"momentum": 0.9} if options.optimiser == "sgd" else {}
+        optimiser = mx.optimizer.create(options.optimiser, wd=options.decay, **more)
+    return mx.gluon.Trainer({"trained": trained}, optimiser, update_on_kvstore=False)

@@ -1,0 +1,165 @@
+"""A training run: what is trained, on what, and how far it is."""
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from mtcnn_gluon.bundles.trained import TrainedNet
+from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.symbol.blocks import set_parameters
+from mtcnn_gluon.training.building import initial_net, make_graph, make_trainer, net_before, parameters_of, trained_parameters
+from mtcnn_gluon.training.checkpoints import LAST, Checkpoint, check_run, read_checkpoint
+from mtcnn_gluon.training.heads import HeadPlan, may_have_landmarks, plan_heads
+from mtcnn_gluon.training.identity import check_same, digest, surroundings, warn_of_others
+from mtcnn_gluon.training.options import Task, TrainingOptions
+from mtcnn_gluon.training.sampler import Sampler
+from mtcnn_gluon.training.schedules import schedule
+from mtcnn_gluon.training.teacher import check_teacher, distil
+
+mx = load_mxnet()
+
+STATE = ("heads", "options", "epoch", "rows", "best", "made with")  # what a run needs to go on
+VALIDATION_BATCH = 512
+
+
+class Run:
+    """A training run, ready for `trainer.fit`.
+
+    Args:
+        records: folder of the training records.
+        folder: where checkpoints, log and curves go.
+        validation: folder of records to measure the net on after every epoch.
+        devices: MXNet's contexts; batches are split among them. None: one processor.
+        initial: what to begin with; None: random parameters, as for heads that it lacks. See `heads` for those without samples.
+        resume: whether to go on from the last checkpoint in `folder`; `initial` is not needed then.
+
+    Attributes:
+        trained: the parameters that are trained, as one.
+        averaged: (N,) their moving average, laid out as they are; None without `options.average`.
+        epoch: finished epochs.
+        rows: the log, a row per epoch.
+        best: the best score so far, see `hooks.Checkpoints`.
+
+    Raises:
+        ConfigError: if options contradict each other, or a resumed run had other options, records or initial parameters.
+        DataError: if records or the checkpoint are missing, damaged or of another net, or the folder holds a run already or
+            cannot be written.
+    """
+
+    def __init__(
+        self, options: TrainingOptions, records: str | os.PathLike, folder: str | os.PathLike,
+        validation: str | os.PathLike | None = None, devices: Sequence[Any] | None = None,
+        initial: TrainedNet | None = None, resume: bool = False,
+    ) -> None:  # fmt: skip
+        self.options, self.folder = options, Path(folder)
+        self.devices = list(devices or [mx.cpu()])
+        if options.batch % len(self.devices):
+            raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
+        tasks = _tasks(options)
+        self.sampler = Sampler(records, replace(options, tasks=tasks))
+        plain = TrainingOptions(options.net, batch=VALIDATION_BATCH, tasks=tasks)
+        self.validation = None if validation is None else Sampler(validation, plain)
+        self.steps_an_epoch = len(self.sampler)
+        self.schedule = schedule(options, options.epochs * self.steps_an_epoch)
+        self.initial = None if initial is None else digest(initial.parameters)
+        last = self._last_checkpoint(resume)
+        self.heads = plan_heads(options, self.sampler, initial) if last is None else HeadPlan.from_json(last.about["heads"])
+        self.net = initial_net(options, self.heads, self.devices, initial)
+        _make_folder(self.folder)
+        about = options, self.heads, self.devices
+        before = net_before(self.net, *about, self.folder, resume) if self.heads.kept else None
+        if options.distil:
+            if last is None:
+                check_teacher(options.net, initial)
+            distil(self.sampler, self.net, options.distil, self.folder, self.devices[0], resume)
+        self.graph = make_graph(self.net, *about, before)
+        self.trained = trained_parameters(self.net, *about)
+        self.trainer = make_trainer(self.net, options, self.trained)
+        self.averaged = self.trained.data(self.devices[0]).copy() if options.average else None
+        self.epoch, self.rows, self.best = 0, list[dict[str, Any]](), -np.inf
+        if last is not None:
+            self._restore(last)
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The net's parameters as arrays, by full name."""
+        return parameters_of(self.net, self.devices[0])
+
+    def best_parameters(self) -> dict[str, np.ndarray]:
+        """The averaged parameters if there are any, else the current ones."""
+        averages = {} if self.averaged is None else self.trained.parts(self.averaged)
+        return {**self.parameters(), **{name: value.asnumpy() for name, value in averages.items()}}
+
+    def checkpoint(self) -> Checkpoint:
+        """The whole state."""
+        state = self.trainer._updaters[0].states[0]
+        states = state if isinstance(state, tuple) else (state,)
+        arrays = {str(place): array.asnumpy() for place, array in enumerate(states)}
+        about = {**self._identity(), "made with": surroundings(self.devices), "heads": self.heads.to_json()}
+        about |= {"epoch": self.epoch, "rows": self.rows, "best": self.best}
+        return Checkpoint(about, self.parameters(), arrays, self.best_parameters() if self.options.average else {})
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same when a run is resumed."""
+        sizes = {kind: len(pool) for kind, pool in self.sampler.pools.items()}
+        validation = None if self.validation is None else self.validation.digests
+        records = {"samples": sizes, "records": self.sampler.digests, "validation": validation}
+        others = {"initial": self.initial, "devices": len(self.devices)}
+        return json.loads(json.dumps({"options": asdict(self.options), **records, **others}))
+
+    def _last_checkpoint(self, resume: bool) -> Checkpoint | None:
+        """The checkpoint to go on from, if it is of this run; None for a new run."""
+        path = self.folder / LAST
+        if not resume:
+            if path.exists():
+                raise DataError(f"{self.folder} holds a training run: go on with --resume, or name another folder")
+            return None
+        last = read_checkpoint(path)
+        check_run(path, last.about, STATE)
+        self.initial = self.initial or last.about.get("initial")  # they need not be given again
+        check_same(path, last.about, self._identity())
+        warn_of_others(path, last.about.get("made with", {}), surroundings(self.devices))
+        return last
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        set_parameters(self.net, checkpoint.parameters, self.devices)
+        self.epoch, self.rows, self.best = (checkpoint.about[key] for key in ("epoch", "rows", "best"))
+        if self.averaged is not None:
+            for name, part in self.trained.parts(self.averaged).items():
+                average = checkpoint.averages.get(name)
+                if average is None or average.shape != part.shape:
+                    raise DataError(f"{self.folder / LAST} is damaged: there is no average of {name}, or of another shape")
+                part[:] = average
+        if {state.shape for state in checkpoint.optimiser.values()} != {self.trained.shape}:
+            raise DataError(
+                f"{self.folder / LAST}: the optimiser's arrays do not fit {self.options.net}, or an earlier version wrote them"
+            )
+        steps, optimiser = self.epoch * self.steps_an_epoch, self.trainer._optimizer
+        for device, updater in zip(self.devices, self.trainer._updaters):
+            states = [mx.nd.array(state, ctx=device, dtype="float32") for _, state in sorted(checkpoint.optimiser.items())]
+            updater.states[0] = tuple(states) if len(states) > 1 else states[0]
+            updater.states_synced[0] = True
+        optimiser.num_update = optimiser.begin_num_update = steps
+        for counts in optimiser._all_index_update_counts.values():
+            counts[0] = steps
+
+
+def _tasks(options: TrainingOptions) -> tuple[Task, ...]:
+    """Those of the options' that the net has a head for."""
+    tasks = tuple(task for task in options.tasks if task != "landmark" or may_have_landmarks(options))
+    if not tasks:
+        raise ConfigError(f"tasks must be more than landmark: {options.net} has no landmark head without --landmarks")
+    return tasks
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be made: {error.strerror or error}") from error
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"{folder} cannot be written")
