@@ -40,6 +40,7 @@ from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.options import to_mapping
 from mtcnn_gluon.prepare_data.annotations import Photo, Problems, spread
 from mtcnn_gluon.prepare_data.readers import read_annotations
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 
 logger = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def evaluate_records(options: RecordsOptions) -> Report:
     boxes and landmarks, as training logs them."""
     models = options.detectors.named_models()
     check_names(name for name, _ in models)
-    sampler = Sampler(options.records, options.net, RECORDS_BATCH)
+    sampler = Sampler(options.records, TrainingOptions(options.net, batch=RECORDS_BATCH))
     figures = {}
     for name, model in models:
         detector = Detector(model, engine=options.runtime.engine, device=options.runtime.device)

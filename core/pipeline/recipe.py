@@ -37,9 +37,9 @@ from mtcnn_gluon.prepare_data.generate import PARTS, SHARD, UNREADABLE
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.training.checkpoints import BEST, LAST
+from mtcnn_gluon.training.checkpoints import LOG as TRAINING_LOG
 from mtcnn_gluon.training.identity import digest
 from mtcnn_gluon.training.runs import read_net
-from mtcnn_gluon.training.trainer import LOG as TRAINING_LOG
 from mtcnn_gluon.training.trainer import train
 
 logger = logging.getLogger(__name__)

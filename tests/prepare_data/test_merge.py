@@ -17,6 +17,7 @@ from mtcnn_gluon.prepare_data.generate import REPORT
 from mtcnn_gluon.prepare_data.merge import kinds_of, make_records, mixture, warn_if_starved
 from mtcnn_gluon.records.files import Reader, RecordWriter, check
 from mtcnn_gluon.records.samples import KIND_NAMES, RATIO, Kind, Samples
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 from record_samples import assert_equal, make_samples
 
@@ -243,7 +244,7 @@ def test_records_are_replaced_as_a_whole(tmp_path: Path, net: str) -> None:
 def test_a_folder_half_written_is_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path / "in", "rnet", positive=9, negative=9, part=9)
     make_records([folder], "rnet", tmp_path / "out")
-    assert len(Sampler(tmp_path / "out", "rnet").pools) == 3
+    assert len(Sampler(tmp_path / "out", TrainingOptions("rnet")).pools) == 3
     written, write = [], merge._write
 
     def write_two(path: Path, *rest: Any) -> None:
@@ -258,10 +259,10 @@ def test_a_folder_half_written_is_not_trained_on(tmp_path: Path, monkeypatch: py
         with pytest.raises(KeyboardInterrupt):
             make_records([folder], "rnet", tmp_path / out, seed=1)
         with pytest.raises(DataError, match=f"{out} holds no finished records"):
-            Sampler(tmp_path / out, "rnet")
+            Sampler(tmp_path / out, TrainingOptions("rnet"))
     monkeypatch.undo()
     make_records([folder], "rnet", tmp_path / "new", seed=1)
-    assert len(Sampler(tmp_path / "new", "rnet").pools) == 3
+    assert len(Sampler(tmp_path / "new", TrainingOptions("rnet")).pools) == 3
 
 
 def test_kinds_of(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from mtcnn_gluon.prepare_data.generate import PARTS, REPORT, SHARD, UNREADABLE, 
 from mtcnn_gluon.prepare_data.sampling import SamplingOptions
 from mtcnn_gluon.prepare_data.show import CELL, GAP, PAGE_WIDTH
 from mtcnn_gluon.records.files import Reader, check
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 from painted_faces import HEADER, make_annotations, write_csv, write_photos
 
@@ -116,7 +117,7 @@ def test_from_photos_to_batches(run: Run, photos: Path, tmp_path: Path, net: str
     if net == "pnet":
         counts = check(tmp_path / "records/pnet").info.counts
         assert counts["positive"] == counts["part"] == counts["landmark"] == counts["negative"] // 2
-    batch = Sampler(tmp_path / "records", net, 12).draw(0)
+    batch = Sampler(tmp_path / "records", TrainingOptions(net, batch=12)).draw(0)
     assert batch.images.shape == (12, 3, size, size) and sorted(set(batch.kinds)) == [-2, -1, 0, 1]
 
 

@@ -13,6 +13,7 @@ from mtcnn_gluon.evaluation import samples
 from mtcnn_gluon.records.files import RecordWriter
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.records.samples import Kind, Samples
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 from record_samples import make_samples
 
@@ -46,7 +47,7 @@ def outputs_one_by_one(model: Detector, net: str, crops: np.ndarray) -> list[np.
 @pytest.mark.parametrize("net", list(NETS))
 def test_figures(tmp_path: Path, model: Detector, net: str) -> None:
     folder, made = write(tmp_path / "records", net)
-    found = samples.measure(model.engine, Sampler(folder, net, 64), net)
+    found = samples.measure(model.engine, Sampler(folder, TrainingOptions(net, batch=64)), net)
     probability, offsets, *points = outputs_one_by_one(model, net, made.crops)
     positive, negative = probability[made.kinds == Kind.POSITIVE], probability[made.kinds == Kind.NEGATIVE]
     expected = {
