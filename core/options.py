@@ -295,7 +295,7 @@ def _default(each: Field) -> str:
 
 def _sentence(each: Field, kind: Any) -> str:
     meaning, default = each.metadata["meaning"], _default(each)
-    is_choice = Literal in map(get_origin, (kind, *get_args(kind)))
+    is_choice = any(get_origin(each) is Literal for each in (kind, *get_args(kind)))
     choices = f": {_expected(kind, meaning)}" if is_choice else ""
     span = f", {meaning.range()}" if meaning.most is not None and meaning.form is None else ""
     return f"{meaning.help}{choices}{span}{f' ({default})' if default else ''}"
