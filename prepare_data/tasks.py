@@ -69,7 +69,7 @@ class MinedSampleOptions(SampleOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordOptions(Options):
+class MergeOptions(Options):
     """Options of `prepare records`."""
 
     net: Net = option(..., "net that the samples are for")
@@ -102,17 +102,13 @@ def prepare_landmarks(options: LandmarkSampleOptions) -> dict[str, Any]:
 
     Returns the report, see `generate`.
     """
-    annotations = read_landmarks(options)
+    annotations = read_annotations(options.list, landmarks=options.landmarks, min_score=options.min_score)
+    check_landmarks(annotations, options)
     return _generate(LandmarkSource(options.root, options.net, options.sampling, options.seed), annotations, options)
 
 
-def read_landmarks(options: LandmarkSampleOptions) -> Annotations:
-    """The faces of the list.
-
-    Raises:
-        DataError: if there are no landmarks to learn; no photo is read to find out.
-    """
-    annotations = read_annotations(options.list, landmarks=options.landmarks, min_score=options.min_score)
+def check_landmarks(annotations: Annotations, options: LandmarkSampleOptions) -> None:
+    """Raises DataError if a list has no landmarks to learn; no photo is read to find out."""
     if not any(photo.has_landmarks.any() for photo in annotations.photos):
         reason = why_no_landmarks(options.list, options.landmarks, options.min_score)
         wrong = "".join(f"; {count} {kind}" for kind, count in annotations.problems.counts.items())
@@ -124,7 +120,6 @@ def read_landmarks(options: LandmarkSampleOptions) -> Annotations:
             f"its short side must be {options.sampling.min_face:g} pixels (--min-face), and the list must not call it invalid"
         )
         raise DataError(printable(f"{options.list}: no face with landmarks{limit} can be learned from: {small}"))
-    return annotations
 
 
 def prepare_mined(options: MinedSampleOptions) -> dict[str, Any]:
@@ -161,7 +156,7 @@ def summary(report: dict[str, Any]) -> str:
     return "\n".join([*lines, f"the whole report is in {REPORT}"])
 
 
-def prepare_records(options: RecordOptions) -> dict[str, Any]:
+def prepare_records(options: MergeOptions) -> dict[str, Any]:
     """Put samples together for training; returns the report, see `merge.make_records`."""
     return merge.make_records(
         options.folders, options.net, options.out, parse_ratio(options.ratio), options.seed, options.encoding,
