@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(folder / "photos", annotations)
     for name in ("train.csv", "validation.csv", "faces.csv"):
         write_csv(folder / name, annotations)
-    for name in ("own/bundle", "runs/small/bundle"):  # what pipelines make
+    for name in ("own/bundle", "runs/small/bundle", "runs/gluon-4/bundle"):  # what pipelines make
         shutil.copytree(ROOT / "model/gluon-4", folder / name)
     with pytest.MonkeyPatch.context() as patch:  # what other detectors found
         patch.chdir(folder)
