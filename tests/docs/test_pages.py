@@ -60,6 +60,6 @@ def test_every_command_has_its_help(hooks: ModuleType) -> None:
 
 
 def test_every_page_is_in_the_navigation(hooks: ModuleType) -> None:
-    named = re.findall(r"- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    named = re.findall(r"(\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
     pages = [path.name for path in (ROOT / "docs").glob("*.md")] + [each for each in hooks.OUTSIDE.values() if ".md" in each]
     assert sorted(named) == sorted(pages)
