@@ -1,7 +1,7 @@
 """The result of a detection."""
 
 from dataclasses import dataclass
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator
 
 import cv2
 import numpy as np
@@ -63,22 +63,13 @@ class Faces:
     def __iter__(self) -> Iterator["Faces"]:
         return (self[i] for i in range(len(self)))
 
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """One JSON-ready dictionary a face: `box` [x1, y1, x2, y2], `score`, `landmarks` {"left_eye": [x, y], ...} or None."""
-        return [
-            {
-                "box": [round(float(v), 2) for v in box],
-                "score": round(float(score), 6),
-                "landmarks": None
-                if points is None
-                else {name: [round(float(v), 2) for v in xy] for name, xy in zip(LANDMARK_NAMES, points)},
-            }
-            for box, score, points in zip(self.boxes, self.scores, self._points())
-        ]
+    def to_dicts(self, digits: int | None = None) -> list[dict[str, Any]]:
+        """One JSON-ready dictionary a face: `box` [x1, y1, x2, y2], `score`, `landmarks` {"left_eye": [x, y], ...} or None.
 
-    def _points(self) -> Sequence[np.ndarray | None]:
-        """Landmarks (5, 2) of each face, or None."""
-        return [None] * len(self) if self.landmarks is None else list(self.landmarks)
+        Args:
+            digits: significant digits of all numbers; None: 2 decimals of pixels and 6 of scores.
+        """
+        return face_dicts(self.boxes, self.scores, self.landmarks, digits)
 
     def align(self, image: np.ndarray, size: int = ARCFACE_SIZE) -> np.ndarray:
         """Every face turned, scaled and moved onto the ArcFace five-point template, as recognition models expect it.
@@ -117,6 +108,22 @@ class Faces:
             right, bottom = int(np.ceil(x2 + dx)), int(np.ceil(y2 + dy))
             cut.append(image[top : max(bottom, top + 1), left : max(right, left + 1)].copy())
         return cut
+
+
+def face_dicts(
+    boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray | None, digits: int | None = None
+) -> list[dict[str, Any]]:
+    """See `Faces.to_dicts`; landmarks (N, 5, 2) of a face that hold NaN are None."""
+
+    def short(value: float, decimals: int = 2) -> float:
+        return round(float(value), decimals) if digits is None else float(f"{value:.{digits}g}")
+
+    found = []
+    for row, (box, score) in enumerate(zip(boxes, scores)):
+        points = None if landmarks is None or np.isnan(landmarks[row]).any() else landmarks[row]
+        named = None if points is None else {name: [*map(short, xy)] for name, xy in zip(LANDMARK_NAMES, points)}
+        found.append({"box": [*map(short, box)], "score": short(score, 6), "landmarks": named})
+    return found
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:

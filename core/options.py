@@ -10,13 +10,19 @@ Checks, the command line with its `--help`, YAML and the documentation come from
 fields then stand beside those of its owner.
 """
 
-import argparse
 import math
 import types
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Iterator, Literal, Mapping, TypeVar, Union, get_args, get_origin, get_type_hints
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Iterator, Literal, Mapping, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from argparse import Namespace  # which `import mtcnn_gluon` does not wait for
 
 NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 Chosen = TypeVar("Chosen", bound="Options")
@@ -30,7 +36,8 @@ class Meaning:
         help: one sentence, or the rest of one that begins with the option's name; without its default.
         least, most: smallest and largest value.
         above, below: what the value must be above and below.
-        metavar: what stands for the value in `--help`.
+        metavar: what stands for the value in `--help`, or for each of several.
+        form: words for what is allowed, where the type and the range do not say it well.
         usual: words for the default, where it depends on something else.
     """
 
@@ -39,7 +46,8 @@ class Meaning:
     most: float | None = None
     above: float | None = None
     below: float | None = None
-    metavar: str | None = None
+    metavar: str | tuple[str, ...] | None = None
+    form: str | None = None
     usual: str | None = None
 
     def __contains__(self, value: float) -> bool:
@@ -98,7 +106,8 @@ def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
     if get_origin(kind) is tuple:
         parts = get_args(kind)
         is_open = parts[-1] is ...
-        if isinstance(value, (list, tuple)) and (len(value) > 0 if is_open else len(value) == len(parts)):
+        is_list = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 1)
+        if is_list and (len(value) > 0 if is_open else len(value) == len(parts)):
             try:
                 return tuple(checked(name, each, parts[0], meaning) for each in value)
             except ConfigError:
@@ -106,11 +115,13 @@ def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
     elif get_origin(kind) is Literal:
         if isinstance(value, str) and value in get_args(kind):
             return value
-    elif kind is float:
-        if type(value) in (int, float) and math.isfinite(value) and value in meaning:
-            return float(value)
-    elif type(value) is kind and (kind in (bool, str) or value in meaning):
-        return value
+    elif kind in (bool, str):
+        if type(value) is kind:
+            return value
+    elif isinstance(value, Real if kind is float else Integral) and not isinstance(value, (bool, np.timedelta64)):
+        with suppress(OverflowError):  # a whole number of hundreds of digits
+            if math.isfinite(number := kind(value)) and number in meaning:
+                return number
     near = did_you_mean(value, get_args(kind)) if get_origin(kind) is Literal and isinstance(value, str) else ""
     raise ConfigError(f"{name} must be {_expected(kind, meaning)}, not {shown(value)}{near}")
 
@@ -123,6 +134,8 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
         options: the class; the first line of an inner one's docstring is its group's title.
         leave_out: names of options that have no argument.
     """
+    from argparse import BooleanOptionalAction
+
     for each, kind in _own(options):
         if each.name in leave_out:
             continue
@@ -132,19 +145,21 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
         meaning, more = each.metadata["meaning"], {}
         kind, _ = _without_none(kind)
         if kind is bool:
-            more["action"] = argparse.BooleanOptionalAction
+            more["action"] = BooleanOptionalAction
         else:
             more["type"], more["metavar"] = kind if kind in NAMES else str, meaning.metavar
         if get_origin(kind) is tuple:
             parts = get_args(kind)
             more["type"] = parts[0] if parts[0] in NAMES else str
             more["nargs"] = "+" if parts[-1] is ... else len(parts)
+            if parts[-1] is ... and each.default is None:
+                more["action"] = "extend"  # the option may be repeated
         required = each.default is MISSING
         text = _sentence(each, kind).replace("%", "%%")
         parser.add_argument(flag(each.name), required=required, default=None if required else each.default, help=text, **more)
 
 
-def from_arguments(options: type[Chosen], arguments: argparse.Namespace, **more: Any) -> Chosen:
+def from_arguments(options: type[Chosen], arguments: "Namespace", **more: Any) -> Chosen:
     """The options that a command line gave; `more` has values of those without an argument."""
     names = set(option_names(options)) - set(more)
     return from_mapping(options, {**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)}, **more})
@@ -251,6 +266,8 @@ def _without_none(kind: Any) -> tuple[Any, bool]:
 
 
 def _expected(kind: Any, meaning: Meaning) -> str:
+    if meaning.form is not None:
+        return meaning.form
     if get_origin(kind) is tuple:
         parts = get_args(kind)
         count = "one or more" if parts[-1] is ... else str(len(parts))
@@ -277,6 +294,7 @@ def _default(each: Field) -> str:
 
 def _sentence(each: Field, kind: Any) -> str:
     meaning, default = each.metadata["meaning"], _default(each)
-    choices = f": {_expected(kind, meaning)}" if get_origin(kind) is Literal else ""
-    span = f", {meaning.range()}" if meaning.range() and meaning.most is not None else ""
+    is_choice = Literal in map(get_origin, (kind, *get_args(kind)))
+    choices = f": {_expected(kind, meaning)}" if is_choice else ""
+    span = f", {meaning.range()}" if meaning.most is not None and meaning.form is None else ""
     return f"{meaning.help}{choices}{span}{f' ({default})' if default else ''}"

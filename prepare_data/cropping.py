@@ -8,7 +8,7 @@ import numpy as np
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Photo
-from mtcnn_gluon.prepare_data.sampling import Crops, Options, jittered, learnable, overlapped
+from mtcnn_gluon.prepare_data.sampling import Crops, SamplingOptions, jittered, learnable, overlapped
 from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples
 from mtcnn_gluon.training.augment import mirror_targets
 
@@ -41,7 +41,7 @@ def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, size
 
 
 def cut_landmark_samples(
-    image: np.ndarray, photo: Photo, number: int, size: int, options: Options, generator: np.random.Generator
+    image: np.ndarray, photo: Photo, number: int, size: int, options: SamplingOptions, generator: np.random.Generator
 ) -> Samples:
     """Samples of kind landmark of one photo: crops near its faces, every second one turned, and all of them mirrored as well.
 

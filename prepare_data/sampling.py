@@ -14,7 +14,8 @@ from typing import Any, Sequence
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.errors import ConfigError, shown
+from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.records.samples import NO_FACE, Kind
 
@@ -23,63 +24,56 @@ ATTEMPTS = 8  # how many times as many crops are drawn as wanted, before a crowd
 
 
 @dataclass(frozen=True)
-class Options:
+class SamplingOptions(Options):
     """How samples are drawn.
 
-    Attributes:
-        positive, part, negative: intersection over union, 0..1, from which on a crop is positive or part, and below which it is
-            negative; in descending order.
-        square_faces: whether that is the overlap with the smallest square around a face, of the same centre, instead of the
-            face as annotated. Boxes to learn are those annotated in either case.
-        min_face: short side in pixels of the smallest face to learn from, at least 1.
-        jitters: crops near every face, of which most are positive or part.
-        jitters_large: so many more near faces whose short side is at least `large_face` pixels. Photos hold few of those.
-        scale_low, scale_high: a jittered crop's side is drawn from scale_low * the face's short side to scale_high * its long
-            side.
-        shift: a jittered crop's centre is moved by up to this share of the face's width and height.
-        negatives: negative crops anywhere in a photo.
-        negatives_near: negative crops that touch a face, for every face.
-        negatives_mined: negative crops that a net took for faces, most certain first, for every photo.
-        landmark_jitters: crops for every face with landmarks, with an overlap of at least `positive`.
-        rotation: degrees by which half of those are turned, at most, 0..90; 0 for none.
-        mirror: whether each of those is mirrored as well.
+    IoU is intersection over union. `negatives_mined` matters for mining only; `landmark_jitters`, `rotation` and `mirror` for
+    landmark samples only.
     """
 
-    positive: float = 0.65
-    part: float = 0.4
-    negative: float = 0.3
-    square_faces: bool = False
-    min_face: float = 20
-    jitters: int = 20
-    jitters_large: int = 0
-    large_face: float = 40
-    scale_low: float = 0.8
-    scale_high: float = 1.25
-    shift: float = 0.2
-    negatives: int = 50
-    negatives_near: int = 5
-    negatives_mined: int = 100
-    landmark_jitters: int = 10
-    rotation: float = 15
-    mirror: bool = True
+    positive: float = option(0.65, "smallest IoU with a face of a positive sample", above=0, below=1, metavar="IOU")
+    part: float = option(0.4, "smallest IoU of a part sample", above=0, below=1, metavar="IOU")
+    negative: float = option(0.3, "a negative sample has a smaller IoU", above=0, below=1, metavar="IOU")
+    square_faces: bool = option(
+        False, "whether IoU is taken with the smallest square around a face instead of its box; box targets stay the same"
+    )
+    min_face: float = option(20, "shorter side of the smallest face to learn from", least=1, below=1e6, metavar="PIXELS")
+    jitters: int = option(20, "crops near every face, most of them positive or part", least=0, below=1e6, metavar="N")
+    jitters_large: int = option(0, "more crops near every face of at least --large-face", least=0, below=1e6, metavar="N")
+    large_face: float = option(40, "shorter side from which a face is large", least=0, below=1e6, metavar="PIXELS")
+    scale_low: float = option(
+        0.8, "smallest side of a crop near a face, relative to its shorter side", above=0, below=1e6, metavar="FACTOR"
+    )
+    scale_high: float = option(
+        1.25, "largest side of a crop near a face, relative to its longer side", above=0, below=1e6, metavar="FACTOR"
+    )
+    shift: float = option(
+        0.2, "largest shift of a crop near a face, relative to the face's width and height", least=0, below=1e6, metavar="SHARE"
+    )
+    negatives: int = option(50, "negative crops anywhere in a photo", least=0, below=1e6, metavar="N")
+    negatives_near: int = option(5, "negative crops that touch a face, for every face", least=0, below=1e6, metavar="N")
+    negatives_mined: int = option(
+        100, "prepare mine: largest number of false positives of the model per photo, highest score first",
+        least=0, below=1e6, metavar="N",
+    )  # fmt: skip
+    landmark_jitters: int = option(10, "prepare landmarks: crops for every face", least=0, below=1e6, metavar="N")
+    rotation: float = option(
+        15, "prepare landmarks: largest rotation, of every second crop", least=0, most=90, metavar="DEGREES"
+    )
+    mirror: bool = option(True, "prepare landmarks: whether to add the mirror image of each crop")
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            is_number = isinstance(value, (bool, int, float)) and isinstance(value, bool) == (field.type is bool)
-            if not is_number or not 0 <= value < 1e6 or (field.type is int and not isinstance(value, int)):
-                raise ConfigError(f"{field.name} must be {_NAMES[field.type]}, not {shown(value)}")
-        overlaps = self.negative, self.part, self.positive
-        if not 0 < self.negative <= self.part <= self.positive < 1:
-            raise ConfigError(f"negative, part and positive must ascend within 0..1, not {overlaps}")
-        if self.min_face < 1 or not 0 < self.scale_low <= self.scale_high or self.rotation > 90:
-            raise ConfigError(
-                "min_face must be at least 1, scale_low above 0 and at most scale_high, rotation at most 90; not "
-                f"{self.min_face}, {self.scale_low}, {self.scale_high}, {self.rotation}"
-            )
+        super().__post_init__()
+        if not self.negative <= self.part <= self.positive:
+            overlaps = self.negative, self.part, self.positive
+            raise ConfigError(f"negative, part and positive must ascend, not {overlaps}")
+        if self.scale_low > self.scale_high:
+            raise ConfigError(f"scale_low must be at most scale_high, not {self.scale_low} and {self.scale_high}")
 
-
-_NAMES: dict[Any, str] = {float: "a number, 0 or more", int: "a whole number, 0 or more", bool: "true or false"}
+    def to_json(self) -> dict[str, Any]:
+        """All options by name. Defaults keep their declared form, `20` and not `20.0`, so that digests of samples stay."""
+        values = ((each, getattr(self, each.name)) for each in fields(self))
+        return {each.name: each.default if value == each.default else value for each, value in values}
 
 
 @dataclass(frozen=True)
@@ -112,13 +106,13 @@ def concatenate(parts: list[Crops]) -> Crops:
     return Crops(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def learnable(photo: Photo, options: Options) -> np.ndarray:
+def learnable(photo: Photo, options: SamplingOptions) -> np.ndarray:
     """(N,) bool, which faces of a photo samples may be drawn from."""
     sides = photo.boxes[:, 2:] - photo.boxes[:, :2]  # (N, 2)
     return ~photo.ignore & (sides.min(axis=1, initial=np.inf) >= options.min_face)
 
 
-def label(squares: np.ndarray, photo: Photo, options: Options) -> Crops:
+def label(squares: np.ndarray, photo: Photo, options: SamplingOptions) -> Crops:
     """Those of `squares` (M, 4) that are positive, part or negative, in order."""
     squares = np.asarray(squares, np.float64)
     if len(photo.boxes) == 0:
@@ -132,7 +126,12 @@ def label(squares: np.ndarray, photo: Photo, options: Options) -> Crops:
 
 
 def draw(
-    photo: Photo, shape: Sequence[int], smallest: int, options: Options, generator: np.random.Generator, inside: bool = True
+    photo: Photo,
+    shape: Sequence[int],
+    smallest: int,
+    options: SamplingOptions,
+    generator: np.random.Generator,
+    inside: bool = True,
 ) -> Crops:
     """Crops for the classes and boxes: jittered ones of every face, and negatives near faces and anywhere.
 
@@ -165,7 +164,7 @@ def draw(
     return concatenate(parts)
 
 
-def jittered(faces: np.ndarray, count: int, options: Options, generator: np.random.Generator) -> np.ndarray:
+def jittered(faces: np.ndarray, count: int, options: SamplingOptions, generator: np.random.Generator) -> np.ndarray:
     """Squares (N * count, 4) near faces (N, 4), in their order."""
     faces = np.repeat(faces, count, axis=0)
     sizes = faces[:, 2:] - faces[:, :2]  # (M, 2)
@@ -194,7 +193,7 @@ def _anywhere(
 
 def _negatives(
     squares: np.ndarray, owners: np.ndarray, count: int, photo: Photo, reach: tuple[int, int] | None, smallest: int,
-    options: Options,
+    options: SamplingOptions,
 ) -> Crops:  # fmt: skip
     """The first `count` negatives of every owner among squares (N, 4), whose owners (N,) ascend."""
     is_allowed = _are_allowed(squares, reach, smallest)
@@ -212,13 +211,13 @@ def _are_allowed(squares: np.ndarray, reach: tuple[int, int] | None, smallest: f
     return is_large if reach is None else is_large & (x1 >= 0) & (y1 >= 0) & (x2 <= reach[1]) & (y2 <= reach[0])
 
 
-def overlapped(photo: Photo, options: Options) -> np.ndarray:
+def overlapped(photo: Photo, options: SamplingOptions) -> np.ndarray:
     """(N, 4) float64, what overlaps with a photo's faces are taken with: the faces, or the squares around them."""
     boxes = photo.boxes.astype(np.float64)
     return box_ops.square(boxes) if options.square_faces else boxes
 
 
-def _nearest(squares: np.ndarray, photo: Photo, options: Options) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(squares: np.ndarray, photo: Photo, options: SamplingOptions) -> tuple[np.ndarray, np.ndarray]:
     """Of each of squares (M, 4) the face it overlaps most (M,) and their intersection over union (M,); 0 without faces."""
     faces, best = np.zeros(len(squares), np.int64), np.zeros(len(squares))
     boxes = overlapped(photo, options)

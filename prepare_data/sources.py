@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
-from mtcnn_gluon.prepare_data.sampling import Crops, Options
+from mtcnn_gluon.prepare_data.sampling import Crops, SamplingOptions
 from mtcnn_gluon.records.info import check_seed
 from mtcnn_gluon.records.samples import Kind, Samples
 
@@ -41,7 +41,7 @@ class FaceSource:
 
     images: str
     net: str
-    options: Options = field(default_factory=Options)
+    options: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class FaceSource:
 
     def describe(self) -> dict[str, Any]:
         """See `generate.Source`."""
-        return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self._is_inside(), **asdict(self.options)}
+        return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self._is_inside(), **self.options.to_json()}
 
     def prepare(self) -> None:
         """See `generate.Source`."""
@@ -103,7 +103,7 @@ class MinedSource:
     find_from: float = 20
     top_up: int = 0
     again: bool = False
-    options: Options = field(default_factory=Options)
+    options: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ class MinedSource:
             "model": {name: manifest[name] for name in MODEL_KEYS},
             **{name: getattr(self, name) for name in ("stage", "thresholds", "find_from", "top_up", "again")},
         }
-        return {"samples": "mined", "seed": self.seed, **mine, **asdict(self.options)}
+        return {"samples": "mined", "seed": self.seed, **mine, **self.options.to_json()}
 
     def prepare(self) -> None:
         """See `generate.Source`."""
@@ -161,20 +161,16 @@ class MinedSource:
     def _propose(self, image: np.ndarray) -> np.ndarray:
         """Squares (N, 4) that reach the next net, most certain first."""
         detector = self._detector
-        if detector.bundle.manifest["colour_order"] == "BGR":
-            image = image[:, :, ::-1]
         candidates = cascade.propose([image], detector.engine, detector.settings)
         if self.stage == "rnet":
             candidates = cascade.refine([image], candidates, detector.engine, detector.settings)
         scores = candidates.scores
         if self.again:
-            scores = cascade.judge([image], candidates, detector.engine, NEXT_NET[self.stage], detector.settings)
+            scores = cascade.run_on_crops([image], candidates, detector.engine, NEXT_NET[self.stage], detector.settings)[0]
         return candidates.boxes[np.argsort(-scores, kind="stable")]
 
     def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:
-        options = Options(
-            **{**asdict(self.options), "jitters": 0, "jitters_large": 0, "negatives": 0, "negatives_near": self.top_up}
-        )
+        options = replace(self.options, jitters=0, jitters_large=0, negatives=0, negatives_near=self.top_up)
         generator = np.random.default_rng([self.seed, number])
         return sampling.draw(photo, image.shape[:2], int(self.find_from), options, generator, inside=False)
 
@@ -187,7 +183,7 @@ def _check_source(source: Any) -> None:
     check_seed(source.seed)
 
 
-def _figures(crops: Crops, photo: Photo, options: Options) -> dict[str, float]:
+def _figures(crops: Crops, photo: Photo, options: SamplingOptions) -> dict[str, float]:
     """Faces learned from, and how many crops of each kind are how large."""
     figures = {"faces": float(sampling.learnable(photo, options).sum())}
     sides = crops.boxes[:, 2] - crops.boxes[:, 0]
@@ -198,7 +194,7 @@ def _figures(crops: Crops, photo: Photo, options: Options) -> dict[str, float]:
     return figures
 
 
-def _recall(proposals: np.ndarray, photo: Photo, options: Options) -> dict[str, float]:
+def _recall(proposals: np.ndarray, photo: Photo, options: SamplingOptions) -> dict[str, float]:
     """Proposals, and faces that any of them has found."""
     faces = sampling.overlapped(photo, options)[sampling.learnable(photo, options)]
     best = box_ops.iou(proposals, faces).max(axis=0, initial=0)  # (N,)

@@ -7,8 +7,7 @@ from typing import Any, Callable
 from mtcnn_gluon.records.files import RecordWriter
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.records.samples import Samples
-from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint
-from mtcnn_gluon.training.trainer import BEST, LAST
+from mtcnn_gluon.training.checkpoints import BEST, LAST, Checkpoint, read_checkpoint
 from record_samples import make_samples
 
 Train = Callable[..., tuple[int, str]]

@@ -20,7 +20,7 @@ from mtcnn_gluon.cli.resuming import Row, Task, finished_photos, plan, put_in_or
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.detection.draw import draw_faces
-from mtcnn_gluon.engines import ENGINES
+from mtcnn_gluon.detection.options import DetectorOptions
 from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.files import draft_of, printable, real_path, whole_file, write_picture
@@ -29,6 +29,7 @@ from mtcnn_gluon.io.inputs import Found, Kind, find_inputs
 from mtcnn_gluon.io.json_lines import RowWriter
 from mtcnn_gluon.io.output_names import Names, OutputNames
 from mtcnn_gluon.io.video import Video, VideoWriter
+from mtcnn_gluon.options import add_arguments, from_arguments
 
 CSV_COLUMNS = [
     "image", "frame", "time", "width", "height", "face", "x1", "y1", "x2", "y2", "score",
@@ -83,16 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--save", metavar="DIR", help="write the pictures or videos with boxes and landmarks drawn")
     output.add_argument("--crops", metavar="DIR", help="write every face aligned to 112 x 112 (ArcFace template)")
     output.add_argument("--resume", action="store_true", help="skip the photos that an earlier run wrote to --json FILE")
-    detector = parser.add_argument_group("detector")
-    detector.add_argument("--model", default="default", help="a model that info lists, or a bundle folder")
-    detector.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
-    detector.add_argument("--device", default="cpu", help="cpu, gpu or gpu:N")
-    detector.add_argument("--min-face", type=float, default=20, metavar="N", help="smallest face in pixels (20)")
-    detector.add_argument("--factor", type=float, default=0.709, help="scale between pyramid levels (0.709)")
-    detector.add_argument("--thresholds", type=float, nargs=3, metavar=("P", "R", "O"), help="face probabilities in 0..1")
-    detector.add_argument("--nms", type=float, nargs=4, metavar=("LEVEL", "P", "R", "O"), help="overlaps allowed, in 0..1")
-    detector.add_argument("--max-faces", type=int, metavar="N", help="keep only the N best faces of an image")
-    detector.add_argument("--threads", type=int, metavar="N", help="CPU threads of the nets")
+    add_arguments(parser.add_argument_group("detector"), DetectorOptions)
 
 
 def detect(options: argparse.Namespace) -> int:
@@ -118,8 +110,7 @@ def detect(options: argparse.Namespace) -> int:
     names = OutputNames(options.save, options.crops, [*files, *(found.path for found in inputs)])
     given = _give_names(names, tasks, bool(earlier))
     _say_what_is_done(tasks)
-    settings = ("model", "engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces", "threads")
-    detector = Detector(**{name: getattr(options, name) for name in settings})
+    detector = Detector(**vars(from_arguments(DetectorOptions, options)))
     if options.crops and not detector.has_landmarks:
         raise ConfigError(f"--crops aligns faces by landmarks, and model {options.model} was trained without")
     if earlier:

@@ -9,7 +9,7 @@ from typing import Any
 from mtcnn_gluon.bundles.format import MANIFEST, Bundle, find_bundle, model_names
 from mtcnn_gluon.bundles.trained import warnings
 from mtcnn_gluon.cli.output import put_line
-from mtcnn_gluon.detection.detector import MAX_FACE
+from mtcnn_gluon.detection.options import MAX_FACE
 from mtcnn_gluon.errors import ConfigError, ModelError
 from mtcnn_gluon.export.bundle_files import MIN_FACE, Format, export_bundle, make_bundle, usual_formats, why_not_written
 from mtcnn_gluon.io.images import is_url

@@ -2,22 +2,23 @@
 
 import argparse
 import importlib
-import logging
 import sys
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Iterator
 
-from mtcnn_gluon.bundles.format import find_bundle
-from mtcnn_gluon.cli.evaluate_results import named_paths
+from tqdm import tqdm
+
 from mtcnn_gluon.cli.output import put_line
-from mtcnn_gluon.errors import ConfigError, ModelError, shown
+from mtcnn_gluon.errors import ConfigError, MtcnnError
 from mtcnn_gluon.evaluation.extras import need
-from mtcnn_gluon.evaluation.names import check_names, clean_name
-from mtcnn_gluon.prepare_data.annotations import spread
-from mtcnn_gluon.prepare_data.readers import read_annotations
 
 if TYPE_CHECKING:
-    from mtcnn_gluon.pipeline.steps import Pipeline
+    from mtcnn_gluon.pipeline.steps import Pipeline, Step
+
+REFRESH = 1.0  # seconds
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,57 +30,58 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def pipeline(options: argparse.Namespace) -> int:
-    """Do the whole recipe, from photos to an evaluated bundle. What is done is not done again unless what it depends on has
-    changed; what was interrupted goes on where it was."""
+    """Do the whole recipe, from photos to an evaluated model. A step that is done is skipped, unless its options or what it
+    reads have changed; what was interrupted is continued. DIR/pipeline.log has all details."""
     _need_yaml()
-    from mtcnn_gluon.cli.main import main
-    from mtcnn_gluon.pipeline.config import files_digest, read_config
-    from mtcnn_gluon.pipeline.recipe import RATES, SETS, Recipe
-    from mtcnn_gluon.pipeline.steps import Pipeline
+    from mtcnn_gluon.pipeline.config import read_config
+    from mtcnn_gluon.pipeline.content import Digests
+    from mtcnn_gluon.pipeline.recipe import RATES, Recipe
+    from mtcnn_gluon.pipeline.steps import Pipeline, check_folder
 
-    config = read_config(options.config)
+    config, folder = read_config(options.config), Path(options.folder).absolute()
     need("matplotlib.figure", "drawing curves")
-    _check_models(config)
-    counts = {}
-    for section in SETS:
-        annotations = read_annotations(config[section].annotations, landmarks=config[section].landmarks)
-        counts[section] = len(spread(annotations.photos, config[section].limit))
-    digests = {section: files_digest(config[section]) for section in SETS}
-    recipe = Recipe(config, Path(options.folder).absolute(), counts, digests, main)
-    work = Pipeline(recipe.folder, recipe.steps(), main, RATES)
+    check_folder(folder)
+    digests = Digests(folder / ".digests.json")
+    work = Pipeline(folder, Recipe(config, folder, digests).steps(), RATES)
     if options.status:
         put_line(_table(work))
         return 0
-    logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
     try:
-        work.run(put_line)
+        work.run(lambda step: _watch(work, step), digests.save)
     except KeyboardInterrupt:
         print("mtcnn-gluon: interrupted; the same command goes on", file=sys.stderr)
         return 130
-    put_line(f"done: {recipe.folder / 'bundle'} is the model, {recipe.folder / 'report'} says how good it is")
+    put_line(f"done: {folder / 'bundle'} is the model, {folder / 'report'} says how good it is")
     return 0
 
 
-def _check_models(config: Any) -> None:
-    """Refuse now, and not hours later, what the reports cannot compare.
+@contextmanager
+def _watch(work: "Pipeline", step: "Step") -> Iterator[None]:
+    """Show a step: on a terminal with a bar, otherwise with a line when it begins; then with a line when it is done."""
+    names = [each.name for each in work.steps]
+    title, start = f"[{names.index(step.name) + 1}/{len(names)}] {step.name}", time.monotonic()
+    rows = {row.name: row for row in work.status()}
+    own, left = rows[step.name].seconds, sum(row.seconds for row in rows.values() if row.state != "done")
+    ended = Event()
 
-    Raises:
-        ConfigError: if two models of a report would have one name.
-        ModelError: if a model to compare with is missing, or has no landmarks where they are evaluated.
-    """
-    if not all(isinstance(model, str) for model in config.compare):
-        raise ConfigError(f"compare must be a list of models, not {shown(config.compare)}")
-    others = named_paths(config.compare)
-    try:
-        check_names([clean_name(config.name), *(name for name, _ in others)])
-    except ConfigError as error:
-        raise ConfigError(f"name and compare: {error}") from error
-    for _, model in others:
-        trained = find_bundle(model).manifest["trained"]
-        if config.validation.landmark_list and "landmark" not in trained["onet"]:
-            raise ModelError(
-                f"compare: {model} was trained without landmarks, and validation.landmark_list asks for theirs: leave one out"
-            )
+    def refresh() -> None:
+        while not ended.wait(REFRESH):
+            with suppress(MtcnnError, OSError, ValueError):  # a file that is just being written
+                bar.n = step.progress()
+            bar.set_postfix_str(f"about {_duration(left - own * bar.n)} left in all")
+
+    form = "{desc} {percentage:3.0f} % |{bar:20}| {elapsed} {postfix}"
+    with tqdm(total=1, desc=title, bar_format=form, leave=False, disable=None) as bar:
+        if bar.disable:
+            put_line(f"{title} begins; about {_duration(left)} left in all")
+        else:
+            Thread(target=refresh, daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
+    left = sum(row.seconds for row in work.status() if row.state != "done")
+    put_line(f"{title} done in {_duration(time.monotonic() - start)}; about {_duration(left)} left in all")
 
 
 def _need_yaml() -> None:
@@ -104,15 +106,16 @@ def _table(work: "Pipeline") -> str:
     lines = []
     for row in rows:
         state = "next" if left and row is left[0] and row.state == "waiting" else row.state
-        time = "" if row.seconds is None else ("" if row.state == "done" else "about ") + _duration(row.seconds)
-        lines.append(f"{row.step.name:32s} {state:8s} {time}".rstrip())
+        about = "" if row.state == "done" else "about "
+        time_ = f"{about}{_duration(row.seconds)}" if row.seconds else ""
+        lines.append(f"{row.name:32s} {state:8s} {time_}{f' ({row.reason})' if row.reason else ''}".rstrip())
     if not left:
         return "\n".join([*lines, f"all {len(rows)} steps are done"])
-    total = sum(row.seconds or 0 for row in left)
+    total = sum(row.seconds for row in left)
     return "\n".join([*lines, f"{len(rows) - len(left)} of {len(rows)} steps done, about {_duration(total)} left"])
 
 
 def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
+    minutes, seconds = divmod(round(max(0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -6,6 +6,7 @@ Every function works on a batch of images at once and on plain arrays; the nets 
 from dataclasses import dataclass, replace
 from typing import Literal, Sequence
 
+import cv2
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
@@ -29,6 +30,7 @@ class Settings:
         thresholds: face probability in 0..1 that must be reached after P-, R- and O-Net.
         nms: overlap in 0..1 allowed within a P-Net level, across levels, after R-Net (all over the union) and after O-Net
             (over the smaller box).
+        is_bgr: whether the nets see BGR; images are RGB all the same.
         mean, scale: nets see (pixel - mean) * scale.
         box_convention: how P-Net's cells decode, see `boxes`.
         has_landmarks: whether O-Net has landmarks.
@@ -38,6 +40,7 @@ class Settings:
     factor: float
     thresholds: tuple[float, float, float]
     nms: tuple[float, float, float, float]
+    is_bgr: bool
     mean: float
     scale: float
     box_convention: BoxConvention
@@ -67,7 +70,7 @@ class Candidates:
 
 
 def detect(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> list[Faces]:
-    """Faces in each of `images`, (H, W, 3) uint8 arrays in the colour order that the nets expect, of any sizes."""
+    """Faces in each of `images`, (H, W, 3) uint8 RGB arrays of any sizes."""
     candidates = propose(images, engine, settings)
     candidates = refine(images, candidates, engine, settings)
     return output(images, candidates, engine, settings)
@@ -94,7 +97,7 @@ def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) ->
 
 def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
     """Stage two: R-Net on every candidate. Returns the better ones, calibrated and squared."""
-    scores, offsets = _look_closer(images, candidates, engine, "rnet", settings)
+    scores, offsets = run_on_crops(images, candidates, engine, "rnet", settings)
     passed = scores >= settings.thresholds[1]
     candidates = Candidates(candidates.image, candidates.boxes, scores).take(passed)
     keep = grouped_nms(candidates.boxes, candidates.scores, candidates.image, settings.nms[2])
@@ -106,7 +109,7 @@ def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
 
 def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:
     """Stage three: O-Net on every candidate. Returns each image's faces with their landmarks, if it has any."""
-    scores, offsets, points = _look_closer(images, candidates, engine, "onet", settings)
+    scores, offsets, points = run_on_crops(images, candidates, engine, "onet", settings)
     passed = scores >= settings.thresholds[2]
     crops = candidates.boxes[passed]
     boxes = box_ops.decode(crops, offsets[passed])
@@ -116,11 +119,27 @@ def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
     return [_suppressed(found[image == index], picture.shape, settings.nms[3]) for index, picture in enumerate(images)]
 
 
-def judge(
+def run_on_crops(
     images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, net: Literal["rnet", "onet"], settings: Settings
-) -> np.ndarray:
-    """Face probabilities (N,) that a net gives to candidates, of which it drops none."""
-    return _look_closer(images, candidates, engine, net, settings)[0]
+) -> list[np.ndarray]:
+    """Outputs of R- or O-Net for the crops of all candidates, in their order.
+
+    Returns:
+        Scores (N,) and offsets (N, 4); of O-Net also landmarks (N, 10), or (N, 0) if it has none.
+    """
+    run, size = getattr(engine, net), NETS[net].size
+    widths = (HEADS.box,) if net == "rnet" else (HEADS.box, HEADS.landmark * settings.has_landmarks)
+    outputs = [[np.zeros(0, np.float32), *(np.zeros((0, width), np.float32) for width in widths)]]
+    images = _in_net_colours(images, settings)
+    for start in range(0, len(candidates), CROP_BATCH):
+        part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))
+        outputs.append(run(_crop(images, part, size, settings, engine.kernel_threads)))
+    return [np.concatenate(parts) for parts in zip(*outputs)]
+
+
+def _in_net_colours(images: Sequence[np.ndarray], settings: Settings) -> Sequence[np.ndarray]:
+    """RGB images in the colour order of the nets, contiguous as the kernels take them."""
+    return [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images] if settings.is_bgr else images
 
 
 def _suppressed(faces: Faces, shape: Sequence[int], overlap: float) -> Faces:
@@ -134,6 +153,7 @@ def _scan(
     images: Sequence[np.ndarray], levels: Sequence[Sequence[pyramid.Level]], engine: Engine, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """P-Net's cells that reach the threshold: level (N,), cells (N, 2) on it, scores (N,) and offsets (N, 4)."""
+    images = _in_net_colours(images, settings)
     sources = [
         source for image, each in zip(images, levels) for source in pyramid.level_sources(image, each, engine.kernel_threads)
     ]
@@ -147,19 +167,6 @@ def _scan(
         found.append((level, cells, probability[rows, columns], offsets[:, rows, columns].T))
     level, cells, scores, offsets = (np.concatenate(parts) for parts in zip(*found))
     return level, cells, scores, offsets
-
-
-def _look_closer(
-    images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, net: Literal["rnet", "onet"], settings: Settings
-) -> list[np.ndarray]:
-    """Outputs of R- or O-Net for the crops of all candidates, in their order; a bounded number of crops at a time."""
-    run, size = getattr(engine, net), NETS[net].size
-    widths = (HEADS.box,) if net == "rnet" else (HEADS.box, HEADS.landmark * settings.has_landmarks)
-    outputs = [[np.zeros(0, np.float32), *(np.zeros((0, width), np.float32) for width in widths)]]
-    for start in range(0, len(candidates), CROP_BATCH):
-        part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))
-        outputs.append(run(_crop(images, part, size, settings, engine.kernel_threads)))
-    return [np.concatenate(parts) for parts in zip(*outputs)]
 
 
 def _crop(images: Sequence[np.ndarray], candidates: Candidates, size: int, settings: Settings, threads: int) -> np.ndarray:

@@ -2,10 +2,8 @@
 
 import logging
 import os
-from numbers import Real
 from typing import Iterator, Sequence
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -14,17 +12,16 @@ from mtcnn_gluon.bundles.format import Bundle, find_bundle
 from mtcnn_gluon.bundles.trained import warnings
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Settings
+from mtcnn_gluon.detection.options import DetectorOptions
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.images import ImageSource, read_image
 from mtcnn_gluon.io.video import Frame, Video
 from mtcnn_gluon.mxnet_loader import mxnet_threads
+from mtcnn_gluon.options import Meaning, checked
 
 logger = logging.getLogger(__name__)
 
-MAX_FACE = 1e9
-MAX_THREADS = 1024
-MAX_FACTOR = 0.99  # closer to 1 a pyramid would have thousands of levels
 BATCH_PIXELS = 8_000_000  # images that `detect_batch` holds at a time, unless told, have about so many pixels together
 
 
@@ -61,33 +58,27 @@ class Detector:
 
     def __init__(
         self,
-        model: str | os.PathLike = "default",
-        engine: str = "auto",
-        device: str = "cpu",
-        min_face: float = 20,
-        factor: float = 0.709,
+        model: str | os.PathLike = DetectorOptions.model,
+        engine: str = DetectorOptions.engine,
+        device: str = DetectorOptions.device,
+        min_face: float = DetectorOptions.min_face,
+        factor: float = DetectorOptions.factor,
         thresholds: Sequence[float] | None = None,
         nms: Sequence[float] | None = None,
         max_faces: int | None = None,
         threads: int | None = None,
     ) -> None:
-        _check(_is_number(min_face) and 1 <= min_face <= MAX_FACE, "min_face", "a number of pixels, 1 or more", min_face)
-        _check(_is_number(factor) and 0 < factor <= MAX_FACTOR, "factor", f"more than 0 and at most {MAX_FACTOR}", factor)
-        _check(isinstance(model, (str, os.PathLike)), "model", "a name or a folder", model)
-        _check_shares("thresholds", thresholds, 3)
-        _check_shares("nms", nms, 4)
-        _check(max_faces is None or _is_count(max_faces), "max_faces", "a whole number, 1 or more", max_faces)
-        is_usable = threads is None or (_is_count(threads) and threads <= MAX_THREADS)
-        _check(is_usable, "threads", f"a whole number from 1 to {MAX_THREADS}", threads)
-        engines.check_names(engine, device)
-        with mxnet_threads(threads):  # which `official` may load, to be converted
-            self.bundle: Bundle = find_bundle(model)
+        name = os.fspath(model) if isinstance(model, os.PathLike) else model
+        options = DetectorOptions(name, engine, device, min_face, factor, thresholds, nms, max_faces, threads)  # type: ignore[arg-type]
+        with mxnet_threads(options.threads):  # which `official` may load, to be converted
+            self.bundle: Bundle = find_bundle(options.model)
         manifest = self.bundle.manifest
         self.settings = Settings(
-            min_face=float(min_face),
-            factor=float(factor),
-            thresholds=tuple(manifest["thresholds"] if thresholds is None else map(float, thresholds)),
-            nms=tuple(manifest["nms"] if nms is None else map(float, nms)),
+            min_face=options.min_face,
+            factor=options.factor,
+            thresholds=options.thresholds or tuple(manifest["thresholds"]),
+            nms=options.nms or tuple(manifest["nms"]),
+            is_bgr=manifest["colour_order"] == "BGR",
             mean=manifest["mean"],
             scale=manifest["scale"],
             box_convention=manifest["box_convention"],
@@ -95,9 +86,8 @@ class Detector:
         )
         self._unsaid = warnings(manifest)
         self.has_landmarks = self.settings.has_landmarks
-        self.max_faces = max_faces
-        self.engine = engines.create(engine, self.bundle, device, threads)
-        self._swap_colours = manifest["colour_order"] == "BGR"
+        self.max_faces = options.max_faces
+        self.engine = engines.create(engine, self.bundle, device, options.threads)
 
     def detect(self, image: ImageSource) -> Faces:
         """Faces in one image.
@@ -122,7 +112,7 @@ class Detector:
             ConfigError: if `batch_size` is not a positive whole number, or `images` is one image and not a list of images.
         """
         _check_images(images)
-        _check(batch_size is None or _is_count(batch_size), "batch_size", "a whole number, 1 or more", batch_size)
+        batch_size = checked("batch_size", batch_size, int | None, Meaning("", least=1))
         results: list[Faces] = []
         batch: list[np.ndarray] = []
         for source in images:
@@ -150,23 +140,7 @@ class Detector:
     def _detect(self, images: list[np.ndarray]) -> list[Faces]:
         while self._unsaid:  # with the first photo: not to those who only want one of the nets
             logger.warning("model %s: %s", self.bundle.manifest["name"], self._unsaid.pop(0))
-        if self._swap_colours:
-            images = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]  # contiguous, as the kernels take them
         return [faces[: self.max_faces] for faces in cascade.detect(images, self.engine, self.settings)]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.timedelta64))
-
-
-def _is_count(value: object) -> bool:
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
-    return is_integer and int(value) >= 1  # type: ignore[call-overload]
-
-
-def _check(condition: bool, name: str, expected: str, value: object) -> None:
-    if not condition:
-        raise ConfigError(f"{name} must be {expected}, not {shown(value)}")
 
 
 def _check_images(images: object) -> None:
@@ -178,11 +152,3 @@ def _check_images(images: object) -> None:
         what = f"one array of shape {images.shape}"
     if is_one:
         raise ConfigError(f"images must be a list of images, not {what}")
-
-
-def _check_shares(name: str, values: Sequence[float] | None, count: int) -> None:
-    if values is None:
-        return
-    is_list = isinstance(values, (list, tuple)) or (isinstance(values, np.ndarray) and values.ndim == 1)
-    is_valid = is_list and len(values) == count and all(_is_number(value) and 0 <= value <= 1 for value in values)
-    _check(is_valid, name, f"{count} numbers from 0 to 1", values)

@@ -17,15 +17,17 @@ from typing import Any, Literal, Mapping, Sequence, get_args
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.config import LANDMARK_NAMES, NETS
+from mtcnn_gluon.config import LANDMARK_NAMES
+from mtcnn_gluon.detection import cascade
+from mtcnn_gluon.detection.cascade import Candidates
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.evaluation.bootstrap import interval, resample
 from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
-from mtcnn_gluon.evaluation.results import Detections, Results, to_row
+from mtcnn_gluon.evaluation.results import DIGITS, Detections, Results
 from mtcnn_gluon.evaluation.run import Job
+from mtcnn_gluon.faces import face_dicts
 from mtcnn_gluon.io.files import printable
-from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
 
 Normaliser = Literal["eyes", "box"]
@@ -69,9 +71,7 @@ def place_landmarks(detector: Detector, image: np.ndarray, job: Job) -> dict[str
     """What `detector`'s O-Net says of the faces in given boxes, as the `faces` of a result file, in their order."""
     boxes = np.array(job.boxes, np.float32).reshape(-1, 4)
     points, scores = landmarks_in(detector, image, boxes)
-    found = Detections(boxes, np.arange(len(boxes), 0, -1), points)  # falling scores keep the order
-    faces = to_row(job.name, found)["faces"]
-    return {"faces": [{**face, "score": float(f"{score:.9g}")} for face, score in zip(faces, scores)]}
+    return {"faces": face_dicts(boxes, scores, points, DIGITS)}
 
 
 def landmarks_in(detector: Detector, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,14 +82,9 @@ def landmarks_in(detector: Detector, image: np.ndarray, boxes: np.ndarray) -> tu
         image: (H, W, 3) uint8 RGB.
         boxes: float32 x1, y1, x2, y2 with positive sides.
     """
-    if not len(boxes):
-        return np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
-    settings = detector.settings
-    if detector.bundle.manifest["colour_order"] == "BGR":
-        image = image[:, :, ::-1]
-    squares = box_ops.crop_squares(boxes, settings.box_convention)
-    crops = crop_resize(image, squares, NETS.onet.size)  # (N, 3, 48, 48)
-    scores, _, points = detector.engine.onet((crops - np.float32(settings.mean)) * np.float32(settings.scale))
+    squares = box_ops.crop_squares(boxes, detector.settings.box_convention)
+    faces = Candidates(np.zeros(len(boxes), np.int64), squares, np.ones(len(boxes), np.float32))
+    scores, _, points = cascade.run_on_crops([image], faces, detector.engine, "onet", detector.settings)
     return box_ops.decode_landmarks(squares, points), scores
 
 

@@ -5,11 +5,14 @@ the whole name, so that two names never share a file, in one run or in two, and 
 """
 
 import hashlib
+import os
 import re
 import unicodedata
 from collections import Counter
-from typing import Iterable
+from pathlib import Path
+from typing import Iterable, Sequence
 
+from mtcnn_gluon.bundles.format import model_names
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.io.files import printable
 
@@ -24,6 +27,27 @@ def clean_name(text: str) -> str:
     """A name in one line, as it is shown: what cannot be printed and repeated spaces become one space."""
     whole = unicodedata.normalize("NFC", printable(text))
     return " ".join("".join(each if each.isprintable() else " " for each in whole).split())
+
+
+def named_paths(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Name and path of arguments `[NAME=]PATH`; without a name it is the path's last part, without a file's ending."""
+    pairs = []
+    for argument in arguments:
+        name, path = _split(argument)
+        if not name:
+            name = Path(argument).name if os.path.isdir(argument) else Path(argument).stem
+        pairs.append((clean_name(name or argument), path))
+    return pairs
+
+
+def _split(argument: str) -> tuple[str, str]:
+    """Name, empty if there is none, and path of an argument; names and paths may hold `=` themselves."""
+    parts = argument.split("=")
+    splits = [("=".join(parts[:at]), "=".join(parts[at:])) for at in range(1, len(parts))]
+    splits = [(name, path) for name, path in splits if name and path]
+    if os.path.exists(argument) or not splits:
+        return "", argument
+    return next((split for split in splits if split[1] in model_names() or os.path.exists(split[1])), splits[0])
 
 
 def check_names(names: Iterable[str]) -> None:

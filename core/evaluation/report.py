@@ -71,6 +71,7 @@ class Report:
         problems: of each source, what was wrong with it.
         summary: figures for JSON.
         curves: more of them, that only the report's JSON holds.
+        photo_file: the file of a photo, by its name; None if the files are not known.
     """
 
     headline: str
@@ -82,6 +83,7 @@ class Report:
     problems: dict[str, Problems]
     summary: dict[str, Any]
     curves: dict[str, Any] = field(default_factory=dict)
+    photo_file: Callable[[str], Path] | None = None
 
     @property
     def has_faults(self) -> bool:
@@ -134,13 +136,8 @@ def json_text(content: dict[str, Any]) -> str:
     return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_report(report: Report, folder: str | Path, photos: Callable[[str], Path] | None) -> None:
+def write_report(report: Report, folder: str | Path) -> None:
     """Write `report.md`, `report.json`, the curves and, if the files of the photos are known, the pictures.
-
-    Args:
-        report: what to write.
-        folder: where.
-        photos: the file of a photo, by its name; None if it is not known.
 
     Raises:
         ConfigError: if Matplotlib is not installed.
@@ -152,7 +149,7 @@ def write_report(report: Report, folder: str | Path, photos: Callable[[str], Pat
             file.write(draw_plot(plot))
     pictures = []
     for gallery in report.galleries:
-        sheet = contact_sheet(gallery, photos) if gallery.examples and photos is not None else None
+        sheet = contact_sheet(gallery, report.photo_file) if gallery.examples and report.photo_file else None
         if sheet is not None:
             write_picture(root / f"{gallery.name}.png", sheet)
             pictures.append(gallery.name)

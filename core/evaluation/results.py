@@ -24,6 +24,7 @@ import numpy as np
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.faces import face_dicts
 from mtcnn_gluon.io.files import printable, read_text, remove, whole_file
 from mtcnn_gluon.io.images import is_image_path
 from mtcnn_gluon.prepare_data.annotations import Place, Problems
@@ -32,6 +33,7 @@ Format = Literal["auto", "jsonl", "wider", "fddb"]
 PathLike = str | os.PathLike
 
 FULL_TURN = 6.2832  # radians
+DIGITS = 9  # of the numbers of result files, all that float32 has
 
 MISSING = "photos without results"
 UNKNOWN = "results for photos that are not in the set, left out"
@@ -163,18 +165,32 @@ def read_results(
     return Results(title or Path(path).stem, collector.photos, collector.unusable, collector.problems, about)
 
 
-def read_own(path: PathLike, names: Iterable[str], title: str, about: dict[str, Any]) -> Results:
-    """Read what `run.run_model` wrote: photos are called what they are, and those of earlier runs on others are passed over.
+def results_of_rows(
+    rows: Iterable[dict[str, Any]], names: Iterable[str], title: str, about: dict[str, Any], file: PathLike | None = None
+) -> Results:
+    """Results from the rows of `run.run_model`; rows of photos that are not among `names` are passed over.
 
     Args:
-        path: the file.
+        rows: of the model.
         names: of the photos whose results are wanted.
         title: what to call the detector.
         about: how the results were made.
+        file: that keeps the rows, for messages.
     """
     collector = _Collector(lambda name: name, set(names))
-    _read_jsonl(Path(path), collector)
+    for number, row in enumerate(rows, 1):
+        _take_row(row, Place(file or title, number), collector)
     return Results(title, collector.photos, collector.unusable, collector.problems, about)
+
+
+def seen_photos(name: str, rows: Iterable[dict[str, Any]], about: dict[str, Any]) -> Results:
+    """The photos of a model's rows as `Results` without faces."""
+    problems = Problems()
+    bad = {row["image"]: row["error"] for row in rows if "error" in row}
+    if bad:
+        problems.found[UNREAD] = [f"{image}: {error}" for image, error in bad.items()]
+    seen = {row["image"]: Detections.of_boxes([], [], (row["width"], row["height"])) for row in rows if row["image"] not in bad}
+    return Results(name, seen, set(bad), problems, about)
 
 
 def _recognise(path: Path) -> Format:
@@ -379,11 +395,15 @@ def _read_row(line: str, place: Place, collector: _Collector) -> None:
     except (ValueError, KeyError, TypeError, RecursionError):
         collector.problems.add(MALFORMED, place, f"expected a photo's image and faces, got {shown(line.strip())}")
         return
-    name = collector.photo(image, place)
+    _take_row(row, place, collector)
+
+
+def _take_row(row: dict[str, Any], place: Place, collector: _Collector) -> None:
+    name = collector.photo(row["image"], place)
     if name is None:
         return
     if "error" in row:
-        collector.give_up(name, UNREAD, place, f"{image}: {shown(row['error'])}")
+        collector.give_up(name, UNREAD, place, f"{row['image']}: {shown(row['error'])}")
         return
     collector.photos[name] = _detections_of_row(row, place, collector)
 
@@ -507,16 +527,8 @@ def _face_lines(found: Detections) -> str:
 
 
 def to_row(name: str, found: Detections) -> dict[str, Any]:
-    """The JSON object of one photo."""
-    faces = []
-    for row in np.argsort(-found.scores, kind="stable"):
-        face: dict[str, Any] = {"box": _short(found.boxes[row]), "score": float(f"{found.scores[row]:.9g}")}
-        if not np.isnan(found.landmarks[row]).any():
-            face["landmarks"] = {key: _short(xy) for key, xy in zip(LANDMARK_NAMES, found.landmarks[row])}
-        faces.append(face)
+    """The JSON object of one photo, best faces first."""
+    order = np.argsort(-found.scores, kind="stable")
     width, height = found.size or (None, None)
+    faces = face_dicts(found.boxes[order], found.scores[order], found.landmarks[order], DIGITS)
     return {"image": name, "width": width, "height": height, "faces": faces}
-
-
-def _short(values: Iterable[float]) -> list[float]:
-    return [float(f"{value:.9g}") for value in values]

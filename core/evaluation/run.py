@@ -1,15 +1,14 @@
 """Running a model bundle over many photos: in several processes, and resumable.
 
-What is found is written to a JSON Lines file photo by photo. Beside it, FILE.about.json says which model, options and version
-of the package made it, so that a run is not resumed with others. Each row has a digest of that, of the photo's content and of
-what was asked about it: a row is used again only if all of these are the same.
+What is found may be kept in a JSON Lines file, written photo by photo. Beside it, FILE.about.json says which model, options
+and version of the package made it. Each row has a digest of that, of the photo's content and of the annotated boxes. A run is
+resumed only with the same model, options and version, and keeps only rows with the same digest.
 """
 
 import hashlib
 import json
 import multiprocessing
 import os
-import posixpath
 import signal
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,24 +17,22 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Container, Generator, Iterable, Mapping, Sequence
+from typing import Any, Callable, Generator, Mapping, NamedTuple, Sequence
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from mtcnn_gluon import __version__
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError, MtcnnError
-from mtcnn_gluon.evaluation.results import Detections, to_row, without_ending
+from mtcnn_gluon.evaluation.results import DIGITS
 from mtcnn_gluon.io.files import printable, whole_file
-from mtcnn_gluon.io.images import EXTENSIONS, read_image
+from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.json_lines import RowWriter, read_rows
 from mtcnn_gluon.io.processes import end_with_parent
 
 LOOK_AHEAD = 4  # photos that are given to each process before their results are asked for
 PHOTOS_A_PROCESS = 8  # fewer are not worth starting one
-ORIENTATION = 0x0112  # of EXIF
 
 
 @dataclass(frozen=True)
@@ -57,87 +54,26 @@ Work = Callable[[Detector, np.ndarray, Job], dict[str, Any]]
 
 
 def find_faces(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
-    """What `detector` finds in a photo, as the `faces` of a result file; coordinates and scores are not rounded."""
-    faces = detector.detect(image)
-    landmarks = np.full((len(faces), 5, 2), np.nan) if faces.landmarks is None else faces.landmarks
-    return {"faces": to_row(job.name, Detections(faces.boxes, faces.scores, landmarks))["faces"]}
+    """What `detector` finds in a photo, as the `faces` of a result file."""
+    return {"faces": detector.detect(image).to_dicts(DIGITS)}
 
 
-def names_of(paths: Iterable[str]) -> dict[str, str]:
-    """Paths of a set's photos below their folder, by the name of each in reports and result files, which are UTF-8.
+class Found(NamedTuple):
+    """What a model found: a row a photo, and what made them."""
 
-    Raises:
-        DataError: if two have one name, or one photo has two.
-    """
-    named: dict[str, str] = {}
-    plain: dict[str, str] = {}
-    for path in paths:
-        other = named.setdefault(printable(path), path)
-        if other != path:
-            raise DataError(f"two photos are called {printable(path)}: their names differ only in bytes that are not UTF-8")
-        other = plain.setdefault(posixpath.normpath(path), path)
-        if other != path:
-            raise DataError(printable(f"{other} and {path} are the same photo, and would count twice"))
-    return named
-
-
-class PhotoFiles:
-    """Finds the files of a set's photos.
-
-    Args:
-        folder: of all photos.
-        paths: by name, from `names_of`.
-    """
-
-    def __init__(self, folder: str | os.PathLike, paths: Mapping[str, str]) -> None:
-        self._folder, self._paths, self._taken = folder, paths, set(paths.values())
-
-    def path(self, name: str) -> Path:
-        """The file of a photo, as `photo_path` finds it, but not that of another photo of the set.
-
-        Raises:
-            DataError: if there are two.
-        """
-        return photo_path(self._folder, self._paths.get(name, name), self._taken)
-
-
-def photo_path(folder: str | os.PathLike, name: str, taken: Container[str] = ()) -> Path:
-    """The file of a photo: `folder / name`, or if there is none, with another image ending; `folder / name` if none exists.
-
-    Args:
-        folder: of all photos.
-        name: path below it.
-        taken: paths that are other photos, which are not taken for this one.
-
-    Raises:
-        DataError: if there are files with two other endings, of which one only can be meant.
-    """
-    path = Path(folder) / name
-    if path.is_file():
-        return path
-    bare = without_ending(name)
-    others = [bare + ending for ending in (*EXTENSIONS, *(ending.upper() for ending in EXTENSIONS))]
-    found = [Path(folder) / other for other in others if other not in taken and (Path(folder) / other).is_file()]
-    if any(not other.samefile(found[0]) for other in found[1:]):
-        raise DataError(printable(f"{path} does not exist, but {found[0].name} and {found[1].name} do: which is meant?"))
-    return found[0] if found else path
-
-
-def photo_size(path: Path) -> tuple[int, int] | None:
-    """Width and height of a photo as it is displayed, from the head of its file; None if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(ORIENTATION, 1) >= 5  # by a quarter
-    except Exception:  # decoders raise nearly anything on damaged files
-        return None
-    return (height, width) if turned else (width, height)
+    rows: list[dict[str, Any]]
+    about: dict[str, Any]
 
 
 def run_model(
-    jobs: Sequence[Job], work: Work, options: dict[str, Any], path: Path, resume: bool = False, workers: int | None = None
-) -> dict[str, Any]:
-    """Do `work` for every photo and write what it returns to a JSON Lines file, in the order of `jobs`.
+    jobs: Sequence[Job],
+    work: Work,
+    options: dict[str, Any],
+    path: Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+) -> Found:
+    """Do `work` for every photo.
 
     A row is `{"image", "width", "height", "made_from", ...}` with what `work` returned, or `{"image", ..., "error"}` for a
     photo that cannot be read.
@@ -146,13 +82,14 @@ def run_model(
         jobs: the photos.
         work: a function of a module, given the detector, the photo (H, W, 3) uint8 RGB, and its job.
         options: of `Detector`.
-        path: the file.
-        resume: keep what an earlier run with the same model and options wrote; photos that could not be read, or that have
-            changed since, are looked at again.
+        path: JSON Lines file that keeps the rows; None: they are not kept.
+        resume: use the rows that an earlier run with the same model and options wrote to `path`, except those of photos that
+            could not be read or have changed since.
         workers: processes; None: as many as there are processors, and 1 on a GPU.
 
     Returns:
-        what made the results: model, sha256 of its manifest, version of the package, the detector's options.
+        the rows, first those of an earlier run, then those of the other photos in the order of `jobs`; and the model, sha256
+        of its manifest, version of the package and options that made them.
 
     Raises:
         ConfigError: if an option is out of range, or a run would be resumed with another model, version or other options.
@@ -165,20 +102,25 @@ def run_model(
     detector = Detector(**options)
     about = _about(detector, options, work)
     made = json.dumps(about, sort_keys=True)
-    earlier = _earlier(path, about, {job.name: partial(_digest, made, job) for job in jobs}) if resume else []
-    done = {row["image"] for row in earlier}
+    digests = {job.name: partial(_digest, made, job) for job in jobs}
+    rows = _earlier(path, about, digests) if path and resume else []
+    done = {row["image"] for row in rows}
     left = [job for job in jobs if job.name not in done]
-    with whole_file(_about_path(path)) as file:
-        json.dump(about, file, indent=2)
     with ExitStack() as stack:
-        writer = RowWriter(path, earlier, stack)
-        rows: Generator[dict[str, Any], None, None] = (_row(detector, work, made, job) for job in left)
+        writer = None
+        if path:
+            with whole_file(_about_path(path)) as file:
+                json.dump(about, file, indent=2)
+            writer = RowWriter(path, rows, stack)
+        more: Generator[dict[str, Any], None, None] = (_row(detector, work, made, job) for job in left)
         if count > 1:
-            rows = _in_processes(left, work, made, {**options, "threads": threads}, count)
-        stack.enter_context(closing(rows))
-        for row in tqdm(rows, total=len(left), unit="photo", disable=None):
-            writer.write(row)
-    return about
+            more = _in_processes(left, work, made, {**options, "threads": threads}, count)
+        stack.enter_context(closing(more))
+        for row in tqdm(more, total=len(left), unit="photo", disable=None):
+            rows.append(row)
+            if writer:
+                writer.write(row)
+    return Found(rows, about)
 
 
 def _processors() -> int:

@@ -64,15 +64,13 @@ class Curve:
     surest: float | None
 
 
-def look_at_stages(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
+def run_stages(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
     """What each stage of `detector` finds in a photo whose annotated faces are `job.boxes`.
 
     Returns:
         `stages`: for each, `scores` of all proposals; `own`, for each proposal, the index of the face it overlaps most, or -1
         if none by half; `faces`, for each face, the best score among the proposals that overlap it by half, or -1.
     """
-    if detector.bundle.manifest["colour_order"] == "BGR":
-        image = image[:, :, ::-1]
     faces = np.array(job.boxes, np.float32).reshape(-1, 4)
     found = {}
     for stage, (boxes, scores) in zip(STAGES, _proposals(detector, image)):
@@ -110,10 +108,9 @@ def _at_least(candidates: Candidates, threshold: float) -> Candidates:
 
 def time_stages(detector: Detector, images: Sequence[np.ndarray]) -> np.ndarray:
     """Seconds (P, 3) that each stage takes for each of P photos, one at a time, at the detector's own thresholds."""
-    swap = detector.bundle.manifest["colour_order"] == "BGR"
     seconds = np.zeros((len(images), len(STAGES)))
     for row, image in zip(seconds, images):
-        batch = [image[:, :, ::-1] if swap else image]
+        batch = [image]
         start = time.perf_counter()
         candidates = cascade.propose(batch, detector.engine, detector.settings)
         row[0] = time.perf_counter() - start
@@ -130,7 +127,7 @@ def sweep(
     """The curve of each stage.
 
     Args:
-        rows: what `look_at_stages` says of each photo.
+        rows: what `run_stages` says of each photo.
         sides: for each photo, the shorter side (N,) of every annotated face in pixels.
         ignore: for each photo, which of its faces (N,) do not count.
         about: the cascade's `thresholds` and `min_face`.

@@ -18,7 +18,7 @@ import numpy as np
 from mtcnn_gluon.boxes import CELL, STRIDE, BoxConvention
 from mtcnn_gluon.bundles.onnx_nets import Parameters, describe, net_nodes
 from mtcnn_gluon.config import HEADS
-from mtcnn_gluon.detection.detector import MAX_FACTOR
+from mtcnn_gluon.detection.options import MAX_FACTOR
 from mtcnn_gluon.detection.pyramid import OVERLAP
 from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
 

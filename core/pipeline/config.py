@@ -1,251 +1,275 @@
-"""Configuration of the whole recipe: a YAML file, read, filled up with defaults, and checked before anything begins.
+"""The configuration of a pipeline: a YAML file, read into options and checked before anything begins.
 
-`DEFAULTS` has all keys. Paths are relative to the file's folder; `~` and `${VARIABLE}` in them are replaced. The sections
-`faces`, `landmarks`, `mine`, `records` and `train` of a net, and those of `evaluate`, take the options of the command of that
-name, with `_` for `-`; `train` has `samples`, how many to learn from in all, for `epochs`. Its `init` is a model's name, or a
-path like the others. `finish` has options of another training, or a list of several: each goes on from where the one before
-ended, with its options but for those it has itself.
+    name: mine                       # keys of `RunOptions`
+    data: {images: ..., ...}         # keys of `DataOptions`; `validation` has the same
+    pnet:                            # rnet and onet have `mine` as well
+      faces, landmarks, mine, records    options of `prepare wider`, `landmarks`, `mine` and `records`
+      train                              options of `train`, but `samples` instead of `epochs`; `init` and `device` too
+      finish                             one more training or a list of them; each begins with the net of the one before, and
+                                         has its options unless it names others
+    evaluate:
+      wider, landmarks                   options of `evaluate wider` and `evaluate landmarks`
+
+Options are named as on the command line, with `_` for `-`. What the pipeline sets itself, such as folders, has no key. Paths
+are relative to the file's folder; `~` and `${VARIABLE}` in them are replaced.
 """
 
-import copy
-import hashlib
 import os
-from dataclasses import fields
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any, Mapping
+from typing import Any, Mapping, TypeVar
 
 import yaml
-from easydict import EasyDict
 
 from mtcnn_gluon.bundles.format import model_names
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, shown
+from mtcnn_gluon.errors import ConfigError, did_you_mean, shown
+from mtcnn_gluon.evaluation.options import LandmarkOptions, WiderOptions
 from mtcnn_gluon.io.files import read_text
-from mtcnn_gluon.prepare_data.merge import parse_ratio
-from mtcnn_gluon.prepare_data.sampling import Options as Sampling
-from mtcnn_gluon.records.info import check_options, check_seed
-from mtcnn_gluon.training.augment import Augmentation
-from mtcnn_gluon.training.options import Options as Training
+from mtcnn_gluon.options import Options, from_mapping, option, option_names
+from mtcnn_gluon.prepare_data.sources import MAX_FACE
+from mtcnn_gluon.prepare_data.tasks import FaceSampleOptions, LandmarkSampleOptions, MergeOptions, MinedSampleOptions
+from mtcnn_gluon.training.devices import devices
+from mtcnn_gluon.training.options import TrainingOptions
 
-PHOTOS: dict[str, Any] = {
-    "images": "",  # folder of photos
-    "annotations": "",  # list of their faces
-    "landmarks": None,  # list of the landmarks of those faces
-    "min_score": 0.0,  # of landmarks that a program found
-    "landmark_root": None,  # folder of more photos
-    "landmark_list": None,  # list of their faces with landmarks
-    "limit": None,  # photos of each list to use, evenly spread; None: all
-}
-DEFAULTS: dict[str, Any] = {
-    "name": "mtcnn",  # of the bundle
-    "training_data": "not stated",  # in words, for the bundle
-    "licence": "not stated",
-    "seed": 0,  # of all chance
-    "workers": 1,  # processes that prepare samples
-    "find_from": 20,  # smallest face in pixels that is looked for when samples are mined and P- and R-Net's thresholds chosen
-    "thresholds": None,  # three, of the finished bundle; None: from what the stages find
-    "calibrate": False,  # whether scores are moved, in the same order, until those thresholds are what the stages would find
-    "compare": ["official"],  # models to evaluate beside the new one
-    "data": PHOTOS,
-    "validation": PHOTOS,
-    "pnet": {"faces": {}, "landmarks": {}, "records": {}, "train": {"samples": 12_000_000, "landmarks": False},
-             "finish": []},
-    "rnet": {  # beside what is mined, crops near faces; faces: null for none
+Chosen = TypeVar("Chosen", bound=Options)
+SETS = {"data": "training", "validation": "validation"}  # sections of photos, and folders of the samples cut out of them
+BEFORE = {"rnet": "pnet", "onet": "rnet"}  # the net that proposes to a net
+PATHS = ("images", "annotations", "landmarks", "landmark_root", "landmark_list")
+NET_DEFAULTS: dict[str, dict[str, Any]] = {  # of R- and O-Net's samples most negatives are mined
+    "pnet": {"faces": {}, "landmarks": {}, "records": {}, "train": {"samples": 12_000_000, "landmarks": False}, "finish": []},
+    "rnet": {
         "mine": {}, "faces": {"negatives": 0}, "landmarks": {}, "records": {},
         "train": {"samples": 10_000_000, "landmarks": False}, "finish": [],
     },
     "onet": {
-        "mine": {}, "faces": {"negatives": 0}, "landmarks": {}, "records": {},
-        "train": {"samples": 5_000_000}, "finish": [],
+        "mine": {}, "faces": {"negatives": 0}, "landmarks": {}, "records": {}, "train": {"samples": 5_000_000}, "finish": [],
     },
-    "evaluate": {"wider": {}, "landmarks": {}},
 }  # fmt: skip
-SAMPLING = {field.name for field in fields(Sampling)}
-TRAINING = {field.name for field in fields(Training)} - {"net", "epochs", "seed", "augmentation"}
-AUGMENTATION = {field.name for field in fields(Augmentation)}
-DETECTING = {"min_face", "factor", "thresholds", "nms", "max_faces", "resamples", "engine", "workers"}
-OPEN = {  # sections that are not filled up, and what they may hold
-    "faces": SAMPLING,
-    "landmarks": SAMPLING,
-    "mine": SAMPLING | {"thresholds", "top_up"},
-    "records": {"ratio", "encoding", "quality"},
-    "train": TRAINING - {"distil"} | AUGMENTATION | {"samples", "device", "init"},
-    "finish": TRAINING - {"landmarks"} | AUGMENTATION | {"samples", "device"},
-    "evaluate.wider": DETECTING | {"heights"},
-    "evaluate.landmarks": DETECTING | {"normaliser", "boxes"},
-}
-PATHS = ("images", "annotations", "landmarks", "landmark_root", "landmark_list")
+# What the pipeline sets in options of other verbs. The values stand for what is known only when the step is made.
+CUTTING = {"landmarks": None, "min_score": 0.0, "out": "", "limit": None}
+EVALUATING = {
+    "model": ("",), "results": None, "missing": "leave-out", "limit": None, "json": None, "report": None, "detections": None,
+    "resume": False,
+}  # fmt: skip
 
 
-def read_config(path: str | os.PathLike) -> EasyDict:
+@dataclass(frozen=True)
+class RunOptions(Options):
+    """Keys of the whole configuration."""
+
+    name: str = option("mtcnn", "name of the model")
+    training_data: str = option("not stated", "what the model was trained on, in words")
+    licence: str = option("not stated", "licence of the model")
+    seed: int = option(0, "random seed", least=0)
+    workers: int = option(1, "worker processes that prepare samples", least=1)
+    find_from: float = option(
+        20, "smallest face in pixels to look for when samples are mined and P- and R-Net's thresholds are chosen",
+        least=1, below=MAX_FACE,
+    )  # fmt: skip
+    thresholds: tuple[float, float, float] | None = option(
+        None, "thresholds of the finished model", least=0, most=1, usual="those that the stages suggest"
+    )
+    calibrate: bool = option(False, "whether to shift the scores so that the stages would suggest these thresholds")
+    compare: tuple[str, ...] | None = option(("official",), "models to evaluate beside the new one; [] for none")
+    keep_samples: bool = option(True, "whether to keep samples after the records made of them have been checked")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.calibrate and not (self.thresholds and all(0 < each < 1 for each in self.thresholds)):
+            raise ConfigError(f"calibrate needs thresholds between 0 and 1 to shift scores to, not {shown(self.thresholds)}")
+
+
+@dataclass(frozen=True)
+class DataOptions(Options):
+    """Keys of `data` and `validation`."""
+
+    images: str = option(..., "folder of photos")
+    annotations: str = option(..., "list of the faces in these photos")
+    landmarks: str | None = option(None, "list of the landmarks of these faces")
+    min_score: float = option(0.0, "smallest score of detected landmarks", least=0, most=1)
+    landmark_root: str | None = option(None, "folder of more photos, for landmarks")
+    landmark_list: str | None = option(None, "list of the faces with landmarks in these")
+    limit: int | None = option(None, "photos of each list to use, evenly spread", least=1, usual="all")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.landmark_root) != bool(self.landmark_list):
+            raise ConfigError("landmark_root and landmark_list go together")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LessonOptions(Options):
+    """One training of a net: keys of `train` and `finish`."""
+
+    samples: float = option(..., "number of samples to train on, rounded to whole epochs", least=1)
+    device: str = option("cpu", "cpu, gpu or several, such as gpu:0,1")
+    init: str | None = option(None, "parameters to begin with: a model or a file", usual="random ones")
+    training: TrainingOptions
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        devices(self.device)
+
+
+@dataclass(frozen=True)
+class NetOptions:
+    """What is configured of a net; options lack what the pipeline sets.
+
+    Attributes:
+        samples: options of `mined`, `faces` and `landmarks` samples, of those that the net has.
+        records: of the records made of them.
+        lessons: trainings in order.
+    """
+
+    samples: dict[str, Any]
+    records: MergeOptions
+    lessons: tuple[LessonOptions, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration; options of verbs lack what the pipeline sets.
+
+    Attributes:
+        run: keys of the whole.
+        photos: `data` and `validation`.
+        nets: by name.
+        wider, landmarks: of the reports.
+    """
+
+    run: RunOptions
+    photos: dict[str, DataOptions]
+    nets: dict[str, NetOptions]
+    wider: WiderOptions
+    landmarks: LandmarkOptions
+
+
+def read_config(path: str | os.PathLike) -> Config:
     """Read a configuration.
 
     Raises:
         DataError: if the file cannot be read.
-        ConfigError: if it is not YAML, a key is unknown, or a value is missing or out of range; the message names it.
+        ConfigError: if it is not YAML, a key is unknown, or a value is missing, of the wrong type or out of range; the message
+            names its place.
     """
     try:
         given = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     try:
-        config = EasyDict(_merged(DEFAULTS, {} if given is None else given, ""))
-        for section in ("data", "validation"):
-            _resolve(config[section], section, Path(path).absolute().parent)
-        for net in NETS:
-            _resolve_init(config[net].train, f"{net}.train.init", Path(path).absolute().parent)
-        _check(config)
-    except (ConfigError, TypeError) as error:
+        return _config({} if given is None else given, Path(path).absolute().parent)
+    except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    return config
 
 
-def flags(options: Mapping[str, Any]) -> list[str]:
-    """Options as words of a command line: {"min_face": 12, "mirror": False} is --min-face 12 --no-mirror."""
-    words: list[str] = []
-    for key, value in options.items():
-        name = key.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{name}" if value else f"--no-{name}")
-        elif value is not None:
-            words += [f"--{name}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
-    return words
+def _config(given: Any, base: Path) -> Config:
+    _check_keys(given, [*option_names(RunOptions), *SETS, *NETS, "evaluate"], "")
+    if given.get("compare") == []:
+        given = {**given, "compare": None}
+    run = from_mapping(RunOptions, {key: value for key, value in given.items() if key in option_names(RunOptions)})
+    photos = {section: _photos(given.get(section, {}), section, base) for section in SETS}
+    nets = {net: _net(net, given.get(net, {}), run, base) for net in NETS}
+    evaluate = _filled({"wider": {}, "landmarks": {}}, given.get("evaluate", {}), "evaluate")
+    wider = {**EVALUATING, "annotations": "-", "ground_truth": None, "images": ".", "write_text": None}
+    landmarks = {**EVALUATING, "list": "-", "root": ".", "landmarks": None, "min_score": 0.0}
+    return Config(
+        run, photos, nets, read_section(WiderOptions, evaluate["wider"], "evaluate.wider", wider),
+        read_section(LandmarkOptions, evaluate["landmarks"], "evaluate.landmarks", landmarks),
+    )  # fmt: skip
 
 
-def files_digest(photos: Mapping[str, Any]) -> str:
-    """Changes with the lists of a section, and with the name or content of any file in its folders."""
-    digest = hashlib.sha256()
+def _photos(given: Any, section: str, base: Path) -> DataOptions:
+    """A section of photos with whole paths to what exists."""
+    _check_keys(given, option_names(DataOptions), section)
+    values = {key: value for key, value in given.items() if key not in PATHS or value}
     for key in PATHS:
-        path = photos[key]
-        if path and os.path.isdir(path):
-            for name in _files_below(path):
-                digest.update(os.fsencode(name) + b"\0" + hashlib.sha256(Path(path, name).read_bytes()).digest())
-        elif path:
-            digest.update(Path(path).read_bytes())
-    return digest.hexdigest()
+        if key in values:
+            values[key] = _whole_path(values[key], f"{section}.{key}", base)
+            if not os.path.exists(values[key]):
+                raise ConfigError(f"{section}.{key}: {values[key]} does not exist")
+    return from_mapping(DataOptions, values, section)
 
 
-def _files_below(folder: str) -> list[str]:
-    """Path of every file in a folder and those below it, in order."""
-    walk = os.walk(folder, followlinks=True)
-    return sorted(os.path.relpath(os.path.join(below, name), folder) for below, _, names in walk for name in names)
+def _net(net: str, given: Any, run: RunOptions, base: Path) -> NetOptions:
+    sections = _filled(NET_DEFAULTS[net], given, net)
+    fixed = {**CUTTING, "seed": run.seed, "workers": run.workers}
+    lists, about = {**fixed, "images": "", "annotations": ""}, {"net": net}
+    samples: dict[str, Any] = {}
+    if net in BEFORE:
+        own = {"model": "", "stage": BEFORE[net], "find_from": run.find_from}
+        samples["mined"] = read_section(MinedSampleOptions, sections["mine"], f"{net}.mine", {**lists, **own})
+    if sections["faces"] is not None:
+        samples["faces"] = read_section(FaceSampleOptions, sections["faces"], f"{net}.faces", {**lists, **about})
+    lists = {**fixed, **about, "root": "", "list": ""}
+    samples["landmarks"] = read_section(LandmarkSampleOptions, sections["landmarks"], f"{net}.landmarks", lists)
+    merging = {**about, "folders": ("",), "out": "", "seed": run.seed}
+    records = read_section(MergeOptions, sections["records"], f"{net}.records", merging)
+    return NetOptions(samples, records, _lessons(net, sections, run, base))
 
 
-def _merged(defaults: Mapping[str, Any], given: Any, place: str) -> dict[str, Any]:
-    """`given` with the defaults of what it leaves out."""
+def _lessons(net: str, sections: Mapping[str, Any], run: RunOptions, base: Path) -> tuple[LessonOptions, ...]:
+    about, options = {"net": net, "seed": run.seed, "epochs": 1}, dict(sections["train"])
+    if options.get("init") is not None:
+        options["init"] = _initial(options["init"], f"{net}.train.init", base)
+    lessons = [read_section(LessonOptions, options, f"{net}.train", {**about, "distil": 0.0})]
+    fixed = {**about, "init": None, "landmarks": options.pop("landmarks", None)}
+    options.pop("init", None)
+    finish = sections["finish"] if isinstance(sections["finish"], list) else [sections["finish"]]
+    for more in finish if finish != [{}] else []:
+        _check_keys(more, [], f"{net}.finish", is_open=True)
+        options |= more
+        lessons.append(read_section(LessonOptions, options, f"{net}.finish", fixed))
+    return tuple(lessons)
+
+
+def read_section(options: type[Chosen], given: Any, place: str, fixed: Mapping[str, Any]) -> Chosen:
+    """The options of a section, with those that the pipeline sets (`fixed`) and that the section may not have.
+
+    Raises:
+        ConfigError: if a key is unknown or a value is wrong.
+    """
+    _check_keys(given, [name for name in option_names(options) if name not in fixed], place)
+    return from_mapping(options, {**given, **fixed}, place)
+
+
+def _filled(defaults: Mapping[str, Any], given: Any, place: str) -> dict[str, Any]:
+    """Sections, each with the defaults of what it leaves out; `faces` may be null where samples are mined."""
+    _check_keys(given, defaults, place)
+    filled = {**defaults, **given}
+    for name, value in defaults.items():
+        if isinstance(value, dict) and not (name == "faces" and filled[name] is None and "mine" in defaults):
+            _check_keys(filled[name], [], f"{place}.{name}", is_open=True)
+            filled[name] = {**value, **filled[name]}
+    return filled
+
+
+def _check_keys(given: Any, known: Any, place: str, is_open: bool = False) -> None:
+    """Raises ConfigError if a section is none, or has a key that is not in `known`."""
+    where = f"{place}: " if place else ""
     if not isinstance(given, dict):
         raise ConfigError(f"{place or 'the whole'} must have keys with values, not {shown(given)}")
-    allowed = OPEN.get(place) or OPEN.get(place.rpartition(".")[2]) if place.count(".") else None
     for key in given:
-        if key not in (allowed or defaults):
-            where = f" in {place}" if place else ""
-            raise ConfigError(f"unknown key {key!r}{where}; there are {', '.join(sorted(allowed or defaults))}")
-    merged = {**copy.deepcopy(dict(defaults)), **given}
-    for key, value in defaults.items():
-        if key == "faces" and merged[key] is None and place != "pnet":
-            continue
-        if key == "finish":
-            trainings = merged[key] if isinstance(merged[key], list) else [merged[key]]
-            merged[key] = [_merged({}, each, f"{place}.finish") for each in trainings] if trainings != [{}] else []
-        elif isinstance(value, dict):
-            merged[key] = _merged(value, merged[key], f"{place}.{key}" if place else key)
-        elif value is not None and value is not merged[key]:
-            merged[key] = _of_same_type(f"{place}.{key}" if place else key, merged[key], value)
-    return merged
+        if key not in known and not is_open:
+            raise ConfigError(
+                f"{where}unknown key {key!r}{did_you_mean(str(key), known) or '; there are ' + ', '.join(sorted(known))}"
+            )
 
 
-def _of_same_type(name: str, value: Any, default: Any) -> Any:
-    """`value`, if it may stand for `default`; whole numbers may for others."""
-    kinds = {bool: (bool,), int: (int, float), float: (int, float), str: (str,), list: (list,)}[type(default)]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and type(default) is not bool):
-        names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
-        raise ConfigError(f"{name} must be {names[type(default)]}, as {default!r} is, not {shown(value)}")
-    return value
-
-
-def _resolve(photos: EasyDict, section: str, base: Path) -> None:
-    """Make the paths of a section whole, and check that they exist."""
-    for key in PATHS:
-        if not photos[key]:
-            continue
-        photos[key] = _whole_path(photos[key], f"{section}.{key}", base)
-        if not os.path.exists(photos[key]):
-            raise ConfigError(f"{section}.{key}: {photos[key]} does not exist")
-    for key in ("images", "annotations"):
-        if not photos[key]:
-            raise ConfigError(f"{section}.{key} is missing")
-    if bool(photos.landmark_root) != bool(photos.landmark_list):
-        raise ConfigError(f"{section}: landmark_root and landmark_list go together")
-
-
-def _resolve_init(train: EasyDict, name: str, base: Path) -> None:
-    """Make the path of the parameters to begin with whole, if it is one and not a model's name."""
-    if train.get("init") is None:
-        return
-    path = _whole_path(train.init, name, base)
+def _initial(text: Any, place: str, base: Path) -> str:
+    """The parameters to begin with: a whole path, or a model's name."""
+    path = _whole_path(text, place, base)
     if os.path.exists(path):
-        train.init = path
-    elif train.init not in model_names():
-        raise ConfigError(f"{name}: {path} does not exist, and the models are {', '.join(model_names())}")
+        return path
+    if text in model_names():
+        return str(text)
+    raise ConfigError(f"{place}: {path} does not exist, and the models are {', '.join(model_names())}")
 
 
-def _whole_path(text: Any, name: str, base: Path) -> str:
+def _whole_path(text: Any, place: str, base: Path) -> str:
     """A path relative to `base`, with `~` and variables replaced."""
     try:
         return str(base / os.path.expanduser(Template(str(text)).substitute(os.environ)))
     except (KeyError, ValueError) as error:
-        raise ConfigError(f"{name}: {text} names the environment variable {error}, which is not set") from None
-
-
-def _check(config: EasyDict) -> None:
-    """Refuse what a later step would refuse, hours later."""
-    check_seed(config.seed)
-    for name in ("workers", "find_from"):
-        if not config[name] >= 1:
-            raise ConfigError(f"{name} must be 1 or more, not {shown(config[name])}")
-    _check_thresholds("thresholds", config.thresholds, 3)
-    if config.calibrate and not (config.thresholds and all(0 < each < 1 for each in config.thresholds)):
-        raise ConfigError(f"calibrate needs thresholds between 0 and 1 to shift scores to, not {shown(config.thresholds)}")
-    for section in ("data", "validation"):
-        limit = config[section].limit
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise ConfigError(f"{section}.limit must be a whole number, 1 or more, not {shown(limit)}")
-    for net in NETS:
-        try:
-            _check_net(net, config[net])
-        except (ConfigError, TypeError) as error:
-            raise ConfigError(f"{net}: {error}") from error
-
-
-def _check_net(net: str, config: EasyDict) -> None:
-    for section in ("faces", "landmarks", "mine"):
-        options = config.get(section) or {}
-        Sampling(**{key: value for key, value in options.items() if key in SAMPLING})
-        _check_thresholds("mine.thresholds", options.get("thresholds"), 2)
-    records = config.records
-    check_options(net, records.get("encoding", "raw"), records.get("quality"))
-    if "ratio" in records:
-        parse_ratio(records.ratio)
-    _check_training(net, "train", config.train)
-    options = config.train
-    for more in config.finish:
-        options = {**options, **more}
-        _check_training(net, "finish", options)
-
-
-def _check_training(net: str, section: str, options: Mapping[str, Any]) -> None:
-    samples = options["samples"]
-    if type(samples) not in (int, float) or not samples >= 1:
-        raise ConfigError(f"{section}.samples must be 1 or more, not {shown(samples)}")
-    augmentation = Augmentation(**{key: value for key, value in options.items() if key in AUGMENTATION})
-    others: dict[str, Any] = {key: value for key, value in options.items() if key in TRAINING}
-    if "tasks" in others:
-        others["tasks"] = tuple(others["tasks"])
-    Training(net, **others, augmentation=augmentation)
-
-
-def _check_thresholds(name: str, values: Any, count: int) -> None:
-    are_right = isinstance(values, list) and len(values) == count
-    if values is not None and not (are_right and all(isinstance(each, (int, float)) and 0 <= each <= 1 for each in values)):
-        raise ConfigError(f"{name} must be {count} numbers from 0 to 1, not {shown(values)}")
+        raise ConfigError(f"{place}: {text} names the environment variable {error}, which is not set") from None

@@ -1,34 +1,45 @@
-"""Long work as steps that are skipped when nothing they depend on has changed.
+"""Long work as steps, each done once.
 
-A step is a command of this package with the steps it builds on. What it writes lies in `RUN/NAME`, and what is known of it in
-`RUN/.steps/NAME.json`: its identity, whether it is done, and how long it took. The identity is a digest of the command, of the
-inputs outside the run, and of the identities of the steps before it. A step whose identity has changed is done again from
-nothing; one that was interrupted goes on where it was.
+A step is a function with options, and the steps it builds on. What it makes lies in `RUN/NAME`, and what is known of it in
+`RUN/.steps/NAME.json`. A step runs again if its identity changes: its options, digests of the contents that it reads, or the
+identity of a step it builds on. Places, times and numbers of processes are no part of it. A step that was interrupted is
+continued; one whose identity has changed begins from nothing. Nothing that the pipeline has not made is ever deleted, and no
+trained net: they are moved to `RUN/NAME.before-1` and so on.
 """
 
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import IO, Any, Callable, ContextManager, Iterator, Mapping, NamedTuple, Sequence
 
 from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
-from mtcnn_gluon.io.files import read_text, whole_file
+from mtcnn_gluon.io.files import DRAFT, naming_target, read_text, whole_file
+from mtcnn_gluon.pipeline.log import open_log
 
-STATES = ".steps"
-LOCK = ".lock"
-UNREADABLE_PHOTOS = 1  # exit status of a command that did its work but could not read some photos
+MARKER = "pipeline.json"  # in every folder of a run
+FORMAT = 2  # of what a run's folder holds
+STATES, LOCK, LOG = ".steps", ".lock", "pipeline.log"
 
-Words = list[str]
+logger = logging.getLogger(__name__)
 
 
 class StepFailed(MtcnnError):
-    """A step of a pipeline did not end well."""
+    """A step of a pipeline failed."""
+
+
+class Work(NamedTuple):
+    """What a step does: the command that does the same, or words, and the function."""
+
+    text: str
+    do: Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -37,38 +48,45 @@ class Step:
 
     Attributes:
         name: such as `pnet/train`; also the folder below the run's that it writes to.
-        command: gives the words of the command; it is called when the steps before it are done, and may read what they wrote.
+        work: what to do; called when the steps before it are done, whose results it may read.
         after: names of the steps that it builds on.
+        options: what it is done with, as JSON.
+        reads: digests of the files outside the run that it reads, by what they are.
         kind: steps of a kind take as long for each unit of work.
-        units: of work, None if that is not known yet.
-        files: digest of the files outside the run that it reads.
-        run: does the command and returns its exit status; None: it is a command of `mtcnn-gluon`.
-        progress: the share in 0..1 that is done, of a step that was begun.
+        units: of work.
+        progress: the share in 0..1 that is done, of a step that has begun.
+        is_training: whether it makes a trained net, which is never deleted.
+        frees: steps whose results are removed when this one is done and `check` has found no fault.
+        check: raises DataError if what the step has made is damaged.
     """
 
     name: str
-    command: Callable[[], Words]
+    work: Callable[[], Work]
     after: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reads: Mapping[str, str] = field(default_factory=dict)
     kind: str = ""
-    units: float | None = None
-    files: str = ""
-    run: Callable[[Words], int] | None = None
+    units: float = 0
     progress: Callable[[], float] = field(default=lambda: 0.0)
+    is_training: bool = False
+    frees: tuple[str, ...] = ()
+    check: Callable[[], object] = field(default=lambda: None)
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """How far a step is.
 
     Attributes:
-        step: the step.
+        name: of the step.
         state: `done`, `changed` (it was done, but for something else), `begun` or `waiting`.
-        seconds: that it took, or may still take; None if that cannot be told.
+        seconds: that it took, or may still take.
+        reason: what has changed.
     """
 
-    step: Step
+    name: str
     state: str
-    seconds: float | None
+    seconds: float
+    reason: str = ""
 
 
 class Pipeline:
@@ -77,115 +95,182 @@ class Pipeline:
     Args:
         folder: of the run.
         steps: each after those it builds on.
-        main: runs a command of `mtcnn-gluon`, given as words, and returns its exit status.
         rates: seconds for one unit of work of each kind, as a first guess.
     """
 
-    def __init__(
-        self, folder: Path, steps: Sequence[Step], main: Callable[[Words], int], rates: Mapping[str, float] | None = None
-    ) -> None:
-        self.folder, self.steps, self._main, self._rates = folder, steps, main, rates or {}
+    def __init__(self, folder: Path, steps: Sequence[Step], rates: Mapping[str, float] | None = None) -> None:
+        self.folder, self.steps, self._rates = folder, steps, rates or {}
+        self._identities: dict[str, dict[str, Any]] = {}
+        for step in steps:
+            after = {name: _digest(self._identities[name]) for name in step.after}
+            identity = {"options": dict(step.options), "reads": dict(step.reads), "after": after}
+            self._identities[step.name] = json.loads(json.dumps(identity))
+        self._freed_by = {name: step for step in steps for name in step.frees}
 
-    def run(self, say: Callable[[str], None] = print) -> None:
+    def run(self, watch: Callable[[Step], ContextManager], begin: Callable[[], object] = lambda: None) -> None:
         """Do all steps that are not done.
 
-        Raises:
-            StepFailed: if one ends with an error; those before it stay done.
-            DataError: if the folder cannot be written, or another pipeline works in it.
-        """
-        with _locked(self.folder):
-            done: dict[str, str] = {}
-            for number, step in enumerate(self.steps, 1):
-                words = step.command()
-                identity = _identity(step, words, done)
-                if not self._is_done(step, identity):
-                    say(f"== {step.name} ({number} of {len(self.steps)}): mtcnn-gluon {' '.join(words)}")
-                    self._do(step, words, identity)
-                done[step.name] = identity
+        Args:
+            watch: entered while a step is done.
+            begin: called when the folder is there and no other process works in it.
 
-    def _do(self, step: Step, words: Words, identity: str) -> None:
-        before = self._read(step)
-        spent = before.get("seconds", 0.0) if before.get("identity") == identity else 0.0
-        if before.get("identity") != identity:
-            shutil.rmtree(self.folder / step.name, ignore_errors=True)
-        state = {"identity": identity, "command": words, "kind": step.kind, "units": step.units}
-        self._write(step, {**state, "state": "begun", "seconds": spent})
-        start = time.monotonic()
+        Raises:
+            StepFailed: if a step fails; those before it stay done.
+            DataError: if the folder cannot be written.
+            ConfigError: if another pipeline works in it.
+        """
+        with _locked(self.folder), open_log(self.folder / LOG) as log:
+            begin()
+            for step in self.steps:
+                if not self._is_done(step):
+                    with watch(step):
+                        self._do(step, log)
+                if any((self.folder / name).exists() for name in step.frees):
+                    step.check()
+                    for name in step.frees:
+                        self._clear(name)
+                        self._write(name, {**self._read(name), "removed": True})
+
+    def _do(self, step: Step, log: IO[str]) -> None:
+        before = self._read(step.name)
+        is_same = before.get("identity") == self._identities[step.name]
+        if not is_same:
+            self._clear(step.name, step.is_training)
+        state: dict[str, Any] = {
+            "identity": self._identities[step.name],
+            "state": "begun",
+            "kind": step.kind,
+            "units": step.units,
+        }
+        state["seconds"] = before["seconds"] if is_same else 0.0
+        self._write(step.name, state)
+        start = time.monotonic() - state["seconds"]
         try:
-            status = (step.run or self._main)(words)
-        finally:
-            spent += time.monotonic() - start
-            self._write(step, {**state, "state": "begun", "seconds": spent})
-        if status == 130:
-            raise KeyboardInterrupt
-        if status not in (0, UNREADABLE_PHOTOS):
-            raise StepFailed(f"step {step.name} failed; run the same command again to go on with it")
-        self._write(step, {**state, "state": "done", "seconds": spent})
+            with redirect_stdout(log), redirect_stderr(log):
+                text, do = step.work()
+                logger.info("step %s: %s", step.name, text)
+                do()
+        except BaseException as error:
+            with suppress(MtcnnError):  # such as a full disk, for which the step may have failed
+                self._write(step.name, {**state, "seconds": time.monotonic() - start, "files": self._files(step.name)})
+            if not isinstance(error, Exception):
+                raise
+            logger.info("step %s failed", step.name, exc_info=True)
+            reason = error if isinstance(error, MtcnnError) else f"{type(error).__name__}: {error}"
+            raise StepFailed(
+                f"step {step.name} failed: {reason}; {self.folder / LOG} has the details, and the same command goes on with it"
+            ) from error
+        state |= {"state": "done", "seconds": time.monotonic() - start, "files": self._files(step.name)}
+        self._write(step.name, state)
+
+    def _clear(self, name: str, is_training: bool = False) -> None:
+        """Delete what a step has made; if there is a trained net or anything else, it is moved aside instead."""
+        folder = self.folder / name
+        found = self._files(name)
+        with naming_target(folder):
+            is_ours = set(found) <= set(self._read(name).get("files", [])) and not folder.is_symlink()
+            if found and (is_training or not is_ours):
+                place = next(each for number in count(1) if not (each := Path(f"{folder}.before-{number}")).exists())
+                folder.rename(place)
+                logger.warning("%s is kept as %s", folder, place)
+            elif folder.exists():
+                shutil.rmtree(folder)
+
+    def _files(self, name: str) -> list[str]:
+        """Files below a step's folder, but for those that a killed process was writing."""
+        folder = self.folder / name
+        paths = [path for path in folder.rglob("*") if not path.is_dir() and not path.name.startswith(DRAFT)]
+        return sorted(str(path.relative_to(folder)) for path in paths)
 
     def status(self) -> list[Status]:
-        """How far every step is, without doing anything."""
-        done: dict[str, str] = {}
-        rates = self._measured_rates()
-        found = []
+        """How far every step is; nothing is changed."""
+        rates, found = self._measured_rates(), []
         for step in self.steps:
-            state = self._read(step)
-            identity = _identity(step, step.command(), done) if set(step.after) <= set(done) else None
-            if identity is not None and self._is_done(step, identity):
-                done[step.name] = identity
-                found.append(Status(step, "done", state["seconds"]))
-                continue
-            rate = rates.get(step.kind)
-            left = None if rate is None or step.units is None else rate * step.units
-            name = "waiting" if not state else "changed"
-            if state and state["identity"] == identity:
-                name, left = "begun", None if left is None else left * (1 - step.progress())
-            found.append(Status(step, name, left))
+            state, left = self._read(step.name), rates.get(step.kind, 0) * step.units
+            if self._is_done(step):
+                found.append(Status(step.name, "done", state["seconds"]))
+            elif not state:
+                found.append(Status(step.name, "waiting", left))
+            elif reason := self._changes(step, state):
+                found.append(Status(step.name, "changed", left, reason))
+            else:
+                found.append(Status(step.name, "begun", left * (1 - step.progress())))
         return found
+
+    def _changes(self, step: Step, state: Mapping[str, Any]) -> str:
+        """What of a step's identity has changed since it was begun."""
+        now, then = self._identities[step.name], state["identity"]
+        return ", ".join(
+            key for part in now for key in sorted({*now[part], *then[part]}) if now[part].get(key) != then[part].get(key)
+        )
 
     def _measured_rates(self) -> dict[str, float]:
         rates = dict(self._rates)
-        for state in map(self._read, self.steps):
-            if state.get("state") == "done" and state.get("units"):
+        for state in (self._read(step.name) for step in self.steps):
+            if state.get("state") == "done" and state["units"]:
                 rates[state["kind"]] = state["seconds"] / state["units"]
         return rates
 
-    def _is_done(self, step: Step, identity: str) -> bool:
-        state = self._read(step)
-        return state.get("state") == "done" and state["identity"] == identity and (self.folder / step.name).exists()
+    def _is_done(self, step: Step) -> bool:
+        state = self._read(step.name)
+        if state.get("state") != "done" or state["identity"] != self._identities[step.name]:
+            return False
+        if (self.folder / step.name).exists():
+            return True
+        return state.get("removed", False) and step.name in self._freed_by and self._is_done(self._freed_by[step.name])
 
-    def _read(self, step: Step) -> dict[str, Any]:
-        path = self._path(step)
+    def _read(self, name: str) -> dict[str, Any]:
+        """What is known of a step, empty if nothing is."""
+        path = self._path(name)
         if not path.is_file():
             return {}
         try:
             state = json.loads(read_text(path))
-            return {key: state[key] for key in ("identity", "state", "seconds", "kind", "units")}
+            if not {"options", "reads", "after"} == set(state["identity"]) or not {"state", "seconds", "kind", "units"} <= set(
+                state
+            ):
+                raise ValueError("keys are missing")
+            return state
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is damaged: remove it, and the step is done again ({error})") from error
 
-    def _write(self, step: Step, state: Mapping[str, Any]) -> None:
-        with whole_file(self._path(step)) as file:
+    def _write(self, name: str, state: Mapping[str, Any]) -> None:
+        with whole_file(self._path(name)) as file:
             json.dump(state, file, indent=1)
 
-    def _path(self, step: Step) -> Path:
-        return self.folder / STATES / f"{step.name.replace('/', '-')}.json"
+    def _path(self, name: str) -> Path:
+        return self.folder / STATES / f"{name.replace('/', '-')}.json"
 
 
-def _identity(step: Step, words: Words, done: Mapping[str, str]) -> str:
-    parts = [words, step.files, [done[name] for name in step.after]]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+def _digest(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def check_folder(folder: Path) -> None:
+    """Raises ConfigError if a folder holds anything, but not the run of a pipeline of this format."""
+    if not folder.is_dir() or not [name for name in os.listdir(folder) if name != LOCK and not name.startswith(DRAFT)]:
+        return
+    try:
+        marker = json.loads((folder / MARKER).read_text("utf-8"))
+    except (OSError, ValueError):
+        marker = None
+    if isinstance(marker, dict) and marker.get("made by") == "mtcnn-gluon pipeline" and marker.get("format") == FORMAT:
+        return
+    if marker is None and not (folder / STATES).is_dir():
+        raise ConfigError(f"{folder} is not empty, and not the folder of a pipeline's run: name another folder")
+    raise ConfigError(f"{folder} is the run of another version of mtcnn-gluon, which cannot be continued: name another folder")
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """While one process works in a run's folder, no other does."""
-    try:
+    with naming_target(folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / LOCK, os.O_CREAT | os.O_WRONLY)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror or error}") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with whole_file(folder / MARKER) as file:
+            json.dump({"made by": "mtcnn-gluon pipeline", "format": FORMAT}, file)
         yield
     except BlockingIOError:
         raise ConfigError(f"{folder}: another pipeline is working in this folder") from None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.records.samples import LABEL_LENGTH
 
 MIRRORED = [1, 0, 2, 4, 3]  # where each landmark is found in a mirrored face
@@ -15,31 +15,15 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How images are changed at random.
+class Augmentation(Options):
+    """Random changes of the images."""
 
-    Attributes:
-        mirror: share of the samples that are mirrored, 0..1.
-        brightness: by how much of the whole range colours are shifted at most, up or down, 0..1.
-        contrast, saturation: by which share they are raised or lowered at most, 0..1.
-        blur: share of the samples that are blurred, 0..1, by a Gaussian of up to `SIGMA` times their side.
-        occlusion: share of the samples of which a rectangle is covered by one colour, 0..1.
-
-    Raises:
-        ConfigError: if one of them is out of range.
-    """
-
-    mirror: float = 0.5
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    blur: float = 0.0
-    occlusion: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-                raise ConfigError(f"{name} must be a number from 0 to 1, not {value!r}")
+    mirror: float = option(0.5, "share of the samples that are mirrored", least=0, most=1, metavar="SHARE")
+    brightness: float = option(0.0, "largest shift of the colours, as a share of their range", least=0, most=1, metavar="SHARE")
+    contrast: float = option(0.0, "largest change of the contrast", least=0, most=1, metavar="SHARE")
+    saturation: float = option(0.0, "largest change of the saturation", least=0, most=1, metavar="SHARE")
+    blur: float = option(0.0, "share of the samples that are blurred", least=0, most=1, metavar="SHARE")
+    occlusion: float = option(0.0, "share of the samples that are partly covered", least=0, most=1, metavar="SHARE")
 
     def draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
         """Which of `count` samples to mirror (count,) bool, and the colour mixes (count, 3, 4) of `make_batch`, if any."""

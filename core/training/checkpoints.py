@@ -13,6 +13,7 @@ from mtcnn_gluon.errors import DataError, shown
 from mtcnn_gluon.io.files import whole_file
 
 SCHEMA = 2
+LAST, BEST = "last.npz", "best.npz"  # checkpoints in the folder of a run
 
 
 @dataclass

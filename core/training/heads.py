@@ -7,7 +7,7 @@ from typing import Any, Mapping
 from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.training.losses import TERMS, WEIGHTS
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 
 logger = logging.getLogger(__name__)
@@ -43,25 +43,25 @@ class HeadPlan:
         return cls(*(tuple(value[name]) for name in ("present", "learned", "kept")))
 
 
-def may_have_landmarks(options: Options) -> bool:
+def may_have_landmarks(options: TrainingOptions) -> bool:
     """Whether the net may get a landmark head: as the options say, else as `config.NETS` does."""
     return NETS[options.net].landmarks if options.landmarks is None else options.landmarks
 
 
-def task_weights(options: Options) -> dict[str, float]:
+def task_weights(options: TrainingOptions) -> dict[str, float]:
     """The weight of each term in the loss; 0 of those whose task is not trained."""
     told = {"box": options.box_weight, "landmark": options.landmark_weight}
     weights = WEIGHTS[options.net] | {term: weight for term, weight in told.items() if weight is not None}
     return {term: weights[term] * (term in options.tasks) for term in TERMS}
 
 
-def loss_weights(options: Options, plan: HeadPlan) -> dict[str, float]:
+def loss_weights(options: TrainingOptions, plan: HeadPlan) -> dict[str, float]:
     """The weight of each term in the loss, of heads that are kept too."""
     kept = {head: task_weights(options)[head] or WEIGHTS[options.net][head] for head in plan.kept}
     return {**task_weights(options), **kept}
 
 
-def plan_heads(options: Options, sampler: Sampler, initial: TrainedNet | None) -> HeadPlan:
+def plan_heads(options: TrainingOptions, sampler: Sampler, initial: TrainedNet | None) -> HeadPlan:
     """What becomes of each head. A landmark head that nothing trains and nothing has trained is left out of the net.
 
     Args:

@@ -2,21 +2,20 @@
 
 import warnings
 from itertools import zip_longest
-from typing import Any, Literal, Mapping, Sequence, get_args
+from typing import Any, Mapping, Sequence, get_args
 
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet
+from mtcnn_gluon.training.options import Regression
 
 mx = load_mxnet()
 HybridBlock: Any = mx.gluon.HybridBlock
 
 # Heads of the net before that are not kept: MXNet takes them for a mistake.
 warnings.filterwarnings("ignore", "Parameter before_.* is not used by any computation")
-
-Regression = Literal["squared", "absolute"]
 
 TERMS = ("cls", "box", "landmark")
 WEIGHTS = {  # of each term, by net

@@ -11,9 +11,7 @@ from mtcnn_gluon.bundles.trained import TrainedNet, as_trained
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.export.bundle_files import bundle_parameters
-from mtcnn_gluon.training.checkpoints import Checkpoint, check_run, read_checkpoint
-
-CHECKPOINTS = ("best.npz", "last.npz")  # of a training run, the first that is there counts
+from mtcnn_gluon.training.checkpoints import BEST, LAST, Checkpoint, check_run, read_checkpoint
 
 
 def read_runs(source: str | os.PathLike) -> dict[str, TrainedNet]:
@@ -75,7 +73,7 @@ def _checkpoints(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     folders = [source, *sorted(path for path in source.iterdir() if path.is_dir())] if source.is_dir() else []
-    found = [[folder / name for name in CHECKPOINTS if (folder / name).is_file()] for folder in folders]
+    found = [[folder / name for name in (BEST, LAST) if (folder / name).is_file()] for folder in folders]
     if paths := [candidates[0] for candidates in found if candidates]:
         return paths
-    raise DataError(f"{source} is neither a model bundle nor a training run: no manifest.json, no {' or '.join(CHECKPOINTS)}")
+    raise DataError(f"{source} is neither a model bundle nor a training run: no manifest.json, no {BEST} or {LAST}")

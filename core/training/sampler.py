@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterator, Literal, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,11 +22,9 @@ from mtcnn_gluon.records.files import Reader
 from mtcnn_gluon.records.info import KIND_NAMES, REPORT, check_options, check_seed
 from mtcnn_gluon.records.samples import LABEL_LENGTH, Kind
 from mtcnn_gluon.training.augment import Augmentation, mirror_labels
-
-Sampling = Literal["mixed", "alternate"]
+from mtcnn_gluon.training.options import SMALLEST_BATCH, Sampling
 
 HELD = 3  # batches: while one is prepared for, one is computed, and one is looked at
-SMALLEST_BATCH = 6  # in which there is one of every kind
 KINDS = ("positive", "part", "landmark", "negative")  # in the order in which a batch has them
 TASKS: dict[str, dict[str, int]] = {  # what each task's batches are made of; a task at a time, as in mtcnn-caffe
     "cls": {"positive": 1, "negative": 3},

@@ -4,10 +4,9 @@ import math
 from typing import Callable, Literal, Sequence
 
 from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.training.options import LARGEST_RATE, SMALLEST_RATE
 
 Schedule = Callable[[int], float]
-
-SMALLEST_RATE, LARGEST_RATE = 1e-30, 1e30  # others are nothing, or not finite, in float32
 
 
 def schedule(

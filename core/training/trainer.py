@@ -24,7 +24,8 @@ from mtcnn_gluon.records.samples import Kind
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.averaging import kept_share
-from mtcnn_gluon.training.checkpoints import Checkpoint, check_run, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.checkpoints import BEST, LAST, Checkpoint, check_run, read_checkpoint, write_checkpoint
+from mtcnn_gluon.training.devices import devices
 from mtcnn_gluon.training.flat import FlatParameter
 from mtcnn_gluon.training.heads import HeadPlan, loss_weights, may_have_landmarks, plan_heads
 from mtcnn_gluon.training.identity import check_same, digest, surroundings, warn_of_others
@@ -32,7 +33,8 @@ from mtcnn_gluon.training.interrupts import Interrupts
 from mtcnn_gluon.training.losses import TERMS, TrainingNet
 from mtcnn_gluon.training.metrics import Tally
 from mtcnn_gluon.training.muon import Muon
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
+from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.sampler import Batch, Sampler
 from mtcnn_gluon.training.schedules import schedule
 from mtcnn_gluon.training.teacher import teach
@@ -41,7 +43,7 @@ mx = load_mxnet()
 
 logger = logging.getLogger(__name__)
 
-LAST, BEST, LOG = "last.npz", "best.npz", "log.csv"
+LOG = "log.csv"
 STATE = ("heads", "options", "epoch", "rows", "best", "made with")  # what a run needs to go on
 BEFORE = "before.params"  # the initial net, where heads of it are kept
 VALIDATION_BATCH = 512
@@ -72,7 +74,7 @@ class Run:
     """
 
     def __init__(
-        self, options: Options, records: str | os.PathLike, folder: str | os.PathLike,
+        self, options: TrainingOptions, records: str | os.PathLike, folder: str | os.PathLike,
         validation: str | os.PathLike | None = None, devices: Sequence[Any] | None = None,
         initial: TrainedNet | None = None, resume: bool = False,
     ) -> None:  # fmt: skip
@@ -340,6 +342,32 @@ class Run:
         optimiser.num_update = optimiser.begin_num_update = steps
         for counts in optimiser._all_index_update_counts.values():
             counts[0] = steps
+
+
+def train(
+    options: TrainingOptions, records: str | os.PathLike, out: str | os.PathLike, validation: str | os.PathLike | None = None,
+    device: str = "cpu", initial: str | None = None, resume: bool = False,
+) -> Run:  # fmt: skip
+    """Train a net to the end; returns the finished run.
+
+    Args:
+        options: how to train.
+        records: folder of the training records.
+        out: folder of the run: checkpoints, log and curves.
+        validation: folder of records to measure the net on after every epoch.
+        device: see `devices`.
+        initial: parameters to begin with: a checkpoint, a `.params` file or a bundle.
+        resume: whether to go on from the last checkpoint in `out`.
+
+    Raises:
+        ConfigError, DataError: see `Run`.
+        ModelError: if `initial` is a bundle that is missing or damaged.
+        TrainingError: see `Run.fit`.
+    """
+    parameters = None if initial is None else read_net(initial, options.net)
+    run = Run(options, records, out, validation, devices(device), parameters, resume)
+    run.fit()
+    return run
 
 
 def train_one_epoch(run: Run, interrupts: Interrupts) -> dict[str, float]:

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training import trainer
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.trainer import Run, split
 
 mx = load_mxnet()
@@ -30,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     for net, folder in (each.split("=", 1) for each in options.records):
         with tempfile.TemporaryDirectory() as out:
-            measure(Run(Options(net, batch=384, clip=0, average=0.999), folder, out), options.rounds)
+            measure(Run(TrainingOptions(net, batch=384, clip=0, average=0.999), folder, out), options.rounds)
 
 
 def measure(run: Run, rounds: int) -> None:

@@ -31,7 +31,7 @@ from mtcnn_gluon.records.files import RecordWriter
 
 ROOT = Path(os.environ["MTCNN_GLUON_DATA"]) / "wider_train"
 SIZE = NETS.pnet.size
-OPTIONS = sampling.Options()
+OPTIONS = sampling.SamplingOptions()
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from mtcnn_gluon.errors import ConfigError
@@ -83,6 +84,7 @@ def test_equal_options_are_equal_however_they_are_written() -> None:
     plain = Some("pnet", keep=1, thresholds=[0, 1])  # type: ignore[arg-type]
     assert plain == Some("pnet", keep=1.0, thresholds=(0.0, 1.0))
     assert to_mapping(plain)["thresholds"] == [0.0, 1.0] and type(plain.keep) is float
+    assert type(Some("pnet", keep=np.float64(0.25)).keep) is float
     assert from_mapping(Some, to_mapping(plain)) == plain
 
 
@@ -109,7 +111,8 @@ def test_help_and_table_say_what_was_declared() -> None:
     text = " ".join(parser().format_help().split())
     for part in (
         "how often all samples are seen (20)", "highest rate (0.002)", "50 % or more is usual, above 0 and at most 1 (0.7)",
-        "what makes the steps: sgd, adam or muon (adam)", "--no-square", "looks:", "from 0 to 1 (0)",
+        "what makes the steps: sgd, adam or muon (adam)", "what is learned: one or more of cls or box (cls box)",
+        "--no-square", "looks:", "from 0 to 1 (0)",
     ):  # fmt: skip
         assert part in text
     rows = table(Some).splitlines()

@@ -12,7 +12,7 @@ from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data import cropping, sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
-from mtcnn_gluon.prepare_data.sampling import Options
+from mtcnn_gluon.prepare_data.sampling import SamplingOptions
 from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples
 from mtcnn_gluon.training.augment import MIRRORED
 from painted_faces import find_dots, make_photo, paint
@@ -23,7 +23,7 @@ FACE = [[60.3, 40.8, 210.7, 200.1]]
 
 def cut_landmarks(image: np.ndarray, photo: Photo, size: int = 48, seed: int = 0, **options: Any) -> Samples:
     generator = np.random.default_rng(seed)
-    return cropping.cut_landmark_samples(image, photo, 7, size, Options(**options), generator)
+    return cropping.cut_landmark_samples(image, photo, 7, size, SamplingOptions(**options), generator)
 
 
 def distances(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_white_stays_white() -> None:
 def test_targets_give_the_faces_back(rows: list[tuple], seed: int) -> None:
     """To 1e-4 pixels, through the float32 of a record."""
     photo = make_photo("a.png", np.array([[x, y, x + w, y + w * r] for x, y, w, r in rows]).reshape(-1, 4))
-    options = Options(negatives=5)
+    options = SamplingOptions(negatives=5)
     crops = sampling.draw(photo, (1800, 1800), 12, options, np.random.default_rng(seed))
     samples = cropping.cut_samples(np.zeros((9, 9, 3), np.uint8), crops, photo, 3, 12)
     assert len(samples) == len(crops) and (samples.photos == 3).all()
@@ -84,7 +84,9 @@ def test_positives_carry_landmarks_that_are_inside() -> None:
     photo = make_photo("a.png", boxes)
     photo.landmarks[1] = np.nan  # unknown
     photo.landmarks[2, 4] = boxes[2, 2:] + 3  # a little outside its box
-    crops = sampling.label(np.vstack([sampling.jittered(boxes, 40, Options(), np.random.default_rng(0))]), photo, Options())
+    crops = sampling.label(
+        np.vstack([sampling.jittered(boxes, 40, SamplingOptions(), np.random.default_rng(0))]), photo, SamplingOptions()
+    )
     samples = cropping.cut_samples(np.zeros((9, 9, 3), np.uint8), crops, photo, 0, 12)
     positive = samples.kinds == Kind.POSITIVE
     known = photo.landmarks[crops.faces]
@@ -111,7 +113,7 @@ def test_mirrored_twice_is_the_identity(size: int) -> None:
 def test_a_mirrored_box_is_the_box_in_the_mirror() -> None:
     crop, face = np.array([[10.0, 20, 50, 60]]), np.array([[14.0, 18, 56, 61]])
     photo = make_photo("a.png", face)
-    crops = sampling.label(crop, photo, Options())
+    crops = sampling.label(crop, photo, SamplingOptions())
     width = 100
     turned = [[width - x2, y1, width - x1, y2] for x1, y1, x2, y2 in (crop[0], face[0])]
     samples = cropping.mirrored(cropping.cut_samples(np.zeros((80, width, 3), np.uint8), crops, photo, 0, 12))

@@ -32,7 +32,7 @@ from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import BAD_BOX, OUTSIDE, Annotations, Problems
 from mtcnn_gluon.prepare_data.generate import OUTSIDE_PHOTO, PARTS, REPORT, UNREADABLE, Source, generate, read_report
 from mtcnn_gluon.prepare_data.readers import read_annotations
-from mtcnn_gluon.prepare_data.sampling import Options
+from mtcnn_gluon.prepare_data.sampling import SamplingOptions
 from mtcnn_gluon.prepare_data.sources import FaceSource, LandmarkSource, MinedSource
 from mtcnn_gluon.records.files import Reader, check
 from mtcnn_gluon.records.info import KIND_NAMES
@@ -40,7 +40,7 @@ from mtcnn_gluon.records.samples import Kind, Samples
 from painted_faces import HEADER, landmarks_of, make_annotations, make_photo, paint, write_photos
 from record_samples import assert_equal
 
-OPTIONS = Options(negatives=8, negatives_near=2, jitters=6, landmark_jitters=5, min_face=15)
+OPTIONS = SamplingOptions(negatives=8, negatives_near=2, jitters=6, landmark_jitters=5, min_face=15)
 SMALL = make_annotations(14)
 
 
@@ -55,7 +55,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHARD", 4)
 
 
-def faces(images: Path, net: str = "pnet", seed: int = 0, options: Options = OPTIONS) -> FaceSource:
+def faces(images: Path, net: str = "pnet", seed: int = 0, options: SamplingOptions = OPTIONS) -> FaceSource:
     return FaceSource(str(images), net, options, seed)
 
 
@@ -368,7 +368,7 @@ class NoNets(MinedSource):
 def test_proposals_are_those_of_the_detector(mining: tuple[Path, Annotations], own_cache: None, stage: Any) -> None:
     folder, annotations = mining
     detector = Detector("official")
-    source = miner(folder, stage, thresholds=(0.5, 0.4), find_from=24, options=Options(negatives_mined=10**5))
+    source = miner(folder, stage, thresholds=(0.5, 0.4), find_from=24, options=SamplingOptions(negatives_mined=10**5))
     source.prepare()
     settings = replace(detector.settings, min_face=24, thresholds=(0.5, 0.4, 1))
     for number, photo in enumerate(annotations.photos):
@@ -417,7 +417,7 @@ def test_mined_kinds_limits_and_figures(tmp_path: Path) -> None:
     """Proposals, best first: three on the face, three elsewhere, one on a face that is too small."""
     photo = make_photo("a.png", [[20, 20, 60, 60], [80, 20, 92, 32], [100, 60, 130, 90]])
     image = paint(100, 140, photo)
-    source = NoNets(str(tmp_path), "", "pnet", options=Options(negatives_mined=2))
+    source = NoNets(str(tmp_path), "", "pnet", options=SamplingOptions(negatives_mined=2))
     source.given = np.array([
         [0, 0, 12, 12], [22, 22, 60, 60], [60, 60, 80, 80], [20, 20, 50, 50], [81, 21, 92, 32], [-30, -30, 90, 90],
         [60, 0, 80, 20],
@@ -427,7 +427,7 @@ def test_mined_kinds_limits_and_figures(tmp_path: Path) -> None:
     assert samples.faces.tolist() == [-1, 0, -1, 0] and samples.size == 24 and (samples.photos == 5).all()
     assert samples.has_landmarks.tolist() == [False, True, False, False]
     assert (figures["proposals"], figures["faces"], figures["faces found"]) == (7, 2, 1)
-    source.options = Options()
+    source.options = SamplingOptions()
     assert (source.samples(image, photo, 5)[0].kinds == Kind.NEGATIVE).sum() == 4
     source.top_up = 3
     topped = source.samples(image, photo, 5)[0]
@@ -503,7 +503,8 @@ def test_why_nobody_can_work_is_said(
     [
         {"stage": "rnet"}, {"thresholds": (0.5, 0.5)}, {"find_from": 24}, {"top_up": 1}, {"again": True},
         {"seed": 1},
-        {"options": Options(min_face=24)}, {"options": Options(negatives_mined=9)}, "weights", "thresholds", "colour_order",
+        {"options": SamplingOptions(min_face=24)}, {"options": SamplingOptions(negatives_mined=9)},
+        "weights", "thresholds", "colour_order",
     ],
     ids=str,
 )  # fmt: skip

@@ -22,7 +22,7 @@ from process_watch import HAS_PROC, children, is_running, wait_for
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.generate import PARTS, REPORT, SHARD, UNREADABLE, read_report
-from mtcnn_gluon.prepare_data.sampling import Options
+from mtcnn_gluon.prepare_data.sampling import SamplingOptions
 from mtcnn_gluon.prepare_data.show import CELL, GAP, PAGE_WIDTH
 from mtcnn_gluon.records.files import Reader, check
 from mtcnn_gluon.training.sampler import Sampler
@@ -284,7 +284,7 @@ def test_no_sample_at_all(run: Run, photos: Path, tmp_path: Path) -> None:
 
 
 OUT_OF_RANGE = [
-    *((f"--{field.name.replace('_', '-')}", "-1", field.name) for field in fields(Options) if field.type is not bool),
+    *((f"--{field.name.replace('_', '-')}", "-1", field.name) for field in fields(SamplingOptions) if field.type is not bool),
     ("--positive", "1.5", "positive"),
     ("--positive", "nan", "positive"),
     ("--rotation", "91", "rotation"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
-from mtcnn_gluon.prepare_data.sampling import Crops, Options
+from mtcnn_gluon.prepare_data.sampling import Crops, SamplingOptions
 from mtcnn_gluon.records.samples import NO_FACE, Kind
 from painted_faces import make_photo
 
@@ -24,7 +24,7 @@ def plain_iou(a: np.ndarray, b: np.ndarray) -> float:
     return width * height / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height)
 
 
-def plain_targets(photo: Photo, options: Options) -> np.ndarray:
+def plain_targets(photo: Photo, options: SamplingOptions) -> np.ndarray:
     """What overlaps are taken with (N, 4): faces, or squares around them."""
     if not options.square_faces:
         return photo.boxes.astype(float)
@@ -36,10 +36,10 @@ def plain_targets(photo: Photo, options: Options) -> np.ndarray:
 
 
 def draw(photo: Photo, height: int, width: int, size: int = 12, seed: int = 0, **options: Any) -> Crops:
-    return sampling.draw(photo, (height, width), size, Options(**options), np.random.default_rng(seed))
+    return sampling.draw(photo, (height, width), size, SamplingOptions(**options), np.random.default_rng(seed))
 
 
-def assert_right(crops: Crops, photo: Photo, options: Options) -> None:
+def assert_right(crops: Crops, photo: Photo, options: SamplingOptions) -> None:
     """Every kind, face and overlap is what the plain oracle says."""
     targets = plain_targets(photo, options)
     for box, kind, face, iou in zip(crops.boxes, crops.kinds, crops.faces, crops.iou):
@@ -66,11 +66,11 @@ def photos(draw: st.DrawFn) -> Photo:
 # ---- options
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Options)])
+@pytest.mark.parametrize("name", [field.name for field in fields(SamplingOptions)])
 @pytest.mark.parametrize("value", [-1, -0.5, np.nan, np.inf, 1e6, "1", None, 2 + 0j, [1]], ids=str)
 def test_options_out_of_range(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=name):
-        Options(**{name: value})
+        SamplingOptions(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_options_out_of_range(name: str, value: Any) -> None:
 )
 def test_options_that_do_not_fit(options: dict[str, Any], names: str) -> None:
     with pytest.raises(ConfigError, match=names):
-        Options(**options)
+        SamplingOptions(**options)
 
 
 def test_options_at_their_limits() -> None:
@@ -106,14 +106,16 @@ def test_options_at_their_limits() -> None:
     equal = draw(face, 300, 300, positive=0.5, part=0.5, negative=0.5, jitters=100, shift=1)
     assert set(equal.kinds) == {Kind.POSITIVE, Kind.NEGATIVE}
     everything = np.array([[x, 100, x + 60, 160] for x in np.linspace(100, 160, 50)])
-    assert len(sampling.label(everything, face, Options(positive=0.5, part=0.5, negative=0.5))) == 50  # nothing lies between
+    assert (
+        len(sampling.label(everything, face, SamplingOptions(positive=0.5, part=0.5, negative=0.5))) == 50
+    )  # nothing lies between
     assert set(draw(face, 300, 300, jitters=0).kinds) == {Kind.NEGATIVE}
     still = draw(face, 300, 300, shift=0, scale_low=1, scale_high=1, negatives=0, negatives_near=0)
     assert len(still) == 20 and (still.boxes == face.boxes).all()
     tiny = make_photo("a.png", [[10, 10, 11, 13], [30, 30, 30.9, 40]])
-    assert sampling.learnable(tiny, Options(min_face=1)).tolist() == [True, False]
+    assert sampling.learnable(tiny, SamplingOptions(min_face=1)).tolist() == [True, False]
     assert set(draw(face, 300, 300, min_face=999_999).kinds) == {Kind.NEGATIVE}
-    assert Options(rotation=90).rotation == 90 and Options(rotation=0).rotation == 0
+    assert SamplingOptions(rotation=90).rotation == 90 and SamplingOptions(rotation=0).rotation == 0
 
 
 # ---- kinds
@@ -121,7 +123,7 @@ def test_options_at_their_limits() -> None:
 
 @given(photos(), st.lists(st.tuples(st.floats(-30, 150), st.floats(-30, 100), st.floats(0.5, 200)), max_size=30), st.booleans())
 def test_labels_agree_with_overlaps(photo: Photo, squares: list[tuple[float, float, float]], square_faces: bool) -> None:
-    options = Options(min_face=30, square_faces=square_faces)
+    options = SamplingOptions(min_face=30, square_faces=square_faces)
     boxes = np.array([[x, y, x + side, y + side] for x, y, side in squares]).reshape(-1, 4)
     boxes = np.vstack([boxes, photo.boxes, photo.boxes + 3])
     found = sampling.label(boxes, photo, options)
@@ -149,7 +151,7 @@ def test_labels_agree_with_overlaps(photo: Photo, squares: list[tuple[float, flo
     ],
 )
 def test_kinds_at_their_borders(side: float, kind: Kind | None) -> None:
-    options = Options(positive=0.64, part=0.36, negative=0.25)
+    options = SamplingOptions(positive=0.64, part=0.36, negative=0.25)
     found = sampling.label(np.array([[0, 0, side, side]]), make_photo("a.png", [[0, 0, 100, 100]]), options)
     assert found.kinds.tolist() == ([] if kind is None else [kind])
 
@@ -158,8 +160,8 @@ def test_a_face_in_profile_is_positive_by_the_square_around_it() -> None:
     photo = make_photo("a.png", [[100, 100, 150, 200]])
     around, off_side = [75, 100, 175, 200], [150, 100, 250, 200]
     squares = np.array([around, off_side], float)
-    assert sampling.label(squares, photo, Options()).kinds.tolist() == [Kind.PART, Kind.NEGATIVE]
-    found = sampling.label(squares, photo, Options(square_faces=True))
+    assert sampling.label(squares, photo, SamplingOptions()).kinds.tolist() == [Kind.PART, Kind.NEGATIVE]
+    found = sampling.label(squares, photo, SamplingOptions(square_faces=True))
     assert found.boxes.tolist() == [around, off_side] and found.kinds.tolist() == [Kind.POSITIVE, Kind.NEGATIVE]
     assert found.iou == pytest.approx([1, 1 / 7])
     most = {
@@ -172,7 +174,7 @@ def test_a_face_in_profile_is_positive_by_the_square_around_it() -> None:
 def test_the_nearest_face_decides() -> None:
     photo = make_photo("a.png", [[0, 0, 100, 100], [0, 0, 90, 90], [0, 0, 10, 10]], [False, True, False])
     squares = np.array([[0, 0, 99, 99], [0, 0, 91, 91], [0, 0, 11, 11], [0, 0, 30, 30.0]])
-    found = sampling.label(squares, photo, Options())
+    found = sampling.label(squares, photo, SamplingOptions())
     assert found.boxes[:, 2].tolist() == [99, 30] and found.faces.tolist() == [0, NO_FACE]  # by the ignored and the small: none
 
 
@@ -183,7 +185,7 @@ def test_the_nearest_face_decides() -> None:
 @settings(max_examples=40, deadline=None)
 @given(photos(), st.integers(10, 200), st.integers(10, 200), st.sampled_from([12, 24, 48]), st.integers(0, 99), st.booleans())
 def test_drawn_crops(inside: bool, photo: Photo, height: int, width: int, size: int, seed: int, square_faces: bool) -> None:
-    options = Options(negatives=15, negatives_near=3, jitters=6, square_faces=square_faces)
+    options = SamplingOptions(negatives=15, negatives_near=3, jitters=6, square_faces=square_faces)
     crops = sampling.draw(photo, (height, width), size, options, np.random.default_rng(seed), inside)
     assert_right(crops, photo, options)
     sides = crops.boxes[:, 2:] - crops.boxes[:, :2]
@@ -199,7 +201,7 @@ def test_drawn_crops(inside: bool, photo: Photo, height: int, width: int, size: 
 def test_faces_that_the_photo_cuts() -> None:
     """Where crops may reach beyond the photo, a face at its border gives as many as any other."""
     photo = make_photo("a.png", [[0, 30, 40, 80], [100, 30, 140, 80]])
-    options = Options(jitters=100, negatives=0, negatives_near=20)
+    options = SamplingOptions(jitters=100, negatives=0, negatives_near=20)
     counts = []
     for inside in (True, False):
         crops = sampling.draw(photo, (200, 200), 12, options, np.random.default_rng(0), inside)
@@ -258,14 +260,14 @@ def test_a_crowd_gives_fewer_negatives_and_ends() -> None:
     corners = np.stack([x.ravel(), y.ravel()], axis=1)
     photo = make_photo("a.png", np.hstack([corners, corners + 25]))
     crops = draw(photo, 200, 200, negatives_near=50, negatives=1000, jitters=1)
-    assert_right(crops, photo, Options())
+    assert_right(crops, photo, SamplingOptions())
     assert 0 < (crops.kinds == Kind.NEGATIVE).sum() < 1000 + 50 * 100
 
 
 @given(st.lists(faces, max_size=4), st.integers(0, 5), st.integers(0, 9))
 def test_jittered(rows: list[tuple], count: int, seed: int) -> None:
     boxes = np.array([[x, y, x + w, y + h] for x, y, w, h, _ in rows]).reshape(-1, 4)
-    squares = sampling.jittered(boxes, count, Options(shift=0.1), np.random.default_rng(seed))
+    squares = sampling.jittered(boxes, count, SamplingOptions(shift=0.1), np.random.default_rng(seed))
     assert squares.shape == (len(boxes) * count, 4)
     for square, box in zip(squares, np.repeat(boxes, count, axis=0)):
         sizes = box[2:] - box[:2]

@@ -728,8 +728,8 @@ def test_options_reach_the_detector(photos: Path, run: Run) -> None:
     options += " --thresholds 0.1 0.2 0.3 --nms 0.4 0.5 0.6 0.7"
     run("detect", "in/a.png", *options.split())
     assert FakeDetector.options == {
-        "model": "m", "engine": "mxnet", "device": "gpu:1", "min_face": 31.5, "factor": 0.5, "thresholds": [0.1, 0.2, 0.3],
-        "nms": [0.4, 0.5, 0.6, 0.7], "max_faces": 3, "threads": 2,
+        "model": "m", "engine": "mxnet", "device": "gpu:1", "min_face": 31.5, "factor": 0.5, "thresholds": (0.1, 0.2, 0.3),
+        "nms": (0.4, 0.5, 0.6, 0.7), "max_faces": 3, "threads": 2,
     }  # fmt: skip
 
 

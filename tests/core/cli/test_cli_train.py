@@ -13,13 +13,13 @@ import pytest
 
 from mtcnn_gluon import read_image
 from mtcnn_gluon.cli import main as cli
-from mtcnn_gluon.cli.train import devices
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.export.bundle_files import make_bundle
 from mtcnn_gluon.records.files import RecordWriter
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.training.checkpoints import read_checkpoint
+from mtcnn_gluon.training.devices import devices
 from mtcnn_gluon.training.runs import read_net
 from record_samples import make_samples
 
@@ -60,25 +60,25 @@ def run(capsys: pytest.CaptureFixture) -> Iterator[Run]:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--net", "qnet"], "net must be one of pnet, rnet, onet, not 'qnet'"),
-        (["--epochs", "0"], "epochs must be 1 or more, not 0"),
+        (["--net", "qnet"], "net must be pnet, rnet or onet, not 'qnet'"),
+        (["--epochs", "0"], "epochs must be a whole number, 1 or more, not 0"),
         (["--epochs", "-3"], "epochs"),
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
         (["--batch", "3"], "batch must be a whole number, 6 or more, not 3"),
         (["--batch", "0"], "batch"),
         (["--optimiser", "rmsprop"], "optimiser must be sgd, adam or muon, not 'rmsprop'"),
-        (["--overlap-weight", -1], "overlap_weight must be 0 or more, not -1"),
-        (["--rate", "0"], "learning rate must be from 1e-30 to 1e+30, not 0"),
+        (["--overlap-weight", -1], "overlap_weight must be a number, 0 or more, not -1"),
+        (["--rate", "0"], "rate must be a number from 1e-30 to 1e+30, not 0"),
         (["--rate", "-1"], "rate"),
         (["--rate", "nan"], "rate"),
         (["--schedule", "linear"], "schedule must be step or cosine"),
         (["--warm-up", "-1"], "warm_up"),
-        (["--decay", "-1"], "decay must be from 0 to 1"),
-        (["--keep-ratio", "0"], "keep_ratio must be above 0 and at most 1"),
-        (["--average", "1"], "average must be from 0 to below 1"),
-        (["--seed", "-1"], "seed must be 0 or more"),
+        (["--decay", "-1"], "decay must be a number from 0 to below 1"),
+        (["--keep-ratio", "0"], "keep_ratio must be a number above 0 and at most 1"),
+        (["--average", "1"], "average must be a number from 0 to below 1"),
+        (["--seed", "-1"], "seed must be a whole number, 0 or more"),
         (["--sampling", "random"], "sampling must be mixed or alternate"),
-        (["--tasks", "classes"], "tasks must be some of cls, box, landmark"),
+        (["--tasks", "classes"], "tasks must be one or more of cls, box or landmark"),
         (["--mirror", "1.5"], "mirror must be a number from 0 to 1"),
         (["--brightness", "-1"], "brightness"),
         (["--contrast", "nan"], "contrast"),

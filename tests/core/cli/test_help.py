@@ -7,8 +7,6 @@ from typing import Iterator
 import pytest
 
 from mtcnn_gluon.cli import main as cli
-from mtcnn_gluon.cli import prepare as cli_prepare
-from mtcnn_gluon.cli import train as cli_train
 from mtcnn_gluon.config import NETS
 
 Found = tuple[tuple[str, ...], argparse.ArgumentParser, argparse.Action]
@@ -54,8 +52,3 @@ def plain(text: str) -> str:
 def test_the_walk_finds_verbs_and_groups() -> None:
     names = set(map(name_of, FOUND))
     assert {"prepare wider --jitters", "prepare mine --top-up", "prepare check folder", "train --blur", "info --json"} <= names
-
-
-def test_no_meaning_is_left_over() -> None:
-    assert set(cli_prepare.DRAWING) == {field.name for field in cli_prepare.fields(cli_prepare.Options)}
-    assert set(cli_train.CHANCE) == set(vars(cli_train.Augmentation()))

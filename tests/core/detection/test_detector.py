@@ -1,9 +1,11 @@
 """`Detector`: its options, its inputs, and its agreement with another port of the same weights."""
 
+import inspect
 import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from PIL import Image
 
 from mtcnn_gluon import Detector, boxes, read_image
+from mtcnn_gluon.detection.options import DetectorOptions
 from mtcnn_gluon.errors import ConfigError, ImageError, ModelError
 from mtcnn_gluon.operators import native
 
@@ -23,11 +26,20 @@ from mtcnn_gluon.operators import native
     ("thresholds", (0.5, 0.5)), ("thresholds", (0.5, 0.5, 1.1)), ("thresholds", 0.5), ("thresholds", "abc"),
     ("thresholds", (0.5, float("nan"), 0.5)), ("nms", (0.5, 0.7, 0.7)), ("nms", (0.5, 0.7, 0.7, -1)),
     ("max_faces", 0), ("max_faces", 1.5), ("max_faces", True), ("threads", 0), ("threads", "2"),
-    ("engine", "caffe"), ("device", "tpu"), ("device", "gpu:x"),
+    ("engine", "caffe"), ("device", "tpu"), ("device", "gpu:x"), ("model", 3), ("min_face", 10**400), ("min_face", True),
 ])  # fmt: skip
 def test_bad_options_are_named(option: str, value: Any) -> None:
     with pytest.raises(ValueError, match=option):
         Detector(**{option: value})
+
+
+def test_options_are_the_arguments() -> None:
+    arguments = inspect.signature(Detector).parameters
+    assert {name: each.default for name, each in arguments.items()} == vars(DetectorOptions())
+    options = DetectorOptions("official", min_face=np.float32(24), thresholds=np.array([0, 1, 0.5]), max_faces=np.int64(2))  # type: ignore[arg-type]
+    detector = Detector(**vars(options))
+    assert (detector.settings.min_face, detector.settings.thresholds, detector.max_faces) == (24, (0, 1, 0.5), 2)
+    assert Detector(Path(detector.bundle.path)).bundle.manifest == detector.bundle.manifest
 
 
 def test_misspelt_option() -> None:
@@ -39,7 +51,7 @@ def test_a_bundle_for_bgr_gets_the_colours_swapped(
     detector: Detector, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = detector.detect(image)
-    monkeypatch.setattr(detector, "_swap_colours", True)
+    monkeypatch.setattr(detector, "settings", replace(detector.settings, is_bgr=True))
     faces = detector.detect(image[:, :, ::-1])
     np.testing.assert_array_equal(faces.boxes, expected.boxes)
     np.testing.assert_array_equal(faces.scores, expected.scores)

@@ -7,7 +7,7 @@ from typing import Any, Iterator
 import pytest
 
 from mtcnn_gluon.cli import main as cli
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.trainer import Run
 from training_runs import Train, write_records
 
@@ -35,5 +35,5 @@ def train(capsys: pytest.CaptureFixture) -> Iterator[Train]:
 @pytest.fixture(scope="module")
 def finished(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
-    Run(Options("pnet", epochs=2, batch=32, warm_up=5, average=0.999), records, folder).fit()
+    Run(TrainingOptions("pnet", epochs=2, batch=32, warm_up=5, average=0.999), records, folder).fit()
     return folder

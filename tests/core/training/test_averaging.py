@@ -7,7 +7,7 @@ import pytest
 
 from mtcnn_gluon.training.averaging import EVERY, kept_share
 from mtcnn_gluon.training.checkpoints import read_checkpoint
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.trainer import BEST, LAST, Run
 
 LENGTHS = (1, 2, 5, 9, 15, 16, 17, 31, 32, 33, 100, 5000)
@@ -38,7 +38,7 @@ def test_long_epochs_move_it_as_before() -> None:
 @pytest.mark.parametrize("batch", [300, 100, 18])  # 1, 3 and 17 steps an epoch
 def test_every_epoch_is_in_what_it_keeps(tmp_path: Path, records: Path, batch: int) -> None:
     """The average knows the last step of each epoch, so what is measured after short ones is not the same again."""
-    run = Run(Options("pnet", epochs=6, batch=batch, warm_up=0, average=0.9), records, tmp_path, records)
+    run = Run(TrainingOptions("pnet", epochs=6, batch=batch, warm_up=0, average=0.9), records, tmp_path, records)
     averages, currents = [], []
     keep = run._keep
 

@@ -14,7 +14,7 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.operators.native import has_bfloat16
 from mtcnn_gluon.training.checkpoints import read_checkpoint
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.trainer import LAST, Run
 from training_runs import Train, assert_same_state, write_records
 
@@ -108,7 +108,7 @@ def test_not_a_number_is_seen() -> None:
 def test_training_is_close_to_that_in_float32(tmp_path: Path, name: Any) -> None:
     data = write_records(tmp_path, 120, name)
     options = {"net": name, "epochs": 2, "batch": 32, "warm_up": 2}
-    rows = {p: Run(Options(**options, precision=p), data, tmp_path / p).fit() for p in ("float32", "bfloat16")}
+    rows = {p: Run(TrainingOptions(**options, precision=p), data, tmp_path / p).fit() for p in ("float32", "bfloat16")}
     for term in ("loss", "cls", "box", "landmark"):
         assert rows["bfloat16"][term] == pytest.approx(rows["float32"][term], rel=0.05)
     assert rows["bfloat16"]["loss"] != rows["float32"]["loss"]
@@ -116,7 +116,7 @@ def test_training_is_close_to_that_in_float32(tmp_path: Path, name: Any) -> None
 
 @needs_amx
 def test_a_run_goes_on_in_bfloat16(tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, options = write_records(tmp_path, 120), Options("pnet", epochs=2, batch=32, warm_up=2, precision="bfloat16")
+    data, options = write_records(tmp_path, 120), TrainingOptions("pnet", epochs=2, batch=32, warm_up=2, precision="bfloat16")
     Run(options, data, tmp_path / "whole").fit()
     run = Run(options, data, tmp_path / "parts")
     monkeypatch.setattr(run, "_keep", lambda row, keep=run._keep: (keep(row), setattr(run, "epoch", 2)))  # ends after one epoch
@@ -134,13 +134,13 @@ from mtcnn_gluon.errors import MtcnnError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import register
 from mtcnn_gluon.symbol import PNet
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 mx, _ = load_mxnet(), register()
 one = mx.nd.ones
 inputs = one((1, 3, 4, 4)), one((5, 3, 1, 1)), one(5)
 calls = (
     lambda: PNet(form="bfloat16"), lambda: mx.nd.prelu_pool_conv(*inputs, bfloat16=True),
-    lambda: Options("pnet", precision="bfloat16"),
+    lambda: TrainingOptions("pnet", precision="bfloat16"),
 )
 for call in calls:
     try:

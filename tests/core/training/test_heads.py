@@ -26,7 +26,7 @@ from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
 from mtcnn_gluon.training import trainer
 from mtcnn_gluon.training.checkpoints import read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import plan_heads
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.trainer import BEFORE, BEST, LAST, Run
 from onefile_session import Session
@@ -100,7 +100,10 @@ def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_plans(tmp_path: Path, settings: dict, kinds: tuple[int, ...], initial: bool, expected: tuple[str, ...]) -> None:
     records = records_without(tmp_path / "records", "onet", *kinds)
     run = Run(
-        Options("onet", **{**SETTINGS, **settings}), records, tmp_path / "run", initial=default_net("onet") if initial else None
+        TrainingOptions("onet", **{**SETTINGS, **settings}),
+        records,
+        tmp_path / "run",
+        initial=default_net("onet") if initial else None,
     )
     assert tuple(" ".join(heads) for heads in (run.heads.present, run.heads.learned, run.heads.kept)) == expected
     assert ("onet_landmark_weight" in run.parameters()) == ("landmark" in expected[0])
@@ -123,7 +126,7 @@ def test_when_landmarks_are_learned(tmp_path: Path, kinds: tuple[int, ...], sett
     samples = some(samples, np.isin(samples.kinds, kinds))
     assert samples.has_landmarks[samples.kinds == 1].any()
     records = write_records(tmp_path / "records", net="onet", samples=samples)
-    run = Run(Options("onet", **{**SETTINGS, **settings}), records, tmp_path / "run")
+    run = Run(TrainingOptions("onet", **{**SETTINGS, **settings}), records, tmp_path / "run")
     assert ("landmark" in run.heads.trained) == learns == ("onet_landmark_weight" in run.parameters())
 
 
@@ -139,7 +142,7 @@ def test_landmarks_without_samples_stay_as_they_were(
 ) -> None:
     """Trained on without landmarks, they move much less than if they were not kept."""
     records = records_of(image, tmp_path / "records")
-    options = Options("onet", epochs=10, batch=32, warm_up=5, sampling=sampling, rate=0.001)
+    options = TrainingOptions("onet", epochs=10, batch=32, warm_up=5, sampling=sampling, rate=0.001)
     moved = {}
     for name in ("kept", "not kept"):
         if name == "not kept":
@@ -156,7 +159,7 @@ def test_landmarks_without_samples_stay_as_they_were(
 def test_resumed_with_a_head_that_is_kept(tmp_path: Path) -> None:
     """What it was is read from the run's folder, so the model that it began with need not be given again."""
     records = records_without(tmp_path / "records", "onet")
-    options = Options("onet", epochs=2, batch=32, warm_up=5)
+    options = TrainingOptions("onet", epochs=2, batch=32, warm_up=5)
     whole = Run(options, records, tmp_path / "whole", initial=default_net("onet"))
     whole.fit()
     begun = Run(options, records, tmp_path / "begun", initial=default_net("onet"))
@@ -176,7 +179,7 @@ def test_resumed_with_a_head_that_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [None, b"", b"other"])
 def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, content: bytes | None) -> None:
     records = records_without(tmp_path / "records", "onet")
-    options = Options("onet", **SETTINGS)
+    options = TrainingOptions("onet", **SETTINGS)
     Run(options, records, tmp_path / "run", initial=default_net("onet")).fit()
     (tmp_path / "run" / BEFORE).unlink()
     if content == b"other":
@@ -189,7 +192,7 @@ def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, cont
 
 def test_a_checkpoint_without_a_head_that_it_calls_trained(tmp_path: Path) -> None:
     records = records_without(tmp_path / "records", "onet")
-    Run(Options("onet", **SETTINGS), records, tmp_path / "run").fit()
+    Run(TrainingOptions("onet", **SETTINGS), records, tmp_path / "run").fit()
     best = read_checkpoint(tmp_path / "run" / BEST)
     best.about["heads"]["trained"] = ["cls", "box", "landmark"]
     write_checkpoint(tmp_path / "run" / BEST, best)

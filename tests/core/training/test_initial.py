@@ -10,7 +10,7 @@ import pytest
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.trainer import LAST, Run
 from training_runs import Train, write_records
@@ -30,7 +30,7 @@ def test_begun_from_a_file(tmp_path: Path, records: Path, finished: Path, ending
     if ending == "params":
         source = tmp_path / "a.params"
         mx.nd.save(str(source), {f"arg:{name}": mx.nd.array(value) for name, value in expected.items()})
-    run = Run(Options("pnet", landmarks=True), records, tmp_path / "run", initial=read_net(str(source), "pnet"))
+    run = Run(TrainingOptions("pnet", landmarks=True), records, tmp_path / "run", initial=read_net(str(source), "pnet"))
     found = run.parameters()
     assert set(found) - set(expected) == {"pnet_landmark_weight", "pnet_landmark_bias"}  # which stay random
     for name, value in expected.items():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.muon import ITERATION, Muon, orthogonal
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.trainer import Run, step
 from training_runs import write_records
 
@@ -68,7 +68,7 @@ def test_like_plain_numpy() -> None:
 def test_hidden_weights_take_orthogonal_steps(net: str, tmp_path: Path) -> None:
     """All others take those of adam, the first of which is as long for every number."""
     run = Run(
-        Options(net, epochs=1, batch=32, optimiser="muon", rate=0.01, warm_up=0, clip=0),
+        TrainingOptions(net, epochs=1, batch=32, optimiser="muon", rate=0.01, warm_up=0, clip=0),
         write_records(tmp_path / "records", net=net),
         tmp_path,
     )

@@ -15,7 +15,7 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.records.samples import Samples
 from mtcnn_gluon.training import trainer
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.trainer import LAST, LOG, Run
 from record_samples import make_samples
 from training_runs import SHORT, Train, assert_same_state, contents, interrupt_after, write_records
@@ -88,7 +88,7 @@ def test_no_interrupt_is_lost(tmp_path: Path, records: Path, monkeypatch: pytest
     step, dropped = trainer.step, []
     monkeypatch.setattr(trainer, "step", step_and_destroy)
     monkeypatch.setattr(sys, "unraisablehook", dropped.append)
-    run = Run(Options("pnet", epochs=2, batch=32), records, tmp_path / "run")
+    run = Run(TrainingOptions("pnet", epochs=2, batch=32), records, tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
         run.fit()
     assert len(steps) == 2 and not dropped
@@ -96,7 +96,7 @@ def test_no_interrupt_is_lost(tmp_path: Path, records: Path, monkeypatch: pytest
 
 
 def test_two_devices_are_resumed_to_the_bit(tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = Options("pnet", epochs=2, batch=32, optimiser="adam", average=0.9)
+    options = TrainingOptions("pnet", epochs=2, batch=32, optimiser="adam", average=0.9)
     devices = [mx.cpu(0), mx.cpu(1)]
     Run(options, records, tmp_path / "whole", devices=devices).fit()
     first = Run(options, records, tmp_path / "parts", devices=devices)
@@ -112,7 +112,7 @@ def test_a_checkpoint_whose_optimiser_does_not_fit(records: Path, finished: Path
     checkpoint.optimiser = {f"pnet_{name}/{place}": np.zeros(7) for name in "ab" for place in range(2)}
     write_checkpoint(tmp_path / LAST, checkpoint)
     with pytest.raises(DataError, match="the optimiser's arrays do not fit pnet"):
-        Run(Options("pnet", epochs=2, batch=32, warm_up=5, average=0.999), records, tmp_path, resume=True)
+        Run(TrainingOptions("pnet", epochs=2, batch=32, warm_up=5, average=0.999), records, tmp_path, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_a_checkpoint_that_says_what_no_run_says(records: Path, finished: Path, 
     checkpoint.about[key] = value
     write_checkpoint(tmp_path / LAST, checkpoint)
     with pytest.raises(DataError, match=f"{LAST} is damaged"):
-        Run(Options("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
+        Run(TrainingOptions("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
 
 
 def test_a_checkpoint_from_before_heads_were_named(records: Path, finished: Path, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_a_checkpoint_from_before_heads_were_named(records: Path, finished: Path
     del checkpoint.about["heads"]
     write_checkpoint(tmp_path / LAST, checkpoint)
     with pytest.raises(DataError, match="or an earlier version wrote it"):
-        Run(Options("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
+        Run(TrainingOptions("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("value", [None, np.zeros(1, np.float32), np.zeros((2, 1), np.float32)], ids=str)
@@ -302,4 +302,4 @@ def test_a_checkpoint_without_all_averages(records: Path, finished: Path, tmp_pa
         del checkpoint.averages["pnet_cls_bias"]
     write_checkpoint(tmp_path / LAST, checkpoint)
     with pytest.raises(DataError, match="is damaged: there is no average of pnet_cls_bias"):
-        Run(Options("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)
+        Run(TrainingOptions("pnet", epochs=2, batch=32, warm_up=5), records, tmp_path, resume=True)

@@ -11,7 +11,7 @@ from mtcnn_gluon.records.files import RecordWriter
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples
 from mtcnn_gluon.training.augment import Augmentation
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.trainer import Run
 
 SIZE = 24
@@ -44,7 +44,7 @@ def learn(folder: Path, seed: int = 0, **settings: Any) -> dict[str, Any]:
     samples = lfw_samples()
     is_held_out = np.arange(len(samples)) % 4 == 3
     training, validation = write(folder / "training", samples[~is_held_out]), write(folder / "validation", samples[is_held_out])
-    options = Options("rnet", batch=32, rate=0.001, warm_up=20, average=0.99, tasks=("cls",), seed=seed,
+    options = TrainingOptions("rnet", batch=32, rate=0.001, warm_up=20, average=0.99, tasks=("cls",), seed=seed,
                       augmentation=Augmentation(brightness=0.1, contrast=0.2), **settings)  # fmt: skip
     return Run(options, training, folder / "run", validation).fit()
 

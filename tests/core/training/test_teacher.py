@@ -13,7 +13,7 @@ from mtcnn_gluon.training import trainer
 from mtcnn_gluon.training.augment import Augmentation, mirror_offsets
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import plan_heads
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.sampler import Sampler
 from mtcnn_gluon.training.teacher import TEACHER, look, teach
@@ -29,7 +29,7 @@ def the_net(finished: Path) -> TrainedNet:
 
 
 def begun(folder: Path, records: Path, finished: Path, share: float = 0.5, **options: object) -> Run:
-    settings = Options("pnet", epochs=1, batch=32, warm_up=5, distil=share, augmentation=PLAIN, **options)  # type: ignore[arg-type]
+    settings = TrainingOptions("pnet", epochs=1, batch=32, warm_up=5, distil=share, augmentation=PLAIN, **options)  # type: ignore[arg-type]
     return Run(settings, records, folder, records, initial=the_net(finished))
 
 
@@ -110,7 +110,7 @@ def test_kept_and_taken_again(tmp_path: Path, records: Path, finished: Path) -> 
 
 def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the parameters that the run began with, or none, the end is that of a run in one go."""
-    options = Options("pnet", epochs=2, batch=32, warm_up=5, distil=0.5)
+    options = TrainingOptions("pnet", epochs=2, batch=32, warm_up=5, distil=0.5)
     initial = the_net(finished)
     Run(options, records, tmp_path / "whole", initial=initial).fit()
     for name, more in (("same", ["--init", finished / BEST]), ("none", [])):
@@ -124,7 +124,7 @@ def test_resumed(tmp_path: Path, records: Path, finished: Path, train: Train, mo
 
 def test_not_resumed_with_other_options(tmp_path: Path, records: Path, finished: Path, train: Train) -> None:
     """Which is refused before a teacher looks at samples."""
-    options = Options("pnet", epochs=2, batch=32, warm_up=5)
+    options = TrainingOptions("pnet", epochs=2, batch=32, warm_up=5)
     Run(options, records, tmp_path, initial=the_net(finished)).fit()
     status, said = train(
         "--records", records, *SHORT, "--distil", 0.5, "--init", finished / BEST, "--out", tmp_path, "--resume"
@@ -147,7 +147,7 @@ def test_random_numbers_teach_nothing(
     """Such as the nets of a bundle that were not trained yet."""
     initial = replace(the_net(finished), heads=heads)
     with pytest.raises(ConfigError, match=f"distil needs trained parameters.*{message}"):
-        Run(Options("pnet", epochs=1, batch=32, distil=0.5), records, tmp_path, initial=initial)
+        Run(TrainingOptions("pnet", epochs=1, batch=32, distil=0.5), records, tmp_path, initial=initial)
 
 
 def test_a_finished_run_is_not_begun_again(tmp_path: Path, records: Path, finished: Path) -> None:

@@ -17,7 +17,7 @@ from mtcnn_gluon.records.samples import Kind, Samples
 from mtcnn_gluon.training.checkpoints import read_checkpoint
 from mtcnn_gluon.training.heads import task_weights
 from mtcnn_gluon.training.metrics import Tally
-from mtcnn_gluon.training.options import Options
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.trainer import BEST, LAST, LOG, Run, TrainingError, settle, shorten, step
 from record_samples import make_samples
 from training_runs import SHORT, Train, arrays, write_records
@@ -41,7 +41,7 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, train: Train, records: Path) 
 
 
 def test_the_last_good_checkpoint_stays(tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(Options("pnet", epochs=3, batch=32), records, tmp_path)
+    run = Run(TrainingOptions("pnet", epochs=3, batch=32), records, tmp_path)
     rate = run.schedule
     monkeypatch.setattr(run, "schedule", lambda step: 1e30 if step >= run.steps_an_epoch + 3 else rate(step))
     with pytest.raises(TrainingError, match=f"stopped at step {run.steps_an_epoch + 4}, epoch 2"):
@@ -54,7 +54,7 @@ def test_the_last_good_checkpoint_stays(tmp_path: Path, records: Path, monkeypat
 def test_parameters_that_the_last_step_spoils_are_not_kept(
     tmp_path: Path, records: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(Options("pnet", epochs=3, batch=32, optimiser="sgd", clip=0), records, tmp_path)
+    run = Run(TrainingOptions("pnet", epochs=3, batch=32, optimiser="sgd", clip=0), records, tmp_path)
     rate, last = run.schedule, 2 * run.steps_an_epoch - 1
     monkeypatch.setattr(run, "schedule", lambda step: 3e38 if step >= last else rate(step))
     with pytest.raises(TrainingError, match="epoch 2"):
@@ -76,7 +76,7 @@ def test_places_that_cannot_be_written_show_before_training(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file"):
-        Run(Options("pnet"), records, tmp_path / "file/run")
+        Run(TrainingOptions("pnet"), records, tmp_path / "file/run")
 
 
 def no_records(folder: Path) -> Path:
@@ -149,7 +149,7 @@ def first_losses(run: Run) -> np.ndarray:
 @pytest.mark.parametrize("landmarks", [False, True])
 def test_two_devices_are_like_one(tmp_path: Path, landmarks: bool) -> None:
     data = write_records(tmp_path, samples=even_samples(400))
-    options = Options("pnet", epochs=2, batch=120, keep_ratio=1, optimiser="sgd", rate=0.001, landmarks=landmarks)
+    options = TrainingOptions("pnet", epochs=2, batch=120, keep_ratio=1, optimiser="sgd", rate=0.001, landmarks=landmarks)
     one = Run(options, data, tmp_path / "one")
     two = Run(options, data, tmp_path / "two", devices=[mx.cpu(0), mx.cpu(1)])
     np.testing.assert_allclose(first_losses(two), first_losses(one), rtol=1e-5)
@@ -164,7 +164,7 @@ def test_two_devices_are_like_one(tmp_path: Path, landmarks: bool) -> None:
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 @pytest.mark.parametrize("task, trained", [("cls", "cls"), ("box", "box"), ("landmark", "landmark")])
 def test_one_task_trains_one_head(tmp_path: Path, records: Path, optimiser: str, task: str, trained: str, decay: float) -> None:
-    options = Options("pnet", epochs=1, batch=32, optimiser=optimiser, tasks=(task,), landmarks=True, decay=decay)
+    options = TrainingOptions("pnet", epochs=1, batch=32, optimiser=optimiser, tasks=(task,), landmarks=True, decay=decay)
     run = Run(options, records, tmp_path)
     before = run.parameters()
     row = run.fit()
@@ -175,7 +175,7 @@ def test_one_task_trains_one_head(tmp_path: Path, records: Path, optimiser: str,
 
 
 def test_a_batch_of_one_task_trains_that_task_only(tmp_path: Path, records: Path) -> None:
-    run = Run(Options("pnet", batch=32, sampling="alternate", landmarks=True, optimiser="sgd"), records, tmp_path)
+    run = Run(TrainingOptions("pnet", batch=32, sampling="alternate", landmarks=True, optimiser="sgd"), records, tmp_path)
     run.trainer.set_learning_rate(0.01)
     seen = set()
     for number in range(8):
@@ -192,14 +192,14 @@ def test_a_batch_of_one_task_trains_that_task_only(tmp_path: Path, records: Path
 @pytest.mark.parametrize("landmarks", [False, True])
 @pytest.mark.parametrize("sampling", ["mixed", "alternate"])
 def test_landmark_samples_are_for_nets_with_landmarks(tmp_path: Path, records: Path, sampling: Any, landmarks: bool) -> None:
-    run = Run(Options("pnet", batch=32, sampling=sampling, landmarks=landmarks), records, tmp_path)
+    run = Run(TrainingOptions("pnet", batch=32, sampling=sampling, landmarks=landmarks), records, tmp_path)
     kinds = np.concatenate([run.sampler.draw(number).kinds for number in range(9)])
     assert (Kind.LANDMARK in kinds) == landmarks
 
 
 def test_a_task_without_a_head(tmp_path: Path, records: Path) -> None:
     with pytest.raises(ConfigError, match="tasks must be more than landmark: pnet has no landmark head"):
-        Run(Options("pnet", tasks=("landmark",)), records, tmp_path)
+        Run(TrainingOptions("pnet", tasks=("landmark",)), records, tmp_path)
 
 
 @pytest.mark.parametrize("length, expected", [(5, [3, -4]), (1, [0.6, -0.8]), (10, [3, -4])])
@@ -218,7 +218,7 @@ def test_gradients_of_none_and_of_too_much() -> None:
 
 @pytest.mark.parametrize("clip", [0, 0.5])
 def test_steps_are_clipped(tmp_path: Path, records: Path, clip: float) -> None:
-    run = Run(Options("pnet", batch=32, optimiser="sgd", clip=clip), records, tmp_path)
+    run = Run(TrainingOptions("pnet", batch=32, optimiser="sgd", clip=clip), records, tmp_path)
     run.trainer.set_learning_rate(1)
     before = run.trained.data().asnumpy()
     step(run, run.sampler.draw(0))
@@ -227,20 +227,20 @@ def test_steps_are_clipped(tmp_path: Path, records: Path, clip: float) -> None:
 
 
 def test_weights_of_the_loss(tmp_path: Path, records: Path) -> None:
-    run = Run(Options("onet", box_weight=3), write_records(tmp_path / "records", net="onet"), tmp_path / "a")
+    run = Run(TrainingOptions("onet", box_weight=3), write_records(tmp_path / "records", net="onet"), tmp_path / "a")
     assert task_weights(run.options) == {"cls": 1, "box": 3, "landmark": 1}
-    run = Run(Options("pnet", landmark_weight=0.0, tasks=("cls", "landmark"), landmarks=True), records, tmp_path / "b")
+    run = Run(TrainingOptions("pnet", landmark_weight=0.0, tasks=("cls", "landmark"), landmarks=True), records, tmp_path / "b")
     assert task_weights(run.options) == {"cls": 1, "box": 0, "landmark": 0}
 
 
 @pytest.mark.parametrize("batch", [6, 7])
 def test_the_smallest_batches(tmp_path: Path, records: Path, batch: int) -> None:
-    assert np.isfinite(Run(Options("pnet", epochs=1, batch=batch, landmarks=True), records, tmp_path).fit()["loss"])
+    assert np.isfinite(Run(TrainingOptions("pnet", epochs=1, batch=batch, landmarks=True), records, tmp_path).fit()["loss"])
 
 
 @pytest.mark.parametrize("net", ["rnet", "onet"])
 def test_other_nets(tmp_path: Path, net: str) -> None:
-    run = Run(Options(net, epochs=2, batch=16, average=0.9), write_records(tmp_path, 48, net), tmp_path / "run")
+    run = Run(TrainingOptions(net, epochs=2, batch=16, average=0.9), write_records(tmp_path, 48, net), tmp_path / "run")
     row = run.fit()
     terms = ("cls", "box", "landmark") if net == "onet" else ("cls", "box")
     assert row["epoch"] == 2 and all(np.isfinite(row[name]) and row[name] > 0 for name in ("loss", *terms))
@@ -249,7 +249,7 @@ def test_other_nets(tmp_path: Path, net: str) -> None:
 
 def test_validation_is_of_what_is_kept(tmp_path: Path, records: Path) -> None:
     data = write_records(tmp_path, 700, seed=3)
-    options = Options("pnet", epochs=2, batch=32, average=0.9)
+    options = TrainingOptions("pnet", epochs=2, batch=32, average=0.9)
     row = Run(options, records, tmp_path / "run", data).fit()
     names = ("positive_accuracy", "negative_accuracy", "recall", "box_error")
     assert {f"val_{name}" for name in names} < row.keys()
@@ -260,7 +260,11 @@ def test_validation_is_of_what_is_kept(tmp_path: Path, records: Path) -> None:
     assert arrays(a) == arrays(b)
 
     again = Run(
-        Options("pnet", epochs=1, batch=32), records, tmp_path / "again", data, initial=as_trained({"pnet": a.averages})["pnet"]
+        TrainingOptions("pnet", epochs=1, batch=32),
+        records,
+        tmp_path / "again",
+        data,
+        initial=as_trained({"pnet": a.averages})["pnet"],
     )
     figures = again.evaluate()
     assert [figures[name] for name in names] == pytest.approx([row[f"val_{name}"] for name in names])
@@ -276,7 +280,7 @@ def test_the_log_has_no_figures_of_nothing(
     samples = samples if has_samples else samples[(samples.kinds != Kind.LANDMARK) & ~samples.has_landmarks.astype(bool)]
     data = write_records(tmp_path, samples=samples)
     caplog.set_level("INFO")
-    Run(Options("pnet", epochs=2, batch=32, landmarks=landmarks), data, tmp_path / "run", data).fit()
+    Run(TrainingOptions("pnet", epochs=2, batch=32, landmarks=landmarks), data, tmp_path / "run", data).fit()
     rows = list(csv.DictReader((tmp_path / "run" / LOG).open()))
     assert [name for name in rows[0] if "landmark" in name] == (LANDMARK_COLUMNS if landmarks and has_samples else [])
     for row in rows:
@@ -285,7 +289,7 @@ def test_the_log_has_no_figures_of_nothing(
 
 
 def test_best_is_the_best(tmp_path: Path, records: Path) -> None:
-    run = Run(Options("pnet", epochs=5, batch=32), records, tmp_path, records)
+    run = Run(TrainingOptions("pnet", epochs=5, batch=32), records, tmp_path, records)
     run.fit()
     recalls = [row["val_recall"] for row in run.rows]
     about = read_checkpoint(tmp_path / BEST).about
@@ -310,9 +314,9 @@ def test_best_is_the_best(tmp_path: Path, records: Path) -> None:
 )  # fmt: skip
 def test_options_out_of_range(tmp_path: Path, records: Path, name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=name):
-        Run(Options(**{"net": "pnet", name: value}), records, tmp_path / "run")
+        Run(TrainingOptions(**{"net": "pnet", name: value}), records, tmp_path / "run")
 
 
 def test_batches_that_devices_cannot_share(tmp_path: Path, records: Path) -> None:
     with pytest.raises(ConfigError, match="batch must be a multiple of the 2 devices, not 33"):
-        Run(Options("pnet", batch=33), records, tmp_path, devices=[mx.cpu(0), mx.cpu(1)])
+        Run(TrainingOptions("pnet", batch=33), records, tmp_path, devices=[mx.cpu(0), mx.cpu(1)])

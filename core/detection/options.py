@@ -1,0 +1,42 @@
+"""The options of a detector, declared once: for `Detector`, the command line and evaluation."""
+
+from dataclasses import dataclass
+
+from mtcnn_gluon.engines import ENGINES, check_names
+from mtcnn_gluon.options import Options, option
+
+MAX_FACE = 1e9  # pixels
+MAX_FACTOR = 0.99  # closer to 1 a pyramid would have thousands of levels
+MAX_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class DetectorOptions(Options):
+    """The detector.
+
+    These are the arguments of `Detector`, which explains them: `Detector(**vars(options))`.
+    """
+
+    model: str = option("default", "a model that info lists, or the folder of a bundle", form="a name or a folder")
+    engine: str = option("auto", f"what runs the nets: auto, {', '.join(ENGINES)}")
+    device: str = option("cpu", "cpu, gpu or gpu:N")
+    min_face: float = option(
+        20, "smallest face in pixels", least=1, most=MAX_FACE, form="a number of pixels, 1 or more", metavar="N"
+    )
+    factor: float = option(0.709, "scale between neighbouring levels of the image pyramid", above=0, most=MAX_FACTOR)
+    thresholds: tuple[float, float, float] | None = option(
+        None, "face probabilities that P-, R- and O-Net must reach",
+        usual="the model's", least=0, most=1, metavar=("P", "R", "O"),
+    )  # fmt: skip
+    nms: tuple[float, float, float, float] | None = option(
+        None, "overlaps allowed within and across P-Net's levels, after R-Net and after O-Net",
+        usual="the model's", least=0, most=1, metavar=("LEVEL", "P", "R", "O"),
+    )  # fmt: skip
+    max_faces: int | None = option(None, "keep only the N best faces of an image", usual="all", least=1, metavar="N")
+    threads: int | None = option(
+        None, "largest number of CPU threads", usual="the runtime's choice", least=1, most=MAX_THREADS, metavar="N"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_names(self.engine, self.device)

@@ -1,0 +1,100 @@
+"""The photos of a set: their names in reports and result files, and their files."""
+
+import os
+import posixpath
+from pathlib import Path
+from typing import Callable, Container, Iterable
+
+from PIL import Image
+
+from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.evaluation.results import without_ending
+from mtcnn_gluon.io.files import printable
+from mtcnn_gluon.io.images import EXTENSIONS
+
+ORIENTATION = 0x0112  # of EXIF
+
+
+class PhotoSet:
+    """All photos of a set.
+
+    Args:
+        paths: of the photos below their folder, with forward slashes.
+        folder: of all photos; None if it is not given.
+
+    Attributes:
+        names: of the photos in reports and result files, which are UTF-8.
+
+    Raises:
+        DataError: if two photos have one name, or one photo has two.
+    """
+
+    def __init__(self, paths: Iterable[str], folder: str | os.PathLike | None = None) -> None:
+        self._folder, self._paths = folder, _named(paths)
+        self._taken = set(self._paths.values())
+        self.names = tuple(self._paths)
+
+    @property
+    def finder(self) -> Callable[[str], Path] | None:
+        """`path`, None if the folder is not given."""
+        return None if self._folder is None else self.path
+
+    def path(self, name: str) -> Path:
+        """The file of a photo, as `photo_path` finds it, but not that of another photo of the set.
+
+        Raises:
+            DataError: if there are two.
+        """
+        assert self._folder is not None
+        return photo_path(self._folder, self._paths.get(name, name), self._taken)
+
+    def size(self, name: str) -> tuple[int, int] | None:
+        """Width and height of a photo; None if it cannot be read or the folder is not given."""
+        return None if self._folder is None else photo_size(self.path(name))
+
+
+def _named(paths: Iterable[str]) -> dict[str, str]:
+    """Paths of photos by name."""
+    named: dict[str, str] = {}
+    plain: dict[str, str] = {}
+    for path in paths:
+        other = named.setdefault(printable(path), path)
+        if other != path:
+            raise DataError(f"two photos are called {printable(path)}: their names differ only in bytes that are not UTF-8")
+        other = plain.setdefault(posixpath.normpath(path), path)
+        if other != path:
+            raise DataError(printable(f"{other} and {path} are the same photo, and would count twice"))
+    return named
+
+
+def photo_path(folder: str | os.PathLike, name: str, taken: Container[str] = ()) -> Path:
+    """The file of a photo: `folder / name`, or if there is none, with another image ending; `folder / name` if none exists.
+
+    Args:
+        folder: of all photos.
+        name: path below it.
+        taken: paths of other photos, which are not taken for this one.
+
+    Raises:
+        DataError: if there are files with two other endings.
+    """
+    path = Path(folder) / name
+    if path.is_file():
+        return path
+    bare = without_ending(name)
+    others = [bare + ending for ending in (*EXTENSIONS, *(ending.upper() for ending in EXTENSIONS))]
+    found = [Path(folder) / other for other in others if other not in taken and (Path(folder) / other).is_file()]
+    if any(not other.samefile(found[0]) for other in found[1:]):
+        raise DataError(printable(f"{path} does not exist, but {found[0].name} and {found[1].name} do: which is meant?"))
+    return found[0] if found else path
+
+
+def photo_size(path: Path) -> tuple[int, int] | None:
+    """Width and height of a photo as it is displayed, from the head of its file; None if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(ORIENTATION, 1) >= 5  # by a quarter
+    except Exception:  # decoders raise nearly anything on damaged files
+        return None
+    return (height, width) if turned else (width, height)
