@@ -3,6 +3,7 @@
 A page may hold
 
     <!-- options: mtcnn_gluon.training.options.TrainingOptions -->     the table of a class of options
+    <!-- keys: mtcnn_gluon.pipeline.config.RunOptions -->              the same, as keys of a YAML file
     <!-- help: train -->                                               what `mtcnn-gluon train --help` prints
 
 Both come from the installed package, so they cannot differ from it.
@@ -21,7 +22,8 @@ OUTSIDE = {  # files of the repository that are pages or pictures of the site: t
     "model/gluon-4/MODEL_CARD.md": "gluon-4.md",
     "example/portrait.jpg": "portrait.jpg",
 }
-MARK = re.compile(r"<!-- (options|help): ([\w.-]+(?: [\w-]+)*) -->")
+MARK = re.compile(r"<!-- (options|keys|help): ([\w.-]+(?: [\w-]+)*) -->")
+FLAG = re.compile(r"^\| `--([\w-]+)` \|", re.MULTILINE)  # first cell of a row of a table of options
 WIDTH = 100  # characters of help texts
 
 
@@ -48,7 +50,10 @@ def filled(kind: str, name: str) -> str:
     from mtcnn_gluon.options import table
 
     module, _, options = name.rpartition(".")
-    return table(getattr(importlib.import_module(module), options))
+    text = table(getattr(importlib.import_module(module), options))
+    if kind == "options":
+        return text
+    return FLAG.sub(lambda flag: f"| `{flag[1].replace('-', '_')}` |", text).replace("| option |", "| key |")
 
 
 def helps() -> dict[str, str]:

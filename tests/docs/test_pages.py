@@ -1,6 +1,7 @@
 """README and docs/: short where it must be, every link leads somewhere, and what the site fills in exists."""
 
 import importlib.util
+import pkgutil
 import re
 from pathlib import Path
 from types import ModuleType
@@ -57,6 +58,12 @@ def test_what_the_site_fills_in(page: Path, hooks: ModuleType) -> None:
 def test_every_command_has_its_help(hooks: ModuleType) -> None:
     marks = hooks.MARK.findall((ROOT / "docs/cli.md").read_text("utf-8"))
     assert [name for kind, name in marks if kind == "help"] == [words for words in hooks.helps() if words]
+
+
+@page
+def test_documented_names_exist(page: Path) -> None:
+    for name in re.findall(r"^::: (\S+)$", page.read_text("utf-8"), re.MULTILINE):
+        pkgutil.resolve_name(name)
 
 
 def test_every_page_is_in_the_navigation(hooks: ModuleType) -> None:
