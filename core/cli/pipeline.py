@@ -42,7 +42,7 @@ def pipeline(options: argparse.Namespace) -> int:
     need("matplotlib.figure", "drawing curves")
     check_folder(folder)
     digests = Digests(folder / ".digests.json")
-    work = Pipeline(folder, Recipe(config, folder, digests).steps(), RATES)
+    work = Pipeline(folder, Recipe(config, folder, digests).steps(), RATES, config.run.keep_samples)
     if options.status:
         put_line(_table(work))
         return 0

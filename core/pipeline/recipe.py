@@ -199,7 +199,7 @@ class Recipe:
         return Step(
             name, lambda: Work(command("prepare records", whole), partial(tasks.prepare_records, whole)), tuple(sources),
             _identity(options), kind="records", units=self._faces[section].units,
-            frees=() if self.config.run.keep_samples else tuple(sources), check=partial(tasks.check_records, whole.out),
+            frees=tuple(sources), check=partial(tasks.check_records, whole.out),
         )  # fmt: skip
 
     # ---- nets

