@@ -3,6 +3,8 @@
 import sys
 from typing import Any, Callable
 
+from PIL import ImageFile
+
 from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.options import TrainingOptions
@@ -29,13 +31,18 @@ def schedule(options: TrainingOptions, steps: int) -> Callable[[int], float]:
 
 
 def _gluoncv_utils() -> Any:
-    """GluonCV's `utils`, imported without PyTorch: it needs none, and raises an error where PyTorch 2 is installed."""
+    """GluonCV's `utils`, imported without its side effects.
+
+    It needs no PyTorch, and raises an error where PyTorch 2 is installed. It also tells Pillow to accept truncated photos, in the
+    whole process.
+    """
     load_mxnet()
-    torch = sys.modules.get("torch")
+    torch, accepts_truncated = sys.modules.get("torch"), ImageFile.LOAD_TRUNCATED_IMAGES
     sys.modules["torch"] = None  # type: ignore[assignment]  # importing it is an ImportError now, which GluonCV expects
     try:
         return need("gluoncv.utils", "training", "cpu")
     finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = accepts_truncated
         del sys.modules["torch"]
         if torch is not None:
             sys.modules["torch"] = torch

