@@ -33,7 +33,7 @@ def schedule(options: TrainingOptions, steps: int) -> Callable[[int], float]:
 def _gluoncv_utils() -> Any:
     """GluonCV's `utils`, imported without its side effects.
 
-    It needs no PyTorch, and raises an error where PyTorch 2 is installed. It also tells Pillow to accept truncated photos, in the
+    It needs no PyTorch, and raises an error where PyTorch 2 is installed. It also makes Pillow accept truncated photos in the
     whole process.
     """
     load_mxnet()
