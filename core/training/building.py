@@ -11,7 +11,7 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError
 from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
+from mtcnn_gluon.symbol.blocks import CascadeNet, Form, set_parameters
 from mtcnn_gluon.training.flat import FlatParameter
 from mtcnn_gluon.training.heads import HeadPlan, loss_weights
 from mtcnn_gluon.training.losses import TrainingNet
@@ -39,7 +39,8 @@ def random_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any],
     Raises:
         ConfigError: if the devices cannot compute in the precision.
     """
-    table, form = NETS[options.net], "auto" if are_cpus(devices) else "portable"
+    table = NETS[options.net]
+    form: Form = "auto" if are_cpus(devices) else "portable"
     if options.precision == "bfloat16":
         if not are_cpus(devices):
             raise ConfigError("precision must be float32 on a GPU")
