@@ -49,8 +49,8 @@ def detect(options: argparse.Namespace) -> int:
     """Find faces and five landmarks in photos and videos. Without PATH, detect uses scikit-image's public-domain portrait.
 
     In a folder, detect reads every file with the ending of a known image or video format, and every file without an ending
-    whose content is an image. The number of skipped files goes to standard error. HEIC needs pillow-heif: pip install
-    "mtcnn-gluon[heic]".
+    whose content is an image. The number of skipped files goes to standard error. HEIC needs pillow-heif:
+    pip install "mtcnn-gluon[heic]".
     """
     _check_outputs(options)
     tables = [path for path in (options.json, options.csv) if path and path != "-"]

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 from urllib.parse import unquote_to_bytes
 
-from mtcnn_gluon.config import LANDMARK_NAMES
+import numpy as np
+
 from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.evaluation.results import face_numbers, face_points
 from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.io.inputs import Input, InputKind
 from mtcnn_gluon.io.json_lines import read_rows
@@ -176,17 +178,8 @@ def _attempts(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _is_face(face: Any) -> bool:
-    if not isinstance(face, dict) or not _are_numbers(face.get("box"), 4) or not _are_numbers([face.get("score")], 1):
-        return False
-    points = face.get("landmarks")
-    is_named = isinstance(points, dict) and set(points) == set(LANDMARK_NAMES)
-    return points is None or (is_named and all(_are_numbers(point, 2) for point in points.values()))
-
-
-def _are_numbers(values: Any, count: int) -> bool:
-    """Whether a value is a list of `count` numbers below 1e9."""
-    is_list = isinstance(values, list) and len(values) == count
-    return is_list and all(isinstance(each, (int, float)) and abs(each) < 1e9 for each in values)
+    numbers = face_numbers(face)
+    return numbers is not None and bool(np.isfinite(numbers).all()) and face_points(face.get("landmarks")) is not None
 
 
 def _key(row: Row | dict[str, str]) -> Key:

@@ -51,8 +51,8 @@ NO_SIZE = "photos that cannot be read: regions beyond their border are not cut o
 
 
 def evaluate_wider(options: WiderOptions) -> Report:
-    """Average precision by WIDER FACE's protocol: for the easy, medium and hard faces of its published ground truth, or for
-    faces above each of several heights in any annotated photos.
+    """Average precision by WIDER FACE's protocol: for the easy, medium and hard faces of its published ground truth, or, in
+    any annotated photos, for the faces of at least some heights.
 
     Raises:
         MtcnnError: as all benchmarks, if files are missing or damaged, a package is not installed, or a model cannot run.

@@ -190,11 +190,11 @@ class Collector:
         numbers, points = [], []
         for index, face in enumerate(row["faces"]):
             what = f"face {index} of {row['image']}"
-            if (found := _face_numbers(face)) is None:
+            if (found := face_numbers(face)) is None:
                 self.problems.add(MALFORMED, place, f"{what}: expected a box of four numbers and a score, got {shown(face)}")
                 continue
             numbers.append(found)
-            landmarks = _points(face.get("landmarks"))
+            landmarks = face_points(face.get("landmarks"))
             if landmarks is None:
                 self.problems.add(NO_POINTS, place, f"{what}: {shown(face['landmarks'])}")
             points.append(landmarks or UNKNOWN_POINTS)
@@ -211,14 +211,14 @@ class Collector:
 UNKNOWN_POINTS = [[math.nan] * 2] * 5
 
 
-def _face_numbers(face: Any) -> list[float] | None:
+def face_numbers(face: Any) -> list[float] | None:
     """Box and score of a face's JSON object; None if they are malformed."""
     if isinstance(face, dict) and isinstance(face.get("box"), list) and "score" in face:
         return _numbers([*face["box"], face["score"]], 5)
     return None
 
 
-def _points(landmarks: Any) -> list[list[float]] | None:
+def face_points(landmarks: Any) -> list[list[float]] | None:
     """Five x, y from a face's JSON object, NaN if it has none; None if they are malformed."""
     if landmarks is None:
         return UNKNOWN_POINTS

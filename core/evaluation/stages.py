@@ -26,6 +26,7 @@ from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Candidates, Settings
 from mtcnn_gluon.detection.detector import Detector
+from mtcnn_gluon.evaluation import wider
 from mtcnn_gluon.evaluation.run import Job
 
 STAGES = ("pnet", "rnet", "onet")
@@ -159,13 +160,9 @@ def _right_and_wrong(parts: Sequence[dict[str, Any]], counts: Sequence[np.ndarra
     for part, mask in zip(parts, counts):
         scores, own = np.array(part["scores"], np.float64), np.array(part["own"], np.int64)
         order = np.argsort(-scores, kind="stable")
-        scores, own = scores[order], own[order]
-        is_first = np.zeros(len(own), bool)
-        is_first[np.unique(own, return_index=True)[1]] = True
-        counted = np.append(mask, True)[own]  # (M,); -1, no face, is the last
-        is_right = counted & (own >= 0) & is_first
-        right.append(scores[is_right])
-        wrong.append(scores[counted & ~is_right])
+        counted, is_first = wider.proposals(own[order], mask)
+        right.append(scores[order][is_first])
+        wrong.append(scores[order][counted & ~is_first])
     return np.concatenate(right), np.concatenate(wrong)
 
 

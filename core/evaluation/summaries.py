@@ -187,7 +187,7 @@ def _wider_errors(used: Sequence[TruthPhoto], figures: wider.WiderFigures, resul
     for photo, matched in zip(used, figures.matches):
         counts, found = photo.counts[-1], results.photos.get(photo.name, Detections.NONE)
         missed = counts & ~np.isin(np.arange(len(counts)), matched.faces)
-        proposed, first = wider.proposals(matched, counts)
+        proposed, first = wider.proposals(matched.faces, counts)
         wrong = proposed & ~first if len(counts) else np.zeros(len(found), bool)
         yield Errors(photo.name, photo.boxes, found.boxes[matched.order], found.scores[matched.order],
                      np.flatnonzero(missed), np.flatnonzero(wrong), matched.overlaps, matched.faces >= 0)  # fmt: skip

@@ -88,9 +88,8 @@ def _error_plot(figures: Sequence[landmarks.LandmarkFigures], unit: str) -> Plot
 def _landmark_gallery(figures: landmarks.LandmarkFigures, coverage: Coverage, stem: str) -> Gallery:
     """The faces with the largest errors; `stem` is that of the detector's file names."""
     errors = figures.errors.mean(1)
-    order = [row for row in np.argsort(-np.nan_to_num(errors, nan=-1), kind="stable") if not np.isnan(errors[row])]
     examples = []
-    for row in order[:EXAMPLES]:
+    for row in np.argsort(-errors, kind="stable")[: min(EXAMPLES, np.isfinite(errors).sum())]:  # NaN, not found, comes last
         truth, points = figures.truth[row], figures.points[row]
         box, name = np.concatenate([truth.min(0), truth.max(0)]), coverage.names[figures.photo[row]]
         examples.append(Example(name, box, landmarks.NO_BOXES, f"error {100 * errors[row]:.1f} %", points, truth))

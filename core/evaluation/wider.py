@@ -144,17 +144,17 @@ def match(faces: np.ndarray, boxes: np.ndarray, scores: np.ndarray, least: float
     return PhotoMatch(scores[order], order, np.where(overlap >= least, best, -1), overlap)
 
 
-def proposals(matched: PhotoMatch, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def proposals(faces: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Step 3: which detections (M,) are proposals, and which of them are the first on a face that counts.
 
     Args:
-        matched: a photo's detections.
-        counts: (N,) bool, which of its faces count.
+        faces: (M,) index of each detection's face, or -1, best detection first.
+        counts: (N,) bool, which faces count.
     """
-    counted = np.append(counts, False)[matched.faces]  # (M,); -1, no face, is the last
+    counted = np.append(counts, False)[faces]  # (M,); -1, no face, is the last
     is_first = np.zeros(len(counted), bool)
-    is_first[np.unique(np.where(counted, matched.faces, -1), return_index=True)[1]] = True
-    return counted | (matched.faces < 0), is_first & counted
+    is_first[np.unique(np.where(counted, faces, -1), return_index=True)[1]] = True
+    return counted | (faces < 0), is_first & counted
 
 
 def tally(matched: PhotoMatch, counts: np.ndarray) -> np.ndarray:
@@ -162,7 +162,7 @@ def tally(matched: PhotoMatch, counts: np.ndarray) -> np.ndarray:
     if not len(counts):
         return np.zeros((2, len(THRESHOLDS)), np.int64)
     sums = np.zeros((2, len(matched.scores) + 1), np.int64)
-    np.cumsum(proposals(matched, counts), axis=1, out=sums[:, 1:])
+    np.cumsum(proposals(matched.faces, counts), axis=1, out=sums[:, 1:])
     reached = np.searchsorted(-matched.scores, -THRESHOLDS, side="right")  # (T,) detections of at least that score
     return sums[:, reached]
 
