@@ -44,21 +44,13 @@ class LostError(MtcnnError):
 
 @dataclass(frozen=True)
 class Contender:
-    """A program that is timed.
+    """A program that is timed."""
 
-    Attributes:
-        name: name in reports.
-        key: name for its worker: an engine, or a peer's name on PyPI.
-        command: command that starts its worker.
-        is_peer: whether it is another package.
-        is_optional: whether it may be unusable here.
-    """
-
-    name: str
-    key: str
-    command: tuple[str, ...]
-    is_peer: bool
-    is_optional: bool = False
+    name: str  # in reports
+    key: str  # name for its worker: an engine, or a peer's name on PyPI
+    command: tuple[str, ...]  # starts its worker
+    is_peer: bool  # another package, not this one
+    is_optional: bool = False  # it may be unusable here
 
 
 @dataclass(frozen=True)
@@ -85,27 +77,16 @@ class BenchPhoto(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Timing:
-    """Measurements of a contender, in R rounds over P photos.
-
-    Attributes:
-        contender: the contender.
-        versions: versions of its packages.
-        seconds: (R, P) times of whole detections.
-        boxes: (N, 4) x1, y1, x2, y2 for each photo.
-        scores: (N,) in 0..1 for each photo.
-        peak_bytes: peak memory of its process.
-        stages: (R, P, 3) seconds of P-, R- and O-Net's stages; None for peers.
-        nets: (R, P, 3) seconds in the nets themselves; None for peers.
-    """
+    """Measurements of a contender, in R rounds over P photos."""
 
     contender: Contender
-    versions: dict[str, str]
-    seconds: np.ndarray
-    boxes: list[np.ndarray]
-    scores: list[np.ndarray]
-    peak_bytes: int
-    stages: np.ndarray | None = None
-    nets: np.ndarray | None = None
+    versions: dict[str, str]  # of its packages
+    seconds: np.ndarray  # (R, P) times of whole detections
+    boxes: list[np.ndarray]  # (N, 4) x1, y1, x2, y2 for each photo
+    scores: list[np.ndarray]  # (N,) in 0..1 for each photo
+    peak_bytes: int  # memory of its process
+    stages: np.ndarray | None = None  # (R, P, 3) seconds of P-, R- and O-Net's stages; None for peers
+    nets: np.ndarray | None = None  # (R, P, 3) seconds in the nets themselves; None for peers
 
 
 def engine_contenders(names: Sequence[str] | None) -> list[Contender]:

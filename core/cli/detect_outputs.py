@@ -31,21 +31,13 @@ CSV_COLUMNS = [
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The detections in one photo or frame.
+    """The detections in one photo or frame."""
 
-    Attributes:
-        names: file names for the picture and the crops.
-        row: the JSON object for the result.
-        image: (H, W, 3) uint8 RGB; None if it could not be read.
-        faces: the detected faces.
-        rate: frames per second for a frame of a video, otherwise 0.
-    """
-
-    names: Names
-    row: Row
-    image: np.ndarray | None = None
+    names: Names  # file names for the picture and the crops
+    row: Row  # the JSON object for the result
+    image: np.ndarray | None = None  # (H, W, 3) uint8 RGB; None if it could not be read
     faces: Faces = field(default_factory=Faces.empty)
-    rate: float = 0.0
+    rate: float = 0.0  # frames per second for a frame of a video, otherwise 0
 
 
 class Output:

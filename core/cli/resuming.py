@@ -30,17 +30,11 @@ UNFINISHED = "not finished when the run ended"
 
 @dataclass(eq=False)
 class Task:
-    """One input of a run, or one that only the earlier run had.
+    """One input of a run, or one that only the earlier run had."""
 
-    Attributes:
-        input: the input; None if only the earlier run had it.
-        rows: what the earlier run wrote about it.
-        is_done: whether nothing is left to do.
-    """
-
-    input: Input | None = None
-    rows: list[Row] = field(default_factory=list)
-    is_done: bool = False
+    input: Input | None = None  # None if only the earlier run had it
+    rows: list[Row] = field(default_factory=list)  # what the earlier run wrote about it
+    is_done: bool = False  # nothing is left to do
 
     @property
     def is_left(self) -> bool:

@@ -17,17 +17,11 @@ Gap = tuple[float | None, Interval | None]
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """The figures of one detector.
+    """The figures of one detector."""
 
-    Attributes:
-        name: name of the detector.
-        values: figures by name; None where undefined, such as a share of no faces.
-        samples: (B,) values over resamples of the photos, by name; NaN where undefined.
-    """
-
-    name: str
-    values: dict[str, float | None]
-    samples: dict[str, np.ndarray]
+    name: str  # of the detector
+    values: dict[str, float | None]  # figures by name; None where undefined, such as a share of no faces
+    samples: dict[str, np.ndarray]  # (B,) values over resamples of the photos, by name; NaN where undefined
 
     @property
     def intervals(self) -> dict[str, Interval | None]:

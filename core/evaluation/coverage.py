@@ -23,19 +23,12 @@ Photo = TypeVar("Photo", bound=AnnotatedPhoto)
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedSet(Generic[Photo]):
-    """A set of annotated photos.
+    """A set of annotated photos."""
 
-    Attributes:
-        photos: the photos to evaluate, in their order.
-        total: number of photos in the whole set.
-        remarks: unexpected differences from the published set.
-        source: where the annotations were read.
-    """
-
-    photos: tuple[Photo, ...]
-    total: int
-    remarks: tuple[str, ...]
-    source: str
+    photos: tuple[Photo, ...]  # the photos to evaluate, in their order
+    total: int  # number of photos in the whole set
+    remarks: tuple[str, ...]  # unexpected differences from the published set
+    source: str  # where the annotations were read
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,19 +43,12 @@ class AnnotatedSet(Generic[Photo]):
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which photos of a set are evaluated.
+    """Which photos of a set are evaluated."""
 
-    Attributes:
-        names: the photos, in the order of the set.
-        total: number of photos in the whole set.
-        counts: for each detector, the number of photos with usable results.
-        remarks: as in `AnnotatedSet`.
-    """
-
-    names: tuple[str, ...]
-    total: int
-    counts: tuple[int, ...]
-    remarks: tuple[str, ...] = ()
+    names: tuple[str, ...]  # the photos, in the order of the set
+    total: int  # number of photos in the whole set
+    counts: tuple[int, ...]  # for each detector, the number of photos with usable results
+    remarks: tuple[str, ...] = ()  # as in `AnnotatedSet`
 
     @property
     def is_complete(self) -> bool:

@@ -49,42 +49,26 @@ Folds = AnnotatedSet[FoldPhoto]
 
 @dataclass(frozen=True, eq=False)
 class PhotoSteps:
-    """The matching of one photo at each of its K thresholds.
+    """The matching of one photo at each of its K thresholds."""
 
-    Attributes:
-        scores: (K,) the thresholds, highest first.
-        discrete, continuous: (K,) scores of the matching.
-        found: (K,) number of detections of at least that score.
-        pairs: (N,) index of the detection that matches each annotated face at the lowest threshold, or -1.
-        overlaps: (N, M) overlaps of annotated faces and detections, 0..1.
-    """
-
-    scores: np.ndarray
-    discrete: np.ndarray
-    continuous: np.ndarray
-    found: np.ndarray
-    pairs: np.ndarray
-    overlaps: np.ndarray
+    scores: np.ndarray  # (K,) the thresholds, highest first
+    discrete: np.ndarray  # (K,) discrete scores
+    continuous: np.ndarray  # (K,) continuous scores
+    found: np.ndarray  # (K,) number of detections of at least that score
+    pairs: np.ndarray  # (N,) index of the detection that matches each annotated face at the lowest threshold, or -1
+    overlaps: np.ndarray  # (N, M) overlaps of annotated faces and detections, 0..1
 
 
 @dataclass(frozen=True, eq=False)
 class FddbFigures(Figures):
-    """True positive rates at each of `RATES_AT` false positives, such as `discrete_50`; None if there is no face.
+    """True positive rates at each of `RATES_AT` false positives, such as `discrete_50`; None if there is no face."""
 
-    Attributes:
-        thresholds: (K,) scores that occur, highest first.
-        false_positives: (K,) numbers of false positives.
-        discrete, continuous: (K,) true positive rates in 0..1; NaN if there is no face.
-        faces: number of annotated faces.
-        steps: of each photo of the coverage.
-    """
-
-    thresholds: np.ndarray
-    false_positives: np.ndarray
-    discrete: np.ndarray
-    continuous: np.ndarray
-    faces: int
-    steps: tuple[PhotoSteps, ...]
+    thresholds: np.ndarray  # (K,) scores that occur, highest first
+    false_positives: np.ndarray  # (K,) numbers
+    discrete: np.ndarray  # (K,) true positive rates in 0..1; NaN if there is no face
+    continuous: np.ndarray  # (K,) true positive rates in 0..1; NaN if there is no face
+    faces: int  # number of annotated ones
+    steps: tuple[PhotoSteps, ...]  # one for each photo of the coverage
 
 
 def read_folds(folder: str | Path) -> Folds:

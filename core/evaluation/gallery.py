@@ -21,22 +21,14 @@ SUBJECT, CONTEXT = (255, 60, 60), (0, 200, 80)  # colours of the error, and of t
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One error to show.
+    """One error to show."""
 
-    Attributes:
-        photo: name of the photo.
-        box: (4,) x1, y1, x2, y2 in pixels; drawn in red, unless there are points.
-        context: (K, 4) boxes to draw in green.
-        caption: a few words.
-        points, truth: (L, 2) x, y in pixels, to draw in red and green.
-    """
-
-    photo: str
-    box: np.ndarray
-    context: np.ndarray
-    caption: str
-    points: np.ndarray | None = None
-    truth: np.ndarray | None = None
+    photo: str  # its name
+    box: np.ndarray  # (4,) x1, y1, x2, y2 in pixels; drawn in red, unless there are points
+    context: np.ndarray  # (K, 4) boxes drawn in green
+    caption: str  # a few words
+    points: np.ndarray | None = None  # (L, 2) x, y in pixels, drawn in red
+    truth: np.ndarray | None = None  # (L, 2) x, y in pixels, drawn in green
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,20 +46,13 @@ class LandmarkFigures(Figures):
 
     The figures are `mean_error` and `mean_error_LANDMARK` as shares of the normaliser, `failures` (share of the faces found),
     `failures_of_all` and `found` (shares of all faces).
-
-    Attributes:
-        on: measured on given boxes or on detected ones.
-        photo: (F,) index in the coverage of each annotated face's photo.
-        errors: (F, 5) errors of each face's points as shares of the normaliser; NaN if it was not found.
-        points: (F, 5, 2) x, y in pixels of the photo; NaN if the face was not found.
-        truth: (F, 5, 2) annotated x, y.
     """
 
-    on: On
-    photo: np.ndarray
-    errors: np.ndarray
-    points: np.ndarray
-    truth: np.ndarray
+    on: On  # measured on given boxes or on detected ones
+    photo: np.ndarray  # (F,) index in the coverage of each annotated face's photo
+    errors: np.ndarray  # (F, 5) errors of each face's points as shares of the normaliser; NaN if it was not found
+    points: np.ndarray  # (F, 5, 2) x, y in pixels of the photo; NaN if the face was not found
+    truth: np.ndarray  # (F, 5, 2) annotated x, y
 
 
 def place_landmarks(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:

@@ -16,18 +16,12 @@ LARGEST = 10_000.0  # pixels: coordinates and radii are clipped to this, to limi
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A set of pixels.
+    """A set of pixels."""
 
-    Attributes:
-        left, top: position of `mask` in the photo.
-        mask: (h, w) bool, cut to the region; (0, 0) if the region is empty.
-        area: number of pixels.
-    """
-
-    left: int
-    top: int
-    mask: np.ndarray
-    area: int
+    left: int  # x of the mask in the photo
+    top: int  # y of the mask in the photo
+    mask: np.ndarray  # (h, w) bool, cut to the region; (0, 0) if the region is empty
+    area: int  # number of pixels
 
 
 def draw_ellipse(ellipse: np.ndarray, size: Size | None) -> Region:

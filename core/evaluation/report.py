@@ -40,51 +40,32 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """Curves in one picture.
+    """Curves in one picture."""
 
-    Attributes:
-        name: file name without ending.
-        title, x_label, y_label: texts.
-        lines: the curves.
-        x_range, y_range: limits of the axes; None: they fit the curves.
-        logarithmic: whether the x axis is logarithmic.
-    """
-
-    name: str
+    name: str  # file name without ending
     title: str
     x_label: str
     y_label: str
     lines: tuple[Line, ...]
-    x_range: tuple[float, float] | None = None
+    x_range: tuple[float, float] | None = None  # limits of the axis; None: it fits the curves
     y_range: tuple[float, float] | None = (0, 1.01)
-    logarithmic: bool = False
+    logarithmic: bool = False  # of the x axis
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """The report of an evaluation.
+    """The report of an evaluation."""
 
-    Attributes:
-        headline: one sentence: what was measured, and on how many photos of the set.
-        is_complete: whether the whole set was evaluated.
-        tables, plots, galleries: contents of the page.
-        notes: sentences that explain the figures.
-        problems: problems with the inputs, by source.
-        summary: figures for JSON.
-        curves: further figures, only in the report's JSON.
-        photo_file: returns the file of a photo by its name; None if the files are unknown.
-    """
-
-    headline: str
-    is_complete: bool
+    headline: str  # one sentence: what was measured, and on how many photos of the set
+    is_complete: bool  # the whole set was evaluated
     tables: tuple[Table, ...]
-    summary: dict[str, Any]
+    summary: dict[str, Any]  # figures for JSON
     plots: tuple[Plot, ...] = ()
     galleries: tuple[Gallery, ...] = ()
-    notes: tuple[str, ...] = ()
-    problems: dict[str, Problems] = field(default_factory=dict)
-    curves: dict[str, Any] = field(default_factory=dict)
-    photo_file: Callable[[str], Path] | None = None
+    notes: tuple[str, ...] = ()  # sentences that explain the figures
+    problems: dict[str, Problems] = field(default_factory=dict)  # with the inputs, by source
+    curves: dict[str, Any] = field(default_factory=dict)  # further figures, only in the report's JSON
+    photo_file: Callable[[str], Path] | None = None  # finds the file of a photo by its name; None if unknown
 
     @property
     def has_faults(self) -> bool:

@@ -84,21 +84,13 @@ Detections.NONE = Detections.of_boxes([], [])
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """The results of one detector on a set of photos.
+    """The results of one detector on a set of photos."""
 
-    Attributes:
-        name: name of the detector in tables.
-        photos: the detections by the photo's name in the set; photos without results are missing.
-        unusable: names of the photos whose results are damaged, or that the detector could not read.
-        problems: problems with the results.
-        about: how the results were made.
-    """
-
-    name: str
-    photos: dict[str, Detections] = field(default_factory=dict)
-    unusable: set[str] = field(default_factory=set)
-    problems: Problems = field(default_factory=Problems)
-    about: dict[str, Any] = field(default_factory=dict)
+    name: str  # of the detector in tables
+    photos: dict[str, Detections] = field(default_factory=dict)  # by the photo's name; without those that have no results
+    unusable: set[str] = field(default_factory=set)  # names of photos with damaged results, or unreadable photos
+    problems: Problems = field(default_factory=Problems)  # with the results
+    about: dict[str, Any] = field(default_factory=dict)  # how the results were made
 
 
 class PhotoNames:

@@ -32,17 +32,11 @@ PHOTOS_A_PROCESS = 8  # with fewer, a process costs more time than it saves
 
 @dataclass(frozen=True)
 class Job:
-    """One photo to work on.
+    """One photo to work on."""
 
-    Attributes:
-        name: name of the photo in its set.
-        path: path of its file.
-        boxes: x1, y1, x2, y2 of the annotated faces, for work that needs them.
-    """
-
-    name: str
-    path: str
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    name: str  # of the photo in its set
+    path: str  # of its file
+    boxes: tuple[tuple[float, float, float, float], ...] = ()  # x1, y1, x2, y2 of the annotated faces, for work that needs them
 
 
 Work = Callable[[Detector, np.ndarray, Job], dict[str, Any]]

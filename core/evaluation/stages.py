@@ -41,30 +41,18 @@ NEVER = -1.0  # the score of a face that no proposal overlaps
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The figures of a stage on a set of photos, at each threshold of `GRID`.
+    """The figures of a stage on a set of photos, at each threshold of `GRID`."""
 
-    Attributes:
-        stage: `pnet`, `rnet` or `onet`.
-        proposals: (G,) number of proposals per photo.
-        recall: (G,) of all faces; NaN if there are none.
-        recall_by_size: (S, G) of the faces of each size; NaN where there are none.
-        precision: (G,) of proposals; NaN where there are none.
-        faces: (S,) number of faces of each size.
-        mining, detection: suggested thresholds; None if the stage finds no face, and for mining with O-Net.
-        current: the bundle's own threshold.
-        top_score: the 99.9th percentile of the proposals' scores; None if there is no proposal.
-    """
-
-    stage: str
-    proposals: np.ndarray
-    recall: np.ndarray
-    recall_by_size: np.ndarray
-    precision: np.ndarray
-    faces: np.ndarray
-    mining: float | None
-    detection: float | None
-    current: float
-    top_score: float | None
+    stage: str  # `pnet`, `rnet` or `onet`
+    proposals: np.ndarray  # (G,) number per photo
+    recall: np.ndarray  # (G,) of all faces; NaN if there are none
+    recall_by_size: np.ndarray  # (S, G) of the faces of each size; NaN where there are none
+    precision: np.ndarray  # (G,) of the proposals; NaN where there are none
+    faces: np.ndarray  # (S,) number of faces of each size
+    mining: float | None  # suggested threshold; None for O-Net, or if the stage finds no face
+    detection: float | None  # suggested threshold; None if the stage finds no face
+    current: float  # the bundle's own threshold
+    top_score: float | None  # the 99.9th percentile of the proposals' scores; None if there is no proposal
 
 
 def run_stages(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:

@@ -161,25 +161,16 @@ def _by_limit(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """The errors of a detector in one photo.
+    """The errors of a detector in one photo."""
 
-    Attributes:
-        photo: name of the photo.
-        faces: (N, 4) annotated boxes.
-        boxes, scores: (M, 4) and (M,) detections.
-        missed, wrong: indices of the missed faces, and of the detections that are false positives.
-        overlaps: (M,) largest overlap of each detection with any face.
-        has_face: (M,) whether that is enough for a match, so a false positive's face was found by another detection.
-    """
-
-    photo: str
-    faces: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray
-    missed: np.ndarray
-    wrong: np.ndarray
-    overlaps: np.ndarray
-    has_face: np.ndarray
+    photo: str  # its name
+    faces: np.ndarray  # (N, 4) annotated boxes
+    boxes: np.ndarray  # (M, 4) of the detections
+    scores: np.ndarray  # (M,) of the detections
+    missed: np.ndarray  # indices of the faces that were not found
+    wrong: np.ndarray  # indices of the detections that are false positives
+    overlaps: np.ndarray  # (M,) largest overlap of each detection with any face
+    has_face: np.ndarray  # (M,) whether that is enough for a match, so a false positive's face was found by another detection
 
 
 def _wider_errors(used: Sequence[TruthPhoto], figures: wider.WiderFigures, results: Results) -> Iterator[Errors]:

@@ -25,17 +25,11 @@ PUBLISHED_PHOTOS = 3226
 
 @dataclass(frozen=True, eq=False)
 class TruthPhoto:
-    """One annotated photo.
+    """One annotated photo."""
 
-    Attributes:
-        name: path below the folder of all photos.
-        boxes: (N, 4) float64 x1, y1, x2, y2 in pixels, with x2 = x1 + width.
-        counts: (S, N) bool, which faces count in each of S sets; the others are ignored there.
-    """
-
-    name: str
-    boxes: np.ndarray
-    counts: np.ndarray
+    name: str  # path below the folder of all photos
+    boxes: np.ndarray  # (N, 4) float64 x1, y1, x2, y2 in pixels, with x2 = x1 + width
+    counts: np.ndarray  # (S, N) bool, which faces count in each of S sets; the others are ignored there
 
 
 @dataclass(frozen=True, eq=False)
