@@ -37,13 +37,10 @@ def train(options: argparse.Namespace) -> int:
             options.init, options.resume,
         )  # fmt: skip
     except KeyboardInterrupt:
-        print(f"mtcnn-gluon: {_interrupted(Path(options.out) / LAST)}", file=sys.stderr)
+        last, text = Path(options.out) / LAST, " in the first epoch: there is no checkpoint"
+        if last.exists():
+            text = f"; --resume goes on after epoch {read_checkpoint(last).about['epoch']}"
+        print(f"mtcnn-gluon: interrupted{text}", file=sys.stderr)
         return 130
     put_line(f"done: {Path(options.out) / BEST} is the best of {run.epoch} epochs")
     return 0
-
-
-def _interrupted(last: Path) -> str:
-    if not last.exists():
-        return "interrupted in the first epoch: there is no checkpoint"
-    return f"interrupted; --resume goes on after epoch {read_checkpoint(last).about['epoch']}"

@@ -30,7 +30,15 @@ class PhotoSet:
     """
 
     def __init__(self, paths: Iterable[str], folder: str | os.PathLike | None = None) -> None:
-        self._folder, self._paths = folder, _named(paths)
+        self._folder = folder
+        self._paths: dict[str, str] = {}  # by name
+        normal: dict[str, str] = {}
+        for path in paths:
+            name = printable(path)
+            if self._paths.setdefault(name, path) != path:
+                raise DataError(f"two photos are called {name}: their names differ only in bytes that are not UTF-8")
+            if (other := normal.setdefault(posixpath.normpath(path), path)) != path:
+                raise DataError(printable(f"{other} and {path} are the same photo, and would count twice"))
         self._taken = set(self._paths.values())
         self.names = tuple(self._paths)
 
@@ -47,20 +55,6 @@ class PhotoSet:
     def size(self, name: str) -> tuple[int, int] | None:
         """Width and height of a photo; None if it cannot be read or the folder is not given."""
         return None if self._folder is None else photo_size(self.path(name))
-
-
-def _named(paths: Iterable[str]) -> dict[str, str]:
-    """The paths by the photo's name."""
-    named: dict[str, str] = {}
-    plain: dict[str, str] = {}
-    for path in paths:
-        other = named.setdefault(printable(path), path)
-        if other != path:
-            raise DataError(f"two photos are called {printable(path)}: their names differ only in bytes that are not UTF-8")
-        other = plain.setdefault(posixpath.normpath(path), path)
-        if other != path:
-            raise DataError(printable(f"{other} and {path} are the same photo, and would count twice"))
-    return named
 
 
 def photo_path(folder: str | os.PathLike, name: str, taken: Container[str] = ()) -> Path:

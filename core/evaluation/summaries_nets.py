@@ -1,6 +1,6 @@
 """Reports on landmarks, on the stages of cascades, and on nets with training samples."""
 
-from typing import Any, Iterator, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -38,7 +38,10 @@ def of_landmarks(parts: Sequence[Part], normaliser: str, source: str, problems: 
         tables=(_error_table(figures, unit), *(table for _, each, _ in parts for table in _landmark_differences(each))),
         plots=(_error_plot(figures, unit),),
         galleries=tuple(_landmark_gallery(*each, stems[each[0].name]) for each in zip(figures, coverages)),
-        notes=(f"Annotated landmarks: {source}. Left is the viewer's left.", *_landmark_notes(parts)),
+        notes=(
+            f"Annotated landmarks: {source}. Left is the viewer's left.",
+            *(f"{part[0].on.capitalize()} boxes, {line}" for _, part, results in parts for line in how(results)),
+        ),
         problems=whole,
         summary={
             "benchmark": "landmarks", "normaliser": normaliser, **{each.on: each.values for each in reversed(figures)},
@@ -51,10 +54,6 @@ def of_landmarks(parts: Sequence[Part], normaliser: str, source: str, problems: 
         },
         curves={f"{each.name}, {each.on}": dict(zip(("error", "share"), _cumulative(each))) for each in figures},
     )  # fmt: skip
-
-
-def _landmark_notes(parts: Sequence[Part]) -> Iterator[str]:
-    return (f"{figures[0].on.capitalize()} boxes, {line}" for _, figures, results in parts for line in how(results))
 
 
 def _error_table(figures: Sequence[landmarks.LandmarkFigures], unit: str) -> Table:
