@@ -123,11 +123,7 @@ def difference_table(
 ) -> list[Table]:
     """A table of the differences to the first detector, times `scale`; none if there is only one detector.
 
-    Args:
-        heads: column heads of the figures to show, by name.
-        figures: the figures of each detector.
-        on: end of the table's title.
-        scale, digits: factor and decimals of the values.
+    `heads` are the column heads by the figures' names; `on` ends the title of the table.
     """
     gaps = differences(figures, list(heads), scale)
     rows = [(name, *(number(*gap, digits, sign=True) for gap in each.values())) for name, each in gaps.items()]
