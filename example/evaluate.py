@@ -1,4 +1,4 @@
-"""Measure the official weights on annotated photos of one's own, with the Python interface.
+"""Evaluate the official weights on your own annotated photos, with the Python interface.
 
 python example/evaluate.py faces.csv photos/
 """

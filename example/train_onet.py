@@ -1,8 +1,8 @@
-"""Train O-Net on records that `mtcnn-gluon prepare` has made.
+"""Train O-Net on records from `mtcnn-gluon prepare`.
 
 python example/train_onet.py --records onet/records --validation onet/validation --out runs/onet --epochs 20
 
-The same as `mtcnn-gluon train --net onet`; --help shows all options, --resume goes on after an interruption.
+The same as `mtcnn-gluon train --net onet`; --help shows all options, --resume continues after an interruption.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""Train P-Net on records that `mtcnn-gluon prepare` has made.
+"""Train P-Net on records from `mtcnn-gluon prepare`.
 
 python example/train_pnet.py --records pnet/records --validation pnet/validation --out runs/pnet --epochs 20
 
-The same as `mtcnn-gluon train --net pnet`; --help shows all options, --resume goes on after an interruption.
+The same as `mtcnn-gluon train --net pnet`; --help shows all options, --resume continues after an interruption.
 """
 
 import sys

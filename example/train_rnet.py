@@ -1,8 +1,8 @@
-"""Train R-Net on records that `mtcnn-gluon prepare` has made.
+"""Train R-Net on records from `mtcnn-gluon prepare`.
 
 python example/train_rnet.py --records rnet/records --validation rnet/validation --out runs/rnet --epochs 20
 
-The same as `mtcnn-gluon train --net rnet`; --help shows all options, --resume goes on after an interruption.
+The same as `mtcnn-gluon train --net rnet`; --help shows all options, --resume continues after an interruption.
 """
 
 import sys

@@ -1,1 +1,1 @@
-"""Timing whole detection beside other packages."""
+"""Timing whole detection against other packages."""

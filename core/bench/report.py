@@ -1,9 +1,9 @@
-"""The measurements of `bench`, as tables, JSON and a picture."""
+"""The report of `bench`: tables, JSON and a picture."""
 
 import math
 import textwrap
 from pathlib import Path
-from typing import Any, Collection, Sequence
+from typing import Any, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -14,13 +14,13 @@ from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.options import to_mapping
 
-MIN_SCORE, MIN_IOU = 0.9, 0.7  # of a face that counts in comparisons, and of two faces that are the same
-MAX_SIZES = 6  # sizes of photos; if there are more, photos are grouped by megapixels
+MIN_SCORE, MIN_IOU = 0.9, 0.7  # smallest score of a face to compare, and smallest IoU of two equal faces
+MAX_SIZES = 6  # with more sizes of photos, photos are grouped by megapixels
 MEGAPIXELS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
-MAX_BUSY = 0.3  # processors that other programs may use in an undisturbed measurement
+MAX_BUSY = 0.3  # processors that other programs may use without disturbing a measurement
 NETS = ("P-Net", "R-Net", "O-Net")
-SHORTEST, MAX_TICKS = 1e-3, 12  # milliseconds that can be drawn, and numbers on an axis
-Groups = dict[str, np.ndarray]  # indices of photos by title
+SHORTEST, MAX_TICKS = 1e-3, 12  # shortest time on an axis in milliseconds, and largest number of its ticks
+Groups = dict[str, np.ndarray]  # title and indices of the photos
 
 
 def make_report(
@@ -30,10 +30,11 @@ def make_report(
     """The report on `bench.run`.
 
     Args:
-        photos, timings, lost, rules: what was timed, and the results.
+        photos, rules: arguments of `bench.run`.
+        timings, lost: its results.
         machine: the machine in a few words.
-        busy: processors that other programs used when it began.
-        absent: those in `lost` that need not be usable.
+        busy: processors that other programs used before the start.
+        absent: names in `lost` of contenders that need not be usable.
     """
     groups = group_by_size(photos)
     thresholds = ", ".join(f"{each:g}" for each in rules.thresholds)
@@ -53,16 +54,13 @@ def make_report(
         headline=f"Whole detection of {len(photos)} photo(s), {rules.rounds} round(s): {settings}",
         is_complete=not set(lost) - set(absent),
         tables=tuple(tables + ([_stages(groups, engines)] if engines else [])),
-        plots=(),
-        galleries=(),
-        notes=_notes(lost, machine, busy),
-        problems={},
+        notes=tuple(_notes(lost, machine, busy)),
         summary=summary,
     )
 
 
 def group_by_size(photos: Sequence[BenchPhoto]) -> Groups:
-    """Photos of equal size, smallest first; if there are many sizes, photos in a range of megapixels."""
+    """The photos by size, smallest first; if there are many sizes, by ranges of megapixels."""
     sizes = np.array([photo.image.shape[1::-1] for photo in photos])  # (P, 2) width, height
     distinct = sorted({(int(w), int(h)) for w, h in sizes}, key=lambda size: (size[0] * size[1], size))
     if len(distinct) <= MAX_SIZES:
@@ -82,13 +80,13 @@ def fastest_peer(timings: Sequence[Timing], rows: np.ndarray) -> Timing | None:
 
 
 def speedup(timing: Timing, other: Timing, rows: np.ndarray) -> np.ndarray:
-    """Quartiles (3,) of the rounds' ratios of the other's time to this one's, for the photos `rows`."""
+    """Quartiles (3,) over the rounds of the other's time divided by this one's, for the photos `rows`."""
     ratios = other.seconds[:, rows].sum(axis=1) / timing.seconds[:, rows].sum(axis=1)  # (R,)
     return np.percentile(ratios, (25, 50, 75))
 
 
 def agreement(timing: Timing, other: Timing) -> tuple[int, int]:
-    """The number of faces of at least `MIN_SCORE` that the other found too, at an IoU of `MIN_IOU`, and the number of all."""
+    """How many faces of at least `MIN_SCORE` the other found too, at an IoU of at least `MIN_IOU`, and how many there are."""
     found = total = 0
     for boxes, scores, others in zip(timing.boxes, timing.scores, other.boxes):
         sure = boxes[scores >= MIN_SCORE]
@@ -162,17 +160,13 @@ def _stage_figures(groups: Groups, timing: Timing) -> dict[str, dict[str, Any]]:
     return figures
 
 
-def _notes(lost: dict[str, str], machine: str, busy: float) -> tuple[str, ...]:
-    warning = (
-        f"DISTURBED: other programs kept {busy:.1f} processors busy at the start. That slows some contenders far more than "
-        "others: measure again on a quiet machine.",
-    )
-    return (
-        *(warning if busy > MAX_BUSY else ()),
-        f"Machine: {machine}.",
-        "Decoding photos is not timed. Contenders take turns photo by photo; each detects twice, and the second time counts.",
-        *(f"Left out: {name}: {reason}" for name, reason in lost.items()),
-    )
+def _notes(lost: dict[str, str], machine: str, busy: float) -> Iterator[str]:
+    if busy > MAX_BUSY:
+        slow = "That slows some contenders far more than others: measure again on a quiet machine."
+        yield f"DISTURBED: other programs kept {busy:.1f} processors busy at the start. {slow}"
+    yield f"Machine: {machine}."
+    yield "Decoding photos is not timed. Contenders take turns photo by photo; each detects twice, and the second time counts."
+    yield from (f"Left out: {name}: {reason}" for name, reason in lost.items())
 
 
 # ---- files
@@ -203,8 +197,12 @@ def _figures(groups: Groups, timing: Timing, timings: Sequence[Timing]) -> dict[
 
 
 def write_bench(report: Report, photos: Sequence[BenchPhoto], timings: Sequence[Timing], folder: str | Path) -> None:
-    """Write `bench.md`, `bench.json` and `bench.png`. Raises ConfigError without Matplotlib, DataError if a file cannot be
-    written."""
+    """Write `bench.md`, `bench.json` and `bench.png`.
+
+    Raises:
+        ConfigError: if Matplotlib is not installed.
+        DataError: if a file cannot be written.
+    """
     root = Path(folder)
     with whole_file(root / "bench.png", "wb") as file:
         times_figure(group_by_size(photos), timings).savefig(file, format="png")
@@ -215,7 +213,7 @@ def write_bench(report: Report, photos: Sequence[BenchPhoto], timings: Sequence[
 
 
 def times_figure(groups: Groups, timings: Sequence[Timing]) -> Any:
-    """Bars of the median times of every group, with quartiles, as a Matplotlib figure (ConfigError without Matplotlib)."""
+    """A Matplotlib figure with bars of the median times of every group, and their quartiles."""
     figure = need("matplotlib.figure", "drawing times").Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     width, ends = 0.8 / max(len(timings), 1), [1.0]
@@ -239,7 +237,7 @@ def times_figure(groups: Groups, timings: Sequence[Timing]) -> Any:
 
 
 def round_times(low: float, high: float) -> list[float]:
-    """Two or more round numbers for an axis, from below `low` to above `high`; both are positive."""
+    """Two or more round numbers for an axis, from below `low` to above `high`."""
     low, high = max(low, SHORTEST), max(high, SHORTEST)
     powers = range(math.floor(math.log10(low)) - 1, math.floor(math.log10(high)) + 2)
     for digits in ((1, 2, 5), (1,)):

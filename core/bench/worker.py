@@ -1,6 +1,6 @@
 """One contender of `mtcnn-gluon bench`: a process that detects faces and measures how long that takes.
 
-This file runs in a peer's environment, so it needs only Python 3.9 and what the peer brings, and imports nothing of this
+This file runs in a peer's environment. So it needs only Python 3.9 and the peer's own packages, and imports nothing of this
 package. It reads and writes lines of JSON on standard input and output:
 
     <- {"contender", "min_face", "factor", "thresholds": [p, r, o], "threads"}
@@ -8,8 +8,8 @@ package. It reads and writes lines of JSON on standard input and output:
     <- {"photo": path of an .npy file, (H, W, 3) uint8 RGB}
     -> {"seconds", "boxes": [[x1, y1, x2, y2], ...], "scores": [...], "landmarks": [[[x, y] * 5], ...], "peak_bytes"}
 
-Faces in every photo are detected twice, and the second time counts: in the first, caches hold another contender's data. After
-an `{"error": sentence}` the process ends.
+Faces in every photo are detected twice, and the second time counts: at first, caches hold another contender's data. After an
+`{"error": sentence}` the process ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Callable
 
 Found = tuple[list[list[float]], list[float], list[list[list[float]]]]  # boxes, scores, landmarks
 Find = Callable[[Any], Found]
-Made = tuple[Find, dict[str, str]]  # what detects in a photo, and versions of the packages it uses
+Made = tuple[Find, dict[str, str]]  # the function that detects, and versions of its packages
 
 
 def make_facenet_pytorch(options: dict[str, Any]) -> Made:
@@ -82,7 +82,7 @@ def _of_dicts(faces: list[dict[str, Any]]) -> Found:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of those packages that are installed."""
+    """Versions of the packages that are installed."""
     metadata = importlib.import_module("importlib.metadata")
     found = {}
     for name in packages:
@@ -94,9 +94,9 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def peak_bytes() -> int:
-    """Largest memory of this process so far, in bytes: its resident set's high-water mark."""
+    """Peak memory of this process in bytes: the high-water mark of its resident set."""
     try:
-        with open("/proc/self/status") as file:  # of this program alone; getrusage counts its parent's too
+        with open("/proc/self/status") as file:  # getrusage would count the parent's memory too
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         resource = importlib.import_module("resource")
@@ -104,7 +104,7 @@ def peak_bytes() -> int:
 
 
 def answer(find: Find, request: dict[str, Any]) -> dict[str, Any]:
-    """Detect in one photo."""
+    """The answer to a request: the faces in one photo, and the time."""
     import numpy as np
 
     image = np.load(request["photo"])
@@ -118,7 +118,7 @@ def answer(find: Find, request: dict[str, Any]) -> dict[str, Any]:
 def serve(make: Callable[[dict[str, Any]], Made], reply: Callable[[Find, dict[str, Any]], dict[str, Any]] = answer) -> None:
     """Answer requests until the input ends or there is an error."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # prints of libraries must not mix with the answers
+    os.dup2(2, 1)  # prints of libraries must not mix with answers
 
     def say(message: dict[str, Any]) -> None:
         replies.write(json.dumps(message) + "\n")
@@ -135,9 +135,9 @@ def serve(make: Callable[[dict[str, Any]], Made], reply: Callable[[Find, dict[st
 
 
 def main() -> None:
-    """Serve as the peer that the first line names."""
+    """Serve as the peer that the first message names."""
     here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]  # its files are no top-level modules
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]  # the files there are no top-level modules
     serve(lambda options: PEERS[options["contender"]](options))
 
 

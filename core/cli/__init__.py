@@ -1,1 +1,1 @@
-"""The command `mtcnn-gluon`: one module a verb."""
+"""The command `mtcnn-gluon`: one module per verb."""

@@ -47,8 +47,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Time whole detection with the package's engines and with other packages that use the same weights, on the same photos
-    and with the same settings."""
+    """Time whole detection with this package's engines and with other packages, all with the same weights, photos and
+    settings."""
     rules = from_arguments(bench.Rules, options)
     if options.report:
         need("matplotlib.figure", "drawing times")
@@ -80,8 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def read_photos(paths: Sequence[str]) -> tuple[list[bench.BenchPhoto], int]:
-    """The photos that can be read, and the number of those that cannot, which are reported; without paths the portrait in
-    `SIZES`."""
+    """The readable photos (without `paths`, the portrait in `SIZES`), and the number of unreadable ones, which are reported."""
     if not paths:
         image = read_image(portrait())
         scaled = ((w, h, cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES)
@@ -100,7 +99,7 @@ def read_photos(paths: Sequence[str]) -> tuple[list[bench.BenchPhoto], int]:
 
 
 def busy_processors(seconds: float = 1.0) -> float:
-    """How many processors other programs use, measured for some seconds; 0 where the system does not say."""
+    """How many processors other programs use, measured over some seconds; 0 if the system has no /proc."""
     if not Path("/proc/stat").is_file():
         return 0.0
 

@@ -46,10 +46,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def detect(options: argparse.Namespace) -> int:
-    """Find faces and five landmarks in photos and videos. Without a PATH: in scikit-image's public-domain portrait.
+    """Find faces and five landmarks in photos and videos. Without PATH, detect uses scikit-image's public-domain portrait.
 
-    In a folder, detect reads every file whose ending is that of a known image or video format, and every file without an
-    ending that begins as an image does. It reports on standard error how many others it skipped. HEIC needs pillow-heif:
+    In a folder, detect reads every file with the ending of a known image or video format, and every file without an ending
+    whose content is an image. The number of skipped files goes to standard error. HEIC needs pillow-heif:
     pip install "mtcnn-gluon[heic]".
     """
     _check_outputs(options)
@@ -83,7 +83,7 @@ def detect(options: argparse.Namespace) -> int:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Refuse output options that cannot be used, or not together."""
+    """Refuse unusable output options and combinations of them."""
     for name, kind in (("json", "file"), ("csv", "file"), ("save", "folder"), ("crops", "folder")):
         value = getattr(options, name)
         if value == "" or (value == "-" and kind == "folder") or (value and is_url(value)):
@@ -91,7 +91,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
     if options.resume and options.json in (None, "-"):
         raise ConfigError("--resume needs --json FILE, the file of the earlier run")
     if options.resume and "-" in options.paths:
-        raise ConfigError("--resume cannot know whether the photo on standard input is done")
+        raise ConfigError("--resume cannot tell whether the photo on standard input is done")
     if options.json == options.csv == "-":
         raise ConfigError("--json - and --csv - would mix on standard output: give one of them a file")
     if options.json and options.csv and "-" not in (options.json, options.csv):
@@ -109,7 +109,7 @@ def _check_inputs(options: argparse.Namespace, tables: Sequence[str], inputs: Se
 
 
 def _give_names(names: OutputNames, tasks: Sequence[Task], resumes: bool) -> dict[Task, Names]:
-    """The names for the outputs of every task, given in the order of the tasks."""
+    """The output names of every task; the order of the tasks decides which name gets a number."""
     given = {}
     known = {task.input.path for task in tasks if task.input and task.rows}
     for task in tasks:
@@ -130,7 +130,7 @@ def _say_what_is_done(tasks: Sequence[Task]) -> None:
 
 
 def _run(tasks: Sequence[Task], given: dict[Task, Names], detector: Detector, outputs: Sequence[Output]) -> int:
-    """Do what is left and hand all results to the outputs; returns the exit status."""
+    """Process what is left and pass all results to the outputs; returns the exit status."""
     status = 0
     left = sum(task.is_left for task in tasks)
     bar = tqdm(total=left, unit="photo", disable=left < 2 or _no_bar())
@@ -161,12 +161,12 @@ def _keep(rows: Sequence[Row], outputs: Sequence[Output]) -> None:
 
 
 def _no_bar() -> bool | None:
-    """The argument `disable` of tqdm: None shows a bar on a terminal only, True never."""
+    """The argument `disable` of tqdm: None shows a bar on a terminal only, True shows none."""
     return True if sys.stderr is None else None
 
 
 def portrait() -> Path:
-    """The public-domain portrait of an astronaut in the scikit-image wheel; `ConfigError` if that is not installed."""
+    """The public-domain portrait of an astronaut in scikit-image. Raises ConfigError if that is not installed."""
     spec = importlib.util.find_spec("skimage")
     for folder in spec.submodule_search_locations or () if spec else ():
         path = Path(folder) / "data" / "astronaut.png"
@@ -176,7 +176,7 @@ def portrait() -> Path:
 
 
 def _results(source: Input, names: Names, detector: Detector) -> Iterator[Result]:
-    """The results for one input: one for a photo, one for each frame of a video, one with an error if it cannot be read."""
+    """The results for one input: one for a photo, one per frame of a video, one with an error if it cannot be read."""
     row: Row = {**source.label}
     try:
         if source.kind in (InputKind.VIDEO, InputKind.CAMERA):

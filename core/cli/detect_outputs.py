@@ -31,35 +31,27 @@ CSV_COLUMNS = [
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What was found in one photo or frame.
+    """The detections in one photo or frame."""
 
-    Attributes:
-        names: the names for its picture and crops.
-        row: the JSON object that describes it.
-        image: (H, W, 3) uint8, or None if it could not be read.
-        faces: the faces in it.
-        rate: frames a second, if it is a frame of a video.
-    """
-
-    names: Names
-    row: Row
-    image: np.ndarray | None = None
+    names: Names  # file names for the picture and the crops
+    row: Row  # the JSON object for the result
+    image: np.ndarray | None = None  # (H, W, 3) uint8 RGB; None if it could not be read
     faces: Faces = field(default_factory=Faces.empty)
-    rate: float = 0.0
+    rate: float = 0.0  # frames per second for a frame of a video, otherwise 0
 
 
 class Output:
-    """Takes the results of a run, one by one."""
+    """Receives the results of a run, one by one."""
 
     def add(self, result: Result) -> None:
         """Write one result."""
         raise NotImplementedError
 
     def keep(self, row: Row) -> None:
-        """Take a row of an earlier run at its place in the order. Most outputs of that run hold it already."""
+        """Accept a row of an earlier run at its place in the order. Most outputs already hold it."""
 
     def close(self) -> None:
-        """Finish after the last result. Not called if the run ends with an error."""
+        """Finish after the last result. It is not called if the run ends with an error."""
 
 
 def open_outputs(options: argparse.Namespace, stack: ExitStack, names: OutputNames, earlier: Sequence[Row]) -> list[Output]:
@@ -76,7 +68,7 @@ def open_outputs(options: argparse.Namespace, stack: ExitStack, names: OutputNam
         outputs.append(_PictureFolder(stack))
     if options.crops:
         outputs.append(_CropFolder(names))
-    # Tables come last: --resume skips a photo that they hold, so everything else about it must be written before.
+    # Tables come last: --resume skips the photos in them, so the other outputs of a photo must be written before.
     if options.csv:
         outputs.append(_CsvTable(options.csv, stack))
     if options.json and options.json != "-":
@@ -93,7 +85,7 @@ class _JsonPrinter(Output):
 
 
 class _Summary(Output):
-    """A text for people on standard output. It leaves out frames without faces."""
+    """Readable text on standard output, without the frames that show no face."""
 
     def add(self, result: Result) -> None:
         row, faces = result.row, result.faces
@@ -107,7 +99,7 @@ class _Summary(Output):
 
 
 class _JsonFile(Output):
-    """A JSON Lines file, written line by line so that `--resume` finds what is done even if the process is killed."""
+    """A JSON Lines file, written line by line, so that `--resume` works even if the process is killed."""
 
     def __init__(self, path: str, earlier: Sequence[Row], stack: ExitStack) -> None:
         self._rows = RowWriter(path, earlier, stack)
@@ -121,7 +113,7 @@ class _CsvTable(Output):
 
     def __init__(self, path: str, stack: ExitStack) -> None:
         target: Any = SimpleNamespace(write=put_out) if path == "-" else stack.enter_context(whole_file(path))
-        is_translated = path == "-" and os.linesep != "\n"  # standard output writes its own line ends there
+        is_translated = path == "-" and os.linesep != "\n"  # standard output converts line ends
         self._table = csv.DictWriter(target, CSV_COLUMNS, lineterminator="\n" if is_translated else "\r\n")
         self._table.writeheader()
 
@@ -139,7 +131,7 @@ class _CsvTable(Output):
 
 
 class _PictureFolder(Output):
-    """A folder of photos with the faces drawn, in their own format where possible, and of such videos as MP4."""
+    """A folder of photos with the faces drawn, in their own format if possible, and of videos as MP4."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -167,7 +159,7 @@ class _PictureFolder(Output):
 
 
 class _CropFolder(Output):
-    """A folder of aligned faces: NAME-faceN.png, those of a video NAME-frameM-faceN.png."""
+    """A folder of aligned faces: NAME-faceN.png, or NAME-frameM-faceN.png for videos."""
 
     def __init__(self, names: OutputNames) -> None:
         self._names = names

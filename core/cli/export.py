@@ -23,16 +23,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help=sources)
     parser.add_argument("dest", metavar="DEST", help="folder of the bundle to make; a bundle there is replaced")
     kind = parser.add_argument_group(
-        "formats", "without these: params, and symbols and ONNX if MXNet and onnx are installed or SOURCE has them"
+        "formats", "by default: params, and symbols and ONNX if MXNet and onnx are installed or SOURCE has them"
     )
     kind.add_argument("--onnx", action="store_true", help="only ONNX: pnet.onnx, rnet.onnx, onet.onnx")
     kind.add_argument("--onefile", action="store_true", help="also the whole cascade as one file, mtcnn.onnx")
     smallest = f"smallest face in pixels that mtcnn.onnx looks for ({MIN_FACE:g})"
     kind.add_argument("--min-face", type=float, default=MIN_FACE, metavar="N", help=smallest)
-    about = parser.add_argument_group("manifest", "of a bundle these are kept unless given")
-    about.add_argument("--name", help="of the model (for a run: the name of DEST)")
-    about.add_argument("--training-data", metavar="TEXT", help="what the model was trained on")
-    about.add_argument("--licence", metavar="TEXT", help="under which the model may be used")
+    about = parser.add_argument_group("manifest", "a bundle keeps its own values unless given")
+    about.add_argument("--name", help="name of the model (for a run: the name of DEST)")
+    about.add_argument("--training-data", metavar="TEXT", help="photos that the model was trained on")
+    about.add_argument("--licence", metavar="TEXT", help="licence of the model")
     about.add_argument("--thresholds", type=float, nargs=3, metavar=("P", "R", "O"), help="face probabilities in 0..1")
 
 
@@ -58,7 +58,7 @@ def export(options: argparse.Namespace) -> int:
 
 
 def is_bundle(source: str) -> bool:
-    """Whether a SOURCE is a model bundle rather than training runs.
+    """Whether SOURCE is a model bundle; otherwise it is a training run or a folder of runs.
 
     Raises:
         ConfigError: if it does not exist.
@@ -73,7 +73,7 @@ def is_bundle(source: str) -> bool:
 
 
 def _formats(options: argparse.Namespace, source: Bundle | None, changes: dict[str, Any]) -> tuple[BundlePart, ...]:
-    """The formats that the options ask for; says which of the usual ones are left out."""
+    """The requested formats; prints which of the usual ones are left out."""
     formats: tuple[BundlePart, ...] = ("onnx",) if options.onnx else usual_formats(source, changes)
     formats += ("onefile",) if options.onefile else ()
     for part in formats:

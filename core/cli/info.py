@@ -31,8 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def info(options: argparse.Namespace) -> int:
-    """Say which runtimes, native operators and models can be used, or why not."""
-    with redirect_stdout(sys.stderr):  # some runtimes print when they are loaded; our output must stay JSON
+    """Show which runtimes, native operators and models can be used, or why not."""
+    with redirect_stdout(sys.stderr):  # some runtimes print while loading, and the output must be JSON
         report = _report(options.model)
     if options.json:
         put_line(json.dumps(report, indent=2))
@@ -48,7 +48,7 @@ def info(options: argparse.Namespace) -> int:
 
 
 def _report(models: Sequence[str]) -> dict[str, Any]:
-    """Versions, and for each operator set, engine and model (those of `models` too) whether it can be used."""
+    """Versions, and whether each set of operators, engine and model can be used; `models` are additional bundles."""
     return {
         "mtcnn-gluon": __version__,
         "python": platform.python_version(),
@@ -68,7 +68,7 @@ def _version(package: str) -> str | None:
 
 
 def _state(attempt: Callable[..., str], *arguments: str) -> str:
-    """The result of `attempt(*arguments)`, or `no: ` and why it failed: one broken part must not hide the others."""
+    """The result of `attempt(*arguments)`, or `no: ` and why it failed; all other parts are shown anyway."""
     try:
         return printable(attempt(*arguments))
     except MtcnnError as error:

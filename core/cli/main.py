@@ -11,7 +11,7 @@ from mtcnn_gluon.cli.parser import Parser
 from mtcnn_gluon.errors import MtcnnError
 from mtcnn_gluon.io.files import printable
 
-VERBS = (  # name, short help, what declares the options, what describes the verb in its docstring
+VERBS = (  # name, short help, function that declares the options, object whose docstring describes the verb
     ("detect", "find faces in photos and videos", detect.add_options, detect.detect),
     ("prepare", "make training data", prepare.add_verbs, prepare),
     ("train", "train one of the nets", train.add_options, train.train),
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except KeyboardInterrupt:
         status, message = 130, "interrupted"
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
+    except BrokenPipeError:  # the reader of our output, such as head, has ended
         sys.stderr.close()
         return 0
     except MtcnnError as error:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         status, message = 2, f"there is not enough memory{f': {error}' if str(error) else ''}"
     except OSError as error:
-        if not isinstance(error.filename, (str, bytes)):  # not about a file that the user named
+        if not isinstance(error.filename, (str, bytes)):  # no file of the user's
             raise
         status, message = 2, f"{printable(os.fsdecode(error.filename))} cannot be used: {error.strerror}"
     print(f"mtcnn-gluon: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the command prints: results on standard output, messages on standard error."""
+"""Printing: results on standard output, messages on standard error."""
 
 import os
 import sys
@@ -10,18 +10,18 @@ from mtcnn_gluon.errors import DataError
 
 
 def say(sentence: str) -> None:
-    """Print a message on standard error, if that is possible."""
+    """Print a message on standard error, unless that is closed."""
     with suppress(OSError, ValueError):
         if sys.stderr is not None:
             tqdm.write(f"mtcnn-gluon: {sentence}", file=sys.stderr)
 
 
 def put_out(text: str) -> None:
-    """Write to standard output at once. Letters that its encoding lacks become escapes.
+    """Write to standard output without buffering. Letters that its encoding lacks become escapes.
 
     Raises:
         DataError: if it cannot be written.
-        BrokenPipeError: if its reader has gone.
+        BrokenPipeError: if the reader has closed it.
     """
     if sys.stdout is None:
         raise DataError("standard output cannot be written: it is closed")
@@ -34,17 +34,17 @@ def put_out(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  or Python would write the rest when it ends, and complain
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  otherwise Python fails at exit, when it writes the rest
         raise DataError(f"standard output cannot be written: {error.strerror or error}") from error
 
 
 def put_line(text: object) -> None:
-    """As `put_out`, a whole line."""
+    """Write a line, as `put_out`."""
     put_out(f"{text}\n")
 
 
 def can_print(text: str) -> bool:
-    """Whether the encoding of standard output has all letters of a text."""
+    """Whether standard output can encode all letters of a text."""
     encoding = getattr(sys.stdout, "encoding", None)
     try:
         text.encode(encoding or "utf-8", getattr(sys.stdout, "errors", None) or "strict")

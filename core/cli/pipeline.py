@@ -1,7 +1,6 @@
 """The verb `mtcnn-gluon pipeline`."""
 
 import argparse
-import importlib
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Iterator
 from tqdm import tqdm
 
 from mtcnn_gluon.cli.output import put_line
-from mtcnn_gluon.errors import ConfigError, MtcnnError
+from mtcnn_gluon.errors import MtcnnError
 from mtcnn_gluon.io.extras import need
 
 if TYPE_CHECKING:
@@ -24,15 +23,15 @@ REFRESH = 1.0  # seconds
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pipeline`."""
     parser.set_defaults(run=pipeline)
-    parser.add_argument("--config", required=True, metavar="YAML", help="what to do: see example/pipeline.yaml")
+    parser.add_argument("--config", required=True, metavar="YAML", help="configuration, see example/pipeline.yaml")
     parser.add_argument("--run", required=True, dest="folder", metavar="DIR", help="folder of the run")
-    parser.add_argument("--status", action="store_true", help="say what is done, what is next and how long it takes")
+    parser.add_argument("--status", action="store_true", help="show which steps are done, and how long the others take")
 
 
 def pipeline(options: argparse.Namespace) -> int:
-    """Do the whole recipe, from photos to an evaluated model. A step that is done is skipped, unless its options or what it
-    reads have changed; what was interrupted is continued. DIR/pipeline.log has all details."""
-    _need_yaml()
+    """Do the whole recipe, from photos to an evaluated model. Finished steps are skipped unless their options or inputs have
+    changed, and an interrupted step is continued. DIR/pipeline.log has all details."""
+    need("yaml", "a pipeline's configuration", "cpu")
     from mtcnn_gluon.pipeline.config import read_config
     from mtcnn_gluon.pipeline.content import Digests
     from mtcnn_gluon.pipeline.recipe import RATES, Recipe
@@ -57,12 +56,12 @@ def pipeline(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _watch(work: "Pipeline", step: "Step") -> Iterator[None]:
-    """Show a step: with a bar on a terminal, otherwise with a line when it begins; then with a line when it is done."""
+    """Show the progress of a step: a bar on a terminal, or else a line when it begins; and a line when it is done."""
     title, start, ended = f"[{work.steps.index(step) + 1}/{len(work.steps)}] {step.name}", time.monotonic(), Event()
 
     def refresh() -> None:
         while not ended.wait(REFRESH):
-            with suppress(MtcnnError, OSError, ValueError):  # a file that is just being written
+            with suppress(MtcnnError, OSError, ValueError):  # a file may be half written
                 bar.n = min(1.0, step.progress())
                 bar.set_postfix_str(_left(work))
 
@@ -86,23 +85,8 @@ def _left(work: "Pipeline") -> str:
     return f"about {_duration(sum(row.seconds for row in work.status() if row.state != 'done'))} left in all"
 
 
-def _need_yaml() -> None:
-    """Check that configurations can be read.
-
-    Raises:
-        ConfigError: if `yaml` is missing; the message names the extra that brings it, with all else that a pipeline needs.
-    """
-    try:
-        importlib.import_module("yaml")
-    except ImportError as error:
-        raise ConfigError(
-            f"a pipeline needs PyYAML to read its configuration, and MXNet to train ({error}): "
-            'run pip install "mtcnn-gluon[cpu]", or [cu112] for an NVIDIA GPU'
-        ) from error
-
-
 def _table(work: "Pipeline") -> str:
-    """What is done, what is next, and how long it takes."""
+    """The table of all steps with their states and durations."""
     rows = work.status()
     left = [row for row in rows if row.state != "done"]
     lines = []

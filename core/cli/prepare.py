@@ -17,7 +17,7 @@ from mtcnn_gluon.prepare_data.merge import kinds_of
 class ShowOptions(Options):
     """Options of `prepare show`."""
 
-    out: str = option(..., "the summary; sheets of each kind get its name added", metavar="PNG")
+    out: str = option(..., "file of the summary; the sheet of each kind has the kind added to its name", metavar="PNG")
     count: int = option(160, "samples of each kind", least=1, metavar="N")
     seed: int = option(0, "random seed of the choice of samples", least=0, metavar="N")
 
@@ -25,13 +25,14 @@ class ShowOptions(Options):
 def add_verbs(parser: argparse.ArgumentParser) -> None:
     """Declare the verbs of `prepare` and their options."""
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    text = "crops for classes and boxes from annotated faces"
-    _add(verbs, "wider", text, tasks.FaceSampleOptions, _cut(tasks.FaceSampleOptions, tasks.prepare_faces))
-    text = "crops with landmarks"
-    _add(verbs, "landmarks", text, tasks.LandmarkSampleOptions, _cut(tasks.LandmarkSampleOptions, tasks.prepare_landmarks))
-    text = "what a net lets through, as samples for the next one"
-    _add(verbs, "mine", text, tasks.MinedSampleOptions, _cut(tasks.MinedSampleOptions, tasks.prepare_mined))
-    parser = _add(verbs, "records", "put samples together for training", tasks.MergeOptions, records)
+    cuts: tuple[tuple[str, str, type[tasks.SampleOptions], Callable[[Any], dict[str, Any]]], ...] = (
+        ("wider", "crops for classes and boxes from annotated faces", tasks.FaceSampleOptions, tasks.prepare_faces),
+        ("landmarks", "crops with landmarks", tasks.LandmarkSampleOptions, tasks.prepare_landmarks),
+        ("mine", "proposals of a net, as samples for the next one", tasks.MinedSampleOptions, tasks.prepare_mined),
+    )
+    for name, text, options, make in cuts:
+        _add(verbs, name, text, options, _cut(options, make))
+    parser = _add(verbs, "records", "merge samples into training records", tasks.MergeOptions, records)
     parser.add_argument("--in", required=True, nargs="+", dest="folders", metavar="DIR", help="folders of samples")
     for parser in (
         _add(verbs, "show", "draw samples and statistics", ShowOptions, show),
@@ -60,14 +61,14 @@ def _cut(options: type[tasks.SampleOptions], make: Callable[[Any], dict[str, Any
 
 
 def records(arguments: argparse.Namespace) -> int:
-    """Put samples together for training: for P-Net one record with the kinds in a ratio, else one record a kind."""
+    """Merge samples into training records: for P-Net one record with the kinds in a ratio, otherwise one record per kind."""
     report = tasks.prepare_records(from_arguments(tasks.MergeOptions, arguments))
     put_line("records of " + ", ".join(f"{count} {kind}" for kind, count in report["counts"].items() if count))
     return 0
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Draw samples with their targets, a sheet for each kind, and a page of counts and histograms."""
+    """Draw samples with their targets on one sheet per kind, and a page of counts and histograms."""
     from mtcnn_gluon.prepare_data.show import sheets, summary
 
     options = from_arguments(ShowOptions, arguments)

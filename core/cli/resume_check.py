@@ -1,4 +1,4 @@
-"""Whether `detect --resume` runs with the same detector as the earlier run: the rows do not name their model."""
+"""Checks that `detect --resume` uses the same detector as the earlier run, as the rows do not name their model."""
 
 import os
 from pathlib import Path
@@ -14,15 +14,15 @@ from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.io.images import read_image
 
-# Engines differ by less than these.
+# The results of two engines differ by less than this.
 SCORE = 0.01
-OVERLAP = 0.95  # intersection over union
+OVERLAP = 0.95  # IoU
 
 
 def check_same_detector(path: Path, finished: Sequence[tuple[Path, Row]], detector: Detector) -> None:
-    """Compare detections in one finished photo: the first readable one with faces, or else the first readable one.
+    """Compare the detections in one finished photo: the first readable one with faces, or else the first readable one.
 
-    Differences that this photo does not show, such as another `min_face` where all faces are large, go unnoticed.
+    Differences that do not show in this photo are not noticed, for example another `min_face` if all faces are large.
 
     Args:
         path: the file of the earlier run.
@@ -42,7 +42,7 @@ def check_same_detector(path: Path, finished: Sequence[tuple[Path, Row]], detect
 
 
 def _readable(finished: Sequence[tuple[Path, Row]]) -> Iterator[tuple[Path, Row, np.ndarray]]:
-    """The photos that still exist with the same size."""
+    """The photos that still exist and have the same size."""
     for photo, row in finished:
         try:
             if not os.path.isfile(photo):  # reading a pipe or standard input would block
@@ -55,9 +55,9 @@ def _readable(finished: Sequence[tuple[Path, Row]]) -> Iterator[tuple[Path, Row,
 
 
 def _difference(before: Sequence[Row], now: Faces, threshold: float) -> str:
-    """How faces differ from those in a row; empty if by no more than engines do.
+    """How the faces differ from those in a row; empty if engines may differ that much.
 
-    A face with a score close to `threshold`, the lowest possible score, may be found by one engine only.
+    A face may be missing if its score is close to `threshold`, the lowest possible score.
     """
     if before and len(now) and (before[0].get("landmarks") is None) != (now.landmarks is None):
         return "faces had landmarks then" if now.landmarks is None else "faces had no landmarks then"

@@ -1,9 +1,9 @@
-"""What an earlier run of `detect` did, and what is left for the run that resumes it.
+"""Resuming `detect`: what an earlier run did, and what is left to do.
 
-The file of an earlier run holds one attempt per input, in the order in which names were given out. An attempt is one object
-for a photo, one per frame for a video, or one with an error. Inputs keep their places and new inputs come last, so that all
-names and the order of the rows are those of an uninterrupted run. During a resumed run, an object with the key `again` holds
-the place of an input that is processed once more; the new attempt stands further down.
+The file of an earlier run holds one attempt per input, in the order in which output names were assigned. An attempt is one
+object for a photo, one per frame for a video, or one with an error. Inputs keep their places and new inputs come last. So all
+names and the order of the rows are those of an uninterrupted run. During a resumed run, an object with the key `again` is the
+placeholder of an input that is processed again; the new attempt stands further down.
 """
 
 import json
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 from urllib.parse import unquote_to_bytes
 
-from mtcnn_gluon.config import LANDMARK_NAMES
+import numpy as np
+
 from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.evaluation.results import face_numbers, face_points
 from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.io.inputs import Input, InputKind
 from mtcnn_gluon.io.json_lines import read_rows
@@ -28,17 +30,11 @@ UNFINISHED = "not finished when the run ended"
 
 @dataclass(eq=False)
 class Task:
-    """One input of a run, or one that only the earlier run had.
+    """One input of a run, or one that only the earlier run had."""
 
-    Attributes:
-        input: the input; None if only the earlier run had it.
-        rows: what the earlier run wrote about it.
-        is_done: whether nothing is left to do.
-    """
-
-    input: Input | None = None
-    rows: list[Row] = field(default_factory=list)
-    is_done: bool = False
+    input: Input | None = None  # None if only the earlier run had it
+    rows: list[Row] = field(default_factory=list)  # what the earlier run wrote about it
+    is_done: bool = False  # nothing is left to do
 
     @property
     def is_left(self) -> bool:
@@ -46,10 +42,10 @@ class Task:
         return self.input is not None and not self.is_done
 
     def names(self) -> list[tuple[Path, bool]]:
-        """The names that its results may have, each with whether it is a video.
+        """The possible names of its results, and for each whether it is a video.
 
-        An input that only the earlier run had may be named after any trailing part of its path: it is not known which folder
-        was searched.
+        The results of an input that only the earlier run had may be named after any trailing part of its path, because the
+        folder that was searched is unknown.
         """
         if self.input is not None:
             is_named = self.input.kind is not InputKind.UNREADABLE and self.input.name.name
@@ -64,7 +60,7 @@ def read_earlier(path: Path) -> list[Row]:
     """The rows that an earlier run, finished or not, wrote as JSON Lines.
 
     Raises:
-        DataError: if the file holds something else. A last line that was cut off is only dropped.
+        DataError: if the file holds something else. An incomplete last line is dropped.
     """
     what = "one result of mtcnn-gluon detect"
     rows = read_rows(path, ("image", "width", "height", "faces"), what)
@@ -77,10 +73,10 @@ def read_earlier(path: Path) -> list[Row]:
 
 
 def plan(earlier: Sequence[Row], inputs: Sequence[Input]) -> list[Task]:
-    """The tasks of a run in their order, finished ones too.
+    """All tasks of a run in their order, also the finished ones.
 
-    An input that is given several times is done as often as the earlier run did it. Videos are always processed once more:
-    their rows do not tell whether they are complete.
+    If an input is given several times, as many of them are done as the earlier run did. Videos are always processed again,
+    because their rows do not show whether they are complete.
     """
     given: dict[Key, list[Input]] = defaultdict(list)
     for each in inputs:
@@ -94,9 +90,9 @@ def plan(earlier: Sequence[Row], inputs: Sequence[Input]) -> list[Task]:
 
 
 def rows_to_begin_with(tasks: Sequence[Task]) -> list[Row]:
-    """The first rows of a resumed run's file: those of finished tasks, and a placeholder for each one to process once more.
+    """The first rows of a resumed run's file: those of finished tasks, and a placeholder for each task to process again.
 
-    In a placeholder, `again` counts the attempts at the same input that follow and belong to other places.
+    In a placeholder, `again` is the number of attempts at the same input that follow and belong to other places.
     """
     others: Counter[Key] = Counter()
     rows: list[Row] = []
@@ -113,7 +109,7 @@ def rows_to_begin_with(tasks: Sequence[Task]) -> list[Row]:
 
 
 def finished_photos(tasks: Sequence[Task]) -> list[tuple[Path, Row]]:
-    """The photos that the earlier run finished, given to this run or not, each with its row."""
+    """The photos that the earlier run finished, with their rows, whether or not this run has them as inputs."""
     return [(_path_of(task.rows[0]), task.rows[0]) for task in tasks if _is_done(task.rows)]
 
 
@@ -127,7 +123,7 @@ def put_in_order(path: Path, inputs: Sequence[Input]) -> None:
 
 
 def _places(rows: Sequence[Row]) -> list[list[Row]]:
-    """The last attempt for each input, at its place."""
+    """The last attempt at each input, at the input's place."""
     places: list[list[Row]] = []
     again: dict[Key, list[int]] = defaultdict(list)  # places of placeholders
     others: Counter[Key] = Counter()
@@ -146,7 +142,7 @@ def _places(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _without_surplus(places: Sequence[list[Row]], wanted: Mapping[Key, int]) -> list[list[Row]]:
-    """The places, except unfinished ones of inputs that the earlier run had more often."""
+    """The places, without surplus unfinished ones of inputs that the earlier run had more often."""
     surplus = Counter(key for key in (_key(rows[0]) for rows in places) if key in wanted)
     surplus.subtract(wanted)
     kept = []
@@ -163,7 +159,7 @@ def _is_done(rows: Sequence[Row]) -> bool:
 
 
 def _attempts(rows: Sequence[Row]) -> list[list[Row]]:
-    """Copies of the rows, grouped by attempt: the frames of a video and the error that ended it belong together."""
+    """Copies of the rows, grouped by attempt; a video's frames and the error that ended it are one attempt."""
     attempts: list[list[Row]] = []
     for row in rows:
         last = attempts[-1][-1] if attempts else {}
@@ -176,17 +172,8 @@ def _attempts(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _is_face(face: Any) -> bool:
-    if not isinstance(face, dict) or not _are_numbers(face.get("box"), 4) or not _are_numbers([face.get("score")], 1):
-        return False
-    points = face.get("landmarks")
-    is_named = isinstance(points, dict) and set(points) == set(LANDMARK_NAMES)
-    return points is None or (is_named and all(_are_numbers(point, 2) for point in points.values()))
-
-
-def _are_numbers(values: Any, count: int) -> bool:
-    """Whether a value is a list of `count` numbers below 1e9."""
-    is_list = isinstance(values, list) and len(values) == count
-    return is_list and all(isinstance(each, (int, float)) and abs(each) < 1e9 for each in values)
+    numbers = face_numbers(face)
+    return numbers is not None and bool(np.isfinite(numbers).all()) and face_points(face.get("landmarks")) is not None
 
 
 def _key(row: Row | dict[str, str]) -> Key:

@@ -17,14 +17,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records", required=True, metavar="DIR", help="training records, from prepare records")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run: checkpoints, log.csv, curves.png")
     parser.add_argument("--validation", metavar="DIR", help="records to measure the net on after every epoch")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out, with the same options")
-    parser.add_argument("--init", metavar="FROM", help="parameters to begin with: a checkpoint, a .params file or a bundle")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the last checkpoint in --out with the same options"
+    )
+    parser.add_argument("--init", metavar="FROM", help="initial parameters: a checkpoint, a .params file or a bundle")
     parser.add_argument("--device", default="cpu", help="cpu, gpu or several, such as gpu:0,1 (cpu)")
     add_arguments(parser, TrainingOptions)
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train one net on records. The best and the last state are kept in checkpoints, from which --resume goes on exactly."""
+    """Train one net on records. The best and the last state are kept as checkpoints; --resume continues exactly from the
+    last one."""
     from mtcnn_gluon.training import trainer
 
     logging.getLogger("mtcnn_gluon").setLevel(logging.INFO)
@@ -34,13 +37,10 @@ def train(options: argparse.Namespace) -> int:
             options.init, options.resume,
         )  # fmt: skip
     except KeyboardInterrupt:
-        print(f"mtcnn-gluon: {_interrupted(Path(options.out) / LAST)}", file=sys.stderr)
+        last, text = Path(options.out) / LAST, " in the first epoch: there is no checkpoint"
+        if last.exists():
+            text = f"; --resume goes on after epoch {read_checkpoint(last).about['epoch']}"
+        print(f"mtcnn-gluon: interrupted{text}", file=sys.stderr)
         return 130
     put_line(f"done: {Path(options.out) / BEST} is the best of {run.epoch} epochs")
     return 0
-
-
-def _interrupted(last: Path) -> str:
-    if not last.exists():
-        return "interrupted in the first epoch: nothing is kept"
-    return f"interrupted; --resume goes on after epoch {read_checkpoint(last).about['epoch']}"

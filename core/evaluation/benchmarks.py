@@ -1,4 +1,4 @@
-"""The benchmarks as functions: each takes its options and returns a report, which `write_outputs` writes.
+"""The benchmarks as functions. Each takes its options and returns a report, which `write_outputs` writes.
 
 options = from_mapping(WiderOptions, {"annotations": "faces.csv", "images": "photos", "model": ["official"]})
 report = evaluate_wider(options)
@@ -31,7 +31,7 @@ from mtcnn_gluon.evaluation.options import (
 from mtcnn_gluon.evaluation.photos import PhotoSet
 from mtcnn_gluon.evaluation.report import Report, json_text, write_report
 from mtcnn_gluon.evaluation.result_files import read_results, write_results
-from mtcnn_gluon.evaluation.results import Results, ellipse_boxes, results_of_rows, seen_photos
+from mtcnn_gluon.evaluation.results import Results, ellipse_boxes, results_of_rows
 from mtcnn_gluon.evaluation.run import Found, Job, Work, find_faces, run_model
 from mtcnn_gluon.evaluation.scale import check_scale
 from mtcnn_gluon.io.extras import need
@@ -47,15 +47,15 @@ logger = logging.getLogger(__name__)
 
 RECORDS_BATCH = 512
 LISTS = ("annotations", "list", "landmarks")  # options that name a file of annotations
-NO_SIZE = "photos that cannot be read: what lies beyond their border is not cut off"
+NO_SIZE = "photos that cannot be read: regions beyond their border are not cut off"
 
 
 def evaluate_wider(options: WiderOptions) -> Report:
-    """Average precision by WIDER FACE's protocol: for the easy, medium and hard faces of its published ground truth, or for
-    faces of at least some heights of any annotated photos.
+    """Average precision by WIDER FACE's protocol: for the easy, medium and hard faces of its published ground truth, or, in
+    any annotated photos, for the faces of at least some heights.
 
     Raises:
-        MtcnnError: for all benchmarks: if files are missing or damaged, a package is not installed, or a model cannot be run.
+        MtcnnError: as all benchmarks, if files are missing or damaged, a package is not installed, or a model cannot run.
     """
     _check_files(options)
     problems = {}
@@ -70,7 +70,8 @@ def evaluate_wider(options: WiderOptions) -> Report:
     truth = replace(whole, photos=spread(whole.photos, options.limit))
     results = _found_faces(options, photos, truth.names)
     problems[THE_PHOTOS] = _check_scale(options, photos, {photo.name: photo.boxes for photo in truth.photos}, results)
-    coverage, figures = wider.evaluate(truth, results, options.detectors.missing, options.resamples, options.overlap)
+    missing, resamples = options.detectors.missing, options.detectors.resamples
+    coverage, figures = wider.evaluate(truth, results, missing, resamples, options.overlap)
     if options.write_text:
         write_results(options.write_text, results[0], "wider", truth.names)
     report = summaries.of_wider(truth, coverage, figures, results, options.overlap, problems)
@@ -94,7 +95,7 @@ def evaluate_fddb(options: FddbOptions) -> Report:
             problems.found[NO_SIZE].append(name)
         return size
 
-    missing, resamples = options.detectors.missing, options.resamples
+    missing, resamples = options.detectors.missing, options.detectors.resamples
     coverage, figures = fddb.evaluate(folds, results, options.regions, sizes, missing, resamples)
     if options.write_text:
         write_results(options.write_text, results[0], "fddb", folds.names)
@@ -103,11 +104,11 @@ def evaluate_fddb(options: FddbOptions) -> Report:
 
 
 def evaluate_landmarks(options: LandmarkOptions) -> Report:
-    """Errors of the five landmarks that models place in annotated boxes, and on the faces that they detect."""
+    """Errors of the five landmarks, in annotated boxes and on detected faces."""
     _check_files(options)
     for _, model in options.detectors.named_models():
         if "landmark" not in find_bundle(model).manifest["trained"]["onet"]:
-            raise ConfigError(f"--model {model}: it was trained without landmarks, so there is nothing to evaluate")
+            raise ConfigError(f"--model {model} was trained without landmarks, so there is nothing to evaluate")
     annotations = read_annotations(options.list, landmarks=options.landmarks, min_score=options.min_score)
     every = landmarks.annotated(annotations)
     photos = PhotoSet((photo.path for photo in annotations.photos), options.root)
@@ -123,7 +124,7 @@ def evaluate_landmarks(options: LandmarkOptions) -> Report:
             results = _found_faces(options, photos, [photo.path for photo in chosen])
         problems[THE_PHOTOS] = _check_scale(options, photos, {photo.path: photo.boxes for photo in chosen}, results)
         coverage, figures = landmarks.evaluate(
-            chosen, results, on, options.normaliser, options.detectors.missing, options.resamples, len(every),
+            chosen, results, on, options.normaliser, options.detectors.missing, options.detectors.resamples, len(every),
             landmarks.other_faces(annotations),
         )  # fmt: skip
         parts.append((coverage, figures, results))
@@ -133,17 +134,18 @@ def evaluate_landmarks(options: LandmarkOptions) -> Report:
 
 
 def evaluate_stages(options: StagesOptions) -> Report:
-    """For each stage of a cascade: recall of annotated faces by size against proposals, thresholds to use, and time."""
+    """For each stage of a cascade: recall of annotated faces by size against proposals, suggested thresholds, and time."""
     _check_files(options)
     annotations = read_annotations(options.annotations)
     photos = PhotoSet((photo.path for photo in annotations.photos), options.images)
     jobs = _jobs(photos, spread(annotations.photos, options.limit))
+    names = [job.name for job in jobs]
     found = dict(_run_models(options, jobs, stages.run_stages))
-    results = [seen_photos(name, each.rows, each.about) for name, each in found.items()]
+    results = [results_of_rows(each.rows, names, name, each.about, each.path) for name, each in found.items()]
     marked = {printable(photo.path): photo for photo in annotations.photos}
     problems = {THE_ANNOTATIONS: annotations.problems}
-    problems[THE_PHOTOS] = _check_scale(options, photos, {job.name: marked[job.name].boxes for job in jobs}, results)
-    coverage = cover([job.name for job in jobs], results, total=len(annotations.photos))
+    problems[THE_PHOTOS] = _check_scale(options, photos, {name: marked[name].boxes for name in names}, results)
+    coverage = cover(names, results, total=len(annotations.photos))
     kept = [marked[name] for name in coverage.names]
     sides = [(photo.boxes[:, 2:] - photo.boxes[:, :2]).min(1) for photo in kept]
     ignore = [photo.ignore for photo in kept]
@@ -156,8 +158,8 @@ def evaluate_stages(options: StagesOptions) -> Report:
 
 
 def evaluate_records(options: RecordsOptions) -> Report:
-    """One net of each bundle on the same training samples: accuracy of the classes, recall at 1 % false positives, errors of
-    boxes and landmarks, as training logs them."""
+    """One net of each bundle on the same training samples: accuracy of each class, recall at 1 % false positives, errors of
+    boxes and landmarks, as in the training log."""
     models = options.detectors.named_models()
     check_names(name for name, _ in models)
     sampler = Sampler(options.records, TrainingOptions(options.net, batch=RECORDS_BATCH))
@@ -165,14 +167,14 @@ def evaluate_records(options: RecordsOptions) -> Report:
     for name, model in models:
         detector = Detector(model, engine=options.runtime.engine, device=options.runtime.device)
         if "cls" not in detector.bundle.manifest["trained"][options.net]:
-            logger.warning("model %s: %s is not trained but random numbers", name, options.net)
+            logger.warning("model %s: %s is untrained: its parameters are random numbers", name, options.net)
         figures[name] = samples.measure(detector.engine, sampler, options.net)
     counts = {kind: len(pool) for kind, pool in sampler.pools.items()}
     return summaries_nets.of_samples(figures, options.net, counts, printable(options.records))
 
 
 def write_outputs(report: Report, output: Output) -> None:
-    """Write the report's JSON, unless that is for standard output, and its folder, where the options say.
+    """Write the report's JSON file and folder, if the options name them; JSON for standard output (`-`) is not written.
 
     Raises:
         ConfigError: if Matplotlib is not installed.
@@ -189,7 +191,7 @@ def write_outputs(report: Report, output: Output) -> None:
 
 
 def _check_files(options: PhotoOptions) -> None:
-    """Refuse what cannot work before anything long begins."""
+    """Refuse options that cannot work, before any long work begins."""
     if options.photo_folder and not os.path.isdir(options.photo_folder):
         raise ConfigError(f"{options.photo_folder} is not a folder: expected the folder of all photos")
     results, models = options.detectors.named_results(), options.detectors.named_models()
@@ -199,13 +201,13 @@ def _check_files(options: PhotoOptions) -> None:
     targets = [options.output.json, values.get("write_text"), *map(str, _kept_files(options, find_faces).values())]
     for target in targets:
         if target and target != "-" and os.path.realpath(target) in sources:
-            raise ConfigError(f"{target} would be overwritten, though it is read: give another place for what is written")
+            raise ConfigError(f"{target} would be overwritten, but it is an input: give another place for the output")
     if options.output.report:
         need("matplotlib.figure", "drawing curves")
 
 
 def _found_faces(options: PhotoOptions, photos: PhotoSet, names: Sequence[str]) -> list[Results]:
-    """What all detectors found in the photos `names` of a set."""
+    """What all detectors found in the photos `names`."""
     read = [read_results(path, names, title=name, others=photos.names) for name, path in options.detectors.named_results()]
     jobs = [Job(name, str(photos.path(name))) for name in names] if options.detectors.model else []
     return read + _model_results(options, jobs, find_faces)
@@ -213,15 +215,12 @@ def _found_faces(options: PhotoOptions, photos: PhotoSet, names: Sequence[str]) 
 
 def _model_results(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> list[Results]:
     """What the models find in photos."""
-    names, files = [job.name for job in jobs], _kept_files(options, work)
-    return [
-        results_of_rows(found.rows, names, name, found.about, files.get(name))
-        for name, found in _run_models(options, jobs, work)
-    ]  # fmt: skip
+    names, found = [job.name for job in jobs], _run_models(options, jobs, work)
+    return [results_of_rows(each.rows, names, name, each.about, each.path) for name, each in found]
 
 
 def _run_models(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> Iterator[tuple[str, Found]]:
-    """The name in reports and the rows of each model, one after the other."""
+    """Run the models one after the other; yields each one's name in reports, and what it found."""
     running, files = options.running, _kept_files(options, work)
     for name, model in options.detectors.named_models():
         settings = {"model": model, **running.detector_options()}
@@ -229,7 +228,7 @@ def _run_models(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> Itera
 
 
 def _kept_files(options: PhotoOptions, work: Work) -> dict[str, Path]:
-    """The file that keeps each model's rows, if they are kept; a `+`, which no stem holds, keeps different work apart."""
+    """The file for each model's rows, if they are kept. Its name shows the kind of work after a `+`, which no stem holds."""
     if not options.running.detections:
         return {}
     suffix = "" if work is find_faces else f"+{work.__name__}"
@@ -245,14 +244,13 @@ def _jobs(photos: PhotoSet, chosen: Sequence[Photo]) -> list[Job]:
 
 
 def _check_scale(options: PhotoOptions, photos: PhotoSet, boxes: dict[str, np.ndarray], results: Sequence[Results]) -> Problems:
-    """See `check_scale`; files of photos are only read for results that were not made from them just now."""
+    """See `check_scale`. Photo files are read only if there are result files, which may be of photos of another size."""
     return check_scale(boxes, results, photos.size if options.detectors.named_results() else lambda name: None)
 
 
 def _time(options: StagesOptions, model: str, photos: PhotoSet, names: Sequence[str]) -> np.ndarray:
-    """Seconds (P, 3) of each stage for a few of the photos."""
+    """Seconds (P, 3) of each stage for `options.timed` of the photos."""
     if not options.timed:
         return np.zeros((0, len(stages.STAGES)))
     detector = Detector(model=model, **options.running.detector_options())
-    images = (read_image(photos.path(name)) for name in spread(names, options.timed))
-    return np.concatenate([stages.time_stages(detector, [image]) for image in images])
+    return stages.time_stages(detector, (read_image(photos.path(name)) for name in spread(names, options.timed)))

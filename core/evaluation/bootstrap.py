@@ -1,6 +1,6 @@
-"""How much a figure would vary with other photos of the same kind: the bootstrap (Efron, 1979) over photos.
+"""Confidence intervals by the bootstrap (Efron, 1979): how much a figure would vary with other photos of the same kind.
 
-A resample draws as many photos as there are, with replacement. All detectors get the same resamples, so the interval of a
+A resample draws as many photos as the set has, with replacement. All detectors get the same resamples, so the interval of a
 difference between two detectors is paired.
 """
 
@@ -17,17 +17,11 @@ Gap = tuple[float | None, Interval | None]
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """The figures of one detector, by name.
+    """The figures of one detector."""
 
-    Attributes:
-        name: of the detector.
-        values: None where undefined, such as a share of no faces.
-        samples: (B,) values over resamples of the photos; NaN where undefined.
-    """
-
-    name: str
-    values: dict[str, float | None]
-    samples: dict[str, np.ndarray]
+    name: str  # of the detector
+    values: dict[str, float | None]  # figures by name; None where undefined, such as a share of no faces
+    samples: dict[str, np.ndarray]  # (B,) values over resamples of the photos, by name; NaN where undefined
 
     @property
     def intervals(self) -> dict[str, Interval | None]:
@@ -36,7 +30,7 @@ class Figures:
 
 
 def resample(photos: int, count: int) -> np.ndarray:
-    """How often each photo is drawn in each of `count` resamples: (count, photos) float32 whole numbers, always the same."""
+    """How often each photo is drawn in each of `count` resamples: (count, photos) float32 whole numbers, with a fixed seed."""
     shares = np.full(photos, 1 / max(photos, 1))
     return np.random.default_rng(SEED).multinomial(photos, shares, size=count).astype(np.float32)
 
@@ -51,7 +45,7 @@ def interval(values: np.ndarray) -> Interval | None:
 
 
 def differences(figures: Sequence[Figures], keys: Sequence[str], scale: float = 1) -> dict[str, dict[str, Gap]]:
-    """For each detector but the first: its figures minus the first one's, times `scale`, with paired intervals."""
+    """The differences of each detector's figures to the first detector's, times `scale`, with paired intervals."""
     found: dict[str, dict[str, Gap]] = {}
     for each in figures[1:]:
         found[each.name] = {}

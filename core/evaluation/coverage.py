@@ -1,10 +1,11 @@
 """Which photos of a set are evaluated."""
 
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, Sequence, TypeVar, get_args
+from typing import Generic, Literal, Protocol, Sequence, TypeVar
 
-from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.evaluation.results import MISSING, Results
+from mtcnn_gluon.options import Meaning, checked
 
 Missing = Literal["leave-out", "no-faces"]
 
@@ -14,7 +15,7 @@ class AnnotatedPhoto(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the photo in its set."""
+        """Name of the photo in its set."""
 
 
 Photo = TypeVar("Photo", bound=AnnotatedPhoto)
@@ -22,23 +23,16 @@ Photo = TypeVar("Photo", bound=AnnotatedPhoto)
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedSet(Generic[Photo]):
-    """A set of annotated photos.
+    """A set of annotated photos."""
 
-    Attributes:
-        photos: those to evaluate, in their order.
-        total: number of photos in the set.
-        remarks: how it differs from the published set, if it should not.
-        source: where it was read.
-    """
-
-    photos: tuple[Photo, ...]
-    total: int
-    remarks: tuple[str, ...]
-    source: str
+    photos: tuple[Photo, ...]  # the photos to evaluate, in their order
+    total: int  # number of photos in the whole set
+    remarks: tuple[str, ...]  # unexpected differences from the published set
+    source: str  # where the annotations were read
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the photos to evaluate."""
+        """Names of the photos to evaluate."""
         return tuple(photo.name for photo in self.photos)
 
     def covered(self, coverage: "Coverage") -> list[Photo]:
@@ -49,19 +43,12 @@ class AnnotatedSet(Generic[Photo]):
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which photos of a set are evaluated.
+    """Which photos of a set are evaluated."""
 
-    Attributes:
-        names: the photos, in the order of the set.
-        total: number of photos in the set.
-        counts: for each detector, in how many photos of the set it has usable results.
-        remarks: how the set differs from the published one, if there is such.
-    """
-
-    names: tuple[str, ...]
-    total: int
-    counts: tuple[int, ...]
-    remarks: tuple[str, ...] = ()
+    names: tuple[str, ...]  # the photos, in the order of the set
+    total: int  # number of photos in the whole set
+    counts: tuple[int, ...]  # for each detector, the number of photos with usable results
+    remarks: tuple[str, ...] = ()  # as in `AnnotatedSet`
 
     @property
     def is_complete(self) -> bool:
@@ -84,19 +71,17 @@ def cover(
     """The photos that all detectors can be compared on. Photos without results are added to each detector's problems.
 
     Args:
-        names: of the photos to evaluate.
-        results: of the detectors.
-        missing: whether photos without results are left out for all detectors, or count as photos in which the detector found
-            nothing, as in the published programs. Photos with damaged results are always left out.
-        remarks: see `Coverage`.
-        total: number of photos in the set, if `names` are not all of them.
+        names: names of the photos to evaluate.
+        results: results of the detectors.
+        missing: leave photos without results out for all detectors, or count them as photos in which the detector found no
+            face, as the published programs do. Photos with damaged results are always left out.
+        remarks, total: see `Coverage`; without `total`, `names` are the whole set.
 
     Raises:
-        ConfigError: if `missing` is neither.
+        ConfigError: if `missing` has another value.
         DataError: if no photo is left.
     """
-    if missing not in get_args(Missing):
-        raise ConfigError(f"missing must be one of {', '.join(get_args(Missing))}, not {shown(missing)}")
+    checked("missing", missing, Missing, Meaning(""))
     usable, counts = set(names), []
     for each in results:
         absent = [name for name in names if name not in each.photos and name not in each.unusable]
@@ -110,7 +95,8 @@ def cover(
     if not names:
         raise DataError("the list of annotations holds no photo")
     if not kept:
-        whole = f"none of the {len(names)} photos, such as {names[0]}, has usable results from "
-        problems = "\n".join(f"problems with {each.name}:\n{each.problems.summary()}" for each in results if each.problems)
-        raise DataError("\n".join([whole + " and from ".join(each.name for each in results), problems]))
+        detectors = " and from ".join(each.name for each in results)
+        problems = [f"problems with {each.name}:\n{each.problems.summary()}" for each in results if each.problems]
+        reason = f"none of the {len(names)} photos, such as {names[0]}, has usable results from {detectors}"
+        raise DataError("\n".join([reason, *problems]))
     return Coverage(kept, len(names) if total is None else total, tuple(counts), tuple(remarks))

@@ -1,23 +1,23 @@
-"""FDDB's protocol: ROC curves over the photos of ten folds (Jain and Learned-Miller, 2010, section 6), as its program does it.
+"""FDDB's protocol: ROC curves over the photos of ten folds (Jain and Learned-Miller, 2010, section 6), as its program has them.
 
-1. In each photo, for each score that occurs there, the detections of at least that score are matched one to one with the
-   annotated faces so that the sum of overlaps is largest. Overlap is shared pixels over pixels of either, see `regions`;
-   pairs without shared pixels are no match.
-2. Continuous score of a threshold: the sum of the matches' overlaps. Discrete score: the number of matches whose overlap is
-   more than 0.5. False positives, for both: detections that are not in such a match.
-3. Over all photos of all folds together, for each score that occurs anywhere: the sums over photos of those three. The true
-   positive rate is the score over the number of annotated faces.
+1. Each score that occurs in a photo is a threshold there. The detections of at least that score are matched one to one with
+   the annotated faces, so that the sum of overlaps is largest. Overlap is the IoU of pixels, see `regions`; pairs without
+   shared pixels are no match.
+2. The continuous score of a threshold is the sum of the matches' overlaps. The discrete score is the number of matches with an
+   overlap above 0.5. False positives, for both scores, are the detections that are not in such a match.
+3. Each score that occurs anywhere is a threshold for all photos of all folds: the three numbers are summed over the photos.
+   The true positive rate is the score divided by the number of annotated faces.
 
-The rate at a number of false positives is the highest one of all thresholds with at most so many.
+The rate at N false positives is the highest rate of all thresholds with at most N.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Literal, Sequence, get_args
+from typing import Callable, Literal, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.errors import DataError, shown
 from mtcnn_gluon.evaluation import regions as pixel_regions
 from mtcnn_gluon.evaluation.bootstrap import Figures, resample
 from mtcnn_gluon.evaluation.coverage import AnnotatedSet, Coverage, Missing, cover
@@ -26,6 +26,7 @@ from mtcnn_gluon.evaluation.result_files import fddb_photos
 from mtcnn_gluon.evaluation.results import Detections, Results, ellipse_boxes
 from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, read_text
+from mtcnn_gluon.options import Meaning, checked
 
 Regions = Literal["ellipse", "box"]
 
@@ -48,51 +49,35 @@ Folds = AnnotatedSet[FoldPhoto]
 
 @dataclass(frozen=True, eq=False)
 class PhotoSteps:
-    """How the matching of one photo changes as the threshold falls to each of its K scores.
+    """The matching of one photo at each of its K thresholds."""
 
-    Attributes:
-        scores: (K,) falling.
-        discrete, continuous: (K,) scores of the matching.
-        found: (K,) number of detections of at least that score.
-        pairs: (N,) the detection that is matched with each annotated face at the lowest threshold, or -1.
-        overlaps: (N, M) of each annotated face with each detection, 0..1.
-    """
-
-    scores: np.ndarray
-    discrete: np.ndarray
-    continuous: np.ndarray
-    found: np.ndarray
-    pairs: np.ndarray
-    overlaps: np.ndarray
+    scores: np.ndarray  # (K,) the thresholds, highest first
+    discrete: np.ndarray  # (K,) discrete scores
+    continuous: np.ndarray  # (K,) continuous scores
+    found: np.ndarray  # (K,) number of detections of at least that score
+    pairs: np.ndarray  # (N,) index of the detection that matches each annotated face at the lowest threshold, or -1
+    overlaps: np.ndarray  # (N, M) overlaps of annotated faces and detections, 0..1
 
 
 @dataclass(frozen=True, eq=False)
 class FddbFigures(Figures):
-    """True positive rates at each of `RATES_AT` false positives, such as `discrete_50`; None if there is no face.
+    """True positive rates at each of `RATES_AT` false positives, such as `discrete_50`; None if there is no face."""
 
-    Attributes:
-        thresholds: (K,) scores that occur, falling.
-        false_positives: (K,) at each threshold.
-        discrete, continuous: (K,) true positive rates in 0..1; NaN if there is no face.
-        faces: number of annotated faces.
-        steps: of each photo of the coverage.
-    """
-
-    thresholds: np.ndarray
-    false_positives: np.ndarray
-    discrete: np.ndarray
-    continuous: np.ndarray
-    faces: int
-    steps: tuple[PhotoSteps, ...]
+    thresholds: np.ndarray  # (K,) scores that occur, highest first
+    false_positives: np.ndarray  # (K,) numbers
+    discrete: np.ndarray  # (K,) true positive rates in 0..1; NaN if there is no face
+    continuous: np.ndarray  # (K,) true positive rates in 0..1; NaN if there is no face
+    faces: int  # number of annotated ones
+    steps: tuple[PhotoSteps, ...]  # one for each photo of the coverage
 
 
 def read_folds(folder: str | Path) -> Folds:
-    """Read the annotations `FDDB-fold-01-ellipseList.txt` ... of a folder, as many as there are.
+    """Read all annotations `FDDB-fold-01-ellipseList.txt` ... of a folder.
 
-    The lists of photos `FDDB-fold-01.txt` ..., where they exist, must name the same photos.
+    Lists of photos `FDDB-fold-01.txt` ... must name the same photos if they exist.
 
     Raises:
-        DataError: if there are none, or one is malformed; the message names the file and the line.
+        DataError: if there is no file, or one is malformed; the message names the file and the line.
     """
     root = Path(folder)
     lists = sorted(root.glob("FDDB-fold-*-ellipseList.txt"))
@@ -155,21 +140,20 @@ def evaluate(
     Args:
         folds: the annotated faces.
         results: what each detector found.
-        regions: whether annotated faces are their ellipses, as published, or the boxes around them. Detections are what
-            their files hold, boxes or ellipses; with `box`, the boxes around them too.
-        sizes: width and height of a photo, if known, where no result holds them.
+        regions: `ellipse`: annotated faces are ellipses, as published, and detections what their files hold, boxes or
+            ellipses; `box`: both are the boxes around ellipses.
+        sizes: returns width and height of a photo, if known; used if no result holds them.
         missing: see `coverage.cover`.
-        resamples: of the photos, for intervals.
+        resamples: number of resamples of the photos for confidence intervals.
 
     Returns:
         the evaluated photos, and the figures of each detector.
 
     Raises:
-        ConfigError: if `regions` is neither, or SciPy is not installed.
+        ConfigError: if `regions` or `missing` has another value, or SciPy is not installed.
         DataError: if no photo can be evaluated.
     """
-    if regions not in get_args(Regions):
-        raise ConfigError(f"regions must be one of {', '.join(get_args(Regions))}, not {shown(regions)}")
+    checked("regions", regions, Regions, Meaning(""))
     need("scipy.optimize", "FDDB's matching")
     coverage = cover(folds.names, results, missing, folds.remarks, folds.total)
     photos = folds.covered(coverage)
@@ -193,7 +177,7 @@ def _steps(photo: FoldPhoto, size: Size | None, results: Results, regions: Regio
 
 
 def draw(boxes: np.ndarray, ellipses: np.ndarray | None, size: Size | None) -> list[Region]:
-    """The regions of ellipses (N, 5), or if there are none, of boxes (N, 4)."""
+    """The regions of ellipses (N, 5), or of boxes (N, 4) if `ellipses` is None."""
     if ellipses is not None:
         return [pixel_regions.draw_ellipse(ellipse, size) for ellipse in ellipses]
     return [pixel_regions.draw_box(box, size) for box in boxes]
@@ -209,7 +193,7 @@ def photo_steps(overlaps: np.ndarray, scores: np.ndarray) -> PhotoSteps:
     pairs = np.full(len(overlaps), -1)
     start = 0
     for step, stop in enumerate(found):
-        if touches[order[start:stop]].any():  # else the matching stays
+        if touches[order[start:stop]].any():  # otherwise the matching does not change
             pairs = match(overlaps, order[:stop][touches[order[:stop]]])
         values = overlaps[pairs >= 0, pairs[pairs >= 0]]
         discrete[step], continuous[step] = (values > OVERLAP).sum(), values.sum()
@@ -218,10 +202,10 @@ def photo_steps(overlaps: np.ndarray, scores: np.ndarray) -> PhotoSteps:
 
 
 def match(overlaps: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The one-to-one matching with the largest sum of overlaps (N, M) of some detections, given by `columns` (K,).
+    """The one-to-one matching with the largest sum of overlaps (N, M), using only the detections `columns` (K,).
 
     Returns:
-        (N,) the detection of each annotated face, or -1.
+        (N,) index of the detection that matches each annotated face, or -1.
     """
     rows, chosen = need("scipy.optimize", "FDDB's matching").linear_sum_assignment(overlaps[:, columns], maximize=True)
     pairs = np.full(len(overlaps), -1)
@@ -231,7 +215,7 @@ def match(overlaps: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def roc(name: str, steps: Sequence[PhotoSteps], faces: np.ndarray, weights: np.ndarray) -> FddbFigures:
-    """Step 3 for a detector, from numbers of faces (P,) and weights of the photos in each resample (B, P)."""
+    """Step 3 for a detector, from the photos' numbers of faces (P,) and their weights in each resample (B, P)."""
     scores = np.concatenate([np.zeros(0), *(each.scores for each in steps)])  # (E,) of all steps of all photos
     order = np.argsort(-scores, kind="stable")
     photo = np.repeat(np.arange(len(steps)), [len(each.scores) for each in steps])[order]
@@ -241,7 +225,7 @@ def roc(name: str, steps: Sequence[PhotoSteps], faces: np.ndarray, weights: np.n
     ends = np.cumsum(counts) - 1  # the last step of each score
 
     def sums(weight: np.ndarray) -> np.ndarray:
-        """Discrete and continuous scores and false positives (K, 3) at each score that occurs, for weights of the photos."""
+        """Discrete score, continuous score and false positives (K, 3) at each threshold, for weights (P,) of the photos."""
         return np.cumsum(changes * weight[photo, None], axis=0)[ends]
 
     whole, total = sums(np.ones(len(steps))), faces.sum()
@@ -264,10 +248,7 @@ def roc(name: str, steps: Sequence[PhotoSteps], faces: np.ndarray, weights: np.n
 
 
 def rates_at(sums: np.ndarray, faces: float) -> np.ndarray:
-    """Discrete and continuous true positive rates (2, len(RATES_AT)) for `sums` (K, 3); NaN without faces, 0 without any."""
-    rates = np.zeros((2, len(RATES_AT)))
-    for column, limit in enumerate(RATES_AT):
-        reached = sums[sums[:, 2] <= limit + 1e-6, :2]  # sums of whole numbers, up to rounding
-        rates[:, column] = reached.max(0, initial=0)
+    """Discrete and continuous true positive rates (2, len(RATES_AT)) from `roc`'s `sums` (K, 3); NaN without faces."""
+    best = [sums[sums[:, 2] <= limit + 1e-6, :2].max(0, initial=0) for limit in RATES_AT]  # 1e-6: rounding of sums
     with np.errstate(invalid="ignore", divide="ignore"):
-        return rates / faces
+        return np.transpose(best) / faces

@@ -11,37 +11,29 @@ from mtcnn_gluon.errors import ImageError
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.operators import crop_resize
 
-EXAMPLES = 24  # of a gallery
+EXAMPLES = 24  # in a gallery
 COLUMNS = 6
-TILE = 180  # pixels, side of a picture
-CAPTION = 22  # pixels, height of the line below it
-AROUND = 2.5  # width of the shown part of the photo, in sides of the box
-SUBJECT, CONTEXT = (255, 60, 60), (0, 200, 80)  # colours of the error, and of what is around it
+TILE = 180  # side of a picture in pixels
+CAPTION = 22  # height of the line below it in pixels
+AROUND = 2.5  # side of the shown part of the photo, in sides of the box
+SUBJECT, CONTEXT = (255, 60, 60), (0, 200, 80)  # colours of the error, and of the boxes and points around it
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One error to show.
+    """One error to show."""
 
-    Attributes:
-        photo: name of the photo.
-        box: (4,) x1, y1, x2, y2 in pixels; drawn in red, unless there are points.
-        context: (K, 4) boxes to draw in green.
-        caption: a few words.
-        points: (L, 2) to draw in red, and `truth` (L, 2) in green.
-    """
-
-    photo: str
-    box: np.ndarray
-    context: np.ndarray
-    caption: str
-    points: np.ndarray | None = None
-    truth: np.ndarray | None = None
+    photo: str  # its name
+    box: np.ndarray  # (4,) x1, y1, x2, y2 in pixels; drawn in red, unless there are points
+    context: np.ndarray  # (K, 4) boxes drawn in green
+    caption: str  # a few words
+    points: np.ndarray | None = None  # (L, 2) x, y in pixels, drawn in red
+    truth: np.ndarray | None = None  # (L, 2) x, y in pixels, drawn in green
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Examples under one title; `name` is that of the file, without ending."""
+    """Examples under one title; `name` is the file name without ending."""
 
     name: str
     title: str
@@ -51,7 +43,7 @@ class Gallery:
 def contact_sheet(gallery: Gallery, photos: Callable[[str], Path]) -> np.ndarray | None:
     """All examples in one picture (H, W, 3) uint8, numbered; None if none of the photos can be read.
 
-    `photos` finds the file of a photo by its name.
+    `photos` returns the file of a photo by its name.
     """
     tiles = []
     for index, example in enumerate(gallery.examples, 1):
@@ -79,7 +71,7 @@ def draw_example(image: np.ndarray, example: Example) -> np.ndarray:
         x, y = np.clip((np.asarray(point, np.float64) - corner) * (TILE / side), -1e4, 1e4)
         return int(x), int(y)
 
-    subject = [] if example.points is not None else [(example.box, SUBJECT)]  # would hide the points
+    subject = [] if example.points is not None else [(example.box, SUBJECT)]  # it would hide the points
     for box, colour in [*((each, CONTEXT) for each in example.context), *subject]:
         cv2.rectangle(picture, place(box[:2]), place(box[2:]), colour, 1, cv2.LINE_AA)
     for points, colour in ((example.truth, CONTEXT), (example.points, SUBJECT)):

@@ -1,18 +1,17 @@
 """Errors of the five landmarks.
 
-The error of a point is its distance from where it was annotated, over the distance of the annotated eyes (`eyes`) or over the
-geometric mean of the sides of the annotated box (`box`). A face's error is the mean of its five points' errors. A face fails
-if its error is more than 10 %.
+The error of a point is its distance from the annotated point, divided by the distance of the annotated eyes (`eyes`) or by the
+geometric mean of the annotated box's sides (`box`). A face's error is the mean error of its five points. A face fails if its
+error is above 10 %.
 
-On given boxes, a bundle's O-Net places landmarks in the smallest square around each annotated box. On detected faces, a
-photo's detections are matched one to one with its annotated faces: best score first, each with the face that it overlaps most
-among those left, if at least half (intersection over union). Faces without known landmarks are matched too, so that their
-detections do not stand for a neighbour. A face without a detection is not found: it has no error, and counts as failed in
-`failures_of_all`.
+On given boxes, a bundle's O-Net places landmarks in the smallest square around each annotated box. On detected boxes, a
+photo's detections are matched one to one with its annotated faces: best score first, each with the remaining face of the
+largest IoU, if that is at least 0.5. Faces without known landmarks are matched too; otherwise their detections could match a
+neighbour. A face without a detection is not found: it has no error, and counts as failed in `failures_of_all`.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, Mapping, Sequence, get_args
+from typing import Any, Literal, Mapping, Sequence
 
 import numpy as np
 
@@ -21,13 +20,14 @@ from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Candidates
 from mtcnn_gluon.detection.detector import Detector
-from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.evaluation.bootstrap import Figures, resample
 from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
 from mtcnn_gluon.evaluation.results import DIGITS, Detections, Results
 from mtcnn_gluon.evaluation.run import Job
 from mtcnn_gluon.faces import face_dicts
 from mtcnn_gluon.io.files import printable
+from mtcnn_gluon.options import Meaning, checked
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
 
 Normaliser = Literal["eyes", "box"]
@@ -42,38 +42,31 @@ NO_BOXES = np.zeros((0, 4))
 
 @dataclass(frozen=True, eq=False)
 class LandmarkFigures(Figures):
-    """How well a detector places landmarks.
+    """The landmark errors of a detector.
 
     The figures are `mean_error` and `mean_error_LANDMARK` as shares of the normaliser, `failures` (share of the faces found),
     `failures_of_all` and `found` (shares of all faces).
-
-    Attributes:
-        on: whether on given boxes or on detected ones.
-        photo: (F,) index, in the coverage, of each annotated face's photo.
-        errors: (F, 5) of each annotated face's points, as shares of the normaliser; NaN if it was not found.
-        points: (F, 5, 2) in pixels of the photo, NaN if not found.
-        truth: (F, 5, 2) the annotated ones.
     """
 
-    on: On
-    photo: np.ndarray
-    errors: np.ndarray
-    points: np.ndarray
-    truth: np.ndarray
+    on: On  # measured on given boxes or on detected ones
+    photo: np.ndarray  # (F,) index in the coverage of each annotated face's photo
+    errors: np.ndarray  # (F, 5) errors of each face's points as shares of the normaliser; NaN if it was not found
+    points: np.ndarray  # (F, 5, 2) x, y in pixels of the photo; NaN if the face was not found
+    truth: np.ndarray  # (F, 5, 2) annotated x, y
 
 
 def place_landmarks(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
-    """O-Net's landmarks and scores of the faces in given boxes, as the `faces` of a result file, in their order."""
+    """O-Net's landmarks and scores for the given boxes, in their order, as the `faces` of a result file."""
     boxes = np.array(job.boxes, np.float32).reshape(-1, 4)
     points, scores = landmarks_in(detector, image, boxes)
     return {"faces": face_dicts(boxes, scores, points, DIGITS)}
 
 
 def landmarks_in(detector: Detector, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks (N, 5, 2) in pixels, and face probabilities (N,), by O-Net for the squares around boxes (N, 4).
+    """O-Net's landmarks (N, 5, 2) in pixels, and face probabilities (N,), for the squares around boxes (N, 4).
 
     Args:
-        detector: whose bundle is used.
+        detector: detector with the bundle to use.
         image: (H, W, 3) uint8 RGB.
         boxes: float32 x1, y1, x2, y2 with positive sides.
     """
@@ -84,7 +77,7 @@ def landmarks_in(detector: Detector, image: np.ndarray, boxes: np.ndarray) -> tu
 
 
 def annotated(annotations: Annotations) -> list[Photo]:
-    """The photos of a list that have a face with known landmarks, with only those of their faces.
+    """The photos that have faces with known landmarks, with only these faces.
 
     Raises:
         DataError: if there is none.
@@ -101,7 +94,7 @@ def annotated(annotations: Annotations) -> list[Photo]:
 
 
 def other_faces(annotations: Annotations) -> dict[str, np.ndarray]:
-    """Boxes (N, 4), by photo, of the faces that `annotated` leaves out of its photos."""
+    """Boxes (N, 4) of the faces that `annotated` leaves out, by photo."""
     others = {printable(photo.path): photo.boxes[~photo.has_landmarks | photo.ignore] for photo in annotations.photos}
     return {path: boxes for path, boxes in others.items() if len(boxes)}
 
@@ -119,25 +112,23 @@ def evaluate(
     """Measure detectors, all on the same photos.
 
     Args:
-        photos: annotated faces, as `annotated` gives them.
+        photos: annotated faces, as from `annotated`.
         results: what each detector found; for `given`, one detection for each annotated face, in their order.
         on: given boxes or detected ones.
-        normaliser: what errors are a share of.
-        missing: see `coverage.cover`.
-        resamples: of the photos, for intervals.
-        total: number of photos in the set, if `photos` are not all of them.
-        others: boxes of faces that are not measured, as `other_faces` gives them.
+        normaliser: length that errors are divided by.
+        missing, total: see `coverage.cover`.
+        resamples: number of resamples of the photos for confidence intervals.
+        others: boxes of faces that are not measured, as from `other_faces`.
 
     Returns:
         the evaluated photos, and the figures of each detector.
 
     Raises:
-        ConfigError: if an option is none of those above.
+        ConfigError: if `on`, `normaliser` or `missing` has another value.
         DataError: if no photo can be evaluated, or results hold no landmarks.
     """
-    for name, value, known in (("on", on, get_args(On)), ("normaliser", normaliser, get_args(Normaliser))):
-        if value not in known:
-            raise ConfigError(f"{name} must be one of {', '.join(known)}, not {shown(value)}")
+    checked("on", on, On, Meaning(""))
+    checked("normaliser", normaliser, Normaliser, Meaning(""))
     coverage = cover([photo.path for photo in photos], results, missing, (), total)
     kept = set(coverage.names)
     used = [photo for photo in photos if photo.path in kept]
@@ -176,14 +167,14 @@ def _measure(
 
 
 def _in_order(photo: Photo, found: Detections) -> np.ndarray:
-    """Landmarks (N, 5, 2) of detections that stand for the annotated faces one by one."""
+    """Landmarks (N, 5, 2) of detections that are in the order of the annotated faces."""
     if len(found) != len(photo):
         raise DataError(f"{photo.path}: expected results for {len(photo)} given boxes, got {len(found)}")
     return found.landmarks
 
 
 def _matched(photo: Photo, beside: np.ndarray, found: Detections, results: Results) -> np.ndarray:
-    """Landmarks (N, 5, 2) of the detection that is matched with each annotated face, NaN if there is none."""
+    """Landmarks (N, 5, 2) of the detection that matches each annotated face; NaN if there is none."""
     rows = match(np.concatenate([photo.boxes, beside]), found)[: len(photo)]
     points = np.concatenate([found.landmarks, np.full((1, 5, 2), np.nan)])[rows]
     for face in np.flatnonzero((rows >= 0) & np.isnan(points).any((1, 2))):
@@ -192,7 +183,7 @@ def _matched(photo: Photo, beside: np.ndarray, found: Detections, results: Resul
 
 
 def match(faces: np.ndarray, found: Detections) -> np.ndarray:
-    """The detection (N,) that is matched with each of the annotated faces (N, 4), -1 if there is none."""
+    """Index (N,) of the detection that matches each of the annotated faces (N, 4); -1 if there is none."""
     rows = np.full(len(faces), -1)
     free = box_ops.iou(found.boxes, faces.astype(np.float64))  # (M, N)
     for row in np.argsort(-found.scores, kind="stable"):
@@ -204,14 +195,14 @@ def match(faces: np.ndarray, found: Detections) -> np.ndarray:
 
 
 def sizes(photo: Photo, normaliser: Normaliser) -> np.ndarray:
-    """What errors are a share of: the distance of the eyes, or the geometric mean of the box's sides, (N,) in pixels."""
+    """Lengths (N,) in pixels that errors are divided by: distance of the eyes, or geometric mean of the box's sides."""
     if normaliser == "eyes":
         return np.hypot(*(photo.landmarks[:, 0] - photo.landmarks[:, 1]).astype(np.float64).T)
     return np.sqrt(box_ops.area(photo.boxes.astype(np.float64)))
 
 
 def _sums(errors: np.ndarray, index: np.ndarray, photos: int) -> np.ndarray:
-    """For each photo: faces, faces found, faces found that fail, and the sum of errors of each point: (photos, 8)."""
+    """Numbers of faces, found faces and failed ones, and the sum of each point's errors, of each photo: (photos, 8)."""
     is_found = ~np.isnan(errors).any(1)
     filled = np.where(is_found[:, None], errors, 0)
     rows = np.column_stack([np.ones(len(errors)), is_found, filled.mean(1) > FAILED, filled])
@@ -221,7 +212,7 @@ def _sums(errors: np.ndarray, index: np.ndarray, photos: int) -> np.ndarray:
 
 
 def _figures(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """The figures from sums (8, ...) over photos; NaN where there is nothing to divide by."""
+    """The figures from sums (8, ...) over photos; NaN where there are no faces."""
     faces, found, failed, *points = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         return {

@@ -1,7 +1,7 @@
-"""The names of detectors: in reports, where they must differ, and in names of files, where few characters are safe.
+"""The names of detectors: in reports, where they must differ, and in file names, where few characters are safe.
 
-Files are named by `file_stems`: a name of plain characters is used as it is; of any other one, its plain characters with a
-digest of the whole name. So two names never share a file, in one run or in two, and no name leaves its folder.
+`file_stems` names the files. A name of plain characters is used unchanged; another name becomes its plain characters and a
+digest of the whole name. So two names never share a file, even in different runs, and no name leads outside the folder.
 """
 
 import hashlib
@@ -16,21 +16,21 @@ from mtcnn_gluon.bundles.find import model_names
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.io.files import printable
 
-THE_ANNOTATIONS, THE_PHOTOS = "the annotations", "the photos"  # what else reports name problems of
+THE_ANNOTATIONS, THE_PHOTOS = "the annotations", "the photos"  # other sources of problems in reports
 PLAIN = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]*[A-Za-z0-9_-]|[A-Za-z0-9_]")
 LONGEST = 80  # characters: file systems allow 255 bytes, and endings are added
-DIGITS = 10  # of a digest
+DIGITS = 10  # length of a digest
 MARKED = re.compile(f"-[0-9a-f]{{{DIGITS}}}$")
 
 
 def clean_name(text: str) -> str:
-    """A name in one line, as it is shown: what cannot be printed and repeated spaces become one space."""
+    """A name on one line, as reports show it: unprintable characters and repeated spaces become one space."""
     whole = unicodedata.normalize("NFC", printable(text))
     return " ".join("".join(each if each.isprintable() else " " for each in whole).split())
 
 
 def named_paths(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Name and path of arguments `[NAME=]PATH`; without a name it is the path's last part, without a file's ending."""
+    """Name and path from arguments `[NAME=]PATH`. The default name is the path's last part, without the ending of a file."""
     pairs = []
     for argument in arguments:
         name, path = _split(argument)
@@ -40,7 +40,7 @@ def named_paths(arguments: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _split(argument: str) -> tuple[str, str]:
-    """Name, empty if there is none, and path of an argument; names and paths may hold `=` themselves."""
+    """Name (empty if not given) and path of an argument. Names and paths may contain `=`."""
     marks = [place for place, letter in enumerate(argument) if letter == "=" and 0 < place < len(argument) - 1]
     splits = [(argument[:place], argument[place + 1 :]) for place in marks]
     if os.path.exists(argument) or not splits:
@@ -49,10 +49,10 @@ def _split(argument: str) -> tuple[str, str]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Check the names of all detectors of a report, as `clean_name` returns them.
+    """Check the names of all detectors of a report, as from `clean_name`.
 
     Raises:
-        ConfigError: if two are the same, or one is empty or what reports call something else.
+        ConfigError: if two are the same, or one is empty or reserved.
     """
     for name, count in Counter(names).items():
         if not name:
@@ -64,9 +64,9 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def file_stems(names: Iterable[str]) -> dict[str, str]:
-    """For each of a report's names, the beginning of the names of its files.
+    """The stem of the file names for each detector of a report.
 
-    They differ also where the file system takes capitals and small letters for the same, and are at most 91 characters.
+    Stems have at most 91 characters, and differ even on file systems that ignore case.
     """
     stems = {name: name if _is_plain(name) else _marked(name) for name in names}
     counts = Counter(stem.lower() for stem in stems.values())
@@ -74,7 +74,7 @@ def file_stems(names: Iterable[str]) -> dict[str, str]:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name may be one of a file; not if it could be that of another name with its digest."""
+    """Whether a name can be a stem; a name that ends like a digest could be the stem of another name."""
     return len(name) <= LONGEST and PLAIN.fullmatch(name) is not None and not MARKED.search(name)
 
 

@@ -1,4 +1,4 @@
-"""Options of the benchmarks. Each is declared once; values that cannot work are refused when the options are made."""
+"""Options of the benchmarks. Each is declared once, and checked when the options are made."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from mtcnn_gluon.evaluation.wider import IOU
 from mtcnn_gluon.evaluation.wider_truth import HEIGHTS
 from mtcnn_gluon.options import Options, option
 
-BENCHMARK_THRESHOLDS = (0.5, 0.5, 0.3)  # low, so that curves reach far
+BENCHMARK_THRESHOLDS = (0.5, 0.5, 0.3)  # low: curves should reach a high recall
 DETECTOR_OPTIONS = ("engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces")
 PHOTOS = "the folder of all photos"
 MODEL = "a model that info lists, or a bundle folder; may be repeated"
@@ -22,15 +22,11 @@ Named = list[tuple[str, str]]  # name and path, or name and model
 
 
 def _detector(name: str, default: Any = ...) -> Any:
-    """The option `name` of `Detector`, perhaps with another default."""
+    """The option `name` of `Detector`, with another default if one is given."""
     known = DetectorOptions.__dataclass_fields__[name]
     if default is ...:
         return field(default=known.default, metadata=known.metadata)
     return field(default=default, metadata={"meaning": replace(known.metadata["meaning"], usual=None)})
-
-
-def _resamples() -> Any:
-    return option(1000, "resamples of the photos for confidence intervals, 0 for none", least=0, metavar="N")
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class ModelsOrDefault(Models):
     model: tuple[str, ...] | None = option(None, MODEL, metavar="[NAME=]MODEL", usual="default")
 
     def named_models(self) -> Named:
-        """As in `Models`; without any, the default model."""
+        """As in `Models`, or the default model if none is given."""
         return named_paths(self.model or ("default",))
 
 
@@ -68,7 +64,8 @@ class Detectors(Models):
         "what a detector found: JSON Lines, a folder of WIDER FACE's text files, or FDDB's text; may be repeated",
         metavar="[NAME=]PATH",
     )
-    missing: Missing = option("leave-out", "photos without results: left out for all detectors, or evaluated as without faces")
+    missing: Missing = option("leave-out", "photos without results: leave out for all detectors, or count as no faces")
+    resamples: int = option(1000, "resamples of the photos for confidence intervals, 0 for none", least=0, metavar="N")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,17 +98,17 @@ class Running(Runtime):
     thresholds: tuple[float, float, float] | None = _detector("thresholds")
     nms: tuple[float, float, float, float] | None = _detector("nms")
     max_faces: int | None = _detector("max_faces")
-    workers: int | None = option(None, "processes", least=1, metavar="N", usual="one per processor, one on a GPU")
-    detections: str | None = option(None, "keep what models find in this folder, as NAME.jsonl", metavar="DIR")
+    workers: int | None = option(None, "worker processes", least=1, metavar="N", usual="one per processor, one on a GPU")
+    detections: str | None = option(None, "keep what the models find in this folder, as NAME.jsonl", metavar="DIR")
     resume: bool = option(False, "skip the photos that an earlier run wrote to --detections")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.resume and not self.detections:
-            raise ConfigError("--resume needs --detections DIR, which says what is done")
+            raise ConfigError("--resume needs --detections DIR, where the earlier run kept what it found")
 
     def detector_options(self) -> dict[str, Any]:
-        """What `Detector` is given, but for the model."""
+        """The arguments of `Detector`, except the model."""
         return {name: getattr(self, name) for name in DETECTOR_OPTIONS}
 
 
@@ -140,10 +137,10 @@ class Output(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoOptions(Options):
-    """What the benchmarks on photos share."""
+    """Options that all benchmarks on photos share."""
 
     detectors: Models
-    limit: int | None = option(None, "use N photos only, evenly spread", least=1, metavar="N")
+    limit: int | None = option(None, "use only N photos, spread evenly over the set", least=1, metavar="N")
     running: Running = Running()
     output: Output = Output()
 
@@ -157,13 +154,13 @@ class PhotoOptions(Options):
 
     @property
     def photo_folder(self) -> str | None:
-        """`images` or `root`, None if it is not given."""
+        """The value of `images` or `root`; None if it is not given."""
         return getattr(self, "images", None) or getattr(self, "root", None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WiderOptions(PhotoOptions):
-    """WIDER FACE's protocol; faces are annotated in either `ground_truth` or `annotations`."""
+    """WIDER FACE's protocol. The annotated faces come from either `ground_truth` or `annotations`."""
 
     ground_truth: str | None = option(
         None, "annotated faces: the folder of wider_face_val.mat, wider_easy_val.mat ...", metavar="DIR"
@@ -174,10 +171,9 @@ class WiderOptions(PhotoOptions):
     heights: tuple[float, ...] = option(
         HEIGHTS, "smallest face height of each set, with --annotations", above=0, below=1e6, metavar="PX"
     )
-    overlap: float = option(IOU, "intersection over union from which a face is found", above=0, most=1, metavar="IOU")
+    overlap: float = option(IOU, "smallest IoU of a detection with its face", above=0, most=1, metavar="IOU")
     images: str | None = option(None, PHOTOS, metavar="DIR")
-    resamples: int = _resamples()
-    write_text: str | None = option(None, "write what was found as WIDER FACE's text files too", metavar="DIR")
+    write_text: str | None = option(None, "also write the detections as WIDER FACE's text files", metavar="DIR")
     detectors: Detectors
     running: WiderRunning = WiderRunning()
 
@@ -196,8 +192,7 @@ class FddbOptions(PhotoOptions):
     folds: str = option(..., "the folder of FDDB-fold-01-ellipseList.txt ...", metavar="DIR")
     regions: Regions = option("ellipse", "regions of annotated faces")
     images: str | None = option(None, PHOTOS, metavar="DIR")
-    resamples: int = _resamples()
-    write_text: str | None = option(None, "write what was found as FDDB's text too", metavar="FILE")
+    write_text: str | None = option(None, "also write the detections as FDDB's text", metavar="FILE")
     detectors: Detectors
     running: FddbRunning = FddbRunning()
 
@@ -208,19 +203,16 @@ class LandmarkOptions(PhotoOptions):
 
     list: str = option(..., "CNN_FacePoint or CelebA list, CSV, or WIDER FACE list", metavar="FILE")
     root: str = option(..., PHOTOS, metavar="DIR")
-    landmarks: str | None = option(None, "the list of landmarks, where --list holds boxes only", metavar="FILE")
-    min_score: float = option(
-        0.0, "lowest score of the landmarks of a WIDER FACE list that are used", least=0, most=1, metavar="S"
-    )
-    normaliser: Normaliser = option("eyes", "what errors are a share of: the distance of the eyes, or the box's mean side")
+    landmarks: str | None = option(None, "the list of landmarks, if --list holds only boxes", metavar="FILE")
+    min_score: float = option(0.0, "smallest score of a WIDER FACE list's landmarks to use", least=0, most=1, metavar="S")
+    normaliser: Normaliser = option("eyes", "length that errors are divided by: distance of the eyes, or mean side of the box")
     boxes: Literal["given", "detected", "both"] = option("both", "measure on annotated boxes, on detected ones or on both")
-    resamples: int = _resamples()
     detectors: Detectors
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.boxes == "given" and not self.detectors.model:
-            raise ConfigError("--boxes given needs --model: result files hold faces that were detected")
+            raise ConfigError("--boxes given needs --model: result files hold only detected boxes")
 
 
 @dataclass(frozen=True, kw_only=True)

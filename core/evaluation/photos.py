@@ -19,32 +19,36 @@ class PhotoSet:
     """All photos of a set.
 
     Args:
-        paths: of the photos below their folder, with forward slashes.
-        folder: of all photos; None if it is not given.
+        paths: paths of the photos below their folder, with forward slashes.
+        folder: folder of all photos; None if it is not given.
 
     Attributes:
-        names: of the photos in reports and result files, which are UTF-8.
+        names: names of the photos in reports and result files, which are UTF-8.
 
     Raises:
-        DataError: if two photos have one name, or one photo has two.
+        DataError: if two photos have the same name, or one photo has two names.
     """
 
     def __init__(self, paths: Iterable[str], folder: str | os.PathLike | None = None) -> None:
-        self._folder, self._paths = folder, _named(paths)
+        self._folder = folder
+        self._paths: dict[str, str] = {}  # by name
+        normal: dict[str, str] = {}
+        for path in paths:
+            name = printable(path)
+            if self._paths.setdefault(name, path) != path:
+                raise DataError(f"two photos are called {name}: their names differ only in bytes that are not UTF-8")
+            if (other := normal.setdefault(posixpath.normpath(path), path)) != path:
+                raise DataError(printable(f"{other} and {path} are the same photo, and would count twice"))
         self._taken = set(self._paths.values())
         self.names = tuple(self._paths)
 
     @property
     def finder(self) -> Callable[[str], Path] | None:
-        """`path`, None if the folder is not given."""
+        """The method `path`; None if the folder is not given."""
         return None if self._folder is None else self.path
 
     def path(self, name: str) -> Path:
-        """The file of a photo, as `photo_path` finds it, but not that of another photo of the set.
-
-        Raises:
-            DataError: if there are two.
-        """
+        """The file of a photo, as `photo_path` finds it; files of other photos of the set do not count."""
         assert self._folder is not None
         return photo_path(self._folder, self._paths.get(name, name), self._taken)
 
@@ -53,30 +57,16 @@ class PhotoSet:
         return None if self._folder is None else photo_size(self.path(name))
 
 
-def _named(paths: Iterable[str]) -> dict[str, str]:
-    """Paths of photos by name."""
-    named: dict[str, str] = {}
-    plain: dict[str, str] = {}
-    for path in paths:
-        other = named.setdefault(printable(path), path)
-        if other != path:
-            raise DataError(f"two photos are called {printable(path)}: their names differ only in bytes that are not UTF-8")
-        other = plain.setdefault(posixpath.normpath(path), path)
-        if other != path:
-            raise DataError(printable(f"{other} and {path} are the same photo, and would count twice"))
-    return named
-
-
 def photo_path(folder: str | os.PathLike, name: str, taken: Container[str] = ()) -> Path:
-    """The file of a photo: `folder / name`, or if there is none, with another image ending; `folder / name` if none exists.
+    """The file of a photo: `folder / name` or, if only that exists, the file with another image ending.
 
     Args:
-        folder: of all photos.
+        folder: folder of all photos.
         name: path below it.
-        taken: paths of other photos, which are not taken for this one.
+        taken: paths of other photos, which are not used for this one.
 
     Raises:
-        DataError: if there are files with two other endings.
+        DataError: if there are several files with other endings.
     """
     path = Path(folder) / name
     if path.is_file():
@@ -90,11 +80,11 @@ def photo_path(folder: str | os.PathLike, name: str, taken: Container[str] = ())
 
 
 def photo_size(path: Path) -> tuple[int, int] | None:
-    """Width and height of a photo as it is displayed, from the head of its file; None if it cannot be read."""
+    """Width and height of a photo as displayed, from the header of its file; None if it cannot be read."""
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(ORIENTATION, 1) >= 5  # by a quarter
+            turned = image.getexif().get(ORIENTATION, 1) >= 5  # by 90 degrees
     except Exception:  # decoders raise nearly anything on damaged files
         return None
     return (height, width) if turned else (width, height)

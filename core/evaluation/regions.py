@@ -1,8 +1,8 @@
 """Face regions as FDDB's program compares them: sets of whole pixels.
 
-A region is drawn with OpenCV on a mask of the photo's size, so that nothing beyond the photo counts: an ellipse with its
-centre rounded, its radii cut to whole pixels and its angle rounded to whole degrees; a box from its rounded corner to its
-rounded opposite corner, both belonging to it.
+OpenCV draws a region on a mask of the photo's size, so that only pixels of the photo count. For an ellipse, the centre is
+rounded, the radii are rounded down and the angle is rounded to whole degrees. For a box, both corners are rounded, and their
+pixels belong to it.
 """
 
 from dataclasses import dataclass
@@ -11,29 +11,23 @@ import cv2
 import numpy as np
 
 Size = tuple[int, int]  # width, height
-LARGEST = 10_000.0  # pixels: where coordinates and radii are cut, so that absurd detections do not need absurd memory
+LARGEST = 10_000.0  # pixels: coordinates and radii are clipped to this, to limit the memory for absurd detections
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Pixels of a photo.
+    """A set of pixels."""
 
-    Attributes:
-        left, top: the pixel that `mask` starts at.
-        mask: (h, w) bool, the smallest that holds the region; (0, 0) if the region is empty.
-        area: number of pixels.
-    """
-
-    left: int
-    top: int
-    mask: np.ndarray
-    area: int
+    left: int  # x of the mask in the photo
+    top: int  # y of the mask in the photo
+    mask: np.ndarray  # (h, w) bool, cut to the region; (0, 0) if the region is empty
+    area: int  # number of pixels
 
 
 def draw_ellipse(ellipse: np.ndarray, size: Size | None) -> Region:
-    """An ellipse (5,): major and minor radius, angle in radians from x towards y (down), centre x, y.
+    """The region of an ellipse (5,): major and minor radius, angle in radians from x towards y (down), centre x, y.
 
-    `size` is that of the photo; None: unknown, nothing is cut off.
+    `size` is the photo's; None: unknown, nothing is cut off.
     """
     major, minor, angle, x, y = map(float, ellipse)
     centre, axes = (_rounded(x), _rounded(y)), (int(min(major, LARGEST)), int(min(minor, LARGEST)))
@@ -50,7 +44,7 @@ def draw_ellipse(ellipse: np.ndarray, size: Size | None) -> Region:
 
 
 def draw_box(box: np.ndarray, size: Size | None) -> Region:
-    """A box (4,): x1, y1, x2, y2; `size` as for `draw_ellipse`."""
+    """The region of a box (4,): x1, y1, x2, y2; `size` as for `draw_ellipse`."""
     x1, y1, x2, y2 = map(_rounded, box)
     low, high = _limits(x1, y1, x2 + 1, y2 + 1, size)
     width, height = (int(v) for v in np.maximum(high - low, 0))
@@ -58,7 +52,7 @@ def draw_box(box: np.ndarray, size: Size | None) -> Region:
 
 
 def overlap(a: Region, b: Region) -> float:
-    """Pixels that two regions share over pixels of either, 0..1."""
+    """IoU of two regions' pixels, 0..1."""
     left, top = max(a.left, b.left), max(a.top, b.top)
     right = min(a.left + a.mask.shape[1], b.left + b.mask.shape[1])
     bottom = min(a.top + a.mask.shape[0], b.top + b.mask.shape[0])
@@ -70,7 +64,7 @@ def overlap(a: Region, b: Region) -> float:
 
 
 def _rounded(value: float) -> int:
-    """The nearest integer, the even one of two, as OpenCV rounds."""
+    """The nearest integer, ties to even, as OpenCV rounds."""
     return int(np.rint(np.clip(value, -LARGEST, LARGEST)))
 
 

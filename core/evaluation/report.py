@@ -1,4 +1,4 @@
-"""One report of an evaluation: a page of Markdown, JSON, curves as PNG, and pictures of what went wrong."""
+"""The report of an evaluation: a Markdown page, JSON, curves as PNG, and pictures of errors."""
 
 import io
 import json
@@ -17,12 +17,12 @@ from mtcnn_gluon.io.files import printable, whole_file, write_picture
 from mtcnn_gluon.prepare_data.annotations import Problems
 
 EXAMPLES_OF_PROBLEMS = 5
-LONGEST_LABEL, KEPT = 60, 26  # characters of a legend's labels, and of each end of one that is longer
+LONGEST_LABEL, KEPT = 60, 26  # characters of a label in legends, and of each end of a longer one
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: title, column heads, and rows of as many cells."""
+    """A table: title, column heads, and rows of cells."""
 
     title: str
     head: tuple[str, ...]
@@ -40,55 +40,36 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """Curves in one picture.
+    """Curves in one picture."""
 
-    Attributes:
-        name: of the file, without ending.
-        title, x_label, y_label: texts.
-        lines: the curves.
-        x_range, y_range: of the axes; None: all of the curves.
-        logarithmic: whether the x axis is.
-    """
-
-    name: str
+    name: str  # file name without ending
     title: str
     x_label: str
     y_label: str
     lines: tuple[Line, ...]
-    x_range: tuple[float, float] | None = None
+    x_range: tuple[float, float] | None = None  # limits of the axis; None: it fits the curves
     y_range: tuple[float, float] | None = (0, 1.01)
-    logarithmic: bool = False
+    logarithmic: bool = False  # of the x axis
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """The report of an evaluation.
+    """The report of an evaluation."""
 
-    Attributes:
-        headline: one sentence: what was measured, on how many of how many photos.
-        is_complete: whether the whole set was evaluated.
-        tables, plots, galleries: what is shown.
-        notes: sentences that explain the figures.
-        problems: of each source, what was wrong with it.
-        summary: figures for JSON.
-        curves: more of them, that only the report's JSON holds.
-        photo_file: the file of a photo, by its name; None if the files are not known.
-    """
-
-    headline: str
-    is_complete: bool
+    headline: str  # one sentence: what was measured, and on how many photos of the set
+    is_complete: bool  # the whole set was evaluated
     tables: tuple[Table, ...]
-    summary: dict[str, Any]
+    summary: dict[str, Any]  # figures for JSON
     plots: tuple[Plot, ...] = ()
     galleries: tuple[Gallery, ...] = ()
-    notes: tuple[str, ...] = ()
-    problems: dict[str, Problems] = field(default_factory=dict)
-    curves: dict[str, Any] = field(default_factory=dict)
-    photo_file: Callable[[str], Path] | None = None
+    notes: tuple[str, ...] = ()  # sentences that explain the figures
+    problems: dict[str, Problems] = field(default_factory=dict)  # with the inputs, by source
+    curves: dict[str, Any] = field(default_factory=dict)  # further figures, only in the report's JSON
+    photo_file: Callable[[str], Path] | None = None  # finds the file of a photo by its name; None if unknown
 
     @property
     def has_faults(self) -> bool:
-        """Whether anything was wrong with what was read."""
+        """Whether there are problems with the inputs."""
         return any(self.problems.values())
 
     def to_json(self, curves: bool = False) -> dict[str, Any]:
@@ -104,9 +85,9 @@ class Report:
 
 
 def headline(title: str, what: str, coverage: Coverage, faces: int, problems: Sequence[Problems]) -> str:
-    """Such as `WIDER FACE validation: average precision on all 3,226 photos, 39,708 annotated faces`.
+    """A sentence such as `WIDER FACE validation: average precision on all 3,226 photos, 39,708 annotated faces`.
 
-    An evaluation on part of a set begins with PARTIAL; problems are counted.
+    It begins with PARTIAL if only part of the set was evaluated, and ends with the number of problems.
     """
     count = sum(map(len, problems))
     more = f"; {count:,} problem{'' if count == 1 else 's'} with the inputs, see below" if count else ""
@@ -117,7 +98,7 @@ def headline(title: str, what: str, coverage: Coverage, faces: int, problems: Se
 def number(
     value: float | None, interval: Interval | None = None, digits: int = 3, sign: bool = False, scale: float = 1, unit: str = ""
 ) -> str:
-    """Such as `0.848 [0.840, 0.856]`; a dash for None or NaN."""
+    """A value with its interval, such as `0.848 [0.840, 0.856]`; a dash for None or NaN."""
     if value is None or np.isnan(value):
         return "-"
     first, *bounds = (f"{scale * each:{'+' if sign else ''}.{digits}f}" for each in (value, *(interval or ())))
@@ -125,17 +106,17 @@ def number(
 
 
 def percent(value: float | None, interval: Interval | None = None) -> str:
-    """Such as `4.2 % [4.0, 4.4]`; a dash for None or NaN."""
+    """A share with its interval, such as `4.2 % [4.0, 4.4]`; a dash for None or NaN."""
     return number(value, interval, digits=1, scale=100, unit=" %")
 
 
 def json_text(content: dict[str, Any]) -> str:
-    """JSON that any reader takes: NaN becomes null."""
+    """Standard JSON: NaN becomes null."""
     return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_report(report: Report, folder: str | Path) -> None:
-    """Write `report.md`, `report.json`, the curves and, if the files of the photos are known, the pictures.
+    """Write `report.md`, `report.json`, the curves, and the galleries if the files of the photos are known.
 
     Raises:
         ConfigError: if Matplotlib is not installed.
@@ -206,10 +187,10 @@ def draw_plot(plot: Plot) -> bytes:
 
 
 def legend_labels(texts: Sequence[str]) -> list[str]:
-    """Labels of curves as Matplotlib shows them: all of them, each different, on one line.
+    """Different one-line labels of curves, which Matplotlib can show.
 
-    Matplotlib takes what is between dollars for a formula, leaves out labels that begin with `_`, and has letters of few
-    scripts. Where a text is shortened or has letters that cannot be shown, all get the number of their curve.
+    Matplotlib reads text between dollars as a formula, hides labels that begin with `_`, and has letters of few scripts. If a
+    text must be shortened or has letters that cannot be shown, every label begins with the number of its curve.
     """
     fonts = need("matplotlib.font_manager", "drawing curves")
     known = fonts.get_font(fonts.findfont("DejaVu Sans")).get_charmap()
@@ -221,7 +202,7 @@ def legend_labels(texts: Sequence[str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types: arrays as lists of numbers with six decimals, NaN as None."""
+    """The value in JSON's own types: arrays become lists of numbers with six decimals, NaN becomes None."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray):

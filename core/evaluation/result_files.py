@@ -1,23 +1,23 @@
 """Result files: what detectors found in a set of photos.
 
     jsonl   JSON Lines as `mtcnn-gluon detect --json` writes them: an object for each photo with `image` and `faces`
-    wider   WIDER FACE's: a folder with EVENT/PHOTO.txt for each photo, holding its name, the number of faces, and a line
-            `x y w h score` for each face (further numbers are not used)
-    fddb    FDDB's: a file, or a folder of files, with a photo's name, the number of faces, and a line for each face of
+    wider   WIDER FACE's: a folder with EVENT/PHOTO.txt for each photo, which holds its name, the number of faces, and a line
+            `x y w h score` for each face (further numbers are ignored)
+    fddb    FDDB's: a file, or a folder of files, with each photo's name, its number of faces, and a line for each face:
             `x y w h score` (boxes) or `major_radius minor_radius angle centre_x centre_y score` (ellipses, angle in radians)
 
-What cannot be used is left out, see `Results.problems`. A fault after which the rest of a file would be misread is an error
-that names the file and the line.
+Unusable results are left out, see `Results.problems`. If a fault makes the rest of a file ambiguous, reading fails with an
+error that names the file and the line.
 """
 
 import json
 import os
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Literal, Sequence, get_args
+from typing import Any, Callable, Iterable, Iterator, Literal, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.errors import DataError, shown
 from mtcnn_gluon.evaluation.results import (
     CUT_OFF,
     DIGITS,
@@ -33,33 +33,34 @@ from mtcnn_gluon.evaluation.results import (
 )
 from mtcnn_gluon.faces import face_dicts
 from mtcnn_gluon.io.files import printable, read_text, remove, whole_file
+from mtcnn_gluon.options import Meaning, checked
 from mtcnn_gluon.prepare_data.annotations import Place
 
-ResultFormat = Literal["auto", "jsonl", "wider", "fddb"]
+Format = Literal["jsonl", "wider", "fddb"]
 Lines = Sequence[tuple[int, str]]  # numbers of lines, and the lines
 
 FULL_TURN = 6.2832  # radians
 
 
 def read_results(
-    path: PathLike, names: Iterable[str], format: ResultFormat = "auto", title: str | None = None, others: Iterable[str] = ()
-) -> Results:
+    path: PathLike, names: Iterable[str], format: Format | Literal["auto"] = "auto", title: str | None = None,
+    others: Iterable[str] = (),
+) -> Results:  # fmt: skip
     """Read what a detector found.
 
     Args:
         path: a file or folder of one of the formats above.
-        names: of the photos whose results are wanted.
-        format: one of those above, or `auto`: recognised from the path and the first line.
-        title: name of the detector; the file's name without its ending if None.
-        others: names of the set's other photos, whose results are passed over without being a problem.
+        names: names of the photos whose results are wanted.
+        format: one of those above, or `auto`: it is recognised from the path and the first line.
+        title: name of the detector; None: the file's name without its ending.
+        others: names of the other photos of the set; their results are skipped, and are no problem.
 
     Raises:
-        ConfigError: if `format` is none of those.
-        DataError: if the file cannot be read, or is damaged so that the rest cannot be understood; the message names the
-            file, the line, what was expected and what came.
+        ConfigError: if `format` has another value.
+        DataError: if the file cannot be read, or is damaged so that the rest is ambiguous; the message names the file and the
+            line, what was expected and what was found.
     """
-    if format not in get_args(ResultFormat):
-        raise ConfigError(f"format must be one of {', '.join(get_args(ResultFormat))}, not {shown(format)}")
+    checked("format", format, Literal["auto", "jsonl", "wider", "fddb"], Meaning(""))
     known = _recognise(Path(path)) if format == "auto" else format
     wanted = {printable(name) for name in names}
     results = Results(title or Path(path).stem, about={"results": printable(path), "format": known})
@@ -68,7 +69,7 @@ def read_results(
     return results
 
 
-def _recognise(path: Path) -> ResultFormat:
+def _recognise(path: Path) -> Format:
     if path.is_dir():
         below = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
         if any(entry.is_dir() for entry in below):
@@ -81,7 +82,7 @@ def _recognise(path: Path) -> ResultFormat:
 
 
 def _is_wider_photo(path: Path) -> bool:
-    """Whether a text is about the photo that it is named after, as WIDER FACE's are, rather than about a fold of photos."""
+    """Whether the first line of a text names the photo of the file's name, as in WIDER FACE's format but not in FDDB's."""
     first = read_text(path).partition("\n")[0].strip()
     return without_ending(first.replace("\\", "/").rpartition("/")[2]) == path.stem
 
@@ -130,7 +131,7 @@ def _read_wider_photo(source: Path, name: str, collector: Collector) -> None:
 
 
 def _read_fddb(path: Path, collector: Collector) -> None:
-    width = 0  # of the lines of this detector: 5 for boxes, 6 for ellipses
+    width = 0  # numbers in a line: 5 for boxes, 6 for ellipses
     for source in sorted(path.glob("*.txt")) if path.is_dir() else [path]:
         for photo, number, faces in fddb_photos(source, read_text(source)):
             width = width or next((len(words) for _, line in faces if len(words := line.split()) in (5, 6)), 0)
@@ -140,10 +141,10 @@ def _read_fddb(path: Path, collector: Collector) -> None:
 
 
 def fddb_photos(source: PathLike, text: str) -> Iterator[tuple[str, int, Lines]]:
-    """The photos of a text in FDDB's format: name, number of its line, and number and text of each line about a face.
+    """The photos of a text in FDDB's format: name, number of its line, and number and text of each line that holds a face.
 
     Raises:
-        DataError: if a photo is not followed by the number of its faces and as many lines; the message names the line.
+        DataError: if the number of faces or a line is missing after a photo's name; the message names the line.
     """
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     at = 0
@@ -162,7 +163,7 @@ def fddb_photos(source: PathLike, text: str) -> Iterator[tuple[str, int, Lines]]
 
 
 def _detections(source: Path, lines: Lines, width: int, collector: Collector, more: bool = False) -> Detections:
-    """The faces of lines that hold `width` numbers, 5 or 6, or with `more` at least so many, of which the first are taken."""
+    """The faces of lines with `width` numbers, 5 or 6; with `more`, further numbers are ignored."""
     numbers, places = [], []
     for number, line in lines:
         words = line.split()
@@ -170,7 +171,7 @@ def _detections(source: Path, lines: Lines, width: int, collector: Collector, mo
             if len(words) != width and not (more and len(words) > width):
                 raise ValueError
             row = [float(word) for word in words[:width]]
-            if width == 6 and abs(row[2]) > FULL_TURN:  # six numbers of a box, or degrees, are no ellipse
+            if width == 6 and abs(row[2]) > FULL_TURN:  # perhaps degrees, or a box with six numbers
                 raise ValueError
         except ValueError:
             expected = f"{width} numbers" + ", the third an angle in radians" * (width == 6)
@@ -193,18 +194,18 @@ def _count(text: str) -> int | None:
 # ---- writing
 
 
-def write_results(path: PathLike, results: Results, format: Literal["jsonl", "wider", "fddb"], names: Iterable[str]) -> None:
-    """Write what a detector found as one of the formats above, photos in the order of `names`, best faces first.
+def write_results(path: PathLike, results: Results, format: Format, names: Iterable[str]) -> None:
+    """Write what a detector found in one of the formats above: photos in the order of `names`, best faces first.
 
-    Photos without results are left out of jsonl and of a wider folder. FDDB's own program expects all of them, so they are
-    written without faces. Numbers keep nine significant digits, all that float32 has.
+    Photos without results are left out of jsonl and wider. In fddb they have no faces, because FDDB's own program expects all
+    photos. Numbers have nine significant digits, enough to restore any float32.
 
     Raises:
-        ConfigError: if `format` is none of those.
-        DataError: if it cannot be written, or names of photos are such that one would overwrite another, or a file outside.
+        ConfigError: if `format` has another value.
+        DataError: if a file cannot be written, or the name of a photo stands for a file outside the folder, or for the same
+            file as another name.
     """
-    if format not in ("jsonl", "wider", "fddb"):
-        raise ConfigError(f"format must be jsonl, wider or fddb, not {shown(format)}")
+    checked("format", format, Format, Meaning(""))
     if format == "wider":
         _write_wider(Path(path), results, names)
         return
@@ -218,13 +219,11 @@ def write_results(path: PathLike, results: Results, format: Literal["jsonl", "wi
 
 
 def _write_wider(folder: Path, results: Results, names: Iterable[str]) -> None:
-    """A text for each photo with results; that of an earlier run for a photo without results is removed."""
+    """Write a text for each photo with results, and remove those that an earlier run left for the others."""
     for name, bare in _bare_names(names, str.lower).items():
         target = folder / f"{bare}.txt"
         if Path(bare).is_absolute() or ".." in Path(bare).parts:
-            raise DataError(
-                f"{name}: no result file for it can be below {folder}: expected a path below the folder of all photos"
-            )
+            raise DataError(f"{name} stands for a file outside {folder}: expected a path below the folder of all photos")
         if name in results.photos:
             with whole_file(target) as file:
                 file.write(f"{Path(bare).name}\n{_face_lines(results.photos[name])}")
@@ -233,17 +232,17 @@ def _write_wider(folder: Path, results: Results, names: Iterable[str]) -> None:
 
 
 def _bare_names(names: Iterable[str], alike: Callable[[str], str] = str) -> dict[str, str]:
-    """Photos' names without ending, as these formats have them; `alike` is the same for those that would be one.
+    """Names of photos without ending, as these formats have them. Two names with the same `alike` stand for one photo.
 
     Raises:
-        DataError: if two photos would be one.
+        DataError: if two photos would become one.
     """
     bare = {name: without_ending(name) for name in names}
     first: dict[str, str] = {}
     for name, short in bare.items():
         other = first.setdefault(alike(short), name)
         if other != name:
-            raise DataError(f"{other} and {name} would be one in what is written, where names have no ending")
+            raise DataError(f"{other} and {name} would become one photo, as names are written without ending")
     return bare
 
 

@@ -1,13 +1,14 @@
-"""What detectors found in a set of photos, and what was wrong with it.
+"""The results of detectors on a set of photos, and the problems with them.
 
-A photo is known by its path below the folder of all photos. A result file may call it by a longer path, and with another
-image ending or none: `runs/a/0--Parade/x.jpg` means the photo `0--Parade/x`.
+A photo's name is its path below the folder of all photos. A result file may name it by a longer path, and with another image
+ending or none: `runs/a/0--Parade/x.jpg` means the photo `0--Parade/x`.
 
-What cannot be used is left out, named and counted in `Results.problems`.
+Unusable results are left out, and listed in `Results.problems`.
 """
 
 import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Callable, ClassVar, Iterable, Sequence
 
@@ -21,7 +22,7 @@ from mtcnn_gluon.prepare_data.annotations import Place, Problems
 
 PathLike = str | os.PathLike
 
-DIGITS = 9  # significant digits of the numbers of result files, all that float32 has
+DIGITS = 9  # significant digits in result files, enough to restore any float32
 
 MISSING = "photos without results"
 UNKNOWN = "results for photos that are not in the set, left out"
@@ -37,20 +38,20 @@ NO_POINTS = "detections whose landmarks are malformed, taken as unknown"
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """The faces that were found in one photo, in any order.
+    """The faces that a detector found in one photo, in any order.
 
     Attributes:
         boxes: (N, 4) float64 x1, y1, x2, y2 in pixels, with x2 = x1 + width.
-        scores: (N,) float64, of any range.
+        scores: (N,) float64, in any range.
         landmarks: (N, 5, 2) float64 x, y in pixels in the order of `config.LANDMARK_NAMES`; NaN where unknown.
         ellipses: (N, 5) float64 major and minor radius, angle in radians, centre x, y; None if faces are boxes.
         size: width and height of the photo, if known.
 
     Raises:
-        ValueError: if the arrays do not fit together.
+        ValueError: if the shapes of the arrays do not match.
     """
 
-    NONE: ClassVar["Detections"]  # without faces
+    NONE: ClassVar["Detections"]  # no faces
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -83,28 +84,20 @@ Detections.NONE = Detections.of_boxes([], [])
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What one detector found in a set of photos.
+    """The results of one detector on a set of photos."""
 
-    Attributes:
-        name: of the detector in tables.
-        photos: what was found in each photo, by the photo's name in the set; photos without results are not in it.
-        unusable: photos whose results are damaged, or that the detector could not read.
-        problems: what was wrong.
-        about: how the results were made.
-    """
-
-    name: str
-    photos: dict[str, Detections] = field(default_factory=dict)
-    unusable: set[str] = field(default_factory=set)
-    problems: Problems = field(default_factory=Problems)
-    about: dict[str, Any] = field(default_factory=dict)
+    name: str  # of the detector in tables
+    photos: dict[str, Detections] = field(default_factory=dict)  # by the photo's name; without those that have no results
+    unusable: set[str] = field(default_factory=set)  # names of photos with damaged results, or unreadable photos
+    problems: Problems = field(default_factory=Problems)  # with the results
+    about: dict[str, Any] = field(default_factory=dict)  # how the results were made
 
 
 class PhotoNames:
-    """Finds the photo of a set that a path in a result file means.
+    """Finds the photo that a path in a result file means.
 
     Args:
-        names: of all photos, with forward slashes, with or without an image ending.
+        names: names of all photos of the set, with forward slashes, with or without an image ending.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -116,21 +109,21 @@ class PhotoNames:
                 self._names[bare] = None if bare in self._names else name  # None: two photos differ in their ending only
 
     def find(self, path: str) -> str | None:
-        """The photo that `path` means, or None. A longer part of the path goes before a shorter one."""
+        """The photo that `path` means, or None. If several fit, the one with the longest name is taken."""
         parts = printable(path).replace("\\", "/").split("/")
         tails = ("/".join(parts[start:]) for start in range(len(parts)))
         return next(filter(None, (self._names.get(tail) or self._names.get(without_ending(tail)) for tail in tails)), None)
 
 
 def without_ending(name: str) -> str:
-    """A photo's name without its image ending, if it has one."""
+    """The name of a photo without its image ending."""
     return name[: name.rindex(".")] if is_image_path(name) else name
 
 
 def ellipse_boxes(ellipses: np.ndarray) -> np.ndarray:
     """Bounding boxes (N, 4) of ellipses (N, 5): major and minor radius, angle in radians, centre x, y.
 
-    The angle is from the x axis towards the y axis, which points down; the half sides of the box are
+    The angle t runs from the x axis towards the y axis, which points down. With radii a and b, the half sides of the box are
     sqrt((a cos t)^2 + (b sin t)^2) and sqrt((a sin t)^2 + (b cos t)^2).
     """
     major, minor, angle = ellipses[:, :3].T
@@ -140,12 +133,12 @@ def ellipse_boxes(ellipses: np.ndarray) -> np.ndarray:
 
 
 class Collector:
-    """Collects the results of a detector, and leaves out what cannot be used.
+    """Collects the usable results of a detector, and the problems with the others.
 
     Args:
-        results: gets the results and the problems.
-        find: the photo of the set that a path means, or None.
-        wanted: names of the photos whose results are taken.
+        results: where they are collected.
+        find: returns the photo of the set that a path means, or None.
+        wanted: names of the photos whose results are collected.
     """
 
     def __init__(self, results: Results, find: Callable[[str], str | None], wanted: set[str]) -> None:
@@ -153,7 +146,7 @@ class Collector:
         self._find, self._wanted = find, wanted
 
     def photo(self, path: str, place: Place) -> str | None:
-        """The photo that `path` means, if its results are wanted and it has none yet."""
+        """The photo that `path` means, or None if its results are not wanted or there are some already."""
         name = self._find(path)
         if name is None:
             self.problems.add(UNKNOWN, place, path)
@@ -164,12 +157,12 @@ class Collector:
         return None
 
     def give_up(self, name: str, kind: str, place: Place, text: str) -> None:
-        """Note that a photo's results cannot be used."""
+        """Mark the results of a photo as unusable."""
         self.results.unusable.add(name)
         self.problems.add(kind, place, text)
 
     def usable(self, rows: np.ndarray, sizes: np.ndarray, places: Sequence[Place]) -> np.ndarray:
-        """Which rows (N, K) of numbers, describing faces of sizes (N, 2), are neither infinite, NaN nor negative."""
+        """Which faces, given as numbers (N, K) with sizes (N, 2), are finite and of no negative size: (N,) bool."""
         finite = np.isfinite(rows).all(1) & np.isfinite(sizes).all(1)
         with np.errstate(invalid="ignore"):
             negative = finite & (sizes < 0).any(1)
@@ -179,7 +172,7 @@ class Collector:
         return finite & ~negative
 
     def add_row(self, row: dict[str, Any], place: Place) -> None:
-        """Take a JSON object with a photo's `image` and `faces`."""
+        """Add the faces of a photo, given as a JSON object with `image` and `faces`."""
         name = self.photo(row["image"], place)
         if name is None:
             return
@@ -189,11 +182,11 @@ class Collector:
         numbers, points = [], []
         for index, face in enumerate(row["faces"]):
             what = f"face {index} of {row['image']}"
-            if (found := _face_numbers(face)) is None:
+            if (found := face_numbers(face)) is None:
                 self.problems.add(MALFORMED, place, f"{what}: expected a box of four numbers and a score, got {shown(face)}")
                 continue
             numbers.append(found)
-            landmarks = _points(face.get("landmarks"))
+            landmarks = face_points(face.get("landmarks"))
             if landmarks is None:
                 self.problems.add(NO_POINTS, place, f"{what}: {shown(face['landmarks'])}")
             points.append(landmarks or UNKNOWN_POINTS)
@@ -210,15 +203,15 @@ class Collector:
 UNKNOWN_POINTS = [[math.nan] * 2] * 5
 
 
-def _face_numbers(face: Any) -> list[float] | None:
-    """Box and score of a JSON object of a face, None if they are malformed."""
+def face_numbers(face: Any) -> list[float] | None:
+    """Box and score of a face's JSON object; None if they are malformed."""
     if isinstance(face, dict) and isinstance(face.get("box"), list) and "score" in face:
         return _numbers([*face["box"], face["score"]], 5)
     return None
 
 
-def _points(landmarks: Any) -> list[list[float]] | None:
-    """Five x, y of a face, NaN if it has none; None if they are malformed."""
+def face_points(landmarks: Any) -> list[list[float]] | None:
+    """Five x, y from a face's JSON object, NaN if it has none; None if they are malformed."""
     if landmarks is None:
         return UNKNOWN_POINTS
     if isinstance(landmarks, dict) and set(landmarks) == set(LANDMARK_NAMES):
@@ -228,42 +221,26 @@ def _points(landmarks: Any) -> list[list[float]] | None:
 
 
 def _numbers(values: Any, count: int) -> list[float] | None:
-    """`values` as numbers, or None if they are not so many numbers."""
-    if not isinstance(values, list) or len(values) != count:
-        return None
-    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
-        return None
-    try:
-        return [float(value) for value in values]
-    except OverflowError:  # a whole number of hundreds of digits
-        return None
+    """`values` as floats; None if they are not a list of `count` numbers."""
+    with suppress(OverflowError):  # a whole number of hundreds of digits
+        if isinstance(values, list) and len(values) == count and {type(value) for value in values} <= {int, float}:
+            return [float(value) for value in values]
+    return None
 
 
 def results_of_rows(
     rows: Iterable[dict[str, Any]], names: Iterable[str], title: str, about: dict[str, Any], file: PathLike | None = None
 ) -> Results:
-    """Results from the rows of `run.run_model`; rows of photos that are not among `names` are passed over.
+    """Results from the rows of `run.run_model`; rows of photos that are not among `names` are skipped.
 
     Args:
-        rows: of the model.
-        names: of the photos whose results are wanted.
+        rows: the rows of the model; those without `faces` count as no faces.
+        names: names of the photos whose results are wanted.
         title: name of the detector.
         about: how the results were made.
-        file: that keeps the rows, for messages.
+        file: the file that holds the rows, for messages.
     """
     collector = Collector(Results(title, about=about), lambda name: name, set(names))
     for number, row in enumerate(rows, 1):
-        collector.add_row(row, Place(file or title, number))
+        collector.add_row({"faces": [], **row}, Place(file or title, number))
     return collector.results
-
-
-def seen_photos(title: str, rows: Iterable[dict[str, Any]], about: dict[str, Any]) -> Results:
-    """The photos of a model's rows, which have no `faces`, as `Results` without faces."""
-    results = Results(title, about=about)
-    for row in rows:
-        if "error" in row:
-            results.unusable.add(row["image"])
-            results.problems.found[UNREAD].append(f"{row['image']}: {row['error']}")
-        else:
-            results.photos[row["image"]] = Detections.of_boxes([], [], (row["width"], row["height"]))
-    return results

@@ -1,8 +1,8 @@
 """Running a model bundle over many photos: in several processes, and resumable.
 
-What is found may be kept in a JSON Lines file, written photo by photo. Beside it, FILE.about.json says which model, options
-and version of the package made it. Each row has a digest of that, of the photo's content and of the annotated boxes. A run is
-resumed only with the same model, options and version, and keeps only rows with the same digest.
+The results may be kept in a JSON Lines file, written photo by photo. FILE.about.json beside it holds the model, options and
+version of the package that made it. Each row has a digest of these, of the photo's content and of the annotated boxes. A run
+is resumed only with the same model, options and version, and keeps only rows with the same digest.
 """
 
 import hashlib
@@ -25,27 +25,22 @@ from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.json_lines import RowWriter, read_rows
 from mtcnn_gluon.io.processes import in_processes, usable_processors
+from mtcnn_gluon.options import Meaning, checked
 
-PHOTOS_A_PROCESS = 8  # fewer are not worth starting one
+PHOTOS_A_PROCESS = 8  # with fewer, a process costs more time than it saves
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photo to work on.
+    """One photo to work on."""
 
-    Attributes:
-        name: of the photo in its set.
-        path: of the file.
-        boxes: (x1, y1, x2, y2) of annotated faces, for work that needs them.
-    """
-
-    name: str
-    path: str
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    name: str  # of the photo in its set
+    path: str  # of its file
+    boxes: tuple[tuple[float, float, float, float], ...] = ()  # x1, y1, x2, y2 of the annotated faces, for work that needs them
 
 
 Work = Callable[[Detector, np.ndarray, Job], dict[str, Any]]
-State = tuple[Detector, Work, str]  # the last is the JSON of what made the results
+State = tuple[Detector, Work, str]  # of a worker; the last is the JSON of `_about`
 
 
 def find_faces(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
@@ -54,10 +49,11 @@ def find_faces(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any
 
 
 class Found(NamedTuple):
-    """What a model found: a row a photo, and what made them."""
+    """What a model found: a row for each photo, how the rows were made, and the file that keeps them, if any."""
 
     rows: list[dict[str, Any]]
     about: dict[str, Any]
+    path: Path | None
 
 
 def run_model(
@@ -70,39 +66,37 @@ def run_model(
 ) -> Found:
     """Do `work` for every photo.
 
-    A row is `{"image", "width", "height", "made_from", ...}` with what `work` returned, or `{"image", ..., "error"}` for a
-    photo that cannot be read.
+    A row is `{"image", "width", "height", "made_from"}` and what `work` returns, or `{"image", ..., "error"}` for a photo that
+    cannot be read.
 
     Args:
         jobs: the photos.
-        work: a function of a module, given the detector, the photo (H, W, 3) uint8 RGB, and its job.
-        options: of `Detector`.
+        work: a top-level function of the detector, the photo (H, W, 3) uint8 RGB, and its job.
+        options: arguments of `Detector`.
         path: JSON Lines file that keeps the rows; None: they are not kept.
         resume: use the rows that an earlier run with the same model and options wrote to `path`, except those of photos that
             could not be read or have changed since.
-        workers: processes; None: as many as there are processors, and 1 on a GPU.
+        workers: number of processes; None: one per processor, or 1 on a GPU.
 
     Returns:
-        the rows, first those of an earlier run, then those of the other photos in the order of `jobs`; and the model, sha256
-        of its manifest, version of the package and options that made them.
+        the rows, first those of an earlier run, then the others in the order of `jobs`; and the model, the sha256 of its
+        manifest, the version of the package and the options that made them.
 
     Raises:
-        ConfigError: if an option is out of range, or a run would be resumed with another model, version or other options.
+        ConfigError: if an option is out of range, or the earlier run had another model, version or other options.
         ModelError: if the model cannot be used.
         DataError: if a file cannot be written, or does not hold what an earlier run wrote.
         MtcnnError: if a worker process dies.
     """
-    count = _workers(workers, len(jobs), str(options.get("device", "cpu")))
+    count = _workers(workers, len(jobs), options.get("device", "cpu"))
     detector = Detector(**options)
     about = _about(detector, options, work)
     identity = json.dumps(about, sort_keys=True)
     rows = _earlier(path, about, identity, jobs) if path and resume else []
     done = {row["image"] for row in rows}
     left = [job for job in jobs if job.name not in done]
-    threads = {"threads": max(1, usable_processors() // count)}
-    start: Callable[[], State] = (
-        partial(_start, work, identity, options | threads) if count > 1 else lambda: (detector, work, identity)
-    )
+    other = {**options, "threads": max(1, usable_processors() // count)}
+    start: Callable[[], State] = partial(_start, work, identity, other) if count > 1 else lambda: (detector, work, identity)
     with ExitStack() as stack:
         writer = None
         if path:
@@ -114,19 +108,18 @@ def run_model(
             rows.append(row)
             if writer:
                 writer.write(row)
-    return Found(rows, about)
+    return Found(rows, about, path)
 
 
 def _workers(wanted: int | None, photos: int, device: str) -> int:
-    if wanted is not None and wanted < 1:
-        raise ConfigError(f"workers must be 1 or more, not {wanted}")
+    checked("workers", wanted, int | None, Meaning("", least=1))
     if wanted is None:
         wanted = usable_processors() if device == "cpu" else 1
     return max(1, min(wanted, photos // PHOTOS_A_PROCESS))
 
 
 def _about(detector: Detector, options: dict[str, Any], work: Work) -> dict[str, Any]:
-    """Everything that the results depend on."""
+    """All that the results depend on, except the photos."""
     manifest, settings = detector.bundle.manifest, detector.settings
     return {
         "model": manifest["name"],
@@ -148,7 +141,7 @@ def _about_path(path: Path) -> Path:
 
 
 def _earlier(path: Path, about: dict[str, Any], identity: str, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """The rows of an earlier run with the same model and options, without those of photos that must be done again."""
+    """The rows of an earlier run with the same model and options, except those of photos that must be processed again."""
     rows = read_rows(path, ("image", "width", "height"), "one result of an earlier run")
     if not rows:
         return []
@@ -157,7 +150,7 @@ def _earlier(path: Path, about: dict[str, Any], identity: str, jobs: Sequence[Jo
     except (OSError, ValueError):
         before = None
     if not isinstance(before, dict):
-        raise DataError(f"{_about_path(path)}, which says how {path} was made, cannot be read: not resumed")
+        raise DataError(f"{path} cannot be resumed: {_about_path(path)}, which says how it was made, cannot be read")
     for key, value in about.items():
         if before.get(key) != value:
             raise ConfigError(f"{path} cannot be resumed: it was made with {key} {before.get(key)}, not {value}")
@@ -182,9 +175,9 @@ def _row(state: State, job: Job) -> dict[str, Any]:
 
 
 def _digest(identity: str, job: Job) -> str:
-    """Of all that a row depends on: model and options, the photo's content, and the annotated boxes."""
+    """Digest of all that a row depends on: model and options, the photo's content, and the annotated boxes."""
     try:
         content = Path(job.path).read_bytes()
-    except OSError:  # it is gone: no row is right
+    except OSError:  # without the photo no row is valid
         return ""
     return hashlib.sha256(content + json.dumps([identity, job.boxes]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The accuracy of one net on training samples: classes, boxes and landmarks, as training measures them, of any bundle."""
+"""The accuracy of a bundle's net on training samples: classes, boxes and landmarks, measured as in training."""
 
 import numpy as np
 
@@ -12,11 +12,11 @@ FIGURES = ("positive_accuracy", "negative_accuracy", "recall", "box_error", "lan
 
 
 def measure(engine: Engine, samples: Sampler, net: str) -> dict[str, float]:
-    """`FIGURES` of a net on every sample as it is, not augmented; see `metrics.Tally.figures`.
+    """`FIGURES` of a net on all samples, without augmentation; see `metrics.Tally.figures`.
 
     Args:
-        engine: with the net's weights.
-        samples: from `prepare records`, of this net; a batch is at most as large as its.
+        engine: engine with the net's weights.
+        samples: records of this net.
         net: pnet, rnet or onet.
     """
     tally = Tally()
@@ -27,7 +27,7 @@ def measure(engine: Engine, samples: Sampler, net: str) -> dict[str, float]:
 
 
 def _run_on_tiles(engine: Engine, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """P-Net's face probability (N,) and offsets (N, 4) of crops (N, 3, 12, 12), laid out as tiles of one photo."""
+    """P-Net's face probabilities (N,) and offsets (N, 4) for crops (N, 3, 12, 12), computed on one image of all crops."""
     count, side, columns = len(crops), NETS["pnet"].size, int(np.ceil(np.sqrt(len(crops))))
     tiles = np.zeros((columns, columns, *crops.shape[1:]), np.float32)
     tiles.reshape(-1, *crops.shape[1:])[:count] = crops

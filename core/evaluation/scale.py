@@ -1,33 +1,32 @@
-"""Checks that boxes have the scale of their photos; with another one, figures would be wrong without notice."""
+"""Checks that boxes have the scale of their photos: on another scale, figures would be wrong without notice."""
 
 from typing import Callable, Mapping, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.evaluation.regions import Size
 from mtcnn_gluon.evaluation.results import Results
 from mtcnn_gluon.prepare_data.annotations import Problems
-
-Size = tuple[int, int]  # width, height
 
 OTHER_SIZE = "results made on a photo of another size, left out"
 OUTSIDE = "detections with their centre outside the photo: are they of its scale?"
 ANNOTATED_OUTSIDE = "annotated faces with their centre outside the photo: are they of its scale?"
-TOLERATED = 0.01  # share of boxes whose centre may be outside: annotators make errors
+TOLERATED = 0.01  # share of boxes whose centre may be outside, as annotators make errors
 
 
 def check_scale(boxes: Mapping[str, np.ndarray], results: Sequence[Results], size_of: Callable[[str], Size | None]) -> Problems:
-    """Compare the sizes of photos that results hold with those of the files, and boxes with both.
+    """Compare the photo sizes in results with those of the files, and the boxes with both.
 
-    Results made on a photo of another size are left out of `results`; what looks wrong is added to their problems.
+    Results made on a photo of another size are removed from `results`. Suspicious boxes are added to the problems.
 
     Args:
         boxes: (N, 4) annotated faces of each photo, by its name.
         results: what detectors found.
-        size_of: width and height of a photo's file, None if it is not known.
+        size_of: returns width and height of a photo's file; None if unknown.
 
     Returns:
-        problems with the annotations themselves.
+        problems with the annotations.
 
     Raises:
         DataError: if all boxes of a detector are shares of the photo's sides.
@@ -51,7 +50,7 @@ def _refuse_shares(results: Results) -> None:
 
 
 def _agreed_size(name: str, results: Sequence[Results], true: Size | None) -> Size | None:
-    """The size of a photo; results that were made on one of another size, or on different ones, are left out."""
+    """The size of a photo, or None if it is unknown. Results made on a photo of another size are removed."""
     sized = [(each, size) for each in results if name in each.photos and (size := each.photos[name].size)]
     different = {size for _, size in sized}
     expected = true or (different.pop() if len(different) == 1 else None)
@@ -65,7 +64,7 @@ def _agreed_size(name: str, results: Sequence[Results], true: Size | None) -> Si
 
 
 def _note_outside(problems: Problems, kind: str, boxes: Mapping[str, np.ndarray], sizes: Mapping[str, Size]) -> None:
-    """Note boxes (N, 4) whose centre is outside their photo, if there are many."""
+    """Add a problem for each of the boxes (N, 4) whose centre is outside their photo, if there are many."""
     lines = []
     for name, each in boxes.items():
         centres = (each[:, :2] + each[:, 2:]) / 2

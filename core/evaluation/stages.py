@@ -1,24 +1,24 @@
-"""What each stage of a cascade lets through: recall of annotated faces against the number of proposals.
+"""The stages of a cascade: recall of annotated faces against the number of proposals.
 
-The stages run one after the other as in detection, except that the measured stage has a threshold near 0 (`FLOOR`); the stages
-before it have their own. A proposal is a box as the stage hands it on: calibrated, squared for the next stage, after
-suppression. Suppression is greedy from the best score down, so the proposals of at least some score are the same ones that a
-threshold of that score would give, and one run gives the figures of all thresholds. An annotated face is recalled at a
-threshold if a proposal of at least that score overlaps it by half (intersection over union). Sizes are the shorter sides of
-faces in pixels. Faces to be ignored, and those smaller than the smallest that the cascade looks for, do not count.
+The stages run one after the other as in detection, except that the measured stage has a low threshold (`FLOOR`); the stages
+before it have their own. A proposal is a box that the stage passes on: calibrated, squared for the next stage, after
+non-maximum suppression. Suppression is greedy from the best score down. So the proposals with at least some score are those
+that this score as a threshold would give, and one run is enough for all thresholds. An annotated face is recalled at a
+threshold if a proposal of at least that score has an IoU of 0.5 or more with it. Sizes are the shorter sides of faces in
+pixels. Faces to be ignored, and faces below the cascade's `min_face`, do not count.
 
 Suggested thresholds:
-- For mining, where samples for the next net should hold nearly all faces and many false ones but be of a bounded number: the
-  lowest of `GRID` with at most `MINING` proposals a photo.
-- For detection: the highest one that keeps 95 % of the faces found at the threshold for mining.
-- O-Net's output is the result, and nothing is mined with it. Its threshold is the one with the best F1, the harmonic mean of
-  precision and recall (the lowest of equals). For precision, a proposal that is the first on a face is right, one on an ignored
-  or too small face is not counted, any other one is wrong.
+- For mining: the lowest of `GRID` with at most `MINING` proposals per photo. The samples for the next net should hold nearly
+  all faces and many false positives, but be of a limited number.
+- For detection: the highest that keeps 95 % of the faces found at the threshold for mining.
+- For O-Net, with which nothing is mined: the one with the best F1, the harmonic mean of precision and recall (the lowest of
+  equals). For precision, the best proposal on a face is right; proposals on ignored and too small faces are not counted; all
+  others are wrong.
 """
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 import numpy as np
 
@@ -26,52 +26,41 @@ from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Candidates, Settings
 from mtcnn_gluon.detection.detector import Detector
+from mtcnn_gluon.evaluation import wider
 from mtcnn_gluon.evaluation.run import Job
 
 STAGES = ("pnet", "rnet", "onet")
 FLOOR = 0.1
 GRID = np.round(np.arange(0.1, 0.995, 0.01), 2)  # (G,) thresholds
-EDGES = (0, 20, 40, 80, 160)  # pixels, where one size class of faces ends and the next begins
+EDGES = (0, 20, 40, 80, 160)  # limits of the size classes of faces in pixels
 IOU = 0.5
-MINING = {"pnet": 500.0, "rnet": 100.0}  # proposals a photo
+MINING = {"pnet": 500.0, "rnet": 100.0}  # proposals per photo
 KEEP_DETECTION = 0.95
 NEVER = -1.0  # the score of a face that no proposal overlaps
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A stage over a set of photos.
+    """The figures of a stage on a set of photos, at each threshold of `GRID`."""
 
-    Attributes:
-        stage: `pnet`, `rnet` or `onet`.
-        proposals: (G,) a photo, at each of `GRID`.
-        recall: (G,) of all faces, NaN if there are none.
-        recall_by_size: (S, G) of the faces of each size, NaN where there are none.
-        precision: (G,) of proposals, NaN where there are none.
-        faces: (S,) number of faces of each size.
-        mining, detection: suggested thresholds; None if the stage finds no face, for mining also if nothing is mined with it.
-        current: the bundle's own threshold.
-        top_score: the score that one proposal in a thousand exceeds; None if there is no proposal.
-    """
-
-    stage: str
-    proposals: np.ndarray
-    recall: np.ndarray
-    recall_by_size: np.ndarray
-    precision: np.ndarray
-    faces: np.ndarray
-    mining: float | None
-    detection: float | None
-    current: float
-    top_score: float | None
+    stage: str  # `pnet`, `rnet` or `onet`
+    proposals: np.ndarray  # (G,) number per photo
+    recall: np.ndarray  # (G,) of all faces; NaN if there are none
+    recall_by_size: np.ndarray  # (S, G) of the faces of each size; NaN where there are none
+    precision: np.ndarray  # (G,) of the proposals; NaN where there are none
+    faces: np.ndarray  # (S,) number of faces of each size
+    mining: float | None  # suggested threshold; None for O-Net, or if the stage finds no face
+    detection: float | None  # suggested threshold; None if the stage finds no face
+    current: float  # the bundle's own threshold
+    top_score: float | None  # the 99.9th percentile of the proposals' scores; None if there is no proposal
 
 
 def run_stages(detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
-    """What each stage of `detector` finds in a photo whose annotated faces are `job.boxes`.
+    """The proposals of each stage of `detector` in a photo with the annotated faces `job.boxes`.
 
     Returns:
-        `stages`: for each, `scores` of all proposals; `own`, for each proposal, the index of the face that it overlaps most, or
-        -1 if none by half; `faces`, for each face, the best score among the proposals that overlap it by half, or -1.
+        `stages`, by name: `scores` of all proposals; `own`, for each proposal the index of the face with the largest IoU, or
+        -1 if that is below `IOU`; `faces`, for each face the best score of the proposals with at least that IoU, or -1.
     """
     faces = np.array(job.boxes, np.float32).reshape(-1, 4)
     found = {}
@@ -88,7 +77,7 @@ def _rounded(scores: np.ndarray) -> list[float]:
 
 
 def _proposals(detector: Detector, image: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Boxes (M, 4) and scores (M,) that each stage hands on at `FLOOR`, from what the stages before it pass."""
+    """Boxes (M, 4) and scores (M,) that each stage passes on at `FLOOR`, with the stages before it at their own thresholds."""
     engine, settings, images = detector.engine, detector.settings, [image]
 
     def passed(candidates: Candidates, stage: int) -> Candidates:
@@ -101,13 +90,13 @@ def _proposals(detector: Detector, image: np.ndarray) -> list[tuple[np.ndarray, 
 
 
 def _with_floor(settings: Settings, stage: int) -> Settings:
-    """The settings with one stage's threshold near 0."""
+    """The settings with the threshold of one stage at `FLOOR`, or its own if that is lower."""
     first, second, third = (min(FLOOR, own) if index == stage else own for index, own in enumerate(settings.thresholds))
     return replace(settings, thresholds=(first, second, third))
 
 
-def time_stages(detector: Detector, images: Sequence[np.ndarray]) -> np.ndarray:
-    """Seconds (P, 3) that each stage takes for each of P photos, one at a time, at the detector's own thresholds."""
+def time_stages(detector: Detector, images: Iterable[np.ndarray]) -> np.ndarray:
+    """Seconds (P, 3) of each stage for each of P photos, one at a time, at the detector's own thresholds."""
     engine, settings, times = detector.engine, detector.settings, []
     for image in images:
         moments = [time.perf_counter()]
@@ -127,8 +116,8 @@ def sweep(
 
     Args:
         rows: what `run_stages` returns for each photo.
-        sides: for each photo, the shorter side (N,) of every annotated face in pixels.
-        ignore: for each photo, which of its faces (N,) do not count.
+        sides: shorter sides (N,) in pixels of the annotated faces of each photo.
+        ignore: (N,) bool, the faces of each photo that do not count.
         about: the cascade's `thresholds` and `min_face`.
     """
     counts = [~skip & (side >= about["min_face"]) for side, skip in zip(sides, ignore)]
@@ -159,23 +148,19 @@ def _right_and_wrong(parts: Sequence[dict[str, Any]], counts: Sequence[np.ndarra
     for part, mask in zip(parts, counts):
         scores, own = np.array(part["scores"], np.float64), np.array(part["own"], np.int64)
         order = np.argsort(-scores, kind="stable")
-        scores, own = scores[order], own[order]
-        is_first = np.zeros(len(own), bool)
-        is_first[np.unique(own, return_index=True)[1]] = True
-        counted = np.append(mask, True)[own]  # (M,); -1, no face, is the last
-        is_right = counted & (own >= 0) & is_first
-        right.append(scores[is_right])
-        wrong.append(scores[counted & ~is_right])
+        counted, is_first = wider.proposals(own[order], mask)
+        right.append(scores[order][is_first])
+        wrong.append(scores[order][counted & ~is_first])
     return np.concatenate(right), np.concatenate(wrong)
 
 
 def _reaching(scores: np.ndarray) -> np.ndarray:
-    """How many of `scores` (M,) are at least each of `GRID`: (G,) float64."""
+    """How many of `scores` (M,) reach each threshold of `GRID`: (G,) float64."""
     return (len(scores) - np.searchsorted(np.sort(scores), GRID - 1e-9, side="left")).astype(np.float64)
 
 
 def suggest(stage: str, proposals: np.ndarray, recall: np.ndarray, precision: np.ndarray) -> tuple[float | None, float | None]:
-    """Thresholds for mining and for detection, see above, from curves (G,)."""
+    """Suggested thresholds for mining and for detection from curves (G,), see above."""
     if not recall[0] > 0:
         return None, None
     if stage not in MINING:
@@ -189,6 +174,6 @@ def suggest(stage: str, proposals: np.ndarray, recall: np.ndarray, precision: np
 
 
 def at_budget(proposals: np.ndarray, budget: float) -> int | None:
-    """Index in `GRID` of the lowest threshold with at most `budget` of `proposals` (G,) a photo; None if all have more."""
+    """Index in `GRID` of the lowest threshold with at most `budget` of `proposals` (G,) per photo; None if all have more."""
     within = np.flatnonzero(proposals <= budget)
     return int(within[0]) if len(within) else None

@@ -1,4 +1,4 @@
-"""Reports of detection: WIDER FACE's and FDDB's figures, curves and pictures of errors of several detectors."""
+"""Reports on detection by WIDER FACE's and FDDB's protocols: figures, curves and pictures of errors."""
 
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ def of_wider(
     overlap: float,
     problems: dict[str, Problems],
 ) -> Report:
-    """The report on `wider.evaluate` with an `overlap`; `problems` of other sources than results, such as the annotations."""
+    """The report on `wider.evaluate` with an `overlap`; `problems` are those of sources other than the results."""
     used, first = truth.covered(coverage), figures[0]
     titles = {name: _title(name) for name in truth.sets}
     sets = [f"{title} ({first.faces[name]:,} faces)" for name, title in titles.items()]
@@ -37,7 +37,7 @@ def of_wider(
     return Report(
         headline=headline(truth.title, what, coverage, sum(len(photo.boxes) for photo in used), list(problems.values())),
         is_complete=coverage.is_complete,
-        tables=(_table("Average precision", sets, titles, figures, coverage), *_difference_table(titles, figures)),
+        tables=(_table("Average precision", sets, titles, figures, coverage), *difference_table(titles, figures)),
         plots=tuple(_precision_plot(name, title, figures) for name, title in titles.items()),
         galleries=_galleries(figures, [_wider_errors(used, *each) for each in zip(figures, results)]),
         notes=tuple(_wider_notes(truth, used, results)),
@@ -62,7 +62,7 @@ def of_fddb(
     regions: str,
     problems: dict[str, Problems],
 ) -> Report:
-    """The report on `fddb.evaluate`; `problems` of other sources than results, such as the photos."""
+    """The report on `fddb.evaluate`; `problems` are those of sources other than the results."""
     used, first = folds.covered(coverage), figures[0]
     limits = [f"{limit:,}" for limit in fddb.RATES_AT]
     keys = {kind: [f"{kind}_{limit}" for limit in fddb.RATES_AT] for kind in fddb.KINDS}
@@ -76,7 +76,7 @@ def of_fddb(
     return Report(
         headline=headline("FDDB", "ROC", coverage, first.faces, list(problems.values())),
         is_complete=coverage.is_complete,
-        tables=(*tables, *_difference_table(titles, figures)),
+        tables=(*tables, *difference_table(titles, figures)),
         plots=tuple(_roc_plot(kind, figures) for kind in fddb.KINDS),
         galleries=_galleries(figures, [_fddb_errors(used, *each) for each in zip(figures, results)]),
         notes=tuple(_fddb_notes(folds, figures, results, regions)),
@@ -94,7 +94,7 @@ def of_fddb(
 
 
 def how(results: Sequence[Results]) -> Iterator[str]:
-    """For each detector, a sentence on how its results were made."""
+    """A sentence for each detector on how its results were made."""
     for each in results:
         values = {key: value for key, value in each.about.items() if key not in ("model", "work", "max_faces")}
         words = [f"{key} {' '.join(map(str, value)) if isinstance(value, list) else value}" for key, value in values.items()]
@@ -110,7 +110,7 @@ def _title(name: str) -> str:
 
 
 def _table(title: str, heads: Sequence[str], keys: Iterable[str], figures: Sequence[Figures], coverage: Coverage) -> Table:
-    """A row for each detector, with intervals."""
+    """A table with a row of figures and intervals for each detector."""
     rows = []
     for each, count in zip(figures, coverage.counts):
         intervals = each.intervals
@@ -118,12 +118,16 @@ def _table(title: str, heads: Sequence[str], keys: Iterable[str], figures: Seque
     return Table(title, ("detector", *heads, "photos with results"), tuple(rows))
 
 
-def _difference_table(titles: dict[str, str], figures: Sequence[Figures]) -> list[Table]:
-    """Of each detector but the first, if there are any."""
-    gaps = differences(figures, list(titles))
-    rows = [(name, *(number(each[key][0], each[key][1], sign=True) for key in titles)) for name, each in gaps.items()]
-    title = f"Difference to {figures[0].name}, on the same photos"
-    return [Table(title, ("detector", *titles.values()), tuple(rows))] if rows else []
+def difference_table(
+    heads: dict[str, str], figures: Sequence[Figures], on: str = ", on the same photos", scale: float = 1, digits: int = 3
+) -> list[Table]:
+    """A table of the differences to the first detector, times `scale`; none if there is only one detector.
+
+    `heads` are the column heads by the figures' names; `on` ends the title of the table.
+    """
+    gaps = differences(figures, list(heads), scale)
+    rows = [(name, *(number(*gap, digits, sign=True) for gap in each.values())) for name, each in gaps.items()]
+    return [Table(f"Difference to {figures[0].name}{on}", ("detector", *heads.values()), tuple(rows))] if rows else []
 
 
 def _detectors(
@@ -133,7 +137,7 @@ def _detectors(
     own: Sequence[Json],
     group: Callable[[Json], Json],
 ) -> list[Json]:
-    """The detectors' JSON with their `own` figures; `group` arranges the intervals as the figures are."""
+    """The detectors' JSON with their `own` figures; `group` arranges the intervals in the same way."""
     gaps = differences(figures, list(figures[0].values))
     found = []
     for each, values, count, made in zip(figures, own, coverage.counts, results):
@@ -144,7 +148,7 @@ def _detectors(
 
 
 def _by_limit(values: dict[str, Any]) -> dict[str, Any]:
-    """FDDB's figures, such as discrete_50, by kind and number of false positives."""
+    """FDDB's figures, such as `discrete_50`, by kind and number of false positives."""
     return {kind: {str(limit): values[f"{kind}_{limit}"] for limit in fddb.RATES_AT} for kind in fddb.KINDS}
 
 
@@ -153,33 +157,24 @@ def _by_limit(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """What a detector got wrong in one photo.
+    """The errors of a detector in one photo."""
 
-    Attributes:
-        photo: its name.
-        faces: (N, 4) annotated boxes.
-        boxes, scores: (M, 4) and (M,) detections.
-        missed, wrong: indices of the faces that were missed, and of the detections that are false positives.
-        overlaps: (M,) of each detection with the face that it overlaps most.
-        has_face: (M,) whether that is enough, so that another detection has found that face before.
-    """
-
-    photo: str
-    faces: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray
-    missed: np.ndarray
-    wrong: np.ndarray
-    overlaps: np.ndarray
-    has_face: np.ndarray
+    photo: str  # its name
+    faces: np.ndarray  # (N, 4) annotated boxes
+    boxes: np.ndarray  # (M, 4) of the detections
+    scores: np.ndarray  # (M,) of the detections
+    missed: np.ndarray  # indices of the faces that were not found
+    wrong: np.ndarray  # indices of the detections that are false positives
+    overlaps: np.ndarray  # (M,) largest overlap of each detection with any face
+    has_face: np.ndarray  # (M,) whether that is enough for a match, so a false positive's face was found by another detection
 
 
 def _wider_errors(used: Sequence[TruthPhoto], figures: wider.WiderFigures, results: Results) -> Iterator[Errors]:
-    """On the last, most inclusive set."""
+    """The errors on the last set, which holds all others."""
     for photo, matched in zip(used, figures.matches):
         counts, found = photo.counts[-1], results.photos.get(photo.name, Detections.NONE)
         missed = counts & ~np.isin(np.arange(len(counts)), matched.faces)
-        proposed, first = wider.proposals(matched, counts)
+        proposed, first = wider.proposals(matched.faces, counts)
         wrong = proposed & ~first if len(counts) else np.zeros(len(found), bool)
         yield Errors(photo.name, photo.boxes, found.boxes[matched.order], found.scores[matched.order],
                      np.flatnonzero(missed), np.flatnonzero(wrong), matched.overlaps, matched.faces >= 0)  # fmt: skip
@@ -198,7 +193,7 @@ def _fddb_errors(used: Sequence[fddb.FoldPhoto], figures: fddb.FddbFigures, resu
 
 
 def _galleries(figures: Sequence[Figures], errors: Sequence[Iterable[Errors]]) -> tuple[Gallery, ...]:
-    """For each detector, the largest faces that it missed and its false positives of the highest scores."""
+    """For each detector, the largest missed faces and the false positives of the highest scores."""
     galleries = []
     stems = file_stems(each.name for each in figures)
     for each, photos in zip(figures, errors):
@@ -222,7 +217,7 @@ def _galleries(figures: Sequence[Figures], errors: Sequence[Iterable[Errors]]) -
 def _precision_plot(name: str, title: str, figures: Sequence[wider.WiderFigures]) -> Plot:
     lines = []
     for each in figures:
-        drawn = each.recall[name] > 0  # before, precision means nothing
+        drawn = each.recall[name] > 0  # without found faces, precision means nothing
         label = f"{each.name} ({number(each.values[name])})"
         lines.append(Line(label, each.recall[name][drawn], each.precision[name][drawn]))
     title = f"{title}: precision over recall"

@@ -1,23 +1,22 @@
-"""Reports of landmarks, of the stages of cascades, and of nets on training samples."""
+"""Reports on landmarks, on the stages of cascades, and on nets with training samples."""
 
-from typing import Any, Iterator, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.evaluation import landmarks, samples, stages
-from mtcnn_gluon.evaluation.bootstrap import differences
 from mtcnn_gluon.evaluation.coverage import Coverage
 from mtcnn_gluon.evaluation.gallery import EXAMPLES, Example, Gallery
 from mtcnn_gluon.evaluation.names import file_stems
 from mtcnn_gluon.evaluation.report import Line, Plot, Report, Table, headline, number, percent
 from mtcnn_gluon.evaluation.results import Results
-from mtcnn_gluon.evaluation.summaries import how
+from mtcnn_gluon.evaluation.summaries import difference_table, how
 from mtcnn_gluon.prepare_data.annotations import Problems
 
-WORST_SHOWN = 0.2  # share of the normaliser where the curves of errors end
+WORST_SHOWN = 0.2  # largest error in the curves, as a share of the normaliser
 NET_TITLES = {"pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net"}
-BUDGETS = {"pnet": (50, 100, 200, 400, 800), "rnet": (10, 25, 50, 100), "onet": (1, 2, 5, 10)}  # proposals a photo
+BUDGETS = {"pnet": (50, 100, 200, 400, 800), "rnet": (10, 25, 50, 100), "onet": (1, 2, 5, 10)}  # proposals per photo
 SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # thresholds in tables
 SIZES = [*map("{} to {} px".format, stages.EDGES, stages.EDGES[1:]), f"{stages.EDGES[-1]} px and more"]
 Part = tuple[Coverage, Sequence[landmarks.LandmarkFigures], Sequence[Results]]
@@ -25,7 +24,7 @@ Curves = dict[str, list[stages.Curve]]
 
 
 def of_landmarks(parts: Sequence[Part], normaliser: str, source: str, problems: dict[str, Problems]) -> Report:
-    """The report on `landmarks.evaluate`, run once for given boxes, once for detected ones, or both."""
+    """The report on `landmarks.evaluate`, for given boxes, detected boxes or both."""
     figures = [each for _, part, _ in parts for each in part]
     coverages = [coverage for coverage, part, _ in parts for _ in part]
     whole = {f"{each.name}, {part[0].on} boxes": each.problems for _, part, results in parts for each in results}
@@ -36,10 +35,13 @@ def of_landmarks(parts: Sequence[Part], normaliser: str, source: str, problems: 
     return Report(
         headline=headline("Landmarks", "errors", worst, faces, list(whole.values())),
         is_complete=worst.is_complete,
-        tables=(_error_table(figures, unit), *_landmark_differences(parts)),
+        tables=(_error_table(figures, unit), *(table for _, each, _ in parts for table in _landmark_differences(each))),
         plots=(_error_plot(figures, unit),),
         galleries=tuple(_landmark_gallery(*each, stems[each[0].name]) for each in zip(figures, coverages)),
-        notes=(f"Annotated landmarks: {source}. Left is the viewer's left.", *_landmark_notes(parts)),
+        notes=(
+            f"Annotated landmarks: {source}. Left is the viewer's left.",
+            *(f"{part[0].on.capitalize()} boxes, {line}" for _, part, results in parts for line in how(results)),
+        ),
         problems=whole,
         summary={
             "benchmark": "landmarks", "normaliser": normaliser, **{each.on: each.values for each in reversed(figures)},
@@ -54,10 +56,6 @@ def of_landmarks(parts: Sequence[Part], normaliser: str, source: str, problems: 
     )  # fmt: skip
 
 
-def _landmark_notes(parts: Sequence[Part]) -> Iterator[str]:
-    return (f"{figures[0].on.capitalize()} boxes, {line}" for _, figures, results in parts for line in how(results))
-
-
 def _error_table(figures: Sequence[landmarks.LandmarkFigures], unit: str) -> Table:
     names = {f"mean_error_{name}": name.replace("_", " ") for name in LANDMARK_NAMES}
     failures = {"failures": f"failures at {landmarks.FAILED:.0%}", "failures_of_all": "failures or not found"}
@@ -69,18 +67,13 @@ def _error_table(figures: Sequence[landmarks.LandmarkFigures], unit: str) -> Tab
     return Table(f"Errors over the {unit}", ("detector", "boxes", *columns.values()), tuple(rows))
 
 
-def _landmark_differences(parts: Sequence[Part]) -> Iterator[Table]:
-    """A table for each kind of boxes: the first detector of one need not be that of the other."""
-    for _, figures, _ in parts:
-        gaps = differences(figures, ("mean_error", "failures_of_all"), 100)
-        rows = [(name, *(number(gap, bounds, 2, sign=True) for gap, bounds in each.values())) for name, each in gaps.items()]
-        if rows:
-            title = f"Difference to {figures[0].name} on {figures[0].on} boxes, in percentage points"
-            yield Table(title, ("detector", "mean error", "failures or not found"), tuple(rows))
+def _landmark_differences(figures: Sequence[landmarks.LandmarkFigures]) -> list[Table]:
+    heads = {"mean_error": "mean error", "failures_of_all": "failures or not found"}
+    return difference_table(heads, figures, f" on {figures[0].on} boxes, in percentage points", scale=100, digits=2)
 
 
 def _cumulative(figures: landmarks.LandmarkFigures) -> tuple[np.ndarray, np.ndarray]:
-    """Errors (N,), rising, and the share of all annotated faces whose error is at most that."""
+    """Errors (N,) in rising order, and the share of all annotated faces with at most that error."""
     errors = np.sort(figures.errors.mean(1)[~np.isnan(figures.errors).any(1)])
     return errors, np.arange(1, len(errors) + 1) / max(len(figures.errors), 1)
 
@@ -92,11 +85,10 @@ def _error_plot(figures: Sequence[landmarks.LandmarkFigures], unit: str) -> Plot
 
 
 def _landmark_gallery(figures: landmarks.LandmarkFigures, coverage: Coverage, stem: str) -> Gallery:
-    """The faces with the largest errors; `stem` is how the detector's files are called."""
+    """The faces with the largest errors; `stem` is that of the detector's file names."""
     errors = figures.errors.mean(1)
-    order = [row for row in np.argsort(-np.nan_to_num(errors, nan=-1), kind="stable") if not np.isnan(errors[row])]
     examples = []
-    for row in order[:EXAMPLES]:
+    for row in np.argsort(-errors, kind="stable")[: min(EXAMPLES, np.isfinite(errors).sum())]:  # NaN, not found, comes last
         truth, points = figures.truth[row], figures.points[row]
         box, name = np.concatenate([truth.min(0), truth.max(0)]), coverage.names[figures.photo[row]]
         examples.append(Example(name, box, landmarks.NO_BOXES, f"error {100 * errors[row]:.1f} %", points, truth))
@@ -114,7 +106,7 @@ def of_stages(
     results: Sequence[Results],
     problems: dict[str, Problems],
 ) -> Report:
-    """The report on stages: for each bundle its curves, and seconds (P, 3) that its stages take for P photos."""
+    """The report on stages, from the curves of each bundle, and the seconds (P, 3) of its stages for P photos."""
     problems = {**{each.name: each.problems for each in results}, **problems}
     figures = {name: _stage_figures(each, seconds[name]) for name, each in curves.items()}
     places, first = range(len(stages.STAGES)), next(iter(curves))
@@ -128,7 +120,6 @@ def of_stages(
             *(_budget_table(curves, place) for place in places),
         ),
         plots=tuple(_stage_plot(curves, place) for place in places),
-        galleries=(),
         notes=tuple(how(results)),
         problems=problems,
         summary={
@@ -150,7 +141,7 @@ def of_stages(
 
 
 def _place(threshold: float) -> int:
-    """Index of the threshold in the curves."""
+    """Index in the curves of the threshold that is nearest."""
     return int(np.abs(stages.GRID - threshold).argmin())
 
 
@@ -182,7 +173,7 @@ def _stage_table(figures: dict[str, dict[str, Any]]) -> Table:
 
 
 def _threshold_table(name: str, curve: stages.Curve) -> Table:
-    """Recall by size at a few thresholds."""
+    """A bundle's recall by size at a few thresholds."""
     sizes = np.flatnonzero(curve.faces)
     rows = []
     for threshold in SHOWN:
@@ -195,7 +186,7 @@ def _threshold_table(name: str, curve: stages.Curve) -> Table:
 
 
 def _budget_table(curves: Curves, place: int) -> Table:
-    """Recall of all faces at round numbers of proposals; a dash where there never are so many."""
+    """Recall of all faces at round numbers of proposals; a dash if no threshold gives that many."""
     stage, rows = stages.STAGES[place], []
     for name, each in curves.items():
         curve, cells = each[place], []
@@ -208,7 +199,7 @@ def _budget_table(curves: Curves, place: int) -> Table:
 
 
 def _stage_plot(curves: Curves, place: int) -> Plot:
-    """Recall over proposals: of one bundle by size of face, of several of all faces."""
+    """Recall over proposals: for one bundle by size of face too, for several bundles of all faces."""
     lines = []
     for name, each in curves.items():
         curve = each[place]

@@ -1,16 +1,16 @@
-"""WIDER FACE's protocol: average precision over a whole set (Yang et al., 2016), as its published MATLAB program does it.
+"""WIDER FACE's protocol: average precision over a whole set (Yang et al., 2016), computed as its published MATLAB program does.
 
-1. Scores of all detections of the set are scaled together, so that the lowest is 0 and the highest 1. (The program starts its
-   search for the highest at the smallest positive float32, which matters if all scores are negative. Where all scores are
-   the same it divides by zero; here they become 1.)
-2. In each photo, detections are taken best first, equal scores in their order in the file. Each is matched with the annotated
-   face that it overlaps most, the first of equals. Overlap is intersection over union of boxes whose corners are whole pixels
-   that belong to them: width is x2 - x1 + 1 with x2 = x + w. With an overlap below 0.5, or the one given, it has no face.
-3. If that face is ignored in the set, the detection does not count at all. Otherwise it is a proposal. The first proposal on a
-   face finds it; a second one stays a proposal that finds nothing.
-4. For each of the thresholds 0.999, 0.998 ... 0, precision is found faces over proposals and recall is found faces over all
-   faces that count, summed over all photos. Photos without annotated faces are skipped with all detections in them.
-5. Average precision is the area under precision made monotone, as in PASCAL VOC since 2010.
+1. The scores of all detections of the set are scaled together: the lowest becomes 0, the highest 1. (The program starts its
+   search for the highest at the smallest positive float32, which matters if all scores are negative. It divides by zero if all
+   scores are the same; here they become 1.)
+2. In each photo, the detections are taken best first, equal scores in the order of the file. Each is matched with the annotated
+   face of the largest overlap, the first of equals. Overlap is the IoU of boxes that include the pixels of both corners: width
+   is x2 - x1 + 1 with x2 = x + w. A detection with an overlap below 0.5, or another given one, has no face.
+3. If the matched face is ignored in the set, the detection does not count. Otherwise it is a proposal. The first proposal on a
+   face finds it; later ones are false positives.
+4. For each of the thresholds 0.999, 0.998 ... 0, precision is found faces / proposals and recall is found faces / all faces
+   that count, summed over all photos. Photos without annotated faces are skipped, with all detections in them.
+5. Average precision is the area under the monotone precision curve, as in PASCAL VOC since 2010.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from typing import Sequence
 
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.evaluation.bootstrap import Figures, resample
 from mtcnn_gluon.evaluation.coverage import Coverage, Missing, cover
 from mtcnn_gluon.evaluation.results import Detections, Results
 from mtcnn_gluon.evaluation.wider_truth import Truth, TruthPhoto
+from mtcnn_gluon.options import Meaning, checked
 
 IOU = 0.5
 THRESHOLDS = 1 - np.arange(1, 1001) / 1000  # (T,)
@@ -31,13 +31,13 @@ LOWEST_MAXIMUM = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True, eq=False)
 class PhotoMatch:
-    """One photo's detections, best first, each with its annotated face.
+    """The detections of one photo, best first, with their annotated faces.
 
     Attributes:
         scores: (M,) float64, scaled over the whole set to 0..1.
-        order: (M,) the detections' indices in `Detections`.
-        faces: (M,) index of the face, or -1.
-        overlaps: (M,) intersection over union with the most overlapped face, 0..1.
+        order: (M,) indices in `Detections`.
+        faces: (M,) index of the matched face, or -1.
+        overlaps: (M,) largest overlap with any face, 0..1.
     """
 
     scores: np.ndarray
@@ -48,11 +48,11 @@ class PhotoMatch:
 
 @dataclass(frozen=True, eq=False)
 class WiderFigures(Figures):
-    """Average precision, in 0..1, on each set of faces; None if no face counts.
+    """Average precision in 0..1 on each set of faces; None if no face counts.
 
     Attributes:
-        precision, recall: (T,) for each set, at each of `THRESHOLDS`.
-        faces: for each set, the number of faces that count.
+        precision, recall: (T,) at each of `THRESHOLDS`, by set.
+        faces: number of faces that count, by set.
         matches: one for each photo of the coverage.
     """
 
@@ -71,18 +71,17 @@ def evaluate(
         truth: the annotated faces.
         results: what each detector found.
         missing: see `coverage.cover`.
-        resamples: of the photos, for intervals.
-        overlap: smallest overlap of a detection with its face; above 0, at most 1. WIDER FACE's is 0.5.
+        resamples: number of resamples of the photos for confidence intervals.
+        overlap: smallest overlap of a detection with its face, above 0 and at most 1; WIDER FACE's is 0.5.
 
     Returns:
         the evaluated photos, and the figures of each detector.
 
     Raises:
-        ConfigError: if `overlap` is out of range.
+        ConfigError: if `missing` or `overlap` has another value.
         DataError: if no photo can be evaluated.
     """
-    if not 0 < overlap <= 1:
-        raise ConfigError(f"overlap must be above 0 and at most 1, not {overlap}")
+    checked("overlap", overlap, float, Meaning("", above=0, most=1))
     coverage = cover(truth.names, results, missing, truth.remarks, truth.total)
     photos = truth.covered(coverage)
     weights = resample(len(photos), resamples)
@@ -111,7 +110,7 @@ def _measure(
 
 
 def scale_scores(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Scores (M,) of each photo, scaled to 0..1 over all photos together, see step 1."""
+    """Step 1: the scores (M,) of each photo, scaled to 0..1 over all photos together."""
     every = np.concatenate([*scores, np.zeros(0)])
     if not len(every):
         return list(scores)
@@ -120,17 +119,17 @@ def scale_scores(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def inclusive_overlap(found: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Intersection over union (M, N), in 0..1, of boxes (M, 4) and (N, 4) whose corners are pixels that belong to them."""
+    """IoU (M, N), in 0..1, of boxes (M, 4) and (N, 4) that include the pixels of both corners."""
     corner = np.maximum(found[:, None, :2], faces[None, :, :2])
     opposite = np.minimum(found[:, None, 2:], faces[None, :, 2:])
     shared = np.maximum(opposite - corner + 1, 0).prod(-1)  # (M, N)
     areas = [(boxes[:, 2:] - boxes[:, :2] + 1).prod(1) for boxes in (faces, found)]
     union = areas[0][None, :] + areas[1][:, None] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)  # malformed annotations have odd areas
+    return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)  # malformed annotations may have no area
 
 
 def match(faces: np.ndarray, boxes: np.ndarray, scores: np.ndarray, least: float = IOU) -> PhotoMatch:
-    """The annotated face of each detection, see step 2.
+    """Step 2: the annotated face of each detection.
 
     Args:
         faces: (N, 4) annotated boxes.
@@ -145,25 +144,25 @@ def match(faces: np.ndarray, boxes: np.ndarray, scores: np.ndarray, least: float
     return PhotoMatch(scores[order], order, np.where(overlap >= least, best, -1), overlap)
 
 
-def proposals(matched: PhotoMatch, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which detections (M,) are proposals, and which of them are the first on a face that counts, see step 3.
+def proposals(faces: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Step 3: which detections (M,) are proposals, and which of them are the first on a face that counts.
 
     Args:
-        matched: a photo's detections.
-        counts: (N,) bool, which of its faces count.
+        faces: (M,) index of each detection's face, or -1, best detection first.
+        counts: (N,) bool, which faces count.
     """
-    counted = np.append(counts, False)[matched.faces]  # (M,); -1, no face, is the last
+    counted = np.append(counts, False)[faces]  # (M,); -1, no face, is the last
     is_first = np.zeros(len(counted), bool)
-    is_first[np.unique(np.where(counted, matched.faces, -1), return_index=True)[1]] = True
-    return counted | (matched.faces < 0), is_first & counted
+    is_first[np.unique(np.where(counted, faces, -1), return_index=True)[1]] = True
+    return counted | (faces < 0), is_first & counted
 
 
 def tally(matched: PhotoMatch, counts: np.ndarray) -> np.ndarray:
-    """Proposals and found faces of one photo at each threshold: (2, T) whole numbers."""
+    """Numbers of proposals and of found faces of one photo at each threshold: (2, T) int64."""
     if not len(counts):
         return np.zeros((2, len(THRESHOLDS)), np.int64)
     sums = np.zeros((2, len(matched.scores) + 1), np.int64)
-    np.cumsum(proposals(matched, counts), axis=1, out=sums[:, 1:])
+    np.cumsum(proposals(matched.faces, counts), axis=1, out=sums[:, 1:])
     reached = np.searchsorted(-matched.scores, -THRESHOLDS, side="right")  # (T,) detections of at least that score
     return sums[:, reached]
 
@@ -180,9 +179,9 @@ def precision_recall(counts: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray,
 
 
 def average_precision(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """Area (...) under curves (..., T), by the VOC 2010 rule; NaN where recall is.
+    """Step 5: the area (...) under curves (..., T) whose recall does not fall; NaN where recall is NaN.
 
-    Precision at a recall is the highest one at that recall or a greater one; recall does not fall from left to right.
+    The precision at a recall is the highest one at that recall or a larger one.
     """
     steps = np.diff(recall, axis=-1, prepend=0)
     envelope = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]

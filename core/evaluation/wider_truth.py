@@ -1,9 +1,9 @@
 """The annotated faces of WIDER FACE's protocol.
 
-The published ground truth of the validation set is four MATLAB files of nested cells, with an entry for each event, and in it
-one for each photo. `wider_face_val.mat` holds `event_list`, `file_list` (names without ending) and `face_bbx_list` (N x 4, x y
-width height). `wider_easy_val.mat`, `wider_medium_val.mat` and `wider_hard_val.mat` hold `gt_list`, the 1-based indices of the
-faces that count in that set; all other faces are ignored in it. From a list of annotations, sets are made by face height.
+The published ground truth of the validation set is four MATLAB files of nested cells: an entry for each event, which holds an
+entry for each photo. `wider_face_val.mat` holds `event_list`, `file_list` (names without ending) and `face_bbx_list` (N x 4, x
+y width height). `wider_easy_val.mat`, `wider_medium_val.mat` and `wider_hard_val.mat` hold `gt_list`, the 1-based indices of
+the faces that count in that set; the others are ignored. For other annotations, the sets are made by face height.
 """
 
 from dataclasses import dataclass
@@ -12,30 +12,24 @@ from typing import Any, Iterator, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.errors import DataError, shown
 from mtcnn_gluon.evaluation.coverage import AnnotatedSet
 from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.prepare_data.annotations import Annotations
 
 SETS = ("easy", "medium", "hard")
-HEIGHTS = (50, 30, 10)  # pixels, of the smallest faces that count in each set
+HEIGHTS = (50, 30, 10)  # smallest face height of each set in pixels
 PUBLISHED_PHOTOS = 3226
 
 
 @dataclass(frozen=True, eq=False)
 class TruthPhoto:
-    """One annotated photo.
+    """One annotated photo."""
 
-    Attributes:
-        name: path below the folder of all photos.
-        boxes: (N, 4) float64 x1, y1, x2, y2 in pixels, with x2 = x1 + width.
-        counts: (S, N) bool, which faces count in each set; the others are ignored there.
-    """
-
-    name: str
-    boxes: np.ndarray
-    counts: np.ndarray
+    name: str  # path below the folder of all photos
+    boxes: np.ndarray  # (N, 4) float64 x1, y1, x2, y2 in pixels, with x2 = x1 + width
+    counts: np.ndarray  # (S, N) bool, which faces count in each of S sets; the others are ignored there
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +41,10 @@ class Truth(AnnotatedSet[TruthPhoto]):
 
 
 def from_annotations(annotations: Annotations, source: str, heights: Sequence[float] = HEIGHTS) -> Truth:
-    """Sets of the faces of at least each height in pixels; lower faces and those to be ignored are ignored.
+    """Truth with a set for each of `heights`, in pixels: faces of at least that height count, except those to be ignored.
 
-    The set of the highest faces comes first, so that the last one holds all others, whatever the order of `heights`.
-
-    Raises:
-        ConfigError: if a height is not a positive number, or there are none, or one comes twice.
+    The largest height comes first, so that the last set holds all others.
     """
-    if not heights or len(set(heights)) < len(heights) or not all(0 < height < 1e6 for height in heights):
-        raise ConfigError(f"heights must be different positive numbers of pixels, not {shown(list(heights))}")
     falling = sorted(map(float, heights), reverse=True)
     photos = []
     for photo in annotations.photos:
@@ -67,14 +56,11 @@ def from_annotations(annotations: Annotations, source: str, heights: Sequence[fl
 
 
 def read_mat(folder: str | Path) -> Truth:
-    """Read the published ground truth.
-
-    Args:
-        folder: holds the four files named above.
+    """Read the published ground truth from the folder of the four files.
 
     Raises:
         ConfigError: if SciPy is not installed.
-        DataError: if a file is missing, damaged or not of that structure, or the files do not fit together.
+        DataError: if a file is missing, damaged or has another structure, or the files do not fit together.
     """
     root = Path(folder)
     faces_file = root / "wider_face_val.mat"
@@ -149,7 +135,7 @@ def _text(value: Any, what: str) -> str:
 
 
 def _numbers(value: Any, what: str) -> np.ndarray:
-    """Numbers as float64: the files hold small integer types, in which x + width overflows."""
+    """Numbers as float64. The files hold small integer types, where x + width could overflow."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
         raise DataError(f"{what}: expected finite numbers, got {shown(value)}")
     return value.astype(np.float64)

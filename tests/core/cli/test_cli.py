@@ -314,7 +314,7 @@ def test_addresses(photos: Path, run: Run) -> None:
         (["--json", "s3://bucket/o"], "--json must be a file, not 's3://bucket/o'"),
         (["--save", "s3://bucket/o"], "--save must be a folder"),
         (["--resume", "--json", "-"], "--resume needs --json FILE"),
-        (["-", "--resume", "--json", "o"], "--resume cannot know whether the photo on standard input is done"),
+        (["-", "--resume", "--json", "o"], "--resume cannot tell whether the photo on standard input is done"),
     ],
     ids=" ".join,
 )

@@ -224,7 +224,7 @@ def test_missing_photos_and_intervals(folds: fddb.Folds) -> None:
     assert [each.values["discrete_50"] for each in outcomes] == [pytest.approx(2 / 3), 0]
     interval = outcomes[0].intervals["discrete_50"]
     assert interval is not None and interval[0] == 0.5 and interval[1] == 1  # both photos the first one, or the second
-    with pytest.raises(ConfigError, match="regions must be one of ellipse, box, not 'mask'"):
+    with pytest.raises(ConfigError, match="regions must be ellipse or box, not 'mask'"):
         fddb.evaluate(folds, [good], "mask")  # type: ignore[arg-type]
 
 

@@ -156,7 +156,7 @@ def test_detectors_with_names_alike_keep_their_figures(photos: Path, names: tupl
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--results", "good.jsonl", "--json", "good.jsonl"], "good.jsonl would be overwritten, though it is read"),
+        (["--results", "good.jsonl", "--json", "good.jsonl"], "good.jsonl would be overwritten, but it is an input"),
         (["--results", "good.jsonl", "--json", "photos/../list.csv"], "list.csv would be overwritten"),
         (["--results", "x=k/y.jsonl", "--model", "y=good", "--detections", "k"], "k/y.jsonl would be overwritten"),
         (["--results", "a b=good.jsonl", "--results", "a  b=good.jsonl"], "two detectors are called a b"),

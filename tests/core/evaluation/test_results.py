@@ -337,7 +337,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_results(tmp_path / "nowhere.txt", NAMES)
     with pytest.raises(DataError, match="is not a folder of EVENT/PHOTO.txt"):
         read_results(tmp_path / "x.txt", NAMES, "wider")
-    with pytest.raises(ConfigError, match="format must be one of auto, jsonl, wider, fddb, not 'xml'"):
+    with pytest.raises(ConfigError, match="format must be auto, jsonl, wider or fddb, not 'xml'"):
         read_results(tmp_path, NAMES, "xml")  # type: ignore[arg-type]
 
 
@@ -396,9 +396,9 @@ def test_writing_does_not_mix_photos_up(tmp_path: Path) -> None:
         write_results(tmp_path / "out", Results("mine", dict.fromkeys(names, one)), format, names)
 
     for names in (("a.jpg", "a.png"), ("x/a.jpg", "x/A.jpg")):
-        with pytest.raises(DataError, match=f"{names[0]} and {names[1]} would be one in what is written"):
+        with pytest.raises(DataError, match=f"{names[0]} and {names[1]} would become one photo"):
             write_as("wider", *names)
-    with pytest.raises(DataError, match="a.jpg and a.png would be one"):
+    with pytest.raises(DataError, match="a.jpg and a.png would become one"):
         write_as("fddb", "a.jpg", "a.png")
     for name in (f"{tmp_path}/photos/a.jpg", "../a.jpg", "x/../../a.jpg"):
         with pytest.raises(DataError, match="expected a path below the folder of all photos"):

@@ -56,9 +56,9 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def test_processes_find_what_one_finds(jobs: list[Job], tmp_path: Path) -> None:
     options = {"model": "official", "engine": "mxnet", "min_face": 40}
-    one, about = run_model(jobs, find_faces, options, tmp_path / "one.jsonl", workers=1)
+    one, about, _ = run_model(jobs, find_faces, options, tmp_path / "one.jsonl", workers=1)
     assert one == rows_of(tmp_path / "one.jsonl")
-    two, other = run_model(jobs, find_faces, options, workers=2)
+    two, other, _ = run_model(jobs, find_faces, options, workers=2)
     assert other == about
     assert [row["image"] for row in one] == [row["image"] for row in two] == [job.name for job in jobs]
     for a, b in zip(one, two):
@@ -118,7 +118,7 @@ def test_photos_that_changed_are_looked_at_again(jobs: list[Job], tmp_path: Path
 def test_what_made_them_must_be_the_same(jobs: list[Job], tmp_path: Path, change: dict[str, Any]) -> None:
     """The version of the package too; also if only the note beside the file was replaced, the rows are not taken."""
     path, note, options = tmp_path / "found.jsonl", tmp_path / "found.jsonl.about.json", {"engine": "mxnet"}
-    _, about = run_model(jobs[:3], count_photos, options, path)
+    about = run_model(jobs[:3], count_photos, options, path).about
     note.write_text(json.dumps({**about, **change}))
     with pytest.raises(ConfigError, match=f"cannot be resumed: it was made with {next(iter(change))} "):
         run_model(jobs[:3], count_photos, options, path, resume=True)
@@ -131,7 +131,7 @@ def test_what_made_them_must_be_the_same(jobs: list[Job], tmp_path: Path, change
     assert seen == ["0.png", "1.png", "2.png"]
     for text in ("[]", "null", "{", '"x"'):
         note.write_text(text)
-        with pytest.raises(DataError, match=r"about.json, which says how .* was made, cannot be read: not resumed"):
+        with pytest.raises(DataError, match=r"cannot be resumed: .*about.json, which says how it was made, cannot be read"):
             run_model(jobs[:3], count_photos, options, path, resume=True)
 
 
@@ -143,7 +143,7 @@ def test_resuming_with_other_options_is_refused(jobs: list[Job], tmp_path: Path)
     with pytest.raises(ConfigError, match="made with work count_photos, not find_faces"):
         run_model(jobs, find_faces, {"engine": "mxnet"}, path, resume=True)
     (tmp_path / "found.jsonl.about.json").unlink()
-    with pytest.raises(DataError, match="which says how .* was made, cannot be read: not resumed"):
+    with pytest.raises(DataError, match="which says how it was made, cannot be read"):
         run_model(jobs, count_photos, {"engine": "mxnet"}, path, resume=True)
 
 
@@ -202,7 +202,7 @@ def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "usable_processors", lambda: 6)
     assert run._workers(None, 1000, "cpu") == 6 and run._workers(None, 1000, "gpu:1") == 1
     assert run._workers(None, 20, "cpu") == 2 and run._workers(4, 1000, "gpu") == 4 and run._workers(4, 0, "cpu") == 1
-    with pytest.raises(ConfigError, match="workers must be 1 or more, not 0"):
+    with pytest.raises(ConfigError, match="workers must be a whole number, 1 or more, not 0"):
         run._workers(0, 10, "cpu")
 
 
