@@ -45,6 +45,12 @@ def shown(value: object) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
+def last_line(error: Exception) -> str:
+    """The last line of an error's message, where libraries state the cause; lines about a stack trace do not count."""
+    lines = [line for line in str(error).splitlines() if line.strip() and "Stack trace" not in line]
+    return lines[-1].strip() if lines else type(error).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Such as `: did you mean --min-face?`; empty if nothing in `known` is similar to `word`."""
     found = near(word, known)

@@ -18,6 +18,7 @@ from mtcnn_gluon.bundles.format import Bundle, new_manifest, read_bundle, write_
 from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.io.cache import cache_path
+from mtcnn_gluon.io.extras import need
 
 DIGESTS = {  # sha256 of the files in mtcnn 1.0.0
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
@@ -89,11 +90,7 @@ def _interleaved(values: np.ndarray) -> np.ndarray:
 
 
 def _read_wheel(net: str) -> list[np.ndarray]:
-    try:
-        import joblib
-        import lz4  # noqa: F401  # joblib reads the files with it
-    except ImportError as error:
-        raise ModelError(f'the official weights need {error.name}: run pip install "mtcnn-gluon[official]"') from error
+    joblib, _ = (need(name, "reading the official weights", "official", ModelError) for name in ("joblib", "lz4"))
     path = _wheel_file(net)
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != DIGESTS[net]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.layers import Layer, Parameters, check_parameters, heads_of, is_dense, walk
 
 OPSET = 13  # the first whose Softmax is over one axis, and whose operators all three runtimes know
@@ -22,18 +23,8 @@ OUTPUTS = {"cls": "probability", "box": "offsets", "landmark": "landmarks"}  # o
 
 
 def load_onnx() -> Any:
-    """The module `onnx`.
-
-    Raises:
-        ModelError: if it is not installed.
-    """
-    try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise ModelError(f'ONNX files need onnx ({error}): run pip install "mtcnn-gluon[export]"') from error
-    return onnx
+    """The module `onnx`, or a `ModelError` if it cannot be imported."""
+    return need("onnx", "writing and reading ONNX files", "export", ModelError)
 
 
 class _Graph:

@@ -1,6 +1,6 @@
 """The cascade of Zhang et al. (2016), section II-A: propose with P-Net, refine with R-Net, output with O-Net.
 
-All functions work on a batch of images and on plain arrays. The nets are behind the `Engine` protocol.
+All functions work on a batch of images and on plain arrays. An `Engine` runs the nets.
 """
 
 from dataclasses import dataclass, replace

@@ -9,13 +9,13 @@ import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.params_file import read_params
-from mtcnn_gluon.engines.base import NetRunner, first_line
-from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.engines.base import Engine
+from mtcnn_gluon.errors import ModelError, Unavailable, last_line
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
 
-class MXNetEngine(NetRunner):
-    """The `Engine` protocol on MXNet: the package's hybridized blocks with the bundle's parameters.
+class MXNetEngine(Engine):
+    """The engine on MXNet: the package's hybridized blocks with the bundle's parameters.
 
     Args:
         bundle: a model bundle that holds `{p,r,o}net-0000.params`.
@@ -45,7 +45,7 @@ class MXNetEngine(NetRunner):
         self._nets = self._build_nets(bundle, lambda net, path: self._build(net, tables[net], path))
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
-        """See `NetRunner.run`."""
+        """See `Engine.run`."""
         with self._lock:
             inputs = self._mx.nd.empty(images.shape, ctx=self._ctx)
             inputs[:] = images
@@ -78,7 +78,7 @@ class MXNetEngine(NetRunner):
         try:
             count = self._mx.context.num_gpus()
         except self._mx.base.MXNetError as error:
-            raise Unavailable(f"no GPU can be used: {first_line(error)}") from error
+            raise Unavailable(f"no GPU can be used: {last_line(error)}") from error
         if index >= count:
             raise Unavailable(f"device='gpu:{index}' does not exist: MXNet sees {count} GPU(s)")
         ctx = self._mx.gpu(index)
@@ -86,7 +86,7 @@ class MXNetEngine(NetRunner):
             self._mx.nd.ones(1, ctx=ctx).asnumpy()
         except self._mx.base.MXNetError as error:
             raise Unavailable(
-                f"GPU {index} cannot run MXNet's kernels ({first_line(error)}); "
+                f"GPU {index} cannot run MXNet's kernels ({last_line(error)}); "
                 "mxnet-cu112 holds code for compute capability 5.0 to 8.9 (Maxwell to Ada), not for Hopper or later"
             ) from error
         return ctx

@@ -9,7 +9,7 @@ from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.onnx_nets import load_onnx, parameters_of
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.config import HEADS, NETS
-from mtcnn_gluon.engines.base import NetRunner
+from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.layers import check_parameters
 from mtcnn_gluon.operators import native
@@ -18,8 +18,8 @@ from mtcnn_gluon.operators.native_net import NativeNet, why_not_net
 PARAMS, ONNX = "-0000.params", ".onnx"
 
 
-class NativeEngine(NetRunner):
-    """The `Engine` protocol on the compiled kernels. It keeps nothing between calls, so it may be used from several threads.
+class NativeEngine(Engine):
+    """The engine on the compiled kernels. It keeps nothing between calls, so it may be used from several threads.
 
     Args:
         bundle: a model bundle that holds `{p,r,o}net-0000.params` or, where `onnx` is installed, `{p,r,o}net.onnx`.
@@ -52,7 +52,7 @@ class NativeEngine(NetRunner):
         self.kernel_threads = threads or 0
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
-        """See `NetRunner.run`; the arrays are views of channels-last ones."""
+        """See `Engine.run`; the arrays are views of channels-last ones."""
         values = np.moveaxis(self._nets[net](images, self._threads), -1, 1)  # (N, 6 or 16, h, w)
         values = values[:, :, 0, 0] if self._nets[net].is_dense else values
         with np.errstate(over="ignore"):  # beyond float32 the probability is 0

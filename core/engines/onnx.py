@@ -8,13 +8,14 @@ from weakref import WeakSet
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.engines.base import NetRunner, import_runtime
+from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
 from mtcnn_gluon.errors import Unavailable
+from mtcnn_gluon.io.extras import need
 
 
-class OnnxEngine(NetRunner):
-    """The `Engine` protocol on ONNX Runtime.
+class OnnxEngine(Engine):
+    """The engine on ONNX Runtime.
 
     Args:
         bundle: a model bundle that holds `{p,r,o}net.onnx`.
@@ -30,7 +31,7 @@ class OnnxEngine(NetRunner):
     runtime = "ONNX Runtime"
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
-        runtime = import_runtime("onnxruntime", self.runtime, "onnx")
+        runtime = need("onnxruntime", f"the engine {self.name}", "onnx", Unavailable)
         providers = _providers(runtime, device)
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # only errors go to stderr
@@ -55,7 +56,7 @@ class OnnxEngine(NetRunner):
             )
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
-        """See `NetRunner.run`."""
+        """See `Engine.run`."""
         if self._process != os.getpid():  # sessions of the parent wait for threads that a fork lacks
             self._sessions, self._process = self._build_nets(*self._source), os.getpid()
         session = self._sessions[net]

@@ -12,7 +12,7 @@ from mtcnn_gluon.bundles import onnx_nets, params_file
 from mtcnn_gluon.bundles.format import Bundle, new_manifest, write_bundle
 from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
 from mtcnn_gluon.config import MIN_FACE, NETS
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import ModelError, last_line
 from mtcnn_gluon.layers import Parameters, check_parameters, parameter_shapes
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
@@ -108,7 +108,7 @@ def _write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Ma
         try:
             block.export(str(folder / name), epoch=0)
         except mx.base.MXNetError as error:  # such as a full disk
-            raise ModelError(f"MXNet cannot write the files of {name}: {str(error).strip().splitlines()[-1]}") from error
+            raise ModelError(f"MXNet cannot write the files of {name}: {last_line(error)}") from error
 
 
 def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:

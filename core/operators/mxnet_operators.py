@@ -29,7 +29,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.errors import ModelError, Unavailable, last_line
 from mtcnn_gluon.io.cache import cache_path
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.native import SOURCES, load_kernels
@@ -49,7 +49,7 @@ def register() -> str | None:
         load_kernels()
         _load_adapter(mx)
     except (Unavailable, mx.base.MXNetError) as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = last_line(error)
     _register_portable_mining(mx)
     for F in (mx.nd, mx.sym):
         for name, function in _operators(mx, F, is_native=reason is None).items():
