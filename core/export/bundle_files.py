@@ -14,7 +14,7 @@ from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
 from mtcnn_gluon.config import MIN_FACE, NETS
 from mtcnn_gluon.errors import ModelError, last_line
 from mtcnn_gluon.layers import Parameters, check_parameters, parameter_shapes
-from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.mxnet_loader import load_mxnet, why_not_mxnet
 
 BundlePart = Literal["symbol", "params", "onnx", "onefile"]
 ONEFILE = "mtcnn.onnx"
@@ -42,14 +42,12 @@ def why_not_written(part: BundlePart, source: Bundle | None = None, changes: Map
 
 
 def _why_not_new(part: BundlePart) -> str | None:
-    """Why a part cannot be written here, as far as can be said without loading MXNet; None if it can."""
+    """Why a part cannot be written here, as far as this is known without loading MXNet; None if it can."""
     if part == "params":
         return None
     if part != "symbol":
         return None if importlib.util.find_spec("onnx") else 'onnx is not installed: run pip install "mtcnn-gluon[export]"'
-    if importlib.util.find_spec("mxnet") is None:
-        return "MXNet is not installed"
-    return "MXNet needs numpy older than 2" if int(np.__version__.split(".")[0]) >= 2 else None
+    return why_not_mxnet()
 
 
 def _names(part: BundlePart) -> list[str]:
