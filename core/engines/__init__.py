@@ -13,7 +13,7 @@ from mtcnn_gluon.errors import ConfigError, ModelError, Unavailable, last_line, 
 from mtcnn_gluon.layers import heads_of
 from mtcnn_gluon.operators.native import kernels
 
-_CLASSES = {  # module and class of each engine; a module is imported when its engine is used
+_CLASSES = {  # module and class of each engine; a module is imported only when its engine is used
     "native": ("native", "NativeEngine"),
     "openvino": ("openvino", "OpenVinoEngine"),
     "openvino-bf16": ("openvino", "OpenVinoBf16Engine"),
@@ -22,7 +22,7 @@ _CLASSES = {  # module and class of each engine; a module is imported when its e
 }
 ENGINES = tuple(_CLASSES)
 AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; bfloat16 only on request
-AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # where the kernels have no AVX2
+AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # for processors without AVX2
 WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
@@ -70,7 +70,7 @@ def _warm_up(engine: Engine, bundle: Bundle) -> None:
     An engine that needs warming gets every shape that detection uses, so that no image waits for it. Others get one shape.
 
     Raises:
-        ModelError: if a net cannot run, or its outputs are not as the manifest says.
+        ModelError: if a net cannot run, or its outputs do not match the manifest.
     """
     for net, table in bundle.manifest["architecture"].items():
         file, is_pnet, size = bundle.file(f"{net}{engine.ending}"), net == "pnet", table["size"]

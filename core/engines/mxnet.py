@@ -18,9 +18,9 @@ class MXNetEngine(Engine):
     """The engine on MXNet: the package's hybridized blocks with the bundle's parameters.
 
     Args:
-        bundle: a model bundle that holds `{p,r,o}net-0000.params`.
+        bundle: a model bundle with `{p,r,o}net-0000.params`.
         device: `cpu`, `gpu` or `gpu:N`.
-        threads: most CPU threads of MXNet's operators, in the whole process; None: the runtime's choice.
+        threads: largest number of CPU threads of MXNet's operators in the whole process; None: the runtime's choice.
 
     Raises:
         Unavailable: if MXNet cannot be imported, the bundle has no parameters for it, or the device cannot be used.
@@ -74,7 +74,7 @@ class MXNetEngine(Engine):
         return self._usable_gpu(int(number or 0))
 
     def _usable_gpu(self, index: int) -> Any:
-        """The context of a GPU, after one kernel has run on it."""
+        """The context of a GPU on which one kernel has run."""
         try:
             count = self._mx.context.num_gpus()
         except self._mx.base.MXNetError as error:
@@ -87,6 +87,6 @@ class MXNetEngine(Engine):
         except self._mx.base.MXNetError as error:
             raise Unavailable(
                 f"GPU {index} cannot run MXNet's kernels ({last_line(error)}); "
-                "mxnet-cu112 holds code for compute capability 5.0 to 8.9 (Maxwell to Ada), not for Hopper or later"
+                "mxnet-cu112 contains code for compute capability 5.0 to 8.9 (Maxwell to Ada), not for Hopper or later"
             ) from error
         return ctx

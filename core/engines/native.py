@@ -1,4 +1,4 @@
-"""Runs the nets with the package's own compiled kernels: no framework is needed."""
+"""Runs the nets with the package's own compiled kernels, without any framework."""
 
 from pathlib import Path
 from typing import Any, Mapping, Sequence
@@ -19,16 +19,16 @@ PARAMS, ONNX = "-0000.params", ".onnx"
 
 
 class NativeEngine(Engine):
-    """The engine on the compiled kernels. It keeps nothing between calls, so it may be used from several threads.
+    """The engine on the compiled kernels. It has no state between calls, so it may be used from several threads.
 
     Args:
-        bundle: a model bundle that holds `{p,r,o}net-0000.params` or, where `onnx` is installed, `{p,r,o}net.onnx`.
+        bundle: a model bundle with `{p,r,o}net-0000.params` or, if `onnx` is installed, `{p,r,o}net.onnx`.
         device: `cpu`.
         threads: CPU threads of each call; None: OpenMP's number. Results do not depend on it.
 
     Raises:
         Unavailable: if there are no kernels, they cannot run such nets, the bundle's files cannot be read here, or the device
-            is another.
+            is not the CPU.
         ModelError: if a file cannot be used.
     """
 
@@ -55,13 +55,13 @@ class NativeEngine(Engine):
         """See `Engine.run`; the arrays are views of channels-last ones."""
         values = np.moveaxis(self._nets[net](images, self._threads), -1, 1)  # (N, 6 or 16, h, w)
         values = values[:, :, 0, 0] if self._nets[net].is_dense else values
-        with np.errstate(over="ignore"):  # beyond float32 the probability is 0
-            face = 1 / (1 + np.exp(values[:, 0] - values[:, 1]))  # the softmax's second value
+        with np.errstate(over="ignore"):  # if exp overflows, the probability is 0
+            face = 1 / (1 + np.exp(values[:, 0] - values[:, 1]))  # the softmax of the second logit
         ends = np.cumsum([HEADS[head] for head in self._nets[net].heads]).tolist()
         return [np.stack([1 - face, face], axis=1), *(values[:, i:j] for i, j in zip(ends, ends[1:]))]
 
     def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
-        """Run all crops at once: the kernels keep nothing for a batch size."""
+        """Run all crops at once: the kernels keep no buffers for batch sizes."""
         return list(self.run(net, crops))
 
 
@@ -76,7 +76,7 @@ def _why_not(tables: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def _ending(bundle: Bundle) -> str:
-    """How the names of the files with the parameters end: MXNet's if the bundle has them, else those of ONNX files."""
+    """The ending of the files with the parameters: MXNet's files if the bundle has them, otherwise ONNX files."""
     has = {ending: all(f"{net}{ending}" in bundle.manifest["files"] for net in NETS) for ending in (PARAMS, ONNX)}
     if has[PARAMS] or not has[ONNX]:
         return PARAMS

@@ -17,12 +17,12 @@ class OpenVinoEngine(Engine):
     """The engine on OpenVINO, in float32 on every processor.
 
     Args:
-        bundle: a model bundle that holds `{p,r,o}net.onnx`.
+        bundle: a model bundle with `{p,r,o}net.onnx`.
         device: `cpu`.
         threads: CPU threads of the nets; None: the runtime's choice.
 
     Raises:
-        Unavailable: if OpenVINO is not installed, the bundle lacks the files, or the device is another.
+        Unavailable: if OpenVINO is not installed, the bundle lacks the files, or the device is not the CPU.
         ModelError: if a file cannot be used.
     """
 
