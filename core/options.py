@@ -225,24 +225,17 @@ def to_words(values: Mapping[str, Any]) -> list[str]:
 
 def option_names(options: type[Options]) -> list[str]:
     """Names of all options, also those of inner classes."""
-    return [name for each, kind in _own(options) for name in (option_names(kind) if _is_group(kind) else [each.name])]
+    return [each.name for each, _ in _all(options)]
 
 
 def table(options: type[Options]) -> str:
     """A Markdown table of all options with their types, ranges, defaults and meanings."""
     rows = ["| option | value | default | meaning |", "|---|---|---|---|"]
-    return "\n".join([*rows, *_rows(options)])
-
-
-def _rows(options: type[Options]) -> Iterator[str]:
-    for each, kind in _own(options):
-        if _is_group(kind):
-            yield from _rows(kind)
-        else:
-            kind, _ = _without_none(kind)
-            meaning = each.metadata["meaning"].without_technical_limits()
-            cells = [f"`{flag(each.name)}`", _expected(kind, meaning), _default(each), meaning.help]
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    for each, kind in _all(options):
+        meaning = each.metadata["meaning"].without_technical_limits()
+        cells = [f"`{flag(each.name)}`", _expected(_without_none(kind)[0], meaning), _default(each), meaning.help]
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(rows)
 
 
 def flag(name: str) -> str:
@@ -254,6 +247,12 @@ def _own(options: type[Options]) -> Iterator[tuple[Field, Any]]:
     """The fields of a class and their types."""
     hints = get_type_hints(options)
     return ((each, hints[each.name]) for each in fields(options))
+
+
+def _all(options: type[Options]) -> Iterator[tuple[Field, Any]]:
+    """The fields of a class and of its inner classes, and their types."""
+    for each, kind in _own(options):
+        yield from _all(kind) if _is_group(kind) else [(each, kind)]
 
 
 def _is_group(kind: Any) -> bool:

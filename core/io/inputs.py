@@ -85,10 +85,8 @@ class Input:
             raise ImageError(f"standard input cannot be read: {error.strerror or error}") from error
 
 
-def find_inputs(
-    arguments: Iterable[str], takes_videos: bool = True, result_folders: Iterable[str] = (), result_files: Iterable[str] = ()
-) -> "Search":
-    """The inputs that command-line arguments stand for, in order.
+class Search:
+    """The inputs that command-line arguments stand for.
 
     - A folder stands for all images and videos below it, sorted; links to other folders are followed.
     - A pattern that is not itself a file stands for its matches; `**` matches any number of folders.
@@ -102,25 +100,19 @@ def find_inputs(
         result_folders: folders for results. A search skips them, since they contain the results of earlier runs.
         result_files: files to write. They are not counted as skipped.
 
-    Raises:
-        ConfigError: if standard input is given twice.
-    """
-    search = Search(takes_videos, result_folders, result_files)
-    for argument in arguments:
-        search.add(argument)
-    return search
-
-
-class Search:
-    """The inputs that command-line arguments stand for; see `find_inputs`, which makes it.
-
     Attributes:
         found: the inputs, in order.
         skipped: for each searched folder, the number of skipped files by reason.
         remarks: sentences about folders that were not searched.
+
+    Raises:
+        ConfigError: if standard input is given twice.
     """
 
-    def __init__(self, takes_videos: bool, result_folders: Iterable[str], result_files: Iterable[str]) -> None:
+    def __init__(
+        self, arguments: Iterable[str], takes_videos: bool = True, result_folders: Iterable[str] = (),
+        result_files: Iterable[str] = (),
+    ) -> None:  # fmt: skip
         self.found: list[Input] = []
         self.skipped: dict[str, Counter[str]] = defaultdict(Counter)
         self.remarks: list[str] = []
@@ -128,6 +120,8 @@ class Search:
         self._result_folders = {real_path(each) for each in result_folders}
         self._result_files = {real_path(each) for each in result_files}
         self._result_names = {os.path.basename(each) for each in self._result_files}  # so that few paths must be resolved
+        for argument in arguments:
+            self._add(argument)
 
     def notes(self) -> list[str]:
         """A sentence for each folder that was not searched or in which files were skipped."""
@@ -141,8 +135,7 @@ class Search:
             sentences.append(printable(f"{folder}: skipped {total} file{'' if total == 1 else 's'}: {', '.join(parts)}"))
         return sentences
 
-    def add(self, argument: str) -> None:
-        """Add the inputs of one argument."""
+    def _add(self, argument: str) -> None:
         if argument == "-":
             if any(found.kind is InputKind.STANDARD_INPUT for found in self.found):
                 raise ConfigError("- stands for standard input, which can be read only once")
