@@ -8,13 +8,13 @@ Landmarks are x, y in the same coordinates.
 landmarks `(x - x1) / side, (y - y1) / side`.
 
 **The official weights** come from MATLAB code whose boxes are 1-based and inclusive: `x1..x2` in MATLAB is `x1 - 1 .. x2` in
-continuous coordinates. There its `w = x2 - x1 + 1` in R- and O-Net, its areas with + 1 and its landmark formula become the
-formulas above. Two differences remain. The `box_convention` of a bundle is `matlab` if its nets expect them, otherwise
-`continuous`:
+continuous coordinates. In these coordinates MATLAB's `w = x2 - x1 + 1` in R- and O-Net, its areas with + 1 and its landmark
+formula are the formulas above. Two differences remain. The `box_convention` of a bundle is `matlab` if its nets expect them,
+otherwise `continuous`:
 
-- stage one maps P-Net's cell j at scale s to `(2j + 1) / s .. (2j + 12) / s` and decodes with `w = x2 - x1`, that is 11 / s;
-- boxes are truncated to whole pixels when P-Net's cells are mapped and before every crop. This lowers their corners by half a
-  pixel on average. Here they are lowered by exactly half a pixel, so that results change continuously.
+- Stage one maps P-Net's cell j at scale s to `(2j + 1) / s .. (2j + 12) / s` and decodes with `w = x2 - x1`, that is 11 / s.
+- MATLAB truncates boxes to whole pixels when it maps P-Net's cells and before every crop, which moves corners by half a pixel
+  on average. Here corners move by exactly half a pixel, so that results change continuously.
 """
 
 from typing import Literal, cast, get_args
@@ -25,12 +25,12 @@ from mtcnn_gluon.errors import ConfigError
 
 BoxConvention = Literal["continuous", "matlab"]
 
-STRIDE = 2  # pixels of a level between neighbouring P-Net cells
-CELL = 12  # side of the square of pixels that one P-Net cell depends on
+STRIDE = 2  # distance of neighbouring P-Net cells, in pixels of a level
+CELL = 12  # side of a P-Net cell's receptive field, in pixels of a level
 
 
 def check_convention(name: object) -> BoxConvention:
-    """Return `name`, or raise a `ConfigError` if it is no known box convention."""
+    """Return `name`, or raise a `ConfigError` if it is not a box convention."""
     if name not in get_args(BoxConvention):
         raise ConfigError(f"box_convention must be one of {', '.join(get_args(BoxConvention))}, not {name!r}")
     return cast(BoxConvention, name)
@@ -42,7 +42,7 @@ def area(boxes: np.ndarray) -> np.ndarray:
 
 
 def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Areas (N, M) of the intersection of each of boxes `a` (N, 4) with each of boxes `b` (M, 4)."""
+    """Areas (N, M) of the intersection of every box in `a` (N, 4) with every box in `b` (M, 4)."""
     width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
     height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
     return np.maximum(width, 0) * np.maximum(height, 0)
@@ -93,13 +93,13 @@ def encode_landmarks(crops: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def cell_boxes(cells: np.ndarray) -> np.ndarray:
-    """Squares (N, 4), in pixels of the level, of P-Net's cells (N, 2), given as row and column."""
+    """Squares (N, 4), in pixels of the level, of P-Net's cells (N, 2): row, column."""
     corner = STRIDE * cells[:, ::-1].astype(np.float32)  # (N, 2) as x, y
     return np.hstack([corner, corner + CELL])
 
 
 def cells_to_image(squares: np.ndarray, scales: np.ndarray, convention: BoxConvention) -> np.ndarray:
-    """Boxes (N, 4) in the image from `cell_boxes` (N, 4) and the scales (N, 2) x, y, level / image, of their levels."""
+    """Boxes (N, 4) in the image from `cell_boxes` (N, 4) and the scales (N, 2) of their levels: x, y, each level / image."""
     if convention == "matlab":
         first, to_continuous = np.array([1, 1, 0, 0], np.float32), np.array([1.5, 1.5, 0.5, 0.5], np.float32)
         return (squares + first) / np.tile(scales, 2) - to_continuous

@@ -1,8 +1,8 @@
-"""What differs between the three nets, and the settings of the cascade, as data.
+"""The architectures of the three nets and the settings of the cascade, as data.
 
 `NETS` has the nets of Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks"
 (2016), figure 2, as in the authors' released models. A net takes images of `size` x `size` pixels. Each row of `layers` is one
-layer, see `mtcnn_gluon.layers`. Behind them are linear heads: `cls` (2 logits: background, face), `box` (4 offsets) and, if
+layer, see `mtcnn_gluon.layers`. Linear heads follow: `cls` (2 logits: background, face), `box` (4 offsets) and, if
 `landmarks` is true, `landmark` (10 numbers, x and y interleaved).
 """
 
@@ -33,10 +33,10 @@ HEADS = EasyDict(cls=2, box=4, landmark=10)
 
 CASCADE = EasyDict(
     thresholds=[0.6, 0.7, 0.7],  # lowest face probability after P-, R- and O-Net
-    nms=[0.5, 0.7, 0.7, 0.7],  # overlap allowed: P-Net within a level, P-Net across levels, R-Net, O-Net ("min" mode)
+    nms=[0.5, 0.7, 0.7, 0.7],  # allowed overlap: P-Net within a level, P-Net across levels, R-Net, O-Net ("min" mode)
 )
-MIN_FACE, MAX_FACE = 20.0, 1e9  # smallest face to look for, in pixels: default and largest value
-FACTOR = 0.709  # scale between two levels of the image pyramid: each has half the area of the one before
-MAX_FACTOR = 0.99  # closer to 1 a pyramid would have thousands of levels
+MIN_FACE, MAX_FACE = 20.0, 1e9  # side in pixels of the smallest face to find: default and largest value
+FACTOR = 0.709  # scale between two levels of the image pyramid: each level has half the area of the previous one
+MAX_FACTOR = 0.99  # a value closer to 1 would give thousands of levels
 
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left: the viewer's left

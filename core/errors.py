@@ -3,8 +3,8 @@
 import re
 from typing import Iterable
 
-NEAR = 0.6  # least similarity, in 0..1, of a word and a suggestion
-BEHIND = 0.15  # by how much a suggestion may be less similar than the best one
+NEAR = 0.6  # smallest similarity, in 0..1, between a word and a suggestion
+BEHIND = 0.15  # largest difference in similarity between a suggestion and the best one
 SUGGESTED = 3  # largest number of suggestions
 
 
@@ -17,7 +17,7 @@ class ImageError(MtcnnError):
 
 
 class ModelError(MtcnnError):
-    """A model bundle, or the runtime that should run it, is missing, damaged or unsuitable."""
+    """A model bundle, or the runtime for it, is missing, damaged or unsuitable."""
 
 
 class DataError(MtcnnError):
@@ -25,7 +25,7 @@ class DataError(MtcnnError):
 
 
 class Unavailable(ModelError):
-    """Something optional cannot be used here: the compiled kernels, a runtime, a device, or the bundle's files for it."""
+    """An optional part cannot be used here: the compiled kernels, a runtime, a device, or the bundle's files for a runtime."""
 
 
 class ConfigError(MtcnnError, ValueError):
@@ -40,19 +40,25 @@ def shown(value: object) -> str:
     """A value as it appears in a message: its repr, cut to 100 characters, or its type if it has none."""
     try:
         text = repr(value)
-    except Exception:  # such as a whole number of thousands of digits
+    except Exception:  # for example a whole number with thousands of digits
         return f"a {type(value).__name__}"
     return text if len(text) <= 100 else text[:97] + "..."
 
 
+def last_line(error: Exception) -> str:
+    """The last line of an error's message, where libraries state the cause; lines about a stack trace do not count."""
+    lines = [line for line in str(error).splitlines() if line.strip() and "Stack trace" not in line]
+    return lines[-1].strip() if lines else type(error).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Such as `: did you mean --min-face?`; empty if nothing in `known` is similar to `word`."""
+    """A question such as `: did you mean --min-face?`; empty if no known word is similar to `word`."""
     found = near(word, known)
     return f": did you mean {' or '.join(found)}?" if found else ""
 
 
 def near(word: str, known: Iterable[str]) -> list[str]:
-    """The known words most similar to `word`, best first. Words that differ only in case or hyphens exclude all others."""
+    """The known words most similar to `word`, best first. If some differ only in case or hyphens, only those are returned."""
     own, plain = _plain(word), {other: _plain(other) for other in known}
     if same := [other for other, text in plain.items() if text == own]:
         return same[:SUGGESTED]
@@ -65,8 +71,8 @@ def near(word: str, known: Iterable[str]) -> list[str]:
 
 
 def _likeness(word: str, other: str) -> float:
-    """Similarity in 0..1; at least `NEAR` if one word begins or ends with the other, such as `thresh` and `thresholds`."""
-    from difflib import SequenceMatcher  # which `import mtcnn_gluon` does not wait for
+    """Similarity in 0..1; at least `NEAR` if one word begins or ends with the other, as `thresholds` with `thresh`."""
+    from difflib import SequenceMatcher  # only here, so that `import mtcnn_gluon` stays fast
 
     ratio = SequenceMatcher(None, word, other).ratio()
     short, long = sorted((word, other), key=len)

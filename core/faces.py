@@ -23,8 +23,8 @@ class Faces:
     Attributes:
         boxes: (N, 4) float32, continuous x1, y1, x2, y2 in pixels of the image as displayed, inside the image.
         scores: (N,) float32 in 0..1.
-        landmarks: (N, 5, 2) float32 x, y in pixels: left eye, right eye, nose, left and right corner of the mouth, where
-            left is the viewer's left. They are not clipped to the image. None if the model has no trained landmarks.
+        landmarks: (N, 5, 2) float32 x, y in pixels: left eye, right eye, nose, left and right corner of the mouth. Left is the
+            viewer's left. Landmarks are not clipped to the image. None if the model has no trained landmarks.
 
     Raises:
         ValueError: if the shapes of the arrays do not match.
@@ -53,7 +53,7 @@ class Faces:
         return len(self.scores)
 
     def __getitem__(self, index: Any) -> "Faces":
-        """The faces that a slice, a mask (N,) or an array of indices selects; an integer gives `Faces` with one face."""
+        """The faces selected by a slice, a mask (N,) or an array of indices; an integer gives `Faces` with one face."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]
         landmarks = None if self.landmarks is None else self.landmarks[index]
@@ -63,15 +63,15 @@ class Faces:
         return (self[i] for i in range(len(self)))
 
     def to_dicts(self, digits: int | None = None) -> list[dict[str, Any]]:
-        """One JSON-ready dictionary a face: `box` [x1, y1, x2, y2], `score`, `landmarks` {"left_eye": [x, y], ...} or None.
+        """JSON-ready dictionaries of the faces: `box` [x1, y1, x2, y2], `score`, `landmarks` {"left_eye": [x, y], ...} or None.
 
         Args:
-            digits: significant digits of all numbers; None: 2 decimals of pixels and 6 of scores.
+            digits: significant digits of all numbers; None: 2 decimals for pixels and 6 for scores.
         """
         return face_dicts(self.boxes, self.scores, self.landmarks, digits)
 
     def align(self, image: np.ndarray, size: int = ARCFACE_SIZE) -> np.ndarray:
-        """Every face rotated, scaled and moved onto the ArcFace five-point template, as recognition models expect it.
+        """Every face, rotated, scaled and moved onto the ArcFace five-point template that recognition models expect.
 
         The transform is the least-squares similarity (Umeyama, 1991). Large faces are halved before sampling to avoid
         aliasing. Pixels outside the image are black.
@@ -87,17 +87,17 @@ class Faces:
             ModelError: if there are no landmarks.
         """
         if self.landmarks is None:
-            raise ModelError("faces can only be aligned by landmarks, and the model that found these was trained without")
+            raise ModelError("alignment needs landmarks, but the model that found these faces was trained without landmarks")
         template = ARCFACE_TEMPLATE * (size / ARCFACE_SIZE)
         aligned = [_warp(image, similarity(points, template), size) for points in self.landmarks]
         return np.stack(aligned) if aligned else np.zeros((0, size, size, 3), np.uint8)
 
     def crops(self, image: np.ndarray, margin: float = 0.0) -> list[np.ndarray]:
-        """The part of the image inside every face's box: copies (h, w, 3), not rotated or scaled, at least one pixel a side.
+        """The image inside every face's box: copies (h, w, 3), not rotated or scaled, at least one pixel wide and high.
 
         Args:
             image: (H, W, 3), the image with the faces.
-            margin: share of the box's side by which it is widened on each side; the result is clipped to the image.
+            margin: widening on each side, as a share of the box's side; the result is clipped to the image.
         """
         height, width = image.shape[:2]
         cut = []
@@ -112,7 +112,7 @@ class Faces:
 def face_dicts(
     boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray | None, digits: int | None = None
 ) -> list[dict[str, Any]]:
-    """See `Faces.to_dicts`; landmarks (N, 5, 2) of a face that hold NaN are None."""
+    """See `Faces.to_dicts`; the landmarks of a face are None if they contain NaN."""
 
     def short(value: float, decimals: int = 2) -> float:
         return round(float(value), decimals) if digits is None else float(f"{value:.{digits}g}")
@@ -129,7 +129,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The rotation, uniform scale and shift (2, 3) that moves points `source` (N, 2) closest to `target` (N, 2).
 
     This is the least-squares solution of Umeyama (1991) without reflections: in the plane, the linear fit `z -> a z + b` of
-    complex numbers. If all source points coincide they are moved to the target's centre, unscaled.
+    complex numbers. If all source points coincide, they are moved to the target's centre and not scaled.
     """
     z, w = (points.astype(np.float64) @ np.array([1, 1j]) for points in (source, target))
     z0, w0 = z.mean(), w.mean()
@@ -141,7 +141,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """The part of `image` that `matrix`, in continuous coordinates, moves to 0..size."""
+    """The part of `image` that `matrix`, in continuous coordinates, maps to 0..size."""
     part, matrix = _needed_part(image, matrix, size)
     if 0 in part.shape:
         return np.zeros((size, size, 3), np.uint8)
@@ -149,7 +149,7 @@ def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         half = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
         matrix = matrix * [part.shape[1] / half.shape[1], part.shape[0] / half.shape[0], 1]
         part = half
-    centres = matrix.copy()  # OpenCV counts from pixel centres
+    centres = matrix.copy()  # OpenCV measures from pixel centres
     centres[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     return cv2.warpAffine(part, centres, (size, size), flags=cv2.INTER_LINEAR)
 
@@ -158,7 +158,7 @@ def _needed_part(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.n
     """The rectangle of `image` that `_warp` samples, with a margin, and `matrix` for that rectangle."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
     source = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T  # (4, 2) x, y
-    margin = 2 + 4 / np.hypot(matrix[0, 0], matrix[1, 0])  # pixels around it that halving and interpolation use
+    margin = 2 + 4 / np.hypot(matrix[0, 0], matrix[1, 0])  # surrounding pixels that halving and interpolation use
     limits = image.shape[1::-1]
     left, top = np.clip(np.floor(source.min(0) - margin), 0, limits).astype(int)
     right, bottom = np.clip(np.ceil(source.max(0) + margin), 0, limits).astype(int)

@@ -1,7 +1,7 @@
-"""The layers of the nets: what a row of the tables in `config.NETS` means for names and shapes.
+"""The layers of the nets: names and shapes that follow from the tables in `config.NETS`.
 
-`walk` gives the layers of a net one by one, and whoever builds a net follows it. A new kind of layer needs a function here, in
-`KINDS`, and a builder in `symbol.blocks` (MXNet), `bundles.onnx_nets` and, if the compiled kernels can run it,
+All code that builds a net follows `walk`, which yields its layers one by one. A new kind of layer needs a function in `KINDS`
+here and a builder in `symbol.blocks` (MXNet), `bundles.onnx_nets` and, if the compiled kernels can run it,
 `operators.native_net`.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.errors import ModelError, shown
 
-LARGEST = 65536  # channels or units of a layer, at most
+LARGEST = 65536  # largest number of channels or units of a layer
 MOST_LAYERS = 64
 
 Parameters = Mapping[str, np.ndarray]  # by full name, such as pnet_conv1_weight
@@ -31,7 +31,7 @@ class Layer:
         kernel, stride: in pixels. The kernel of a dense layer covers its whole input.
         weight: shape of its weight; None if it has no parameters.
         kind: key of `KINDS`. A head is `dense` in a net with a dense layer, else a `conv` with a kernel of 1.
-        name: of a head as in `config.HEADS`, else such as `conv1`, counted by kind.
+        name: for a head as in `config.HEADS`, otherwise kind and number, such as `conv1`.
         prelu: name of the PReLU behind it; None if there is none.
         is_head: whether it is a head. All heads read the last layer before them.
     """
@@ -54,7 +54,7 @@ def _conv(inputs: int, side: int, channels: int, kernel: int) -> Layer:
 
 
 def _pool(inputs: int, side: int, kernel: int, stride: int) -> Layer:
-    """Max pooling in ceil mode: a partial window at the border counts."""
+    """Max pooling in ceil mode: partial windows at the border give outputs too."""
     return Layer(inputs, inputs, -((kernel - side) // stride) + 1, kernel, stride)
 
 
@@ -64,11 +64,11 @@ def _dense(inputs: int, side: int, units: int) -> Layer:
 
 
 KINDS: Mapping[str, Callable[..., Layer]] = {"conv": _conv, "pool": _pool, "dense": _dense}
-_ARGUMENTS = {kind: list(signature(make).parameters)[2:] for kind, make in KINDS.items()}  # of a row
+_ARGUMENTS = {kind: list(signature(make).parameters)[2:] for kind, make in KINDS.items()}  # in a row of a table
 
 
 def walk(table: Mapping[str, Any], key: str = "layers") -> Iterator[Layer]:
-    """The layers of a net in order, its heads last.
+    """Yield the layers of a net in order, the heads last.
 
     Args:
         table: `size`, `layers` and `landmarks`, as in `config.NETS`.
@@ -92,12 +92,12 @@ def walk(table: Mapping[str, Any], key: str = "layers") -> Iterator[Layer]:
 
 
 def heads_of(table: Mapping[str, Any]) -> list[str]:
-    """Names of a net's heads, in the order of its outputs."""
+    """Names of a net's heads, in the order of the outputs."""
     return [head for head in HEADS if table["landmarks"] or head != "landmark"]
 
 
 def is_dense(table: Mapping[str, Any]) -> bool:
-    """Whether a net has a dense layer, and so takes images of one size only."""
+    """Whether a net has a dense layer, and therefore takes images of one size only."""
     return any(row[0] == "dense" for row in table["layers"])
 
 
@@ -136,7 +136,7 @@ def check_parameters(net: str, table: Mapping[str, Any], parameters: Parameters)
 
 
 def check_architecture(architecture: Mapping[str, Any]) -> None:
-    """Check the tables of all nets, as in `config.NETS`; keys beside `size`, `layers` and `landmarks` are ignored.
+    """Check the tables of all nets, as in `config.NETS`; keys other than `size`, `layers` and `landmarks` are ignored.
 
     Raises:
         ModelError: if one is missing or malformed; the message names the key.
@@ -154,7 +154,7 @@ def check_architecture(architecture: Mapping[str, Any]) -> None:
 
 
 def _check_row(row: Any, key: str, side: int, is_dense: bool) -> None:
-    """Check a row whose input is `side` pixels high and wide and, if `is_dense`, comes from a dense layer."""
+    """Check a row. Its input is `side` pixels high and wide and, if `is_dense`, the output of a dense layer."""
     forms = " or ".join(f'["{kind}", {", ".join(names)}]' for kind, names in _ARGUMENTS.items())
     is_known = isinstance(row, (list, tuple)) and bool(row) and isinstance(row[0], str) and row[0] in KINDS
     _check(is_known and len(row) == 1 + len(_ARGUMENTS[row[0]]), key, forms, row)

@@ -1,4 +1,4 @@
-"""The one place that imports MXNet, and repairs what it needs first."""
+"""The only place that imports MXNet. It repairs the environment first."""
 
 import ctypes
 import importlib
@@ -15,7 +15,7 @@ import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, ModelError
 
-# What libmxnet.so of mxnet-cu112 links, in an order in which each finds its own needs already loaded.
+# Libraries that libmxnet.so of mxnet-cu112 links, each after the ones it depends on.
 _CUDA_LIBRARIES = (
     "cuda_runtime/lib/libcudart.so.11.0", "cuda_nvrtc/lib/libnvrtc.so.11.2", "nvtx/lib/libnvToolsExt.so.1",
     "cublas/lib/libcublasLt.so.11", "cublas/lib/libcublas.so.11", "cusparse/lib/libcusparse.so.11",
@@ -23,7 +23,7 @@ _CUDA_LIBRARIES = (
     "nccl/lib/libnccl.so.2", "cudnn/lib/libcudnn.so.8",
 )  # fmt: skip
 _MAX_THREADS = "MXNET_OMP_MAX_THREADS"
-_PROBLEMS = {  # part of an error's text: what to do
+_PROBLEMS = {  # by part of an error's text: the advice
     "libcuda.so": "the CUDA build of MXNet needs the NVIDIA driver (libcuda.so.1), which this machine lacks; "
     'without an NVIDIA GPU use pip install "mtcnn-gluon[cpu]" in a new environment',
     "libquadmath": "MXNet needs the system library libquadmath.so.0: on Debian and Ubuntu, apt-get install libquadmath0",
@@ -34,13 +34,11 @@ _loaded_with: list[int] = []  # number of threads, once this module has loaded M
 
 @lru_cache
 def load_mxnet(threads: int | None = None) -> Any:
-    """The module `mxnet`.
-
-    The environment variables that set MXNet's number of threads are as before when this returns.
+    """The module `mxnet`. The environment variables that set MXNet's number of threads are unchanged afterwards.
 
     Args:
-        threads: CPU threads of its operators at most, within `OMP_NUM_THREADS`; the first call in a process decides. None: any
-            number if MXNet is running, else that of `OMP_NUM_THREADS`, else one for each core.
+        threads: largest number of CPU threads of MXNet's operators, within `OMP_NUM_THREADS`; the first call in a process
+            decides. None: any number if MXNet is running, otherwise `OMP_NUM_THREADS`, otherwise one for each core.
 
     Raises:
         ModelError: if MXNet is not installed or cannot be imported; one sentence says why and what to do.
@@ -52,10 +50,8 @@ def load_mxnet(threads: int | None = None) -> Any:
             f"threads={threads} comes too late: MXNet is already running in this process with "
             f"{_running_threads() or 'its own number of'} thread(s); give the first Detector this option"
         )
-    if importlib.util.find_spec("mxnet") is None:
-        raise ModelError('MXNet is not installed: run pip install "mtcnn-gluon[cpu]" (Linux x86-64, Python 3.10 to 3.12)')
-    if int(np.__version__.split(".")[0]) >= 2:
-        raise ModelError(f"MXNet 1.9.1 needs numpy older than 2, but numpy {np.__version__} is installed")
+    if reason := why_not_mxnet():
+        raise ModelError(reason)
     if "bool" not in vars(np):
         np.bool = np.bool_  # type: ignore[attr-defined]  # mxnet 1.9.1 reads the alias that numpy 1.24 removed
     _preload_cuda()
@@ -67,8 +63,16 @@ def load_mxnet(threads: int | None = None) -> Any:
         raise ModelError(next(advice, f"MXNet is installed but cannot be imported: {error}")) from error
 
 
+def why_not_mxnet() -> str | None:
+    """Why MXNet cannot be imported, as far as this is known without trying; None if it probably can."""
+    if importlib.util.find_spec("mxnet") is None:
+        return 'MXNet is not installed: run pip install "mtcnn-gluon[cpu]" (Linux x86-64, Python 3.10 to 3.12)'
+    is_new = int(np.__version__.split(".")[0]) >= 2
+    return f"MXNet 1.9.1 needs numpy older than 2, but numpy {np.__version__} is installed" if is_new else None
+
+
 def usable_cores() -> int:
-    """Number of cores that this process may use; processors that share one (hyper-threads) count once."""
+    """Number of cores that this process may use; hyper-threads of one core count once."""
     usable = os.sched_getaffinity(0)
     siblings = [Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list") for number in usable]
     try:
@@ -78,7 +82,7 @@ def usable_cores() -> int:
 
 
 def _running_threads() -> int | None:
-    """The number of threads that MXNet was loaded with; if this module did not load it, that of the environment."""
+    """The number of threads that MXNet was loaded with; from the environment if this module did not load it."""
     if _loaded_with:
         return _loaded_with[0]
     given = (os.environ.get(name, "") for name in ("OMP_NUM_THREADS", _MAX_THREADS))
@@ -86,21 +90,21 @@ def _running_threads() -> int | None:
 
 
 def _variables(threads: int | None) -> dict[str, str | None]:
-    """Variables of the environment for MXNet, None for those that must not be set; and keeps their number of threads."""
+    """The environment variables for importing MXNet, None for unset ones. Also stores the number of threads."""
     if threads is None:
         _loaded_with[:] = [_running_threads() or usable_cores()]
-        return {_MAX_THREADS: os.environ.get(_MAX_THREADS, str(usable_cores()))}  # its own guess is half of the processors
+        return {_MAX_THREADS: os.environ.get(_MAX_THREADS, str(usable_cores()))}  # MXNet's default is half of the processors
     _loaded_with[:] = [threads]
     with suppress(OSError):
-        # OpenMP reads OMP_NUM_THREADS when it is loaded, for everyone in the process. MXNet must not see it afterwards, since
-        # it would then ignore its own variable.
+        # OpenMP reads OMP_NUM_THREADS for the whole process when it is loaded. MXNet must not see that variable afterwards:
+        # it would ignore its own one.
         ctypes.CDLL("libgomp.so.1")
     return {"OMP_NUM_THREADS": None, _MAX_THREADS: str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
 
 
 @contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """Change some variables of the environment while the block runs; None: the variable is not set."""
+    """Change environment variables while the block runs; None unsets a variable."""
 
     def set_variables(values: Mapping[str, str | None]) -> None:
         for name, value in values.items():
@@ -118,7 +122,7 @@ def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
 
 
 def _preload_cuda() -> None:
-    """Load the nvidia-*-cu11 wheels' libraries, if they are there, so that the CUDA build of MXNet finds them."""
+    """Load the libraries of installed nvidia-*-cu11 wheels, so that the CUDA build of MXNet finds them."""
     spec = importlib.util.find_spec("nvidia")
     for root in spec.submodule_search_locations or () if spec else ():
         for library in _CUDA_LIBRARIES:

@@ -13,7 +13,7 @@ whose fields are then used like fields of the outer class.
 import math
 import types
 from contextlib import suppress
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Iterator, Literal, Mapping, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -24,21 +24,22 @@ from mtcnn_gluon.errors import ConfigError, did_you_mean, shown
 if TYPE_CHECKING:
     from argparse import Namespace  # which `import mtcnn_gluon` does not wait for
 
+TECHNICAL = 1e6  # a limit from here on, or a smallest value below its inverse, only keeps calculations finite
 NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 Chosen = TypeVar("Chosen", bound="Options")
 
 
 @dataclass(eq=False, repr=False)
 class Meaning:
-    """What is known of an option in addition to its type and default.
+    """The description of an option beside its type and default.
 
     Attributes:
-        help: its meaning in one sentence or phrase, without the default.
+        help: the meaning in one sentence or phrase, without the default.
         least, most: smallest and largest allowed value.
         above, below: exclusive limits of the value.
-        metavar: what stands for the value in `--help`; a tuple for several values.
-        form: words for what is allowed, if type and range do not say it well.
-        usual: words for the default, if it depends on something else.
+        metavar: placeholder for the value in `--help`; a tuple for several values.
+        form: the allowed values in words, if type and range do not describe them well.
+        usual: the default in words, if it depends on something else.
     """
 
     help: str
@@ -55,7 +56,7 @@ class Meaning:
         return low and (self.most is None or value <= self.most) and (self.below is None or value < self.below)
 
     def range(self) -> str:
-        """Such as `from 0 to 1`, `above 0 and at most 1` or `1 or more`; empty if every value is allowed."""
+        """The limits in words, such as `from 0 to 1` or `1 or more`; empty if every value is allowed."""
         low = f"above {self.above:g}" if self.above is not None else "" if self.least is None else f"{self.least:g}"
         high = f"below {self.below:g}" if self.below is not None else "" if self.most is None else f"{self.most:g}"
         if self.least is not None:
@@ -64,23 +65,24 @@ class Meaning:
             high = f"at most {high}"
         return " and ".join(part for part in (low, high) if part)
 
+    def without_technical_limits(self) -> "Meaning":
+        """For help texts and tables: without limits of `TECHNICAL` size, which only error messages state."""
+        no_upper = {name: None for name in ("most", "below") if (getattr(self, name) or 0) >= TECHNICAL}
+        no_lower = {"least": None, "above": 0} if 0 < (self.least or 0) <= 1 / TECHNICAL else {}
+        return replace(self, **no_upper, **no_lower)  # type: ignore[arg-type]
+
 
 def option(default: Any, help: str, **more: Any) -> Any:
-    """A field of a class of options.
-
-    Args:
-        default: its default; `...`: the option is required.
-        help: see `Meaning`, also for `more`.
-    """
+    """A field of a class of options; `default` is `...` for a required option. For `help` and `more` see `Meaning`."""
     known: Any = {} if default is ... else {"default": default}
     return field(metadata={"meaning": Meaning(help, **more)}, **known)
 
 
 @dataclass(frozen=True)
 class Options:
-    """Base of classes of options, which checks the values.
+    """Base class of all classes of options. It checks the values.
 
-    Whole numbers become floats where floats are expected, and lists become tuples, so that equal options compare equal.
+    Whole numbers become floats where floats are expected, and lists become tuples. Thus equal options compare equal.
 
     Raises:
         ConfigError: if a value has the wrong type or is out of range.
@@ -95,10 +97,10 @@ class Options:
 
 
 def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
-    """`value` as the type `kind`.
+    """`value` converted to the type `kind`.
 
     Raises:
-        ConfigError: if it has another type or is out of range; the message names the option `name`.
+        ConfigError: if the value has another type or is out of range; the message names the option `name`.
     """
     kind, may_be_none = _without_none(kind)
     if value is None and may_be_none:
@@ -127,7 +129,7 @@ def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
 
 
 def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...] = ()) -> None:
-    """Declare a command-line argument for every option. Each inner class has a group of arguments.
+    """Declare a command-line argument for every option. The options of an inner class form a group of arguments.
 
     Args:
         parser: an `argparse` parser or group.
@@ -167,20 +169,20 @@ def from_arguments(options: type[Chosen], arguments: "Namespace", **more: Any) -
 
 
 def from_mapping(options: type[Chosen], values: Mapping[str, Any], place: str = "") -> Chosen:
-    """The options from a configuration; missing ones have their defaults.
+    """The options from a configuration; missing ones get their defaults.
 
     Args:
         options: the class.
-        values: by name; those of inner classes are on the same level.
-        place: where they come from, for messages, such as `pnet.train`.
+        values: values by option name; options of inner classes are on the same level.
+        place: origin of the values for messages, such as `pnet.train`.
 
     Raises:
         ConfigError: if a name is unknown, a required one is missing, or a value is wrong.
     """
     given = dict(values)
     try:
-        if unknown := [name for name in given if name not in option_names(options)]:
-            known = option_names(options)
+        known = option_names(options)
+        if unknown := [name for name in given if name not in known]:
             raise ConfigError(
                 f"unknown key {unknown[0]!r}{did_you_mean(str(unknown[0]), known) or '; there are ' + ', '.join(known)}"
             )
@@ -202,7 +204,7 @@ def _build(options: type[Chosen], given: Mapping[str, Any]) -> Chosen:
 
 
 def to_mapping(options: Options) -> dict[str, Any]:
-    """All values by name; those of inner classes are on the same level. Tuples become lists, as in JSON and YAML."""
+    """All values by option name; options of inner classes are on the same level. Tuples become lists, as in JSON and YAML."""
     found: dict[str, Any] = {}
     for each, kind in _own(type(options)):
         value = getattr(options, each.name)
@@ -223,24 +225,17 @@ def to_words(values: Mapping[str, Any]) -> list[str]:
 
 def option_names(options: type[Options]) -> list[str]:
     """Names of all options, also those of inner classes."""
-    return [name for each, kind in _own(options) for name in (option_names(kind) if _is_group(kind) else [each.name])]
+    return [each.name for each, _ in _all(options)]
 
 
 def table(options: type[Options]) -> str:
     """A Markdown table of all options with their types, ranges, defaults and meanings."""
     rows = ["| option | value | default | meaning |", "|---|---|---|---|"]
-    return "\n".join([*rows, *_rows(options)])
-
-
-def _rows(options: type[Options]) -> Iterator[str]:
-    for each, kind in _own(options):
-        if _is_group(kind):
-            yield from _rows(kind)
-        else:
-            kind, _ = _without_none(kind)
-            meaning = each.metadata["meaning"]
-            cells = [f"`{flag(each.name)}`", _expected(kind, meaning), _default(each), meaning.help]
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    for each, kind in _all(options):
+        meaning = each.metadata["meaning"].without_technical_limits()
+        cells = [f"`{flag(each.name)}`", _expected(_without_none(kind)[0], meaning), _default(each), meaning.help]
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(rows)
 
 
 def flag(name: str) -> str:
@@ -254,12 +249,18 @@ def _own(options: type[Options]) -> Iterator[tuple[Field, Any]]:
     return ((each, hints[each.name]) for each in fields(options))
 
 
+def _all(options: type[Options]) -> Iterator[tuple[Field, Any]]:
+    """The fields of a class and of its inner classes, and their types."""
+    for each, kind in _own(options):
+        yield from _all(kind) if _is_group(kind) else [(each, kind)]
+
+
 def _is_group(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Options)
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
-    """A type without `| None`, and whether it had one."""
+    """A type without `| None`, and whether it had it."""
     if get_origin(kind) not in (Union, types.UnionType):
         return kind, False
     (inner,) = (each for each in get_args(kind) if each is not type(None))
@@ -294,7 +295,7 @@ def _default(each: Field) -> str:
 
 
 def _sentence(each: Field, kind: Any) -> str:
-    meaning, default = each.metadata["meaning"], _default(each)
+    meaning, default = each.metadata["meaning"].without_technical_limits(), _default(each)
     is_choice = any(get_origin(each) is Literal for each in (kind, *get_args(kind)))
     choices = f": {_expected(kind, meaning)}" if is_choice else ""
     span = f", {meaning.range()}" if meaning.most is not None and meaning.form is None else ""

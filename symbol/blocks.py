@@ -1,4 +1,4 @@
-"""One block that builds any of the three nets from its table, as in `config.NETS`."""
+"""The block that builds any of the three nets from its table, as in `config.NETS`."""
 
 from typing import Any, Callable, Literal, Mapping
 
@@ -15,10 +15,11 @@ mx = load_mxnet()
 nn: Any = mx.gluon.nn
 
 Form = Literal["auto", "native", "bfloat16", "portable", "export"]
-_BUILDERS: Mapping[str, Callable[[Layer, str], Any]] = {  # by kind, from a layer and the beginning of its parameters' names
+_BUILDERS: Mapping[str, Callable[[Layer, str], Any]] = {  # by kind: from a layer and the prefix of its parameters' names
     "conv": lambda layer, prefix: nn.Conv2D(layer.channels, layer.kernel, in_channels=layer.inputs, prefix=prefix),
     "pool": lambda layer, prefix: nn.MaxPool2D(layer.kernel, layer.stride, ceil_mode=True, prefix=prefix),
-    # Without `in_units` Gluon initialises a layer after all others. That holds for the body: results of a seed depend on it.
+    # Without `in_units` Gluon initialises a layer after all others. This must not change for a body's dense layer, since the
+    # results of a seed depend on the order.
     "dense": lambda layer, prefix: nn.Dense(layer.channels, in_units=layer.inputs if layer.is_head else 0, prefix=prefix),
 }
 
@@ -26,7 +27,7 @@ _BUILDERS: Mapping[str, Callable[[Layer, str], Any]] = {  # by kind, from a laye
 class CascadeNet(nn.HybridBlock):
     """One net of the cascade: a body of convolutions, poolings and at most one dense layer, and two or three linear heads.
 
-    The forward pass takes images (N, 3, H, W) float32, normalised, and returns raw outputs, no softmax:
+    The forward pass takes images (N, 3, H, W) float32, normalised, and returns raw outputs without softmax:
 
         class logits (N, 2), background and face
         box offsets (N, 4), as in `boxes.decode`
@@ -37,15 +38,15 @@ class CascadeNet(nn.HybridBlock):
     Args:
         table: `size`, `layers` and `landmarks`, as in `config.NETS`.
         prefix: beginning of all parameter names, such as `pnet_`.
-        form: which operators compute it. Parameters and, except for `bfloat16`, results are the same.
-            `native`: the package's own, on the CPU only, several times as fast. The symbol then holds operators that only
+        form: the operators. Parameters and, except for `bfloat16`, results do not depend on it.
+            `native`: the package's own, on the CPU only, several times as fast. The symbol then contains operators that only
             this package has, and the gradient of the images is not computed (it is NaN).
-            `bfloat16`: native, with the factors of the convolutions' products rounded to bfloat16 and their sums float32, which
-            makes training faster and needs a processor with AMX, under Linux. All arrays stay float32.
+            `bfloat16`: native, but convolutions multiply factors that are rounded to bfloat16 and add in float32. Training is
+            faster. It needs a processor with AMX, under Linux. All arrays stay float32.
             `portable`: MXNet's, on any device.
-            `export`: MXNet's, each PReLU one `LeakyReLU` node as other tools expect. Only for inference: in a hybridized net
-            MXNet 1.9.1 lets that node overwrite its input, and then computes wrong gradients of the slopes.
-            `auto`: native if possible, else portable.
+            `export`: MXNet's, with each PReLU as one `LeakyReLU` node, which other tools expect. Only for inference: in a
+            hybridized net MXNet 1.9.1 lets that node overwrite its input and then computes wrong gradients of the slopes.
+            `auto`: native if possible, otherwise portable.
 
     Raises:
         ModelError: if `layers` is malformed, or native operators are required and cannot be used.
@@ -58,8 +59,7 @@ class CascadeNet(nn.HybridBlock):
             reason = "bfloat16 needs a processor with AMX, under Linux"
         if form in ("native", "bfloat16") and reason:
             raise ModelError(f"native operators cannot be used: {reason}")
-        is_native = form in ("native", "bfloat16") or (form == "auto" and not reason)
-        self._form = "native" if is_native else "portable" if form == "auto" else form
+        self._form = {"auto": "portable" if reason else "native", "bfloat16": "native"}.get(form, form)
         self.table, self.head_names = table, heads_of(table)
         with self.name_scope():
             self.body = nn.HybridSequential(prefix="")
@@ -73,12 +73,12 @@ class CascadeNet(nn.HybridBlock):
                     prelu = nn.PReLU if self._form == "export" else PortablePReLU
                     self.body.add(prelu(in_channels=layer.channels, prefix=f"{layer.prelu}_"))
         if self._form == "native":
-            # No child: its parameters would count twice.
+            # Not as a child block, whose parameters would count twice.
             object.__setattr__(self, "_pass", NativePass(self, form == "bfloat16"))
 
     def summary(self, *inputs: Any) -> None:
         """Print the layers with their output shapes and numbers of parameters, as Gluon does."""
-        form, self._form = self._form, "portable"  # Gluon learns of a layer when it is called
+        form, self._form = self._form, "portable"  # Gluon only lists layers that are called
         try:
             super().summary(*inputs)
         finally:
@@ -101,10 +101,10 @@ class PortablePReLU(nn.PReLU):
 
 
 class NativePass(nn.HybridBlock):
-    """The forward pass of a `CascadeNet` with the net's own parameters, on the native operators.
+    """The forward pass of a `CascadeNet` on the native operators, with the net's own parameters.
 
-    Between the first and the last convolution all arrays are channels last. One operator computes a convolution and the PReLU
-    and pooling before it.
+    Between the first and the last convolution, arrays are channels last. One operator computes a convolution with the PReLU and
+    the pooling before it.
     """
 
     def __init__(self, net: CascadeNet, bfloat16: bool) -> None:
@@ -153,7 +153,7 @@ def why_not_native(table: Mapping[str, Any]) -> str | None:
 
 
 class FaceProbability(nn.HybridBlock):
-    """A `CascadeNet` for inference: its first output is the softmax over the two classes, the others are unchanged."""
+    """A `CascadeNet` for inference: the first output is the softmax over the two classes, the others are unchanged."""
 
     def __init__(self, net: CascadeNet) -> None:
         super().__init__(prefix="")
@@ -162,19 +162,19 @@ class FaceProbability(nn.HybridBlock):
     def hybrid_forward(self, F: Any, x: Any) -> tuple:
         """Probabilities (N, 2, ...) and the other heads' outputs."""
         logits, *others = self.net(x)
-        name = f"{self.net.prefix}probability"  # else MXNet numbers it, and the same net gives another file the next time
+        name = f"{self.net.prefix}probability"  # MXNet's own numbered name would make files of the same net differ
         return (F.softmax(logits, axis=1, name=name), *others)
 
 
 def set_parameters(net: CascadeNet, values: Mapping[str, Any], ctx: Any = None) -> None:
-    """Set a net's parameters from arrays by full name, such as `pnet_conv1_weight`; on `ctx` if it is on no device yet.
+    """Set a net's parameters from arrays by full name, such as `pnet_conv1_weight`; uninitialised ones are put on `ctx`.
 
     Raises:
         ModelError: if a parameter is missing, superfluous or of another shape.
     """
     checked = check_parameters(net.prefix.rstrip("_"), net.table, values)
     for name, parameter in net.collect_params().items():
-        if parameter._data is None:  # else it stays where it is: trainers and compiled graphs keep its arrays
+        if parameter._data is None:  # otherwise its arrays must stay, since trainers and compiled graphs use them
             parameter.shape = checked[name].shape
             parameter.initialize(ctx=ctx, force_reinit=True)
         parameter.set_data(mx.nd.array(checked[name]))

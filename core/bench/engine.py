@@ -19,18 +19,14 @@ from mtcnn_gluon.evaluation.stages import time_stages
 PACKAGES = ("mtcnn-gluon", "mxnet", "mxnet-cu112", "onnxruntime", "openvino", "numpy", "opencv-python")
 
 
-class TimedEngine:
-    """An engine that adds up the run times of its nets.
-
-    Attributes:
-        pnet, rnet, onet: see `Engine`.
-        seconds: total run times of P-, R- and O-Net.
-    """
+class TimedEngine(Engine):
+    """An engine that adds up the run times of its nets: `seconds` of P-, R- and O-Net so far."""
 
     def __init__(self, engine: Engine) -> None:
         self.name, self.kernel_threads = engine.name, engine.kernel_threads
         self.seconds = [0.0, 0.0, 0.0]
-        self.pnet, self.rnet, self.onet = (partial(self._timed, i, getattr(engine, net)) for i, net in enumerate(NETS))
+        for i, net in enumerate(NETS):
+            setattr(self, net, partial(self._timed, i, getattr(engine, net)))
 
     def _timed(self, net: int, run: Callable[[np.ndarray], Any], values: np.ndarray) -> Any:
         start = time.perf_counter()

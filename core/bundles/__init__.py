@@ -1,1 +1,1 @@
-"""Model bundles: their format, their files, and where they are found."""
+"""Model bundles: their format, their files, and finding them."""

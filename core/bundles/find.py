@@ -1,4 +1,4 @@
-"""Where bundles are found: by the name of a model, or as a folder."""
+"""Finding bundles by the name of a model or as a folder."""
 
 import os
 
@@ -9,11 +9,7 @@ from mtcnn_gluon.model import DEFAULT, shipped_bundles
 
 
 def find_bundle(model: str | os.PathLike) -> Bundle:
-    """The bundle of a model name, one of `model_names`, or of a folder.
-
-    Raises:
-        ModelError: if there is none, or it cannot be used.
-    """
+    """The bundle of a model name, one of `model_names`, or in a folder; `ModelError` if it is missing or cannot be used."""
     name = DEFAULT if model == "default" else model
     if name == "official":
         return official_bundle()

@@ -6,14 +6,14 @@ The manifest holds
     name             name of the model
     files            sha256 of every file
     architecture     for pnet, rnet and onet: `size`, `layers`, `landmarks` as in `config.NETS`
-    colour_order     "RGB" or "BGR"; `mean` and `scale`: nets see (pixel - mean) * scale, in `layout` "NCHW"
+    colour_order     "RGB" or "BGR"; `mean` and `scale`: input is (pixel - mean) * scale, in `layout` "NCHW"
     thresholds, nms  defaults of the cascade, as in `config.CASCADE`
-    trained          for pnet, rnet and onet: the heads that were trained, see `trained`
-    box_convention   how P-Net's cells and offsets decode, see `boxes`
+    trained          for pnet, rnet and onet: the trained heads, see `trained`
+    box_convention   decoding of P-Net's cells and offsets, see `boxes`
     landmarks        number of landmarks (5)
-    training_data, licence, figures   where the weights come from, terms of use, what was measured
+    training_data, licence, figures   origin of the weights, terms of use, measured results
 
-A bundle is written whole or not at all. Its digests are checked before a file is used. Nothing in it is ever unpickled.
+A bundle is written whole or not at all. Digests are checked before a file is used. Nothing in a bundle is ever unpickled.
 """
 
 import hashlib
@@ -33,15 +33,15 @@ from mtcnn_gluon.layers import check_architecture
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
-MANIFEST_BYTES = 1 << 24  # at most: one is a few thousand bytes
-LARGEST = 1e6  # of mean and scale
+MANIFEST_BYTES = 1 << 24  # largest size; a usual manifest has a few thousand bytes
+LARGEST = 1e6  # largest value of mean and scale
 _BUNDLE_FILE = re.compile(r"[pro]net(-0000\.params|-symbol\.json|\.onnx)|mtcnn\.onnx|" + re.escape(MANIFEST))
 _KEYS = {
     "schema": int, "name": str, "files": dict, "architecture": dict, "trained": dict, "colour_order": str, "mean": float,
     "scale": float, "layout": str, "thresholds": list, "nms": list, "box_convention": str, "landmarks": int,
     "training_data": str, "licence": str, "figures": dict,
 }  # fmt: skip
-_RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {  # what a value must be, and whether one of the right type is that
+_RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {  # allowed values in words, and a check of a typed value
     "schema": (str(SCHEMA), lambda value: value == SCHEMA),
     "colour_order": ("RGB or BGR", lambda value: value in ("RGB", "BGR")),
     "layout": ("NCHW", lambda value: value == "NCHW"),
@@ -75,7 +75,7 @@ def new_manifest(
     name: str, architecture: Mapping[str, Any], trained: Mapping[str, Any], box_convention: BoxConvention, training_data: str,
     licence: str, thresholds: Sequence[float] | None = None, figures: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """A manifest for `write_bundle`, of nets that see (pixel - 127.5) / 128 in RGB; thresholds None: of `config.CASCADE`."""
+    """A manifest for `write_bundle` of nets with input (pixel - 127.5) / 128 in RGB; thresholds None: `config.CASCADE`'s."""
     return {
         "name": name, "architecture": architecture, "trained": trained, "colour_order": "RGB", "mean": 127.5,
         "scale": 1 / 128, "layout": "NCHW", "thresholds": list(thresholds or CASCADE.thresholds), "nms": list(CASCADE.nms),
@@ -88,7 +88,7 @@ def read_bundle(path: str | os.PathLike) -> Bundle:
     """Open a bundle folder and check every file's digest.
 
     Raises:
-        ModelError: if the folder, the manifest or a file is missing, damaged or of a newer schema; the message says which.
+        ModelError: if the folder, the manifest or a file is missing or damaged, or the schema is newer; the message says which.
     """
     folder = Path(path)
     manifest = _read_manifest(folder)
@@ -101,15 +101,15 @@ def read_bundle(path: str | os.PathLike) -> Bundle:
 def write_bundle(path: str | os.PathLike, manifest: dict[str, Any], write_files: Callable[[Path], None]) -> Bundle:
     """Write a bundle folder, whole or not at all.
 
-    Files of a bundle that is already there are replaced, as its manifest lists them. All other files in the folder stay.
+    The files that an existing bundle's manifest lists are replaced. All other files in the folder stay.
 
     Args:
-        path: folder to make; if it exists, it must be empty or hold a bundle.
-        manifest: everything but `schema` and `files`.
-        write_files: puts the nets' files into the empty folder it is given.
+        path: folder to make; an existing folder must be empty or contain a bundle.
+        manifest: all entries except `schema` and `files`.
+        write_files: writes the nets' files into an empty folder.
 
     Raises:
-        ModelError: if the manifest is not valid, `path` holds something that is not a bundle or cannot be written, or a file
+        ModelError: if the manifest is not valid, `path` contains something other than a bundle or cannot be written, or a file
             would be replaced that the old manifest does not list.
     """
     if not os.fspath(path):
@@ -157,7 +157,7 @@ def _own_files(folder: Path) -> set[str]:
     """Names of the files in a folder that a new bundle may replace: those that the old manifest lists, and the manifest.
 
     Raises:
-        ModelError: if the folder holds something else. With a damaged manifest, a folder is a bundle if it has only its files.
+        ModelError: if the folder is not a bundle. With a damaged manifest, it is a bundle if it contains only files of bundles.
     """
     with naming(folder):
         names = set(other_names(folder))
@@ -212,7 +212,7 @@ def _is_in(value: object, low: float, high: float) -> bool:
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be written as UTF-8: JSON may hold halves of characters."""
+    """Whether it can be written as UTF-8: JSON may contain half a character."""
     return not re.search("[\ud800-\udfff]", value)
 
 

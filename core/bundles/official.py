@@ -1,8 +1,8 @@
-"""The official weights: read from the installed `mtcnn` wheel, converted, and kept as the bundle `official`.
+"""The official weights: read from the installed `mtcnn` wheel, converted, and stored as the bundle `official`.
 
-The `mtcnn` package (MIT licence) ships the weights that the paper's authors released, as joblib lists for upright RGB images
-with kernels in HWIO order and features flattened column, row, channel. Its Python code, which needs TensorFlow, is never
-imported. The licence of the weights themselves was never stated by the paper's authors.
+The `mtcnn` package (MIT licence) contains the weights that the paper's authors released, as joblib lists for upright RGB
+images. Kernels are in HWIO order, and features are flattened as column, row, channel. The package's Python code needs
+TensorFlow and is never imported. The paper's authors never stated a licence for the weights themselves.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from mtcnn_gluon.bundles.format import Bundle, new_manifest, read_bundle, write_
 from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.io.cache import cache_path
+from mtcnn_gluon.io.extras import need
 
 DIGESTS = {  # sha256 of the files in mtcnn 1.0.0
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
@@ -37,12 +38,12 @@ MANIFEST = new_manifest(
 
 
 def official_bundle() -> Bundle:
-    """The bundle `official`, from the cache folder if a whole one of this conversion is there, else converted anew.
+    """The bundle `official`: from the cache folder if an intact one of this conversion is there, otherwise converted now.
 
-    It holds parameters and, where `onnx` is installed, ONNX files.
+    It contains parameters and, if `onnx` is installed, ONNX files.
 
     Raises:
-        ModelError: if the `mtcnn` wheel is not installed, or its files are not the known ones.
+        ModelError: if the `mtcnn` wheel is not installed, or its files have unknown contents.
     """
     has_onnx = importlib.util.find_spec("onnx") is not None
     folder = cache_path(f"official-params{'-onnx' * has_onnx}-{_conversion_digest()}")
@@ -60,10 +61,10 @@ def official_bundle() -> Bundle:
 
 
 def official_parameters(net: str) -> dict[str, np.ndarray]:
-    """Parameters of `pnet`, `rnet` or `onet` in Gluon's layout: name such as `pnet_conv1_weight` -> float32 array.
+    """Parameters of `pnet`, `rnet` or `onet` in Gluon's layout: float32 arrays by name, such as `pnet_conv1_weight`.
 
     Raises:
-        ModelError: if the `mtcnn` wheel is not installed, or its file is not the known one.
+        ModelError: if the `mtcnn` wheel is not installed, or its file has unknown contents.
     """
     arrays, parameters = iter(_read_wheel(net)), {}
     in_order = sorted(layers.walk(NETS[net]), key=lambda layer: layer.is_head and 1 + _HEAD_ORDER.index(layer.name))
@@ -71,7 +72,7 @@ def official_parameters(net: str) -> dict[str, np.ndarray]:
         if layer.weight is None:
             continue
         weight, bias = next(arrays), next(arrays)
-        if weight.ndim == 2:  # of a dense layer: (column, row, channel) and units
+        if weight.ndim == 2:  # a dense layer's: (column, row, channel) and units
             weight = weight.reshape(layer.kernel, layer.kernel, layer.inputs, -1).swapaxes(0, 1)
         weight = weight.transpose(3, 2, 0, 1).reshape(layer.weight)  # HWIO -> OIHW, or (units, features)
         if layer.name == "landmark":
@@ -89,16 +90,13 @@ def _interleaved(values: np.ndarray) -> np.ndarray:
 
 
 def _read_wheel(net: str) -> list[np.ndarray]:
-    try:
-        import joblib
-        import lz4  # noqa: F401  # joblib reads the files with it
-    except ImportError as error:
-        raise ModelError(f'the official weights need {error.name}: run pip install "mtcnn-gluon[official]"') from error
+    # joblib reads the files with lz4
+    joblib, _ = (need(name, "reading the official weights", "official", ModelError) for name in ("joblib", "lz4"))
     path = _wheel_file(net)
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != DIGESTS[net]:
         raise ModelError(f"{path} is not the file of mtcnn 1.0.0 (its sha256 differs): run pip install mtcnn==1.0.0")
-    return joblib.load(io.BytesIO(data))  # safe: the pickle inside is exactly the one whose digest is pinned above
+    return joblib.load(io.BytesIO(data))  # safe: the digest shows that the pickle inside is the known one
 
 
 def _wheel_file(net: str) -> Path:
@@ -112,7 +110,7 @@ def _wheel_file(net: str) -> Path:
 
 
 def _conversion_digest() -> str:
-    """Changes whenever this conversion does, so that an older version's cache is never taken for this one's."""
+    """A digest of this conversion, so that no version uses the cache of another one."""
     files = (__file__, layers.__file__, onnx_nets.__file__, params_file.__file__)
     sources = b"".join(Path(file).read_bytes() for file in files)
     return hashlib.sha256(sources + repr((sorted(DIGESTS.items()), MANIFEST)).encode()).hexdigest()[:12]

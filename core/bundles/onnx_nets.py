@@ -1,8 +1,8 @@
-"""The nets as ONNX graphs, written node by node, so that they outlive the framework they were trained with.
+"""The nets as ONNX graphs, written node by node without the training framework.
 
-The graphs hold Conv, PRelu, MaxPool, Flatten, Gemm and Softmax only, which mean the same in opsets 13 to 25, so ONNX Runtime,
-OpenVINO and `cv2.dnn` all read them. Initializers carry the parameters' own names and values (the slopes of a PReLU behind a
-convolution as (C, 1, 1), since ONNX broadcasts from the right), and `parameters_of` reads them back.
+The graphs contain only Conv, PRelu, MaxPool, Flatten, Gemm and Softmax, whose meaning is the same in opsets 13 to 25. Thus ONNX
+Runtime, OpenVINO and `cv2.dnn` can read them. Initializers have the names and values of the parameters; the slopes of a PReLU
+after a convolution have the shape (C, 1, 1), since ONNX broadcasts from the right. `parameters_of` reads them back.
 """
 
 import json
@@ -13,31 +13,22 @@ import numpy as np
 
 from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.layers import Layer, Parameters, check_parameters, heads_of, is_dense, walk
 
-OPSET = 13  # the first whose Softmax is over one axis, and whose operators all three runtimes know
-IR_VERSION = 7  # of the file format, the one that came with opset 13
+OPSET = 13  # the first opset whose Softmax is over one axis; all three runtimes know its operators
+IR_VERSION = 7  # version of the file format that belongs to opset 13
 INPUT = "image"
-OUTPUTS = {"cls": "probability", "box": "offsets", "landmark": "landmarks"}  # of `net_model`, by head
+OUTPUTS = {"cls": "probability", "box": "offsets", "landmark": "landmarks"}  # outputs of `net_model`, by head
 
 
 def load_onnx() -> Any:
-    """The module `onnx`.
-
-    Raises:
-        ModelError: if it is not installed.
-    """
-    try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise ModelError(f'ONNX files need onnx ({error}): run pip install "mtcnn-gluon[export]"') from error
-    return onnx
+    """The module `onnx`, or a `ModelError` if it cannot be imported."""
+    return need("onnx", "writing and reading ONNX files", "export", ModelError)
 
 
 class _Graph:
-    """Nodes of one net under construction; `prefix` begins all their names. Builders return the name of their output."""
+    """Nodes of one net under construction; all their names begin with `prefix`. Builders return the name of their output."""
 
     def __init__(self, prefix: str) -> None:
         self._make_node = load_onnx().helper.make_node
@@ -74,19 +65,19 @@ _BUILDERS: Mapping[str, Callable[[_Graph, Layer, str, str], str]] = {
 def net_nodes(
     net: str, table: Mapping[str, Any], parameters: Parameters, image: str, outputs: Sequence[str], prefix: str = ""
 ) -> tuple[list[Any], list[Any]]:
-    """The nodes and initializers of one net, to be put into any graph of opset 13 or later.
+    """The nodes and initializers of one net, for any graph of opset 13 or later.
 
     Args:
         net: beginning of the parameters' names, such as `pnet`.
         table: `size`, `layers` and `landmarks`, as in `config.NETS`.
         parameters: of the net, float32 by full name.
         image: name of the input, (N, 3, H, W) float32, normalised.
-        outputs: names for the probabilities (N, 2, ...) of background and face, the offsets (N, 4, ...) and, if wanted and
-            the net has them, the landmarks (N, 10, ...); "..." is h, w in a net without a dense layer.
-        prefix: put before all other names, so that they are unique in the graph.
+        outputs: names for the probabilities (N, 2, ...) of background and face, the offsets (N, 4, ...) and, if the net has
+            them, the landmarks (N, 10, ...); "..." is h, w in a net without a dense layer. Landmarks may be left out.
+        prefix: beginning of all other names, which makes them unique in the graph.
 
     Returns:
-        `NodeProto`s in an order in which they can run, and `TensorProto`s named `prefix` + full name.
+        `NodeProto`s in the order of execution, and `TensorProto`s named `prefix` + full name.
 
     Raises:
         ModelError: if parameters do not fit, there are more outputs than heads, or `onnx` is not installed.
@@ -116,12 +107,12 @@ def net_nodes(
 def net_model(net: str, table: Mapping[str, Any], parameters: Parameters, metadata: Mapping[str, str] | None = None) -> Any:
     """One net as an ONNX model: input `image`, outputs `probability`, `offsets` and, with a landmark head, `landmarks`.
 
-    The number of images is free, and so are height and width if the net has no dense layer; else they are the net's own.
+    The number of images is free. Height and width are free if the net has no dense layer, otherwise they are the net's size.
     The same arguments always give the same bytes (`to_bytes`).
 
     Args:
         net, table, parameters: see `net_nodes`.
-        metadata: goes into the file's `metadata_props`, see `describe`.
+        metadata: the file's `metadata_props`, see `describe`.
 
     Raises:
         ModelError: if parameters do not fit or `onnx` is not installed.
@@ -164,10 +155,7 @@ def write_nets(folder: Path, manifest: Mapping[str, Any], parameters: Mapping[st
 
 
 def describe(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """What a bundle's manifest says of preprocessing, cascade and origin, as texts for `metadata_props`.
-
-    Lists and numbers are JSON. Nets see (pixel - mean) * scale in `colour_order` and `layout`.
-    """
+    """A manifest's preprocessing, cascade and origin as texts for `metadata_props`; lists and numbers are JSON."""
     keys = (
         "name", "licence", "training_data", "colour_order", "mean", "scale", "layout", "thresholds", "nms", "box_convention",
     )  # fmt: skip
@@ -185,6 +173,6 @@ def parameters_of(path: Path) -> dict[str, np.ndarray]:
     try:
         model = onnx.load_model_from_string(path.read_bytes())
         values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    except Exception as error:  # protobuf and onnx raise various kinds
+    except Exception as error:  # protobuf and onnx raise many classes of errors
         raise ModelError(f"{path} cannot be read as ONNX: {error}") from error
     return {name: value.reshape(-1) if name.endswith("_alpha") else value for name, value in values.items()}

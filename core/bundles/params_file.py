@@ -14,16 +14,16 @@ import numpy as np
 from mtcnn_gluon.errors import ModelError
 
 _LIST_MAGIC = 0x112
-_ARRAY_MAGICS = (0xF993FAC9, 0xF993FACA)  # the second says that arrays of zero dimensions are scalars
-_DENSE = 0  # kind of storage
-_CPU = 1  # kind of device
+_ARRAY_MAGICS = (0xF993FAC9, 0xF993FACA)  # with the second one, arrays without dimensions are scalars
+_DENSE = 0  # type of storage
+_CPU = 1  # type of device
 _FLOAT32 = 0
 _TYPES = {_FLOAT32: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8"}
 _MAX_DIMENSIONS = 32
 
 
 def read_params(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The arrays of a `.params` file by name; the `arg:` and `aux:` that `HybridBlock.export` puts before names are dropped.
+    """The arrays of a `.params` file by name, without the prefixes `arg:` and `aux:` of `HybridBlock.export`.
 
     Raises:
         ModelError: if the file is missing, damaged, of an older format, or its arrays have no names.
@@ -32,7 +32,7 @@ def read_params(path: str | os.PathLike) -> dict[str, np.ndarray]:
         reader = _Reader(Path(path).read_bytes())
         head, _, count = reader.take("<QQQ")
         if head != _LIST_MAGIC:
-            raise ValueError("it does not begin as such a file does")
+            raise ValueError("it does not begin like such a file")
         arrays = [reader.array() for _ in range(count)]
         names = [reader.text() for _ in range(*reader.take("<Q"))]
         if count and not names:
@@ -45,7 +45,7 @@ def read_params(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def write_params(path: str | os.PathLike, parameters: Mapping[str, np.ndarray]) -> None:
-    """Write a `.params` file, see `to_params`; `read_params` undoes it."""
+    """Write a `.params` file, see `to_params`."""
     Path(path).write_bytes(to_params(parameters))
 
 
@@ -56,7 +56,7 @@ def write_nets(folder: Path, parameters: Mapping[str, Mapping[str, np.ndarray]])
 
 
 def to_params(parameters: Mapping[str, np.ndarray]) -> bytes:
-    """Float32 arrays with their names as a `.params` file has them, byte for byte as MXNet's `HybridBlock.export` does.
+    """The bytes of a `.params` file of float32 arrays by name, equal to those of MXNet's `HybridBlock.export`.
 
     The arrays have at least one dimension.
     """
@@ -89,7 +89,7 @@ class _Reader:
         if magic not in _ARRAY_MAGICS or storage != _DENSE or dimensions > _MAX_DIMENSIONS:
             raise ValueError(f"an array of unknown form ({magic:#x}, storage {storage}, {dimensions} dimensions)")
         shape = self.take(f"<{dimensions}q")
-        _, _, kind = self.take("<iii")  # the device it was on: type and number
+        _, _, kind = self.take("<iii")  # type and number of its device
         if kind not in _TYPES or any(side < 0 for side in shape):
             raise ValueError(f"an array of type {kind} and shape {shape}")
         dtype = np.dtype(_TYPES[kind])

@@ -1,23 +1,21 @@
-"""Which heads of a bundle's nets were trained.
+"""The trained heads of a bundle's nets.
 
-A manifest's `trained` names them for each net: some of `cls`, `box` and `landmark`. Untrained parameters are random numbers
-and must not show in results:
+A manifest's `trained` lists them for each net: some of `cls`, `box` and `landmark`. Untrained parameters are random numbers
+and must not affect results:
 
-    a landmark head    is left out of the net, so faces have no landmarks
-    a box head         is set to 0, so boxes stay where the candidates are
-    the class head     makes the whole net random. Such a net may be in a bundle, for mining with the nets before it; users of
-                       the bundle are warned
+    an untrained landmark head    is left out of the net, so faces have no landmarks
+    an untrained box head         is set to 0, so boxes stay those of the candidates
+    an untrained class head       makes all results of the net random. A bundle may contain such a net, since it can be used for
+                                  mining with the nets before it; users of the bundle are warned
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping
 
 import numpy as np
 
 from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.errors import ConfigError, shown
-
-Trained = Mapping[str, Sequence[str]]  # heads by net
 
 
 @dataclass(frozen=True)
@@ -26,8 +24,8 @@ class TrainedNet:
 
     Attributes:
         parameters: by full name, such as `onet_conv1_weight`.
-        heads: the trained ones, some of `config.HEADS`.
-        figures: of the epoch that the parameters are from; empty if unknown.
+        heads: the trained heads, some of `config.HEADS`.
+        figures: measured in the parameters' epoch; empty if unknown.
     """
 
     parameters: Mapping[str, np.ndarray]
@@ -36,17 +34,17 @@ class TrainedNet:
 
 
 def heads_in(net: str, parameters: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    """The heads whose parameters are among `parameters`, by full name."""
+    """The heads with parameters in `parameters`, which are by full name."""
     return tuple(head for head in HEADS if f"{net}_{head}_weight" in parameters)
 
 
 def as_trained(nets: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, TrainedNet]:
-    """Nets all of whose heads were trained, from parameters by net and full name."""
+    """Nets with only trained heads, from parameters by net and full name."""
     return {net: TrainedNet(parameters, heads_in(net, parameters)) for net, parameters in nets.items()}
 
 
 def without_untrained(net: str, trained: TrainedNet) -> dict[str, np.ndarray]:
-    """The parameters of a net as they may be used: without an untrained landmark head, an untrained box head set to 0."""
+    """The usable parameters of a net: an untrained landmark head is removed, and an untrained box head is set to 0."""
     values = dict(trained.parameters)
     for name in ("weight", "bias"):
         if "landmark" not in trained.heads:
@@ -60,7 +58,7 @@ def check_trained(trained: Any, architecture: Mapping[str, Any]) -> None:
     """Check a manifest's `trained`.
 
     Raises:
-        ConfigError: if it does not name some of its heads for each net, or does not fit the net's landmark head.
+        ConfigError: if it does not list heads for each net, or contradicts a net's `landmarks`.
     """
     if not isinstance(trained, dict) or set(trained) != set(NETS):
         raise ConfigError(f"'trained' must name the trained heads of {', '.join(NETS)}, got {shown(trained)}")
@@ -72,8 +70,8 @@ def check_trained(trained: Any, architecture: Mapping[str, Any]) -> None:
 
 
 def warnings(manifest: Mapping[str, Any]) -> list[str]:
-    """One sentence about each kind of untrained head in a bundle; none if all is well."""
-    trained: Trained = manifest["trained"]
+    """One sentence about each kind of untrained head in a bundle; none if all heads are trained."""
+    trained = manifest["trained"]
     found = []
     if random := [net for net in NETS if "cls" not in trained[net]]:
         is_are = "is" if len(random) == 1 else "are"

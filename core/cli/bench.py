@@ -22,7 +22,7 @@ from mtcnn_gluon.evaluation.report import json_text
 from mtcnn_gluon.io.extras import need
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
-from mtcnn_gluon.io.inputs import find_inputs
+from mtcnn_gluon.io.inputs import Search
 from mtcnn_gluon.io.processes import usable_processors
 from mtcnn_gluon.options import add_arguments, from_arguments
 
@@ -86,7 +86,7 @@ def read_photos(paths: Sequence[str]) -> tuple[list[bench.BenchPhoto], int]:
         scaled = ((w, h, cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES)
         return [bench.BenchPhoto(f"portrait {w} x {h}", each) for w, h, each in scaled], 0
     photos, unread = [], 0
-    search = find_inputs(paths, takes_videos=False)
+    search = Search(paths, takes_videos=False)
     for note in search.notes():
         print(f"mtcnn-gluon: {note}", file=sys.stderr)
     for found in search.found:

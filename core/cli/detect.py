@@ -21,7 +21,7 @@ from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.files import draft_of, printable, real_path
 from mtcnn_gluon.io.images import is_url
-from mtcnn_gluon.io.inputs import Input, InputKind, find_inputs
+from mtcnn_gluon.io.inputs import Input, InputKind, Search
 from mtcnn_gluon.io.output_names import Names, OutputNames
 from mtcnn_gluon.io.video import Video
 from mtcnn_gluon.options import add_arguments, from_arguments
@@ -56,7 +56,7 @@ def detect(options: argparse.Namespace) -> int:
     tables = [path for path in (options.json, options.csv) if path and path != "-"]
     files = [*tables, *(str(draft_of(Path(path))) for path in tables)]
     folders = [folder for folder in (options.save, options.crops) if folder]
-    search = find_inputs(options.paths or [str(portrait())], result_folders=folders, result_files=files)
+    search = Search(options.paths or [str(portrait())], result_folders=folders, result_files=files)
     for note in search.notes():
         say(note)
     if not search.found:

@@ -1,1 +1,1 @@
-"""Detection: the image pyramid, the cascade, `Detector`, and pictures of what it found."""
+"""Detection: the image pyramid, the cascade, `Detector`, and pictures of the detected faces."""

@@ -1,6 +1,6 @@
 """The cascade of Zhang et al. (2016), section II-A: propose with P-Net, refine with R-Net, output with O-Net.
 
-All functions work on a batch of images and on plain arrays. The nets are behind the `Engine` protocol.
+All functions work on a batch of images and on plain arrays. An `Engine` runs the nets.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class Settings:
         thresholds: face probabilities in 0..1 that P-, R- and O-Net must reach.
         nms: overlaps in 0..1 allowed within a P-Net level, across levels and after R-Net (intersection over union), and after
             O-Net (intersection over the smaller box).
-        is_bgr: whether the nets expect BGR. Images are RGB in any case.
+        is_bgr: whether the nets expect BGR. Images are always RGB.
         mean, scale: the input of the nets is (pixel - mean) * scale.
         box_convention: how P-Net's cells are decoded, see `boxes`.
         has_landmarks: whether O-Net has landmarks.
@@ -49,7 +49,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Possible faces: row i of every array belongs to the same one.
+    """Possible faces. Row i of every array belongs to candidate i.
 
     Attributes:
         image: (N,) index of the image in the batch.
@@ -65,7 +65,7 @@ class Candidates:
         return len(self.scores)
 
     def take(self, rows: np.ndarray) -> "Candidates":
-        """The candidates that indices or a mask select."""
+        """The candidates selected by indices or a mask."""
         return Candidates(self.image[rows], self.boxes[rows], self.scores[rows])
 
 
@@ -77,7 +77,7 @@ def detect(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> 
 
 
 def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> Candidates:
-    """Stage one: P-Net over the pyramids of all images. Returns proposals, as squares."""
+    """Stage one: P-Net on the pyramids of all images. Returns proposals as squares."""
     levels = [pyramid.plan_levels(*image.shape[:2], settings.min_face, settings.factor) for image in images]
     level_image = np.repeat(np.arange(len(images)), [len(each) for each in levels])  # image of each level
     level_scale = np.array([(v.scale_x, v.scale_y) for each in levels for v in each], np.float32).reshape(-1, 2)
@@ -96,7 +96,7 @@ def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) ->
 
 
 def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
-    """Stage two: R-Net on every candidate. Returns those that pass, calibrated and as squares."""
+    """Stage two: R-Net on every candidate. Returns those that reach the threshold, calibrated and as squares."""
     scores, offsets = run_on_crops(images, candidates, engine, "rnet", settings)
     passed = scores >= settings.thresholds[1]
     candidates = Candidates(candidates.image, candidates.boxes, scores).take(passed)
@@ -113,9 +113,8 @@ def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
     passed = scores >= settings.thresholds[2]
     crops = candidates.boxes[passed]
     boxes = box_ops.decode(crops, offsets[passed])
-    landmarks = (
-        box_ops.decode_landmarks(crops, points[passed]) if settings.has_landmarks else None
-    )  # relative to the crop, not to the decoded box
+    # Landmarks are relative to the crop, not to the decoded box.
+    landmarks = box_ops.decode_landmarks(crops, points[passed]) if settings.has_landmarks else None
     found = Faces(boxes, scores[passed], landmarks)
     image = candidates.image[passed]
     return [_suppressed(found[image == index], picture.shape, settings.nms[3]) for index, picture in enumerate(images)]
@@ -140,7 +139,7 @@ def run_on_crops(
 
 
 def _in_net_colours(images: Sequence[np.ndarray], settings: Settings) -> Sequence[np.ndarray]:
-    """RGB images in the colour order of the nets, contiguous as the kernels need them."""
+    """RGB images in the colour order of the nets."""
     return [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images] if settings.is_bgr else images
 
 

@@ -28,26 +28,24 @@ BATCH_PIXELS = 8_000_000  # default size of a batch: this many pixels in all its
 class Detector:
     """Finds faces and, unless the model was trained without, five landmarks.
 
-    A detector may be used from several threads, and before and after a fork. But do not fork while another thread is
-    detecting on MXNet: it may hang.
+    A detector may be used from several threads, and before and after a fork. Do not fork while another thread detects with
+    MXNet: the new process may hang.
 
     Args:
         model: `default`, `official`, the name of another shipped model, or the folder of a model bundle.
-        engine: what runs the nets: `native` (the package's own kernels), `openvino`, `openvino-bf16` (faster and less exact, on
-            processors with bfloat16), `onnx` (ONNX Runtime), `mxnet`, or `auto`: the first of native, openvino, onnx and mxnet
-            that is installed, supports the device, and has files in the model. On processors without AVX2, `auto` tries
+        engine: the runtime of the nets: `native` (the package's own kernels), `openvino`, `openvino-bf16` (faster, less exact,
+            needs a processor with bfloat16), `onnx` (ONNX Runtime), `mxnet`, or `auto`: the first of native, openvino, onnx and
+            mxnet that is installed, supports the device, and has files in the model. On processors without AVX2, `auto` tries
             native after onnx.
         device: `cpu`, `gpu` or `gpu:N`.
         min_face: side in pixels of the smallest face to find; larger is faster.
-        factor: scale between neighbouring levels of the image pyramid, above 0 and at most 0.99; a higher one is slower and
+        factor: scale between neighbouring levels of the image pyramid, above 0 and at most 0.99; a higher factor is slower and
             finds more faces.
-        thresholds: three face probabilities in 0..1, which P-, R- and O-Net must reach.
-        nms: four allowed overlaps in 0..1: P-Net within a level, P-Net across levels, R-Net, O-Net.
-        max_faces: largest number of faces per image; the best are kept.
-        threads: largest number of CPU threads. MXNet uses the value of the first detector in a process, within
-            `OMP_NUM_THREADS`.
-
-    None stands for the model's own `thresholds` and `nms`, for all faces, and for the runtime's number of threads.
+        thresholds: three face probabilities in 0..1 that P-, R- and O-Net must reach; None: the model's.
+        nms: four allowed overlaps in 0..1: P-Net within a level, P-Net across levels, R-Net, O-Net; None: the model's.
+        max_faces: largest number of faces per image, best first; None: all.
+        threads: largest number of CPU threads; None: the runtime's choice. MXNet uses the value of the first detector in a
+            process, within `OMP_NUM_THREADS`.
 
     Attributes:
         has_landmarks: whether the model has trained landmarks; otherwise `Faces.landmarks` is None.
@@ -96,20 +94,20 @@ class Detector:
             image: a path, bytes, a PIL image or an RGB array, see `read_image`.
 
         Raises:
-            ImageError: if it is not an image.
+            ImageError: if it cannot be read as an image.
         """
         return self._detect([read_image(image)])[0]
 
     def detect_batch(self, images: Sequence[ImageSource], batch_size: int | None = None) -> list[Faces]:
-        """Faces in each of several images of any sizes: the same faces as one by one, but the nets run on batches.
+        """Faces in each of several images of any sizes. The result is the same as one by one, but the nets run on batches.
 
         Args:
             images: see `read_image`.
             batch_size: images per batch; None: as many as have about eight megapixels.
 
         Raises:
-            ImageError: if one of them is not an image.
-            ConfigError: if `batch_size` is not a positive whole number, or `images` is one image and not a list of images.
+            ImageError: if one of them cannot be read as an image.
+            ConfigError: if `batch_size` is not a positive whole number, or `images` is a single image instead of a list.
         """
         _check_images(images)
         batch_size = checked("batch_size", batch_size, int | None, Meaning("", least=1))
@@ -131,20 +129,20 @@ class Detector:
             the frame (`image` (H, W, 3) uint8 RGB, `index` from 0, `time` in seconds) and its faces.
 
         Raises:
-            ImageError: if the video or camera cannot be opened, or ends long before its header says.
+            ImageError: if the video or camera cannot be opened, or the video has far fewer frames than its header states.
         """
         with Video(source) as video:
             for frame in video:
                 yield frame, self.detect(frame.image)
 
     def _detect(self, images: list[np.ndarray]) -> list[Faces]:
-        while self._warnings:  # with the first image: those who use single nets need none
+        while self._warnings:  # only with the first image: a user of single nets needs no warning
             logger.warning("model %s: %s", self.bundle.manifest["name"], self._warnings.pop(0))
         return [faces[: self.max_faces] for faces in cascade.detect(images, self.engine, self.settings)]
 
 
 def _check_images(images: object) -> None:
-    """Refuse a single image: its letters, bytes or rows would be taken for images."""
+    """Refuse a single image, since its letters, bytes or rows would be read as images."""
     is_one = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)) or not np.iterable(images)
     what = shown(images)
     if isinstance(images, np.ndarray) and images.dtype != object:

@@ -11,7 +11,7 @@ _SHIFT = 4  # OpenCV draws at 1 / 2 ** 4 pixel
 
 
 def draw_faces(image: np.ndarray, faces: Faces) -> np.ndarray:
-    """A copy of an image (H, W, 3) uint8 RGB with box, score and any landmarks of every face drawn."""
+    """A copy of an image (H, W, 3) uint8 RGB with the box, the score and any landmarks of every face."""
     picture = image.copy()
     line = max(1, round(min(image.shape[:2]) / 300))
     landmarks = np.zeros((len(faces), 0, 2)) if faces.landmarks is None else faces.landmarks
@@ -26,7 +26,7 @@ def draw_faces(image: np.ndarray, faces: Faces) -> np.ndarray:
 
 
 def _label(picture: np.ndarray, text: str, box: np.ndarray, line: int) -> None:
-    """Write `text` on a filled strip above the box, or inside where there is no room above; not if the face is too small."""
+    """Write `text` on a filled strip above the box, or inside it if there is no room above. Small faces get no text."""
     size, stroke = 0.3 * line + 0.1, max(1, line // 2)
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, stroke)
     if width > 1.5 * (box[2] - box[0]):
@@ -39,6 +39,6 @@ def _label(picture: np.ndarray, text: str, box: np.ndarray, line: int) -> None:
 
 
 def _fixed(point: np.ndarray) -> tuple[int, int]:
-    """A point in continuous coordinates as fixed-point numbers of OpenCV, which counts from pixel centres."""
+    """A point in continuous coordinates as OpenCV's fixed-point numbers, which are relative to pixel centres."""
     x, y = (round((float(v) - 0.5) * 2**_SHIFT) for v in point)
     return x, y

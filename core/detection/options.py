@@ -17,7 +17,7 @@ class DetectorOptions(Options):
     """
 
     model: str = option("default", "a model that info lists, or the folder of a bundle", form="a name or a folder")
-    engine: str = option("auto", f"what runs the nets: auto, {', '.join(ENGINES)}")
+    engine: str = option("auto", f"runtime of the nets: auto, {', '.join(ENGINES)}")
     device: str = option("cpu", "cpu, gpu or gpu:N")
     min_face: float = option(
         MIN_FACE, "smallest face in pixels", least=1, most=MAX_FACE, form="a number of pixels, 1 or more", metavar="N"

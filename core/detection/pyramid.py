@@ -1,15 +1,15 @@
-"""The image pyramid, laid out so that P-Net gets only a few input shapes.
+"""The image pyramid, arranged so that P-Net gets only a few input shapes.
 
-**Levels.** Level k of an image is the image scaled by `12 / min_face * factor ** k`, as long as its shorter side is at least
-P-Net's 12 pixels. Its size is rounded up, and the exact scale that results is kept for each axis. The image is halved by 2x2
-means as long as it stays at least twice as large as the level; every pixel of the level is the mean of the area that it
-covers in the halved image, in float, never rounded. Odd sides are made even by repeating the last line, so that no pooling
-window of P-Net reaches beyond the level.
+**Levels.** Level k of an image is the image scaled by `12 / min_face * factor ** k`. Levels end when the shorter side falls
+below P-Net's 12 pixels. Sizes are rounded up, and the exact scale of each axis is kept. The image is halved by 2x2 means as
+long as it stays at least twice as large as the level. Every pixel of the level is the mean of the area that it covers in the
+halved image, in float, never rounded. Odd sides become even by repeating the last line, so that no pooling window of P-Net
+reaches beyond the level.
 
-**Canvases.** Runtimes keep compiled code and buffers for every input shape, so photos of many sizes would fill the memory,
-and each new size would start slowly. Therefore all levels are placed side by side on canvases of a few fixed sizes. Levels
-larger than a canvas are cut into pieces, which overlap by what one P-Net cell needs. P-Net's cells are local: those inside a
-piece have the same value as on the whole level, and the others are ignored.
+**Canvases.** Runtimes keep compiled code and buffers for every input shape. With photos of many sizes these would fill the
+memory, and each new size would start slowly. Therefore all levels are placed side by side on canvases of a few fixed sizes.
+Levels larger than a canvas are cut into pieces that overlap by the receptive field of a P-Net cell. P-Net's cells are local:
+cells inside a piece have the same value as on the whole level, and all others are ignored.
 """
 
 import math
@@ -30,7 +30,7 @@ class Level(NamedTuple):
 
     Attributes:
         height, width: size in pixels.
-        halvings: how often the image is halved before it is resized.
+        halvings: number of times that the image is halved before it is resized.
         scale_y, scale_x: size of the level / size of the image.
     """
 
@@ -42,7 +42,7 @@ class Level(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of a level (`source_y`, `source_x`, `height`, `width`) and its place (`y`, `x`) on a canvas; all are even."""
+    """A part of a level (`source_y`, `source_x`, `height`, `width`) and its place (`y`, `x`) on a canvas; all even numbers."""
 
     level: int
     source_y: int
@@ -63,7 +63,7 @@ class Canvas(NamedTuple):
 
 @lru_cache(maxsize=256)
 def plan_levels(height: int, width: int, min_face: float, factor: float) -> tuple[Level, ...]:
-    """The levels of an image of `height` x `width` pixels, largest first; none if it is smaller than `min_face`."""
+    """The levels of an image of `height` x `width` pixels, largest first; none if the image is smaller than `min_face`."""
     levels = []
     scale = CELL / min_face
     while min(height, width) * scale >= CELL - 1e-6:
@@ -77,12 +77,12 @@ def _plan_level(height: int, width: int, scale: float) -> Level:
     halvings = 0
     while height >> (halvings + 1) >= 2 * h and width >> (halvings + 1) >= 2 * w:
         halvings += 1
-    used_h, used_w = ((side >> halvings) << halvings for side in (height, width))  # a halving drops an odd last line
+    used_h, used_w = ((side >> halvings) << halvings for side in (height, width))  # halving drops an odd last line
     return Level(h, w, halvings, h / used_h, w / used_w)
 
 
 def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) -> list[LevelSource]:
-    """The sources of `levels` of an image (H, W, 3) uint8: the image, halved as often as each level needs.
+    """The sources of `levels`: the image (H, W, 3) uint8, halved as often as each level needs.
 
     `threads` is the largest number of CPU threads; 0: OpenMP's number.
     """
@@ -97,7 +97,7 @@ def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) 
 
 @lru_cache(maxsize=256)
 def plan_canvases(sizes: tuple[tuple[int, int], ...]) -> tuple[Canvas, ...]:
-    """Canvases that together hold levels of the given sizes (height, width), odd sides made even."""
+    """Canvases with room for levels of the given sizes (height, width), after odd sides are made even."""
     pieces = [piece for index, (height, width) in enumerate(sizes) for piece in _cut(index, even(height), even(width))]
     full = [p for p in pieces if (p.height, p.width) == (CANVAS_HEIGHT, CANVAS_WIDTH)]
     rest = [p for p in pieces if (p.height, p.width) != (CANVAS_HEIGHT, CANVAS_WIDTH)]
@@ -116,9 +116,9 @@ _PACKING_ORDERS: tuple[Callable[[Piece], tuple[int, int]], ...] = (
 def fill_canvas(
     canvas: Canvas, sources: Sequence[LevelSource], mean: float = 0.0, scale: float = 1.0, threads: int = 0
 ) -> np.ndarray:
-    """The canvas (1, 3, H, W) float32 with its pieces of the levels made from `sources`, and zeros elsewhere.
+    """The pixels (1, 3, H, W) float32 of a canvas: its pieces of the levels made from `sources`, and zeros elsewhere.
 
-    Its values are (pixel - mean) * scale for pixels in 0..255, not rounded. `threads` as in `level_sources`.
+    Values are (pixel - mean) * scale for pixels in 0..255, not rounded. `threads` as in `level_sources`.
     """
     pixels = np.zeros((1, 3, canvas.height, canvas.width), np.float32)
     places = [(p.source_y, p.source_x, p.height, p.width, p.y, p.x) for p in canvas.pieces]
@@ -127,17 +127,17 @@ def fill_canvas(
 
 
 def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The level of each P-Net cell of a canvas, and the cell's place on it.
+    """The level of P-Net's cells on a canvas, and the cells' places on that level.
 
     Args:
         canvas: the input of P-Net.
         rows, columns: (N,) integer positions of cells in P-Net's output.
 
     Returns:
-        `inside` (N,) bool: whether a cell lies inside one piece. Of the K cells inside, `level` (K,), and `cells` (K, 2): row
-        and column in P-Net's output for that whole level.
+        `inside` (N,) bool: whether a cell lies inside one piece. For the K cells inside: `level` (K,), and `cells` (K, 2), row
+        and column in P-Net's output for the whole level.
     """
-    owners = np.full(((canvas.height - OVERLAP) // STRIDE, (canvas.width - OVERLAP) // STRIDE), -1, np.int16)  # piece of a cell
+    owners = np.full(((canvas.height - OVERLAP) // STRIDE, (canvas.width - OVERLAP) // STRIDE), -1, np.int16)  # cells' pieces
     for index, p in enumerate(canvas.pieces):
         y, x = p.y // STRIDE, p.x // STRIDE
         owners[y : y + (p.height - OVERLAP) // STRIDE, x : x + (p.width - OVERLAP) // STRIDE] = index
@@ -149,7 +149,7 @@ def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple
 
 
 def even(side: int) -> int:
-    """A side of a level in pixels on canvases, where the last line of an odd side is repeated."""
+    """The side, in pixels, that a level has on canvases, where the last line of an odd side is repeated."""
     return side + side % 2
 
 
@@ -162,7 +162,7 @@ def _cut(level: int, height: int, width: int) -> list[Piece]:
 
 
 def _pack(pieces: list[Piece]) -> list[Canvas]:
-    """Place pieces on as many canvases as they need, in their order."""
+    """Place pieces, in the given order, on as many canvases as they need."""
     canvases = []
     while pieces:
         placed, pieces = _fill_one(pieces)
@@ -175,7 +175,7 @@ def _pack(pieces: list[Piece]) -> list[Canvas]:
 def _fill_one(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
     """Place the pieces that fit on one canvas, each as high up as possible; returns the placed and the remaining pieces.
 
-    The state is a skyline: for every second column, the first free row.
+    The state is a skyline: the first free row of every second column.
     """
     width = _strip_width(pieces)
     skyline = [0] * (width // 2)

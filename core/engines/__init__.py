@@ -1,4 +1,4 @@
-"""Runtimes for the three nets. `create` picks one; nothing else in the package imports a framework to detect."""
+"""Runtimes for the three nets. `create` picks one; detection imports a framework nowhere else."""
 
 import re
 from importlib import import_module
@@ -8,12 +8,12 @@ import numpy as np
 from mtcnn_gluon.boxes import CELL, STRIDE
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.config import HEADS
-from mtcnn_gluon.engines.base import CANVAS_SIZES, Engine, NetRunner, first_line
-from mtcnn_gluon.errors import ConfigError, ModelError, Unavailable, shown
+from mtcnn_gluon.engines.base import CANVAS_SIZES, Engine
+from mtcnn_gluon.errors import ConfigError, ModelError, Unavailable, last_line, shown
 from mtcnn_gluon.layers import heads_of
 from mtcnn_gluon.operators.native import kernels
 
-_CLASSES = {  # module and class of each engine; a module is imported when its engine is used
+_CLASSES = {  # module and class of each engine; a module is imported only when its engine is used
     "native": ("native", "NativeEngine"),
     "openvino": ("openvino", "OpenVinoEngine"),
     "openvino-bf16": ("openvino", "OpenVinoBf16Engine"),
@@ -22,16 +22,12 @@ _CLASSES = {  # module and class of each engine; a module is imported when its e
 }
 ENGINES = tuple(_CLASSES)
 AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; bfloat16 only on request
-AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # where the kernels have no AVX2
+AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # for processors without AVX2
 WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
 def check_names(engine: str, device: str) -> None:
-    """Check the names of an engine and a device.
-
-    Raises:
-        ConfigError: if there is no such engine, or the device is not of the form cpu, gpu or gpu:N.
-    """
+    """Raise a `ConfigError` if there is no such engine, or the device is not of the form cpu, gpu or gpu:N."""
     if not isinstance(engine, str) or engine not in ("auto", *ENGINES):
         raise ConfigError(f"engine must be one of auto, {', '.join(ENGINES)}, not {shown(engine)}")
     if not isinstance(device, str) or not re.fullmatch(r"cpu|gpu(:[0-9]{1,3})?", device):
@@ -41,7 +37,8 @@ def check_names(engine: str, device: str) -> None:
 def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> Engine:
     """The engine named `engine` with the nets of `bundle`, warmed up if that helps.
 
-    `auto` is the first of `auto_order` whose runtime is installed, for which the bundle holds files, and that knows the device.
+    `auto` stands for the first engine of `auto_order` whose runtime is installed, that supports the device, and for which the
+    bundle has files.
 
     Raises:
         ConfigError: if there is no such engine or device, or MXNet is already running with another number of threads.
@@ -67,11 +64,13 @@ def auto_order() -> tuple[str, ...]:
     return AUTO_BASELINE if library and library.mtcnn_instruction_set() == b"baseline" else AUTO
 
 
-def _warm_up(engine: NetRunner, bundle: Bundle) -> None:
-    """Run the nets on zeros of every shape to come, so that no image pays for a first time; else, to check them, of one shape.
+def _warm_up(engine: Engine, bundle: Bundle) -> None:
+    """Run the nets on zeros and check the shapes of their outputs.
+
+    An engine that needs warming gets every shape that detection uses, so that no image waits for it. Others get one shape.
 
     Raises:
-        ModelError: if a net cannot run, or its outputs are not as the manifest says.
+        ModelError: if a net cannot run, or its outputs do not match the manifest.
     """
     for net, table in bundle.manifest["architecture"].items():
         file, is_pnet, size = bundle.file(f"{net}{engine.ending}"), net == "pnet", table["size"]
@@ -81,7 +80,7 @@ def _warm_up(engine: NetRunner, bundle: Bundle) -> None:
             expected = [(shape[0], HEADS[head], *cells) for head in heads_of(table)]
             try:
                 found = [tuple(output.shape) for output in engine.run(net, np.zeros(shape, np.float32))]
-            except Exception as error:  # runtimes raise various kinds
-                raise ModelError(f"{file} cannot run on images of shape {shape}: {first_line(error)}") from error
+            except Exception as error:  # each runtime raises its own classes of errors
+                raise ModelError(f"{file} cannot run on images of shape {shape}: {last_line(error)}") from error
             if found != expected:
                 raise ModelError(f"{file} was expected to return arrays of shapes {expected} for {shape}, not {found}")

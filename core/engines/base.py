@@ -1,57 +1,35 @@
-"""What the cascade needs of a runtime, and what runtimes have in common."""
+"""The interface between the cascade and the runtimes."""
 
-import importlib
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Callable, Mapping, Protocol, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.errors import ModelError, Unavailable, last_line
 
-# Runtimes keep buffers or code for every input shape, so there are few shapes, and memory stays bounded.
+# Runtimes keep buffers or code for every input shape. Few shapes keep the memory bounded.
 CANVAS_WIDTH, CANVAS_HEIGHT = 256, 640
 CANVAS_SIZES = ((64, 64), (128, 128), *((height, CANVAS_WIDTH) for height in range(64, CANVAS_HEIGHT + 1, 64)))  # of P-Net
-MAX_BATCH = 128  # crops that R- and O-Net get at a time
+MAX_BATCH = 128  # largest batch of R- and O-Net
 
 
-class Engine(Protocol):
-    """Runs the three nets. Inputs are normalised float32 in NCHW; outputs are numpy arrays of the caller's own.
+class Engine:
+    """Runs the three nets. The base class of all engines, which implement `run`.
 
-    Implementations may be called from several threads. The package's own kernels use `kernel_threads` CPU threads between the
-    nets, 0 for OpenMP's number: OpenMP's threads go on spinning for milliseconds after their work, and would take processors
-    from a runtime with threads of its own.
-    """
-
-    name: str
-    kernel_threads: int
-
-    def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(1, 3, H, W) -> face probability (h, w) and offsets (4, h, w), with h = (H - 10) / 2 and w = (W - 10) / 2."""
-        ...
-
-    def rnet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 3, 24, 24), N > 0 -> face probability (N,) and offsets (N, 4)."""
-        ...
-
-    def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(N, 3, 48, 48), N > 0 -> face probability (N,), offsets (N, 4) and landmarks (N, 10), x and y interleaved.
-
-        Landmarks are (N, 0) if the net has none.
-        """
-        ...
-
-
-class NetRunner:
-    """The `Engine` protocol for a runtime that can `run` a net on images and return all its outputs.
+    Inputs are normalised float32 in NCHW; outputs are numpy arrays that belong to the caller. Every engine may be called from
+    several threads.
 
     Attributes:
-        runtime: its name in messages.
+        name: the engine's name.
+        runtime: name of the runtime in messages.
         ending: how the names of the bundle's files that it reads end.
         needs_warming: whether the first input of a shape takes longer than the next.
-        crops_a_run: by net, how many more crops cost as much as one more run; 0 if it is not there.
+        kernel_threads: CPU threads of the package's own kernels between the nets; 0: OpenMP's number. OpenMP's threads spin for
+            milliseconds after their work, so with more than one they take processors from a runtime with its own threads.
+        crops_a_run: for each net, the number of additional crops that take as long as one additional run; missing: 0.
     """
 
     name: str
@@ -66,22 +44,25 @@ class NetRunner:
         raise NotImplementedError
 
     def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Engine.pnet`."""
+        """(1, 3, H, W) -> face probability (h, w) and offsets (4, h, w), with h = (H - 10) / 2 and w = (W - 10) / 2."""
         probability, offsets = self.run("pnet", canvas)[:2]
         return probability[0, 1], offsets[0]
 
     def rnet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Engine.rnet`."""
+        """(N, 3, 24, 24), N > 0 -> face probability (N,) and offsets (N, 4)."""
         probability, offsets = self._run_batches("rnet", crops)[:2]
         return probability[:, 1], offsets
 
     def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """See `Engine.onet`."""
+        """(N, 3, 48, 48), N > 0 -> face probability (N,), offsets (N, 4) and landmarks (N, 10), x and y interleaved.
+
+        Landmarks are (N, 0) if the net has none.
+        """
         probability, offsets, *landmarks = self._run_batches("onet", crops)
         return probability[:, 1], offsets, landmarks[0] if landmarks else np.zeros((len(crops), 0), np.float32)
 
     def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
-        """Run crops in batches whose sizes are powers of two, the last one filled up with zeros if that saves runs."""
+        """Run crops in batches whose sizes are powers of two. The last batch is padded with zeros if that saves runs."""
         outputs, start = [], 0
         while start < len(crops):
             size = self._batch_size(net, len(crops) - start)
@@ -105,11 +86,11 @@ class NetRunner:
             raise Unavailable(f"device={device!r}: the engine {self.name} runs on the cpu only")
 
     def _build_nets(self, bundle: Bundle, build: Callable[[str, Path], Any]) -> dict[str, Any]:
-        """What `build` makes of each net's file, by net.
+        """Call `build` for each net and return its results by net.
 
         Args:
-            bundle: has the files.
-            build: gets the net and the path of its file; raises anything if it cannot use it.
+            bundle: the bundle with the nets' files.
+            build: takes the net's name and the path of its file; raises any error if it cannot use the file.
 
         Raises:
             Unavailable: if the bundle lacks a file.
@@ -126,26 +107,6 @@ class NetRunner:
         for net, name in names.items():
             try:
                 nets[net] = build(net, bundle.file(name))
-            except Exception as error:  # runtimes raise various kinds
-                raise ModelError(f"{bundle.file(name)} cannot be used by {self.runtime}: {first_line(error)}") from error
+            except Exception as error:  # each runtime raises its own classes of errors
+                raise ModelError(f"{bundle.file(name)} cannot be used by {self.runtime}: {last_line(error)}") from error
         return nets
-
-
-def import_runtime(module: str, name: str, extra: str) -> Any:
-    """Import a runtime that one of the package's extras installs.
-
-    Raises:
-        Unavailable: if it cannot be imported.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise Unavailable(f'{name} is not installed ({error}): run pip install "mtcnn-gluon[{extra}]"') from error
-    except Exception as error:  # of a library that does not load
-        raise Unavailable(f"{name} is installed but cannot be imported: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    """The line of a runtime's message that says what is wrong."""
-    lines = [line for line in str(error).splitlines() if line.strip() and "Stack trace" not in line]
-    return lines[-1].strip() if lines else type(error).__name__

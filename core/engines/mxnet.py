@@ -9,18 +9,18 @@ import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.params_file import read_params
-from mtcnn_gluon.engines.base import NetRunner, first_line
-from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.engines.base import Engine
+from mtcnn_gluon.errors import ModelError, Unavailable, last_line
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
 
-class MXNetEngine(NetRunner):
-    """The `Engine` protocol on MXNet: the package's hybridized blocks with the bundle's parameters.
+class MXNetEngine(Engine):
+    """The engine on MXNet: the package's hybridized blocks with the bundle's parameters.
 
     Args:
-        bundle: a model bundle that holds `{p,r,o}net-0000.params`.
+        bundle: a model bundle with `{p,r,o}net-0000.params`.
         device: `cpu`, `gpu` or `gpu:N`.
-        threads: most CPU threads of MXNet's operators, in the whole process; None: the runtime's choice.
+        threads: largest number of CPU threads of MXNet's operators in the whole process; None: the runtime's choice.
 
     Raises:
         Unavailable: if MXNet cannot be imported, the bundle has no parameters for it, or the device cannot be used.
@@ -45,7 +45,7 @@ class MXNetEngine(NetRunner):
         self._nets = self._build_nets(bundle, lambda net, path: self._build(net, tables[net], path))
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
-        """See `NetRunner.run`."""
+        """See `Engine.run`."""
         with self._lock:
             inputs = self._mx.nd.empty(images.shape, ctx=self._ctx)
             inputs[:] = images
@@ -74,11 +74,11 @@ class MXNetEngine(NetRunner):
         return self._usable_gpu(int(number or 0))
 
     def _usable_gpu(self, index: int) -> Any:
-        """The context of a GPU, after one kernel has run on it."""
+        """The context of a GPU on which one kernel has run."""
         try:
             count = self._mx.context.num_gpus()
         except self._mx.base.MXNetError as error:
-            raise Unavailable(f"no GPU can be used: {first_line(error)}") from error
+            raise Unavailable(f"no GPU can be used: {last_line(error)}") from error
         if index >= count:
             raise Unavailable(f"device='gpu:{index}' does not exist: MXNet sees {count} GPU(s)")
         ctx = self._mx.gpu(index)
@@ -86,7 +86,7 @@ class MXNetEngine(NetRunner):
             self._mx.nd.ones(1, ctx=ctx).asnumpy()
         except self._mx.base.MXNetError as error:
             raise Unavailable(
-                f"GPU {index} cannot run MXNet's kernels ({first_line(error)}); "
-                "mxnet-cu112 holds code for compute capability 5.0 to 8.9 (Maxwell to Ada), not for Hopper or later"
+                f"GPU {index} cannot run MXNet's kernels ({last_line(error)}); "
+                "mxnet-cu112 contains code for compute capability 5.0 to 8.9 (Maxwell to Ada), not for Hopper or later"
             ) from error
         return ctx

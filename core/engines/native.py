@@ -1,4 +1,4 @@
-"""Runs the nets with the package's own compiled kernels: no framework is needed."""
+"""Runs the nets with the package's own compiled kernels, without any framework."""
 
 from pathlib import Path
 from typing import Any, Mapping, Sequence
@@ -9,7 +9,7 @@ from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.onnx_nets import load_onnx, parameters_of
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.config import HEADS, NETS
-from mtcnn_gluon.engines.base import NetRunner
+from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.layers import check_parameters
 from mtcnn_gluon.operators import native
@@ -18,17 +18,17 @@ from mtcnn_gluon.operators.native_net import NativeNet, why_not_net
 PARAMS, ONNX = "-0000.params", ".onnx"
 
 
-class NativeEngine(NetRunner):
-    """The `Engine` protocol on the compiled kernels. It keeps nothing between calls, so it may be used from several threads.
+class NativeEngine(Engine):
+    """The engine on the compiled kernels. It has no state between calls, so it may be used from several threads.
 
     Args:
-        bundle: a model bundle that holds `{p,r,o}net-0000.params` or, where `onnx` is installed, `{p,r,o}net.onnx`.
+        bundle: a model bundle with `{p,r,o}net-0000.params` or, if `onnx` is installed, `{p,r,o}net.onnx`.
         device: `cpu`.
         threads: CPU threads of each call; None: OpenMP's number. Results do not depend on it.
 
     Raises:
         Unavailable: if there are no kernels, they cannot run such nets, the bundle's files cannot be read here, or the device
-            is another.
+            is not the CPU.
         ModelError: if a file cannot be used.
     """
 
@@ -52,16 +52,16 @@ class NativeEngine(NetRunner):
         self.kernel_threads = threads or 0
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
-        """See `NetRunner.run`; the arrays are views of channels-last ones."""
+        """See `Engine.run`; the arrays are views of channels-last ones."""
         values = np.moveaxis(self._nets[net](images, self._threads), -1, 1)  # (N, 6 or 16, h, w)
         values = values[:, :, 0, 0] if self._nets[net].is_dense else values
-        with np.errstate(over="ignore"):  # beyond float32 the probability is 0
-            face = 1 / (1 + np.exp(values[:, 0] - values[:, 1]))  # the softmax's second value
+        with np.errstate(over="ignore"):  # if exp overflows, the probability is 0
+            face = 1 / (1 + np.exp(values[:, 0] - values[:, 1]))  # the softmax of the second logit
         ends = np.cumsum([HEADS[head] for head in self._nets[net].heads]).tolist()
         return [np.stack([1 - face, face], axis=1), *(values[:, i:j] for i, j in zip(ends, ends[1:]))]
 
     def _run_batches(self, net: str, crops: np.ndarray) -> list[np.ndarray]:
-        """Run all crops at once: the kernels keep nothing for a batch size."""
+        """Run all crops at once: the kernels keep no buffers for batch sizes."""
         return list(self.run(net, crops))
 
 
@@ -76,7 +76,7 @@ def _why_not(tables: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def _ending(bundle: Bundle) -> str:
-    """How the names of the files with the parameters end: MXNet's if the bundle has them, else those of ONNX files."""
+    """The ending of the files with the parameters: MXNet's files if the bundle has them, otherwise ONNX files."""
     has = {ending: all(f"{net}{ending}" in bundle.manifest["files"] for net in NETS) for ending in (PARAMS, ONNX)}
     if has[PARAMS] or not has[ONNX]:
         return PARAMS

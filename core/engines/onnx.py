@@ -8,17 +8,18 @@ from weakref import WeakSet
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.engines.base import NetRunner, import_runtime
+from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
 from mtcnn_gluon.errors import Unavailable
+from mtcnn_gluon.io.extras import need
 
 
-class OnnxEngine(NetRunner):
-    """The `Engine` protocol on ONNX Runtime.
+class OnnxEngine(Engine):
+    """The engine on ONNX Runtime.
 
     Args:
-        bundle: a model bundle that holds `{p,r,o}net.onnx`.
-        device: `cpu`, or `gpu` or `gpu:N` for CUDA, which needs the package onnxruntime-gpu.
+        bundle: a model bundle with `{p,r,o}net.onnx`.
+        device: `cpu`; `gpu` or `gpu:N` for CUDA, which needs the package onnxruntime-gpu.
         threads: CPU threads of each net; None: the runtime's choice, one for each physical core.
 
     Raises:
@@ -30,13 +31,13 @@ class OnnxEngine(NetRunner):
     runtime = "ONNX Runtime"
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
-        runtime = import_runtime("onnxruntime", self.runtime, "onnx")
+        runtime = need("onnxruntime", f"the engine {self.name}", "onnx", Unavailable)
         providers = _providers(runtime, device)
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # only errors go to stderr
-        options.enable_mem_pattern = False  # it would keep a plan for every input shape
+        options.enable_mem_pattern = False  # it would store a plan for every input shape
         options.intra_op_num_threads = threads or 0
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would disturb the other nets'
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would slow down the other nets
 
         def build(net: str, path: Path) -> Any:
             model = path.read_bytes()
@@ -55,21 +56,21 @@ class OnnxEngine(NetRunner):
             )
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
-        """See `NetRunner.run`."""
-        if self._process != os.getpid():  # sessions of the parent wait for threads that a fork lacks
+        """See `Engine.run`."""
+        if self._process != os.getpid():  # the parent's sessions would wait for threads that a fork does not have
             self._sessions, self._process = self._build_nets(*self._source), os.getpid()
         session = self._sessions[net]
         return session.run(None, {session.get_inputs()[0].name: images})
 
 
-# A session that ends waits for its threads. A forked process lacks them, so it keeps the sessions of its parent for ever.
+# A deleted session waits for its threads. A forked process does not have them, so it never deletes its parent's sessions.
 _sessions: WeakSet[Any] = WeakSet()
 _of_parents: list[Any] = []
 os.register_at_fork(after_in_child=lambda: _of_parents.extend(_sessions))
 
 
 def _providers(runtime: Any, device: str) -> list[Any]:
-    """What ONNX Runtime runs on, best first."""
+    """ONNX Runtime's execution providers for a device, best first."""
     kind, _, number = device.partition(":")
     if kind == "cpu":
         return ["CPUExecutionProvider"]
@@ -80,6 +81,6 @@ def _providers(runtime: Any, device: str) -> list[Any]:
         )
     if hasattr(runtime, "preload_dlls"):
         runtime.preload_dlls()  # finds the CUDA libraries of nvidia-* wheels
-    # Not the exhaustive search, which would time every algorithm at each new shape; full precision, as on the CPU.
+    # The exhaustive search would time every algorithm for each new shape. Without TF32 the precision is that of the CPU.
     options = {"device_id": int(number or 0), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
     return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]

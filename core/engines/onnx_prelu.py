@@ -1,13 +1,14 @@
-"""PReLU for ONNX Runtime, whose own `PRelu` takes longer than the convolution before it: the same in plain operators.
+"""PReLU for ONNX Runtime in plain operators, since ONNX Runtime's own `PRelu` takes longer than the convolution before it.
 
-This is done when a file is loaded, not when it is written, since `PRelu` is fastest on OpenVINO and `cv2.dnn`. The package
-`onnx` may be missing, so the little of the format that is needed (protocol buffers, `onnx.proto`) is here.
+The change is made when a file is loaded, not when it is written, since `PRelu` is fastest on OpenVINO and `cv2.dnn`. The
+package `onnx` may be missing. Therefore this module reads and writes the few necessary parts of the format (protocol buffers,
+`onnx.proto`) itself.
 """
 
 from typing import Iterator
 
-_STRING = 2  # kind of a field that begins with its length: strings and messages
-_GRAPH = 7  # numbers of fields: of a model, of a graph, of a node, of a tensor
+_STRING = 2  # type of a field that begins with its length: strings and messages
+_GRAPH = 7  # field numbers: in a model, a graph, a node, a tensor
 _NODE, _INITIALIZER = 1, 5
 _INPUT, _OUTPUT, _OPERATOR = 1, 2, 4
 _TYPE, _NAME, _RAW = 2, 8, 9
@@ -19,7 +20,7 @@ def spell_out_prelu(model: bytes) -> bytes:
     """An ONNX model with max(x, 0) + slope * min(x, 0) in place of every `PRelu`.
 
     Args:
-        model: bytes of a file of opset 8 or later, with float32. Bytes of anything else are returned as they are.
+        model: bytes of a float32 file of opset 8 or later. All other bytes are returned unchanged.
     """
     parts = []
     try:
@@ -27,7 +28,7 @@ def spell_out_prelu(model: bytes) -> bytes:
             graph = _without_prelu(content) if number == _GRAPH else content
             parts.append(whole if graph == content else _field(_GRAPH, graph))
     except (ValueError, IndexError):
-        return model  # the runtime says what is wrong with it
+        return model  # the runtime reports the fault
     return b"".join(parts)
 
 
@@ -44,7 +45,7 @@ def _without_prelu(graph: bytes) -> bytes:
 
 
 def _plain_nodes(node: bytes) -> list[bytes]:
-    """The nodes that do what a `PRelu` does; none for another node."""
+    """The nodes that replace a `PRelu`; none for any other node."""
     fields = [(number, content) for number, _, content in _fields(node)]
     if (_OPERATOR, b"PRelu") not in fields:
         return []
@@ -64,7 +65,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Number, all bytes and, for a string or message, contents of each field.
+    """For each field: its number, all its bytes and, for a string or message, the contents.
 
     Raises:
         ValueError, IndexError: if the bytes are not a message.
@@ -80,14 +81,14 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
             length, begin = _read_varint(message, place)
             place = begin + length
         else:
-            place += {1: 8, 5: 4}.get(key & 7, len(message))  # numbers of fixed length
+            place += {1: 8, 5: 4}.get(key & 7, len(message))  # fixed-length numbers
         if place > len(message):
             raise ValueError("a field reaches beyond its message")
         yield key >> 3, message[start:place], message[begin:place] if key & 7 == _STRING else b""
 
 
 def _read_varint(message: bytes, place: int) -> tuple[int, int]:
-    """A whole number, seven bits a byte, and the position behind it."""
+    """A whole number, stored with seven bits in each byte, and the position after it."""
     value = shift = 0
     while message[place] & 128:
         value |= (message[place] & 127) << shift

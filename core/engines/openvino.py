@@ -8,20 +8,21 @@ from typing import Any, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.engines.base import NetRunner, import_runtime
+from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.errors import Unavailable
+from mtcnn_gluon.io.extras import need
 
 
-class OpenVinoEngine(NetRunner):
-    """The `Engine` protocol on OpenVINO, in float32 on every processor.
+class OpenVinoEngine(Engine):
+    """The engine on OpenVINO, in float32 on every processor.
 
     Args:
-        bundle: a model bundle that holds `{p,r,o}net.onnx`.
+        bundle: a model bundle with `{p,r,o}net.onnx`.
         device: `cpu`.
         threads: CPU threads of the nets; None: the runtime's choice.
 
     Raises:
-        Unavailable: if OpenVINO is not installed, the bundle lacks the files, or the device is another.
+        Unavailable: if OpenVINO is not installed, the bundle lacks the files, or the device is not the CPU.
         ModelError: if a file cannot be used.
     """
 
@@ -32,9 +33,10 @@ class OpenVinoEngine(NetRunner):
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
         self._check_cpu(device)
-        core = import_runtime("openvino", self.runtime, "openvino").Core()
-        self._check_processor(core)
-        # Without the first hint OpenVINO takes bfloat16 where the processor has it.
+        core = need("openvino", f"the engine {self.name}", "openvino", Unavailable).Core()
+        if self.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise Unavailable("this processor has no bfloat16 (AVX512_BF16 or AMX): use the engine openvino")
+        # Without the first hint OpenVINO uses bfloat16 on processors that have it.
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
@@ -46,24 +48,17 @@ class OpenVinoEngine(NetRunner):
         self._lock = threading.Lock()  # a request serves one caller at a time
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
-        """See `NetRunner.run`."""
+        """See `Engine.run`."""
         with self._lock:
             results = self._requests[net].infer({0: np.ascontiguousarray(images)}, share_inputs=True)
             return [results[i] for i in range(len(results))]
-
-    def _check_processor(self, core: Any) -> None:
-        """Raise `Unavailable` if the processor lacks what the engine needs."""
 
 
 class OpenVinoBf16Engine(OpenVinoEngine):
     """`OpenVinoEngine` in bfloat16: faster on processors that have AVX512_BF16 or AMX, and less exact (8 bits of fraction).
 
-    Args and Raises: as for `OpenVinoEngine`; also `Unavailable` if the processor has no bfloat16.
+    Arguments and errors are those of `OpenVinoEngine`; also `Unavailable` if the processor has no bfloat16.
     """
 
     name = "openvino-bf16"
     precision = "bf16"
-
-    def _check_processor(self, core: Any) -> None:
-        if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise Unavailable("this processor has no bfloat16 (AVX512_BF16 or AMX): take the engine openvino")

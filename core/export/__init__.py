@@ -1,1 +1,1 @@
-"""Bundles as files, and the whole cascade as one ONNX file."""
+"""Writing the files of bundles, and the whole cascade as one ONNX file."""

@@ -1,4 +1,4 @@
-"""From parameters to model bundles, and from one bundle to another."""
+"""Writing model bundles from parameters or from another bundle."""
 
 import importlib.util
 import math
@@ -12,9 +12,9 @@ from mtcnn_gluon.bundles import onnx_nets, params_file
 from mtcnn_gluon.bundles.format import Bundle, new_manifest, write_bundle
 from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
 from mtcnn_gluon.config import MIN_FACE, NETS
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import ModelError, last_line
 from mtcnn_gluon.layers import Parameters, check_parameters, parameter_shapes
-from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.mxnet_loader import load_mxnet, why_not_mxnet
 
 BundlePart = Literal["symbol", "params", "onnx", "onefile"]
 ONEFILE = "mtcnn.onnx"
@@ -24,12 +24,12 @@ _ENDINGS = {"symbol": ("-symbol.json", "-0000.params"), "params": ("-0000.params
 def why_not_written(part: BundlePart, source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> str | None:
     """Why `export_bundle` cannot write or copy a part of a bundle here; None if it can.
 
-    What cannot be written is copied, if the source has it and nothing in it would change.
+    A part that cannot be written is copied if the source has it and no contents would change.
 
     Args:
         part: the part.
-        source: the bundle that is exported; None for a bundle of other nets.
-        changes: to the source's manifest.
+        source: the bundle to export; None for a bundle of other nets.
+        changes: changes to the source's manifest.
     """
     reason = _why_not_new(part)
     if reason is None or source is None or part == "onefile" or not set(_names(part)) <= set(source.manifest["files"]):
@@ -42,14 +42,12 @@ def why_not_written(part: BundlePart, source: Bundle | None = None, changes: Map
 
 
 def _why_not_new(part: BundlePart) -> str | None:
-    """Why a part cannot be written here, as far as can be said without loading MXNet; None if it can."""
+    """Why a part cannot be written here, as far as this is known without loading MXNet; None if it can."""
     if part == "params":
         return None
     if part != "symbol":
         return None if importlib.util.find_spec("onnx") else 'onnx is not installed: run pip install "mtcnn-gluon[export]"'
-    if importlib.util.find_spec("mxnet") is None:
-        return "MXNet is not installed"
-    return "MXNet needs numpy older than 2" if int(np.__version__.split(".")[0]) >= 2 else None
+    return why_not_mxnet()
 
 
 def _names(part: BundlePart) -> list[str]:
@@ -58,7 +56,7 @@ def _names(part: BundlePart) -> list[str]:
 
 
 def usual_formats(source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> tuple[BundlePart, ...]:
-    """Those of `symbol`, else `params`, and `onnx` that a bundle can have here; see `why_not_written`."""
+    """The parts that a bundle can have here: `symbol` or otherwise `params`, and `onnx`; see `why_not_written`."""
     first: BundlePart = "params" if why_not_written("symbol", source, changes) else "symbol"
     return (first,) if why_not_written("onnx", source, changes) else (first, "onnx")
 
@@ -70,15 +68,15 @@ def write_nets(
     """Write the nets' files.
 
     Args:
-        folder: where to.
-        manifest: of their bundle; `files` and `schema` are ignored.
-        parameters: of each net.
+        folder: the folder for the files.
+        manifest: the bundle's manifest; `files` and `schema` are ignored.
+        parameters: the parameters of each net.
         formats: `symbol`: `{p,r,o}net-symbol.json` and `-0000.params`; `params`: only the latter; `onnx`: `{p,r,o}net.onnx`;
             `onefile`: the whole cascade as `mtcnn.onnx`.
         min_face: smallest face in pixels that `mtcnn.onnx` finds by default, 1 or more.
 
     Raises:
-        ModelError: if parameters do not fit their net, what a format needs is not installed, or MXNet cannot write its files.
+        ModelError: if parameters do not fit their net, a library for a format is missing, or MXNet cannot write its files.
     """
     formats = tuple(formats)
     values = {net: check_parameters(net, table, parameters[net]) for net, table in manifest["architecture"].items()}
@@ -95,7 +93,7 @@ def write_nets(
 
 
 def _write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Mapping[str, Parameters]) -> None:
-    """Write `{p,r,o}net-symbol.json` and `-0000.params`, in the form that `HybridBlock.export` gives them."""
+    """Write `{p,r,o}net-symbol.json` and `-0000.params` with `HybridBlock.export`."""
     mx = load_mxnet()
     from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
 
@@ -107,15 +105,15 @@ def _write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Ma
         block(mx.nd.zeros((1, 3, table["size"], table["size"])))
         try:
             block.export(str(folder / name), epoch=0)
-        except mx.base.MXNetError as error:  # such as a full disk
-            raise ModelError(f"MXNet cannot write the files of {name}: {str(error).strip().splitlines()[-1]}") from error
+        except mx.base.MXNetError as error:  # for example a full disk
+            raise ModelError(f"MXNet cannot write the files of {name}: {last_line(error)}") from error
 
 
 def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
-    """The parameters of each net of a bundle by full name, from its `.params` or else its `.onnx` files; no MXNet needed.
+    """The parameters of each net of a bundle by full name, from its `.params` or else its `.onnx` files, without MXNet.
 
     Raises:
-        ModelError: if a file cannot be read, a net has neither file, or its parameters are not those of its architecture.
+        ModelError: if a file cannot be read, a net has neither file, or its parameters do not fit its architecture.
     """
     parameters = {}
     for net, table in bundle.manifest["architecture"].items():
@@ -133,18 +131,18 @@ def export_bundle(
     source: Bundle, path: str | os.PathLike, formats: Iterable[BundlePart], changes: Mapping[str, Any] | None = None,
     min_face: float = MIN_FACE,
 ) -> Bundle:  # fmt: skip
-    """Write another bundle of the same nets; the same source gives the same bytes.
+    """Write another bundle of the same nets. The same source gives the same bytes.
 
     Files of a format that cannot be written here are copied, see `why_not_written`.
 
     Args:
         source: the bundle.
-        path: folder to make; a bundle there is replaced.
+        path: folder to make; an existing bundle there is replaced.
         formats, min_face: see `write_nets`.
-        changes: to the manifest.
+        changes: changes to the manifest.
 
     Raises:
-        ModelError: if the source cannot be used, a format can neither be written nor copied, or `path` holds something else.
+        ModelError: if the source cannot be used, a format can neither be written nor copied, or `path` is not a bundle.
     """
     manifest = {key: value for key, value in source.manifest.items() if key not in ("schema", "files")} | dict(changes or {})
     formats = tuple(dict.fromkeys(formats))
@@ -169,19 +167,19 @@ def make_bundle(
 ) -> Bundle:  # fmt: skip
     """Write a bundle of nets that this package has trained.
 
-    A net that is missing gets random parameters, so that samples for it can be mined with the nets before it. The manifest's
-    `trained` names the heads that were trained; for the others see `bundles.trained`.
+    A missing net gets random parameters, so that the nets before it can mine samples for it. The manifest's `trained` lists the
+    trained heads; for the others see `bundles.trained`.
 
     Args:
-        path: folder to make; a bundle there is replaced.
+        path: folder to make; an existing bundle there is replaced.
         nets: the trained nets, at least pnet.
         name, training_data, licence: for the manifest.
-        thresholds: face probabilities in 0..1; None: those of `config.CASCADE`.
-        figures: what was measured, for the manifest.
-        formats, min_face: see `write_nets`; formats None: those of `usual_formats`.
+        thresholds: face probabilities in 0..1; None: `config.CASCADE`'s.
+        figures: measured results, for the manifest.
+        formats, min_face: see `write_nets`; formats None: `usual_formats`.
 
     Raises:
-        ModelError: if pnet is missing, parameters do not fit, or the folder holds something else.
+        ModelError: if pnet is missing, parameters do not fit, or the folder is not a bundle.
     """
     if "pnet" not in nets or set(nets) - set(NETS):
         raise ModelError(f"a bundle needs the parameters of pnet, and perhaps rnet and onet, not of {sorted(nets)}")
@@ -200,7 +198,7 @@ def make_bundle(
 
 
 def _random(net: str, table: Mapping[str, Any]) -> Parameters:
-    """Random parameters, always the same: weights as in Glorot and Bengio (2010), slopes of 0.25."""
+    """Random parameters from a fixed seed: weights as in Glorot and Bengio (2010), slopes of 0.25."""
     generator = np.random.default_rng(0)
     values = {}
     for name, shape in parameter_shapes(net, table).items():

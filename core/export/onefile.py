@@ -1,13 +1,13 @@
-"""The whole cascade as one ONNX graph: an image goes in, faces come out, and only a runtime is needed.
+"""The whole cascade as one ONNX graph, from an image to faces. Only a runtime is needed.
 
 The stages are those of `detection.cascade`, with the sampling rules of `pyramid` and `operators.crop_resize` and the
-conventions of `boxes`. "The same as" one of them means that results agree to rounding. Only standard operators are used. Memory
-is bounded in another way: P-Net sees a level in strips, R- and O-Net see crops in batches whose sources are of limited size,
-and only the repeated 2x2 means are ever held as whole images.
+conventions of `boxes`. "The same as" one of them means that results agree up to rounding. Only standard operators are used.
+Memory is bounded differently: P-Net gets a level in strips, R- and O-Net get crops in batches with sources of limited size,
+and only the repeated 2x2 means exist as whole images.
 
 Inputs: `image` (H, W, 3) uint8 RGB of any size; optional float32 `min_face`, `factor` (scalars) and `thresholds` (3,).
 Outputs: `boxes` (N, 4), `scores` (N,) and `landmarks` (N, 5, 2) float32, best first, as in `faces.Faces`. ONNX Runtime for
-JavaScript (1.30) cannot set optional inputs: there the file's defaults hold, which `cascade_model` takes.
+JavaScript (1.30) cannot set optional inputs and uses the file's defaults, which are arguments of `cascade_model`.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ from mtcnn_gluon.detection.pyramid import OVERLAP
 from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
 from mtcnn_gluon.layers import Parameters
 
-OPSET, IR_VERSION = 17, 8  # known to ONNX Runtime since 1.12
-STRIP_PIXELS = 160_000  # of a level that P-Net sees at a time
-STRIP_ROWS = 64  # at least: shorter strips would mostly overlap
-BLOCK = 8  # lines of a level that one small matrix mixes from lines of the image
-CROP_PIXELS = 500_000  # of the image, for one batch of crops; a single crop may have more
+OPSET, IR_VERSION = 17, 8  # supported by ONNX Runtime since 1.12
+STRIP_PIXELS = 160_000  # pixels of a level that P-Net gets at a time
+STRIP_ROWS = 64  # smallest number of rows of a strip; shorter strips would mostly overlap
+BLOCK = 8  # number of lines of a level that one small matrix computes from lines of the image
+CROP_PIXELS = 500_000  # pixels of the image for one batch of crops; a single crop may have more
 CROP_BATCH = 128
 
 f32, f64, i64 = np.float32, np.float64, np.int64
@@ -34,7 +34,7 @@ f32, f64, i64 = np.float32, np.float64, np.int64
 
 @dataclass(frozen=True)
 class Cascade:
-    """What all stages need: the graph, the nets, the image and the settings, as in `cascade.Settings`.
+    """The shared inputs of all stages: the graph, the nets, the image and the settings, as in `cascade.Settings`.
 
     Attributes:
         nets: table, as in `config.NETS`, and parameters of each net.
@@ -63,8 +63,8 @@ def cascade_model(
     """The cascade of a model bundle as an ONNX model, see the module; `onnx_nets.to_bytes` gives its file.
 
     Args:
-        manifest: of the bundle; its thresholds are the file's defaults.
-        parameters: of `pnet`, `rnet` and `onet`, by full name.
+        manifest: the bundle's manifest; its thresholds are the file's defaults.
+        parameters: the parameters of `pnet`, `rnet` and `onet`, by full name.
         min_face, factor: the file's defaults, as in `Detector`.
 
     Raises:
@@ -95,7 +95,7 @@ def cascade_model(
 
 
 def propose(c: Cascade) -> Value:
-    """Stage one: P-Net over the pyramid. Returns square candidates (N, 4); the same as `cascade.propose`."""
+    """Stage one: P-Net on the pyramid. Returns square candidates (N, 4); the same as `cascade.propose`."""
     g = c.graph
 
     def more(scale: Value, *_: Value) -> Value:
@@ -114,12 +114,12 @@ def propose(c: Cascade) -> Value:
     state = g.repeat([first, g.whole(1), g.empty(0, 0, 3), *nothing], more, one_level)
     boxes, scores, offsets = state[3:]
     keep = _nms(g, boxes, scores, c.overlaps[1])
-    boxes = _decode_cells(boxes.take(keep), offsets.take(keep), c.convention)
+    boxes = _decode(boxes.take(keep), offsets.take(keep), c.convention)
     return _visible(c, _crop_squares(boxes, c.convention))
 
 
 def refine(c: Cascade, candidates: Value) -> Value:
-    """Stage two: R-Net on squares (N, 4). Returns those that pass, calibrated and squared; the same as `cascade.refine`."""
+    """Stage two: R-Net on squares (N, 4). Returns those that reach the threshold; the same as `cascade.refine`."""
     scores, offsets = classify_crops(c, "rnet", candidates)
     passed = scores >= c.thresholds[1]
     boxes, scores, offsets = (values.keep(passed) for values in (candidates, scores, offsets))
@@ -129,8 +129,7 @@ def refine(c: Cascade, candidates: Value) -> Value:
 
 
 def output(c: Cascade, candidates: Value) -> tuple[Value, Value, Value | None]:
-    """Stage three: O-Net on squares (N, 4). Returns the faces' boxes, scores and, if the net has them, landmarks; the same as
-    `cascade.output`."""
+    """Stage three: O-Net on squares (N, 4). Returns boxes, scores and any landmarks; the same as `cascade.output`."""
     g = c.graph
     scores, offsets, *points = classify_crops(c, "onet", candidates)
     passed = scores >= c.thresholds[2]
@@ -149,8 +148,8 @@ def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Val
 
     Args:
         c: the cascade.
-        halved: side of `base`'s pixels in pixels of the image, a power of 2.
-        base: repeated 2x2 mean of the image, (h, w, 3) float32; if `halved` is 1 it is ignored, and the image is used.
+        halved: side of a pixel of `base` in pixels of the image, a power of 2.
+        base: repeated 2x2 mean of the image, (h, w, 3) float32; ignored if `halved` is 1, where the image itself is used.
         height, width: of the level, int64 scalars.
 
     Returns:
@@ -181,8 +180,10 @@ def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Val
 
 
 def classify_crops(c: Cascade, net: str, boxes: Value) -> list[Value]:
-    """R- or O-Net on the crops of squares (N, 4): face probability (N,), offsets (N, 4) and, if O-Net has them, landmarks
-    (N, 10). Crops of similar size are made together, the largest first."""
+    """R- or O-Net on the crops of squares (N, 4): face probability (N,), offsets (N, 4) and any landmarks (N, 10) of O-Net.
+
+    Crops of similar size are made together, largest first.
+    """
     g = c.graph
     table = c.nets[net][0]
     count = boxes.size(0)
@@ -207,7 +208,7 @@ def classify_crops(c: Cascade, net: str, boxes: Value) -> list[Value]:
 
 
 def crop_resize(c: Cascade, boxes: Value, reach: Value, size: int) -> Value:
-    """Crops (N, 3, S, S) of boxes (N, 4) that cover at most `reach` pixels of either axis; the same as `crop_resize`."""
+    """Crops (N, 3, S, S) of boxes (N, 4) that cover at most `reach` pixels of an axis; the same as `operators.crop_resize`."""
     x, columns = _axis_weights(c.graph, boxes[:, 0], boxes[:, 2], size, reach, c.width)  # (N, n), (N, S, n)
     y, rows = _axis_weights(c.graph, boxes[:, 1], boxes[:, 3], size, reach, c.height)
     places = y[:, :, None] * c.width + x[:, None]  # (N, n, n)
@@ -257,8 +258,8 @@ def _resize_lines(
 ) -> Value:
     """Lines `start` .. `start + count` of the area resize of an axis from length `before` to `after`, as (count, m).
 
-    Each line is the mean of the lines that it covers; lines beyond the last repeat it. One matrix mixes `BLOCK` neighbours from
-    the same lines. `pick` returns lines (b, n) as (b, n, m).
+    Each line is the mean of the lines that it covers; lines beyond the last one repeat it. One matrix computes `BLOCK`
+    neighbours from the same lines. `pick` returns lines (b, n) as (b, n, m).
     """
     blocks = (count + BLOCK - 1) // BLOCK
     line = (g.arange(blocks * BLOCK) + start).minimum(after - 1).reshape(-1, BLOCK)  # (b, BLOCK)
@@ -273,7 +274,7 @@ def _resize_lines(
 
 
 def _halve_to(c: Cascade, halved: Value, base: Value, height: Value, width: Value) -> tuple[Value, Value]:
-    """The smallest repeated 2x2 mean of the image that is at least twice the level, from an earlier one."""
+    """The smallest repeated 2x2 mean of the image that is at least twice as large as the level, from an earlier one."""
     g = c.graph
 
     def more(halved: Value, base: Value) -> Value:
@@ -296,7 +297,7 @@ def _halve_to(c: Cascade, halved: Value, base: Value, height: Value, width: Valu
 def _level_candidates(
     c: Cascade, halved: Value, height: Value, width: Value, cells: Value, scores: Value, offsets: Value
 ) -> tuple[Value, Value, Value]:
-    """What `cascade.nms` leaves of a level's cells: boxes (N, 4) in the image, scores and offsets."""
+    """A level's cells after non-maximum suppression: boxes (N, 4) in the image, scores and offsets."""
     g = c.graph
     corner = g.concat([cells[:, 1:], cells[:, :1]], axis=1).to(f32) * STRIDE  # (N, 2) x, y
     squares = g.concat([corner, corner + CELL], axis=1)
@@ -310,17 +311,12 @@ def _level_candidates(
     return squares / scales, scores, offsets
 
 
-def _decode_cells(boxes: Value, offsets: Value, convention: BoxConvention) -> Value:
-    """The same as `boxes.decode_cells`."""
+def _decode(boxes: Value, offsets: Value, convention: BoxConvention = "continuous") -> Value:
+    """The same as `boxes.decode`; with P-Net's convention as `boxes.decode_cells`."""
     sides = boxes[:, 2:] - boxes[:, :2]
     if convention == "matlab":
         sides = sides - 1
     return boxes + offsets * sides.op("Tile", boxes.graph.integers([1, 2]))
-
-
-def _decode(crops: Value, offsets: Value) -> Value:
-    """The same as `boxes.decode`."""
-    return _decode_cells(crops, offsets, "continuous")
 
 
 def _crop_squares(boxes: Value, convention: BoxConvention) -> Value:
@@ -332,7 +328,7 @@ def _crop_squares(boxes: Value, convention: BoxConvention) -> Value:
 
 
 def _visible(c: Cascade, boxes: Value) -> Value:
-    """The boxes that are at least a pixel wide and not wholly outside the image; NaN is neither."""
+    """The boxes that are at least a pixel wide and high and not entirely outside the image; boxes with NaN are left out."""
     low, high = boxes[:, :2], boxes[:, 2:]
     limits = c.graph.integers([c.width, c.height]).to(f32)
     return boxes.keep(((high - low >= 1) & (high > 0) & (low < limits)).all(axis=1))
@@ -347,7 +343,7 @@ def _nms(g: GraphBuilder, boxes: Value, scores: Value, overlap: float) -> Value:
 
 
 def _nms_over_smaller(g: GraphBuilder, boxes: Value, scores: Value, overlap: float) -> Value:
-    """The same as `operators.nms` over the smaller box; one round for every box that is kept."""
+    """The same as `operators.nms` over the smaller box; each round keeps one box."""
     areas = _areas(boxes)
     order = g.top(scores, scores.size(0), largest=True)
 
@@ -389,7 +385,7 @@ def _run(c: Cascade, net: str, pixels: Value) -> list[Value]:
     nodes, initializers = net_nodes(net, table, parameters, pixels.name, names, prefix="nets/")
     tensors = {each.name: each for each in initializers}
     for node in nodes:
-        if node.op_type == "PRelu":  # as x + (a - 1) * min(x, 0), which is much faster on ONNX Runtime
+        if node.op_type == "PRelu":  # x + (a - 1) * min(x, 0) is much faster on ONNX Runtime
             (data, slopes), (result,) = node.input, node.output
             factors = c.graph.onnx.numpy_helper.to_array(tensors[slopes]) - 1
             negative = Value(c.graph, data, f32).minimum(0) * c.graph.constant(factors, f32)
@@ -399,13 +395,13 @@ def _run(c: Cascade, net: str, pixels: Value) -> list[Value]:
 
 
 def _swap_colours(net: str, parameters: Parameters) -> Parameters:
-    """The parameters for RGB of a net made for BGR."""
+    """The parameters for RGB input, of a net for BGR input."""
     name = f"{net}_conv1_weight"
     return {**parameters, name: np.ascontiguousarray(parameters[name][:, ::-1])}
 
 
 def _decimal(value: Value, digits: float) -> Value:
-    """The float64 of the short decimal number that a float32 stands for, so that sizes are rounded up as in `pyramid`."""
+    """A float32 as the float64 of its short decimal number, so that sizes are rounded up as in `pyramid`."""
     return (value.to(f64) * digits).op("Round") / digits
 
 

@@ -1,4 +1,4 @@
-"""Writing ONNX graphs as if they were numpy: `Value`s stand for tensors, and Python's operators on them add nodes.
+"""Writing ONNX graphs like numpy code: `Value`s stand for tensors, and Python's operators on them add nodes.
 
     g = GraphBuilder()
     x = g.input("x", np.float32, ["n", 2])
@@ -6,7 +6,7 @@
     model = g.model("difference", opset=17, ir_version=8, metadata={})
 
 Values know their element type but not their shape. Numbers and arrays combined with a value become constants of its type; equal
-ones are stored once. Only standard operators are used, and the same calls always give the same graph.
+constants are stored once. Only standard operators are used, and the same calls always give the same graph.
 """
 
 from typing import Any, Callable, Mapping, Sequence, Union
@@ -20,18 +20,18 @@ Index = Union[slice, "Value", int, None]
 
 
 def _method(operator: str, dtype: Any = None) -> Callable[..., "Value"]:
-    """A method of `Value` that is one operator; see `Value.op`."""
+    """A method of `Value` that adds one operator; see `Value.op`."""
     return lambda value, *others: value.op(operator, *others, dtype=dtype)
 
 
 class Value:
-    """A tensor of the graph that `graph` builds, of element type `dtype`; see the module. Shapes broadcast as in numpy."""
+    """A tensor with element type `dtype` in the graph of `graph`; see the module. Shapes broadcast as in numpy."""
 
     def __init__(self, graph: "GraphBuilder", name: str, dtype: Any) -> None:
         self.graph, self.name, self.dtype = graph, name, np.dtype(dtype)
 
     def op(self, operator: str, *others: Any, dtype: Any = None, **attributes: Any) -> "Value":
-        """The first output of an operator on this value and `others`; `dtype` is its type if it is not this value's."""
+        """The first output of an operator on this value and `others`; its type is `dtype`, or by default this value's type."""
         return self.graph.op(operator, self, *others, dtype=dtype, **attributes)
 
     __add__, __sub__, __mul__, __truediv__ = _method("Add"), _method("Sub"), _method("Mul"), _method("Div")
@@ -42,7 +42,7 @@ class Value:
     maximum, minimum, clip = _method("Max"), _method("Min"), _method("Clip")  # element by element
 
     def to(self, dtype: Any) -> "Value":
-        """With elements of another type."""
+        """This value with another element type."""
         code = self.graph.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self if self.dtype == np.dtype(dtype) else self.op("Cast", dtype=dtype, to=code)
 
@@ -66,11 +66,11 @@ class Value:
         return self.op("Slice", *(self.graph.integers(each) for each in (starts, stops, list(slices), steps)))
 
     def take(self, indices: "Value", axis: int = 0) -> "Value":
-        """Slices at `indices` of an axis; theirs take its place."""
+        """The slices at `indices` of an axis; the axes of `indices` replace that axis."""
         return self.op("Gather", indices, axis=axis)
 
     def keep(self, mask: "Value") -> "Value":
-        """The slices of the first axis that `mask` (N,) marks."""
+        """The slices of the first axis for which `mask` (N,) is true."""
         return self.op("Compress", mask, axis=0)
 
     def size(self, axis: int) -> "Value":
@@ -78,11 +78,11 @@ class Value:
         return self.op("Shape", dtype=np.int64)[axis]
 
     def reshape(self, *shape: Number) -> "Value":
-        """In another shape; -1 is the rest."""
+        """This value in another shape; -1 stands for the remaining size."""
         return self.op("Reshape", self.graph.integers(shape))
 
     def transpose(self, *order: int) -> "Value":
-        """With its axes in another order."""
+        """This value with its axes in another order."""
         return self.op("Transpose", perm=list(order))
 
     def all(self, axis: int) -> "Value":
@@ -91,7 +91,7 @@ class Value:
 
 
 class GraphBuilder:
-    """A graph under construction. Nodes go into the innermost loop or branch that is being built.
+    """A graph under construction. New nodes are added to the innermost open loop or branch.
 
     Raises:
         ModelError: if `onnx` is not installed.
@@ -107,7 +107,7 @@ class GraphBuilder:
         self._count = 0
 
     def input(self, name: str, dtype: Any, shape: Sequence[Any], default: Any = None) -> Value:
-        """An input; with a `default` callers may leave it out."""
+        """An input; it is optional if it has a `default`."""
         self._inputs.append(self._info(name, dtype, shape))
         if default is not None:
             value = np.asarray(default, dtype)
@@ -115,12 +115,12 @@ class GraphBuilder:
         return Value(self, name, dtype)
 
     def output(self, name: str, value: Value, shape: Sequence[Any]) -> None:
-        """Make a value an output."""
+        """Make a value an output of the graph."""
         self._add("Identity", [value.name], [name])
         self._outputs.append(self._info(name, value.dtype, shape))
 
     def op(self, operator: str, *inputs: Any, dtype: Any = None, **attributes: Any) -> Value:
-        """The first output of an operator. Inputs that are not values become constants of the type of the first one that is."""
+        """The first output of an operator. Inputs that are not `Value`s become constants with the type of the first `Value`."""
         like = next(value for value in inputs if isinstance(value, Value))
         names = [(value if isinstance(value, Value) else self.constant(value, like.dtype)).name for value in inputs]
         name = self._name()
@@ -128,7 +128,7 @@ class GraphBuilder:
         return Value(self, name, like.dtype if dtype is None else dtype)
 
     def top(self, values: Value, count: Value, largest: bool) -> Value:
-        """Indices (count,) of the largest or smallest of `values` (N,), the outermost first; of equals the lower index."""
+        """Indices (count,) of the largest or smallest of `values` (N,), in order; among equals the lower index comes first."""
         names = [self._name(), self._name()]
         self._add("TopK", [values.name, count.reshape(1).name], names, largest=int(largest))
         return Value(self, names[1], np.int64)
@@ -148,7 +148,7 @@ class GraphBuilder:
         return value if isinstance(value, Value) else self.constant(value, np.int64)
 
     def integers(self, values: Sequence[Any]) -> Value:
-        """Whole numbers and int64 scalars as one int64 list."""
+        """Whole numbers and int64 scalars as one int64 vector."""
         if not any(isinstance(value, Value) for value in values):
             return self.constant(values, np.int64)
         one = self.constant([1], np.int64)
@@ -167,7 +167,7 @@ class GraphBuilder:
         return self.constant(np.zeros(shape), np.float32)
 
     def choose(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
-        """The value that `yes` builds if the scalar `condition` holds when the graph runs, else that of `no`."""
+        """The value built by `yes` if the scalar `condition` is true when the graph runs, otherwise the one built by `no`."""
         yes_graph, (value,) = self._subgraph(lambda: [yes()])
         no_graph, _ = self._subgraph(lambda: [no()])
         name = self._name()
@@ -177,7 +177,7 @@ class GraphBuilder:
     def repeat(
         self, start: Sequence[Value], condition: Callable[..., Value], body: Callable[..., Sequence[Value]]
     ) -> list[Value]:
-        """`while condition(*state): state = body(*state)`, from the state `start`; returns the last state.
+        """`while condition(*state): state = body(*state)`, beginning with the state `start`. Returns the last state.
 
         Shapes may change from round to round, element types may not.
         """
@@ -195,12 +195,12 @@ class GraphBuilder:
         return [Value(self, name, value.dtype) for name, value in zip(names, start)]
 
     def embed(self, nodes: Sequence[Any], initializers: Sequence[Any]) -> None:
-        """Add nodes that were made elsewhere; an initializer of a known name replaces that one."""
+        """Add existing nodes; an initializer replaces an earlier one of the same name."""
         self._scopes[-1].extend(nodes)
         self._initializers.update({each.name: each for each in initializers})
 
     def model(self, name: str, opset: int, ir_version: int, metadata: Mapping[str, str]) -> Any:
-        """The `ModelProto`, checked with its shapes."""
+        """The `ModelProto`, after a check that includes shapes."""
         (nodes,) = self._scopes
         values = list(self._initializers.values())
         graph = self.onnx.helper.make_graph(nodes, name, self._inputs, self._outputs, values)
@@ -209,7 +209,7 @@ class GraphBuilder:
         return model
 
     def _subgraph(self, build: Callable[[], Sequence[Value]], inputs: Sequence[Any] = ()) -> tuple[Any, list[Value]]:
-        """The graph of what `build` adds, and the values it returned."""
+        """The graph of the nodes that `build` adds, and the values that it returns."""
         self._scopes.append([])
         results = [value.op("Identity") for value in build()]  # an output must be made by the subgraph itself
         nodes = self._scopes.pop()

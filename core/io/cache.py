@@ -1,4 +1,4 @@
-"""The cache folder, which keeps converted models and compiled code; a temporary folder where it cannot be used."""
+"""The cache folder for converted models and compiled code, or a temporary folder where it cannot be used."""
 
 import atexit
 import logging
@@ -18,27 +18,27 @@ log = logging.getLogger(__name__)
 
 
 def cache_path(name: str) -> Path:
-    """The path of a file or folder in the cache, which need not exist.
+    """The path of a file or folder in the cache, which may not exist yet.
 
-    The cache is the folder `MTCNN_GLUON_CACHE`, or `mtcnn-gluon` in the user's cache folder. A file that does not exist and
-    cannot be written there is put in a temporary folder, with one warning.
+    The cache is the folder named by `MTCNN_GLUON_CACHE`, or `mtcnn-gluon` in the user's cache folder. If a missing file cannot
+    be written there, its path is in a temporary folder, and one warning says so.
 
     Raises:
         ModelError: if there is no folder for temporary files either.
     """
-    variables = os.environ
+    get = os.environ.get
     try:
-        cache = Path(variables.get(VARIABLE) or Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtcnn-gluon")
+        cache = Path(get(VARIABLE) or Path(get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtcnn-gluon")
     except RuntimeError:
         return _temporary_folder("the user has no home folder") / name
     if os.path.exists(cache / name):
-        return cache / name  # also if it cannot be written
+        return cache / name  # even if the folder is read-only
     reason = _why_not_writable(cache)
     return (_temporary_folder(reason) if reason else cache) / name
 
 
 def _why_not_writable(folder: Path) -> str:
-    """Why files cannot be written to a folder, which is made if it is missing; empty if they can."""
+    """Why files cannot be written to a folder; empty if they can. A missing folder is made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -49,7 +49,7 @@ def _why_not_writable(folder: Path) -> str:
 
 @lru_cache(maxsize=1)
 def _temporary_folder(reason: str) -> Path:
-    """A folder that this user keeps from run to run; if another user has taken its name, one for this process."""
+    """A folder that stays from run to run; if another user owns that name, a folder for this process only."""
     try:
         folder = Path(tempfile.gettempdir()) / f"mtcnn-gluon-{os.getuid()}" if hasattr(os, "getuid") else None
         if folder is None or not _is_safe(folder):
@@ -63,7 +63,7 @@ def _temporary_folder(reason: str) -> Path:
 
 
 def _is_safe(folder: Path) -> bool:
-    """Whether only this user may write to a folder, which is made if it is missing: code is loaded from it."""
+    """Whether only this user may write to a folder, since code is loaded from it. A missing folder is made."""
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     about = folder.lstat()

@@ -3,22 +3,26 @@
 import importlib
 from typing import Any
 
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, MtcnnError, last_line
 
 
-def need(module: str, purpose: str, extra: str = "evaluate") -> Any:
+def need(module: str, purpose: str, extra: str = "evaluate", error_class: type[MtcnnError] = ConfigError) -> Any:
     """Import a module of one of this package's extras.
 
     Args:
-        module: its name, such as `matplotlib.figure`.
-        purpose: what needs it, for the message.
+        module: the name, such as `matplotlib.figure`.
+        purpose: what needs the module, for the message.
         extra: the extra that installs it.
+        error_class: class of the error to raise.
 
     Raises:
-        ConfigError: if it cannot be imported; the message says what needs it and how to install it.
+        MtcnnError: (an `error_class`) if the import fails; the message says what needs the package and how to install it.
     """
+    package = module.split(".")[0]
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = module.split(".")[0]
-        raise ConfigError(f'{purpose} needs {package} ({error}): pip install "mtcnn-gluon[{extra}]"') from error
+        raise error_class(f'{purpose} needs {package} ({error}): run pip install "mtcnn-gluon[{extra}]"') from error
+    except Exception as error:  # a damaged library may raise anything
+        text = f"{purpose} needs {package}, which is installed but cannot be imported: {last_line(error)}"
+        raise error_class(text) from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from mtcnn_gluon.errors import DataError, MtcnnError
 
-DRAFT = ".mtcnn-gluon-"  # how the names of temporary files begin
+DRAFT = ".mtcnn-gluon-"  # beginning of the names of temporary files
 PICTURE_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -19,18 +19,18 @@ PICTURE_FORMATS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 def whole_file(path: str | os.PathLike, mode: str = "w", keep_draft: bool = False) -> Iterator[IO]:
     """Open a file for writing under a temporary name. It gets its own name only when the block ends without an error.
 
-    If the path is a link, its target is replaced and the link stays. With `keep_draft` the temporary name is that of
-    `draft_of`, new text is appended, and the draft stays if the block fails or the process is killed, so that long work can
-    be resumed.
+    If the path is a link, its target is replaced and the link stays. With `keep_draft`, the temporary name is `draft_of(path)`,
+    new text is appended to an existing draft, and the draft stays if the block fails or the process is killed. Thus long work
+    can be resumed.
 
     Raises:
-        DataError: if the file cannot be written, or the block raises an `OSError`; the message names the file concerned.
+        DataError: if the file cannot be written, or the block raises an `OSError`; the message names the file.
     """
     target = Path(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     draft = ""
     with naming_target(target):
-        if target.exists() and not target.is_file():  # a pipe or a terminal: it cannot be replaced
+        if target.exists() and not target.is_file():  # a pipe or a terminal cannot be replaced
             file = open(target, mode, **text)  # type: ignore[call-overload]  # noqa: SIM115  closed below
         else:
             handle, draft = _open_draft(target, keep_draft)
@@ -56,7 +56,7 @@ def _open_draft(target: Path, is_kept: bool) -> tuple[int, str]:
 
 
 def remove_drafts(folder: str | os.PathLike) -> None:
-    """Remove the temporary files that `whole_file` left in a folder when its process was killed."""
+    """Remove the temporary files that killed processes left in a folder."""
     for draft in Path(folder).glob(f"{DRAFT}*"):
         remove(draft)
 
@@ -76,7 +76,7 @@ def take_name(draft: str, target: Path) -> None:
 
 
 def draft_of(path: Path) -> Path:
-    """The name under which `whole_file(path, keep_draft=True)` writes. `DataError` as of `end_of_links`, or for a folder."""
+    """The temporary name of `whole_file(path, keep_draft=True)`; `DataError` for a folder or a circle of links."""
     end = end_of_links(path)
     if not end.name:  # the root or the current folder
         raise DataError(f"{path} cannot be written: it is a folder")
@@ -84,23 +84,23 @@ def draft_of(path: Path) -> Path:
 
 
 def end_of_links(path: Path) -> Path:
-    """The target of a path that may be a link, existing or not; `DataError` if links form a circle or cannot be read."""
+    """The target of a path that may be a link; it need not exist. `DataError` if links form a circle or cannot be read."""
     with naming_target(path):
         end = Path(os.path.realpath(path)) if path.is_symlink() else path
         is_circle = end.is_symlink()
     if is_circle:
-        raise DataError(f"{path} cannot be written: it is a link that leads in a circle")
+        raise DataError(f"{path} cannot be written: it is a link that leads back to itself")
     return end
 
 
 @contextmanager
 def naming_target(target: Path, error_class: type[MtcnnError] = DataError, names_others: bool = False) -> Iterator[None]:
-    """Turn system errors into one of `error_class` that names the file or folder which cannot be written.
+    """Turn system errors into an `error_class` that names the file or folder `target`.
 
-    With `names_others` an error about another file names that one.
+    With `names_others`, the message names the file of the system error instead, if it states one.
     """
     if "\0" in str(target):
-        raise error_class(f"{str(target)!r} cannot be written: the name holds a zero byte")
+        raise error_class(f"{str(target)!r} cannot be written: the name contains a zero byte")
     try:
         yield
     except BrokenPipeError:
@@ -132,10 +132,10 @@ def real_path(path: str | os.PathLike) -> str:
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """The text of a UTF-8 file with line feeds as line ends. Bytes that are not UTF-8 are kept as in file names.
+    """The text of a UTF-8 file with line feeds as line ends. Bytes that are not UTF-8 become surrogates, as in file names.
 
     Raises:
-        DataError: if the file does not exist, cannot be read, or is no text.
+        DataError: if the file does not exist, cannot be read, or is not text.
     """
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -145,10 +145,10 @@ def read_text(path: str | os.PathLike) -> str:
     except (OSError, ValueError) as error:
         raise DataError(printable(f"{path} cannot be read: {error}")) from error
     if "\0" in text:
-        raise DataError(printable(f"{path}: expected text in UTF-8, got bytes of something else"))
+        raise DataError(printable(f"{path}: expected text in UTF-8, got binary data"))
     return text
 
 
 def printable(value: object) -> str:
-    """A text that any UTF-8 file or terminal takes: bytes of a file name that are not UTF-8 become replacement marks."""
+    """A text that can be written as UTF-8: bytes of a file name that are not UTF-8 become replacement characters."""
     return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

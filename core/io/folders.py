@@ -24,15 +24,15 @@ def write_folder(folder: Path, write: Callable[[Path], None], find_own: Callable
         write: writes the files into an empty folder.
         find_own: returns the names of files in an existing folder that may be replaced; those that `write` does not make are
             removed. It raises an error if the folder must not be changed.
-        first: name of the file that is moved into place before the others, and so is there if the process is killed then.
+        first: name of the file to move into place first, so that it exists if the process is killed before the others follow.
 
     Raises:
-        ModelError: if the files cannot be written, or one would replace a file that `find_own` does not name. Nothing is
-            changed then.
+        ModelError: if the files cannot be written, or one would replace a file that `find_own` does not name. The folder
+            is then unchanged.
     """
     with naming(folder):
         if is_there := folder.is_dir():
-            find_own(folder)  # raises before the work is done
+            find_own(folder)  # raises before the work begins
         place = folder if is_there else _make_parent(folder)
         draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=place))
         try:
@@ -47,7 +47,7 @@ def write_folder(folder: Path, write: Callable[[Path], None], find_own: Callable
 
 
 def other_names(folder: Path) -> list[str]:
-    """Names of everything in a folder, sorted, except drafts of killed processes."""
+    """Sorted names of everything in a folder, except temporary files of killed processes."""
     return sorted(name for name in os.listdir(folder) if not name.startswith(DRAFT))
 
 
@@ -60,7 +60,7 @@ def _make_parent(folder: Path) -> Path:
 
 
 def _is_moved(new: Path, folder: Path) -> bool:
-    """Give a new folder its name; False if another process has made that folder meanwhile."""
+    """Give a new folder its name; False if another process has made that folder in the meantime."""
     try:
         os.replace(new, folder)
     except OSError:
@@ -71,13 +71,13 @@ def _is_moved(new: Path, folder: Path) -> bool:
 
 
 def _replace(new: Path, old: Path, folder: Path, names: Sequence[str], own: Collection[str]) -> None:
-    """Move the files `names` from `new` to `folder`, and remove the other files in `own`; on an error, restore all from `old`.
+    """Move the files `names` from `new` to `folder` and remove the other files in `own`. On an error, restore all from `old`.
 
-    A file that exists before and after is never missing in between: another process may be reading it.
+    A file that exists before and afterwards is never missing in between: another process may be reading it.
     """
     for name in names:
         if os.path.lexists(folder / name) and name not in own:
-            raise ModelError(f"{folder / name} does not belong to the bundle that is to be replaced: move it away first")
+            raise ModelError(f"{folder / name} does not belong to the bundle to be replaced: move it away first")
     there = [name for name in dict.fromkeys((*names, *own)) if os.path.lexists(folder / name)]
     for name in there:
         shutil.copy2(folder / name, old / name, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""The image formats that can be read here, and what must be installed for others."""
+"""The image formats that can be read here, and what to install for others."""
 
 import importlib
 from functools import lru_cache
@@ -8,13 +8,13 @@ from PIL import Image
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 AVIF_BRANDS = {b"avif", b"avis"}
 UNDECODED = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow recognises these formats but cannot decode them
-LONGEST_HEAD = 4096  # bytes at the beginning of a file that hold all its brands
+LONGEST_HEAD = 4096  # bytes to read from a file; they contain all its brands
 
 
 def formats_for(data: bytes) -> list[str]:
-    """The formats, as Pillow names them, that a file which begins with `data` may have.
+    """Pillow's names of the formats to try for a file that begins with `data`.
 
-    PostScript is left out: Pillow would have Ghostscript run it as a program.
+    PostScript is left out: Pillow would let Ghostscript run it as a program.
     """
     Image.init()
     if _brand(data) == "HEIC":
@@ -23,7 +23,7 @@ def formats_for(data: bytes) -> list[str]:
 
 
 def missing_decoder(data: bytes) -> str:
-    """What must be installed to read a file that begins with `data` and that Pillow cannot read; empty if nothing helps."""
+    """What to install for a file that begins with `data` and that Pillow cannot read; empty if nothing helps."""
     brand = _brand(data)
     if brand == "HEIC" and not _register_heic():
         return 'HEIC needs pillow-heif: pip install "mtcnn-gluon[heic]"'
@@ -33,7 +33,7 @@ def missing_decoder(data: bytes) -> str:
 
 
 def has_mark(name: str) -> bool:
-    """Whether a format, as Pillow names it, can be decoded and recognised by the first bytes of a file."""
+    """Whether Pillow can decode a format and recognise it by the first bytes of a file."""
     return Image.OPEN[name][1] is not None and name not in UNDECODED
 
 
@@ -50,7 +50,7 @@ def _brand(data: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def _register_heic() -> bool:
-    """Let Pillow read HEIC, if pillow-heif is installed and works."""
+    """Let Pillow read HEIC; False if pillow-heif is not installed or does not work."""
     try:
         importlib.import_module("pillow_heif").register_heif_opener()
     except Exception:  # not installed, or built for another Pillow or another system

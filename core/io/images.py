@@ -25,10 +25,10 @@ EXTENSIONS = (
     ".pxr", ".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".vda", ".vst", ".xbm", ".xpm",
 )  # fmt: skip
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs: 537 MB decoded
-BLEND_ROWS = 256  # rows of a transparent image that are put on white at a time
+MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs, 537 MB when decoded
+BLEND_ROWS = 256  # rows of a transparent image to blend at a time, which bounds the memory
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # we raise what Pillow logs about damaged files
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # errors about damaged files are raised here, not logged
 
 
 def read_image(source: ImageSource) -> np.ndarray:
@@ -37,15 +37,15 @@ def read_image(source: ImageSource) -> np.ndarray:
     Args:
         source: a path; the bytes of an image file; a PIL image; or an array. Arrays are grey (H, W) or (H, W, 1), RGB
             (H, W, 3) or RGBA (H, W, 4), of dtype uint8, uint16 (0..65535) or floating point (0..1). Convert OpenCV's BGR
-            arrays with `array[..., ::-1]`. Transparent pixels are blended with white. Of an animation or a file of several
-            pages the first is read. HEIC needs `pillow-heif` (the extra `heic`).
+            arrays with `array[..., ::-1]`. Transparent pixels are blended with white. Only the first frame or page of a file
+            is read. HEIC needs `pillow-heif` (the extra `heic`).
 
     Returns:
         (H, W, 3) uint8, C-contiguous; not a copy if `source` is such an array.
 
     Raises:
-        ImageError: if the file does not exist, or is not a complete image of a known format; if an array has another shape,
-            dtype or range, or NaN; if the image has more than 178 megapixels.
+        ImageError: if the file does not exist or is not a complete image of a known format; if an array has another shape,
+            dtype or range, or contains NaN; if the image has more than 178 megapixels.
     """
     if isinstance(source, np.ndarray):
         return _from_array(np.asarray(source))  # a matrix or another subclass becomes a plain array
@@ -69,24 +69,24 @@ def _read_file(path: Path) -> np.ndarray:
         data = path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:  # no permission; a name that is too long or holds a zero byte
+    except (OSError, ValueError) as error:  # no permission; a name that is too long or contains a zero byte
         raise ImageError(f"{path} cannot be read: {error}") from error
     return decode_image(data, str(path))
 
 
 def decode_image(data: bytes, name: str) -> np.ndarray:
-    """As `read_image` for the bytes of a file; messages name it `name`."""
+    """`read_image` for the bytes of a file, which messages call `name`."""
     if not data:
         raise ImageError(f"{name}: empty, not an image")
     with _naming(name, data), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about large images and odd metadata; what matters raises
+        warnings.simplefilter("ignore")  # about large images and odd metadata; real faults raise errors
         with Image.open(io.BytesIO(data), formats=formats_for(data)) as image:
             return _from_pil(image, name)
 
 
 @contextmanager
 def _naming(name: str, data: bytes = b"") -> Iterator[None]:
-    """Turn any error of a decoder for a file that begins with `data` into an `ImageError` that names the image."""
+    """Turn any error of a decoder into an `ImageError` that names the image; its file begins with `data`."""
     try:
         yield
     except ImageError:
@@ -95,7 +95,7 @@ def _naming(name: str, data: bytes = b"") -> Iterator[None]:
         raise ImageError(f"{name}: {missing_decoder(data) or 'not an image of a known format'}") from None
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: too large: {error}") from error
-    except Exception as error:  # decoders raise nearly anything on damaged files
+    except Exception as error:  # decoders raise many classes of errors for damaged files
         raise ImageError(f"{name}: damaged or truncated image ({type(error).__name__}: {error})") from error
 
 
@@ -171,7 +171,7 @@ def is_image_path(path: Any) -> bool:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file begins as an image of a format that can be recognised; `OSError` if it cannot be read."""
+    """Whether a file begins as an image of a format that can be recognised; `OSError` if the file cannot be read."""
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         head = file.read(LONGEST_HEAD)
@@ -180,13 +180,13 @@ def is_image_file(path: Path) -> bool:
             Image.open(file, formats=marked).close()
         except Image.DecompressionBombError:
             return True
-        except Exception:  # decoders raise nearly anything
+        except Exception:  # decoders raise many classes of errors
             return bool(missing_decoder(head))
     return True
 
 
 def is_url(source: object) -> bool:
-    """Whether a name is a URL, and not an existing file."""
+    """Whether a name is a URL and not an existing file."""
     text = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
     return isinstance(text, str) and URL.match(text) is not None and not os.path.lexists(text)
 

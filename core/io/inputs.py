@@ -1,7 +1,7 @@
-"""Finding the photos and videos that the user means, and reporting what was skipped.
+"""Finding the photos and videos that command-line arguments name, and reporting skipped files.
 
-In a folder, every file is taken whose ending is that of an image or video format which can be read when it is named directly,
-and every file without an ending that begins as an image does. Nothing else is opened. The other files are counted.
+In a folder, an input is every file with the ending of an image or video format, and every file without an ending whose first
+bytes are those of an image. No other file is opened; they are only counted.
 """
 
 import glob
@@ -24,7 +24,7 @@ from mtcnn_gluon.io.images import decode_image, is_image_file, is_image_path, is
 from mtcnn_gluon.io.video import is_video_path
 
 NO_RESULTS = "not searched, since results go there"
-MOST_REASONS = 8  # reasons for skipping files that a note lists one by one
+MOST_REASONS = 8  # largest number of reasons that a note lists one by one
 
 
 class InputKind(Enum):
@@ -42,11 +42,11 @@ class Input:
     """One photo, video or camera, or something that cannot be read.
 
     Attributes:
-        path: its path; the number of a camera; `-` for standard input.
-        name: its path below the folder that was searched, or its file name: its results are named after it.
-        kind: what it is.
-        error: why it cannot be read, for a URL or a folder that may not be searched.
-        text: the argument, where it is no path.
+        path: the path; the number of a camera; `-` for standard input.
+        name: the path below the searched folder, or the file name. The names of results follow from it.
+        kind: the kind of input.
+        error: why it cannot be read, for a URL or a folder that must not be searched.
+        text: the argument, if it is not a path.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class Input:
     def label(self) -> dict[str, str]:
         """The keys of its JSON object that identify it.
 
-        `image` is the path. If the path holds bytes that are not UTF-8, `image` has replacement marks for them, and
+        `image` is the path. If the path contains bytes that are not UTF-8, `image` has replacement characters for them, and
         `image_bytes` is the percent-encoded path.
         """
         text = self.text or str(self.path)
@@ -85,53 +85,46 @@ class Input:
             raise ImageError(f"standard input cannot be read: {error.strerror or error}") from error
 
 
-def find_inputs(
-    arguments: Iterable[str], takes_videos: bool = True, result_folders: Iterable[str] = (), result_files: Iterable[str] = ()
-) -> "Search":
-    """The inputs that command-line arguments stand for, in order.
+class Search:
+    """The inputs that command-line arguments stand for.
 
-    - A folder stands for all images and videos below it, sorted, also behind links to other folders.
-    - A pattern that is not a file itself stands for what it matches; `**` crosses folders.
-    - `-` stands for an image on standard input, up to three digits for the camera with that number.
-    - Anything else is taken as a path, even if it does not exist: reading it reports the error. The same holds for URLs and
-      for folders that may not be searched.
+    - A folder stands for all images and videos below it, sorted; links to other folders are followed.
+    - A pattern that is not itself a file stands for its matches; `**` matches any number of folders.
+    - `-` stands for an image on standard input, and up to three digits for the camera with that number.
+    - Anything else is a path, even if it does not exist: reading it reports the error. Reading also reports URLs and folders
+      without permission.
 
     Args:
         arguments: the command-line arguments.
         takes_videos: whether videos in folders count.
-        result_folders: folders to write into. They are skipped where a search meets them, since they hold the results of
-            earlier runs.
+        result_folders: folders for results. A search skips them, since they contain the results of earlier runs.
         result_files: files to write. They are not counted as skipped.
+
+    Attributes:
+        found: the inputs, in order.
+        skipped: for each searched folder, the number of skipped files by reason.
+        remarks: sentences about folders that were not searched.
 
     Raises:
         ConfigError: if standard input is given twice.
     """
-    search = Search(takes_videos, result_folders, result_files)
-    for argument in arguments:
-        search.add(argument)
-    return search
 
-
-class Search:
-    """The inputs that command-line arguments stand for; see `find_inputs`, which makes it.
-
-    Attributes:
-        found: the inputs, in order.
-        skipped: for each folder that was searched, how many files were skipped for which reason.
-        remarks: sentences about folders that were not searched.
-    """
-
-    def __init__(self, takes_videos: bool, result_folders: Iterable[str], result_files: Iterable[str]) -> None:
+    def __init__(
+        self, arguments: Iterable[str], takes_videos: bool = True, result_folders: Iterable[str] = (),
+        result_files: Iterable[str] = (),
+    ) -> None:  # fmt: skip
         self.found: list[Input] = []
         self.skipped: dict[str, Counter[str]] = defaultdict(Counter)
         self.remarks: list[str] = []
         self._takes_videos = takes_videos
         self._result_folders = {real_path(each) for each in result_folders}
         self._result_files = {real_path(each) for each in result_files}
-        self._result_names = {os.path.basename(each) for each in self._result_files}  # so that few links must be resolved
+        self._result_names = {os.path.basename(each) for each in self._result_files}  # so that few paths must be resolved
+        for argument in arguments:
+            self._add(argument)
 
     def notes(self) -> list[str]:
-        """A sentence for each folder that was not searched, or where files were skipped."""
+        """A sentence for each folder that was not searched or in which files were skipped."""
         sentences = [printable(remark) for remark in self.remarks]
         for folder, reasons in self.skipped.items():
             ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
@@ -142,8 +135,7 @@ class Search:
             sentences.append(printable(f"{folder}: skipped {total} file{'' if total == 1 else 's'}: {', '.join(parts)}"))
         return sentences
 
-    def add(self, argument: str) -> None:
-        """Add the inputs of one argument."""
+    def _add(self, argument: str) -> None:
         if argument == "-":
             if any(found.kind is InputKind.STANDARD_INPUT for found in self.found):
                 raise ConfigError("- stands for standard input, which can be read only once")
@@ -164,7 +156,7 @@ class Search:
         self.found.append(Input(path, Path(path.name), InputKind.UNREADABLE, error, text))
 
     def _match(self, pattern: str) -> None:
-        """Take what a pattern matches."""
+        """Take the matches of a pattern."""
         seen: set[Path] = set()  # `**` matches a folder and also the files in it
         for closed in _closed_folders(pattern):
             self._refuse(Path(closed), f"{closed} cannot be searched: Permission denied")
@@ -210,7 +202,7 @@ class Search:
         errors.clear()
 
     def _is_searched(self, folder: Path, start: str, followed: set[str]) -> bool:
-        """Whether to search a folder below `start`; `followed` are the targets of the links that were followed so far."""
+        """Whether to search a folder below `start`; `followed` holds the targets of all links followed so far."""
         if self._result_folders and real_path(folder) in self._result_folders:
             self.remarks.append(f"{folder}: {NO_RESULTS}")
             return False
@@ -219,7 +211,7 @@ class Search:
         target = real_path(folder)
         is_found = _is_inside(target, start)  # without this link
         if not is_found and any(_is_inside(each, target) for each in (start, real_path(folder.parent))):
-            self.remarks.append(f"{folder}: not searched, since it leads back to a folder that holds it")
+            self.remarks.append(f"{folder}: not searched, since it leads back to a folder that contains it")
             return False
         if is_found or target in followed:
             return False
@@ -245,17 +237,17 @@ class Search:
             return "" if ending or is_image_file(path) else "without an ending (not an image)"
         except PermissionError:
             return "" if ending else "without permission to read"
-        except OSError:  # such as a broken link; if it has the ending of an image, reading it reports the error
+        except OSError:  # for example a broken link; if it has the ending of an image, reading it reports the error
             return "" if ending else "that cannot be read"
 
 
 def _is_inside(path: str, folder: str) -> bool:
-    """Whether a path is a folder, or below it."""
+    """Whether a path is the folder itself or below it."""
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def _kind(argument: str) -> InputKind:
-    """The kind of a path that was given itself."""
+    """The kind of an argument that is a path or the number of a camera."""
     if re.fullmatch("[0-9]{1,3}", argument) and not os.path.exists(argument):
         return InputKind.CAMERA
     return _kind_by_ending(Path(argument))
@@ -273,7 +265,7 @@ def _plain_part(pattern: str) -> str:
 
 
 def _closed_folders(pattern: str) -> Iterator[str]:
-    """The folders that a pattern must search, and may not."""
+    """The folders that a pattern needs to search, but for which there is no permission."""
     rest = pattern
     found: set[str] = set()
     while (folder := os.path.dirname(rest)) not in ("", rest):

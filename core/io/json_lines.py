@@ -1,4 +1,4 @@
-"""JSON Lines files that long work writes line by line, so that it can go on where it was interrupted or killed."""
+"""JSON Lines files, written line by line so that interrupted or killed work can be resumed."""
 
 import json
 import os
@@ -13,15 +13,15 @@ from mtcnn_gluon.io.files import draft_of, whole_file
 def read_rows(path: Path, keys: Sequence[str], what: str) -> list[dict[str, Any]]:
     """The objects that an earlier run, finished or not, wrote to `path`; none if there is no such file.
 
-    A last line that was cut off is only dropped.
+    A last line that was cut off is dropped.
 
     Args:
-        path: the file; the draft of an unfinished run goes first.
-        keys: what every object must hold.
-        what: what an object is, for messages.
+        path: the file; if an unfinished run left a draft of it, the draft is read.
+        keys: keys that every object must have.
+        what: description of an object, for messages.
 
     Raises:
-        DataError: if the file cannot be read, or holds something else; the message names the line.
+        DataError: if the file cannot be read or contains something else; the message names the line.
     """
     draft = draft_of(path)
     source = draft if os.path.isfile(draft) else path
@@ -32,14 +32,14 @@ def read_rows(path: Path, keys: Sequence[str], what: str) -> list[dict[str, Any]
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror or error}") from error
     rows = []
-    *lines, rest = text.split("\n")  # not splitlines: names may hold other line ends
+    *lines, rest = text.split("\n")  # not splitlines: names may contain other line ends
     for number, line in enumerate([*lines, rest] if rest else lines, 1):
         try:
             row = json.loads(line)
             for key in keys:
                 row[key]
             if "\\u" in line:
-                _line(row).encode()  # JSON can spell half a character, which no file takes
+                _line(row).encode()  # fails for half a character, which JSON can contain and UTF-8 cannot
         except (ValueError, KeyError, TypeError, RecursionError):
             if number > len(lines):
                 break
@@ -49,11 +49,11 @@ def read_rows(path: Path, keys: Sequence[str], what: str) -> list[dict[str, Any]
 
 
 class RowWriter:
-    """Writes objects to a JSON Lines file as they come; what is written stays if the process is killed.
+    """Writes objects to a JSON Lines file, each at once: written lines stay if the process is killed.
 
     Args:
-        path: the file; until `stack` closes without an error it has the name of its draft.
-        earlier: objects of an earlier run, to be kept at the top of the file.
+        path: the file; it has the name of its draft until `stack` closes without an error.
+        earlier: objects of an earlier run, for the top of the file.
         stack: closes the file.
 
     Raises:
@@ -63,7 +63,7 @@ class RowWriter:
     def __init__(self, path: str | os.PathLike, earlier: Sequence[dict[str, Any]], stack: ExitStack) -> None:
         draft = draft_of(Path(path))
         if earlier or os.path.lexists(draft):
-            with whole_file(draft) as file:  # whole at any moment: it may be all that an earlier run left
+            with whole_file(draft) as file:  # never half-written: it may be all that an earlier run left
                 file.writelines(_line(row) for row in earlier)
         self._file = stack.enter_context(whole_file(path, keep_draft=True))
 

@@ -1,4 +1,4 @@
-"""Imports OpenCV before the rest of the package. If that fails, one sentence says what to install.
+"""Imports OpenCV before the rest of the package. If that fails, a message of one sentence says what to install.
 
 The wheel `opencv-python` needs system libraries that a server may lack; `opencv-python-headless` does not.
 """
@@ -32,7 +32,7 @@ def explain(error: ImportError) -> str:
 
 
 def is_command() -> bool:
-    """Whether Python was started as the command `mtcnn-gluon`, or with -m and is still looking for the module."""
+    """Whether this process is the command `mtcnn-gluon`, or `python -m` that has not found its module yet."""
     program = (sys.argv or [""])[0]
     return program == "-m" or Path(program).stem == "mtcnn-gluon"
 
@@ -43,7 +43,7 @@ try:
     if not hasattr(cv2, "resize"):  # an empty folder: opencv-python and -headless remove each other's files
         raise ImportError("its library is missing; run pip install --force-reinstall with the name of the wheel you want")
 except ImportError as error:
-    if is_command():  # a traceback would not help
+    if is_command():  # where a traceback would not help
         print(f"mtcnn-gluon: {explain(error)}", file=sys.stderr)
         sys.exit(2)
     raise LibraryError(explain(error)) from error

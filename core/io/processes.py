@@ -14,7 +14,7 @@ from typing import Any, Callable, Generator, Sequence, TypeVar
 from mtcnn_gluon.errors import MtcnnError
 from mtcnn_gluon.mxnet_loader import environment
 
-LOOK_AHEAD = 4  # items a worker, begun or done, whose results are not taken yet
+LOOK_AHEAD = 4  # largest number of items per worker that are in progress or whose results wait for the caller
 State = TypeVar("State")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,19 +32,19 @@ def in_processes(
     """Yield `function(state, item)` for every item, computed in worker processes.
 
     The workers end with the iterator (exhausted, closed, or ended by an error or Ctrl-C), and also when this process is killed.
-    Function, start, items and results are pickled.
+    `function`, `start`, items and results are pickled.
 
     Args:
-        function: the work.
-        items: what to work on.
+        function: the work on one item.
+        items: the items.
         start: makes a worker's state, once in each worker.
-        workers: number of processes, at most one an item; with 1 this process does the work itself.
+        workers: number of processes, at most one for each item; with 1 this process does the work itself.
         name: describes an item in messages.
-        ordered: whether results come in the order of the items, or each as soon as it is computed.
+        ordered: whether results come in the order of the items; otherwise each comes as soon as it is computed.
         threads: OpenMP threads of each worker; None: as in this process.
 
     Raises:
-        MtcnnError: if a worker dies; the message names its item. An error of `start` or `function` is raised as it is, where
+        MtcnnError: if a worker dies; the message names its item. Errors of `start` and `function` are raised unchanged, where
             the item's result would come.
     """
     workers = min(workers, len(items))
@@ -73,29 +73,29 @@ def in_processes(
 
 
 class _Worker:
-    """A worker process, as its parent sees it.
+    """The parent's view of a worker process.
 
-    It gets one item at a time: if both ends sent something large at once, each would wait for the other for ever.
+    The worker gets one item at a time: if both ends sent large data at once, each would wait for the other forever.
     """
 
     def __init__(self, function: Callable, start: Callable, name: Callable[[Any], str]) -> None:
         context = get_context("spawn")  # MXNet may hang in a forked process
         self.pipe, other_end = context.Pipe()
-        self.future: Future | None = None  # of the item that it works on
+        self.future: Future | None = None  # of the current item
         self._name, self._has_started = name, False
         self._process = context.Process(target=_serve, args=(other_end, function, start), daemon=True)
         self._process.start()
         other_end.close()
 
     def give(self, item: Any) -> Future:
-        """Send an item; its result will be that of the future."""
+        """Send an item; the future will hold its result."""
         self.future, self._item = Future(), item
-        with suppress(OSError):  # the worker has died, as `take_answer` will find
+        with suppress(OSError):  # the worker has died, which `take_answer` will report
             self.pipe.send(item)
         return self.future
 
     def take_answer(self) -> bool:
-        """Read what the worker sent; returns whether it goes on."""
+        """Read the worker's message; False if the worker has ended."""
         try:
             is_right, answer = self.pipe.recv()
         except (EOFError, OSError):
@@ -118,14 +118,14 @@ class _Worker:
         return f"a worker process died while it {task} ({how}), perhaps for lack of memory: fewer workers need less"
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, even in the middle of an item."""
         self._process.kill()
         self._process.join()
         self.pipe.close()
 
 
 def _serve(pipe: Any, function: Callable, start: Callable) -> None:
-    """Be a worker: send `(True, None)` once started and `(True, result)` for each item, or `(False, error)` and end."""
+    """Run a worker: send `(True, None)` after the start and `(True, result)` for each item, or `(False, error)` and end."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends its workers
     try:
@@ -140,7 +140,7 @@ def _serve(pipe: Any, function: Callable, start: Callable) -> None:
 
 
 def end_with_parent() -> None:
-    """Let this worker process end when its parent does: a parent that is killed cannot end its workers."""
+    """End this worker process when its parent ends, since a killed parent cannot end its workers."""
 
     def wait() -> None:
         connection.wait([parent_process().sentinel])  # type: ignore[union-attr]
@@ -150,7 +150,7 @@ def end_with_parent() -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error, or one with the same text if it cannot be pickled."""
+    """The error itself, or one with the same text if it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -38,8 +38,8 @@ class Video:
         count: number of frames in the header; 0 if unknown.
 
     Raises:
-        ImageError: if the source is neither a path nor a number, or cannot be opened; while iterating, if no frame can be
-            read, or the video ends long before the number of frames in its header.
+        ImageError: if the source is neither a path nor a number, or cannot be opened. While iterating: if no frame can be read,
+            or the video has far fewer frames than its header states.
     """
 
     def __init__(self, source: str | os.PathLike | int) -> None:
@@ -80,7 +80,7 @@ class Video:
 
 
 def _check_file(name: str) -> None:
-    """Raise an `ImageError` that says why a file cannot be read: OpenCV would not."""
+    """Raise an `ImageError` with the reason if a file cannot be read; OpenCV gives no reason."""
     try:
         if stat.S_ISREG(os.stat(name).st_mode):
             with open(name, "rb"):
@@ -93,7 +93,7 @@ def _check_file(name: str) -> None:
 
 
 class VideoWriter:
-    """Writes frames as an MP4 file. It gets its own name only when `close` has found all frames in it.
+    """Writes frames as an MP4 file. The file gets its own name only after `close` has found all frames in it.
 
     Args:
         path: the file to make. If it is a link, its target is replaced and the link stays.
@@ -120,7 +120,7 @@ class VideoWriter:
             self._writer = self._open(image.shape[1], image.shape[0])
         if image.shape != self._shape:
             sizes = " after ".join(f"{shape[1]} x {shape[0]}" for shape in (image.shape, self._shape))
-            raise DataError(f"{self._path} cannot be written: its frames must have one size, but {sizes} pixels came")
+            raise DataError(f"{self._path} cannot be written: its frames must have one size, but got {sizes} pixels")
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         self._count += 1
 
@@ -128,12 +128,11 @@ class VideoWriter:
         """Finish the file, check it, and give it its name.
 
         Raises:
-            DataError: if frames are missing, such as on a full disk; the file is removed then.
+            DataError: if frames are missing, for example on a full disk; the file is then removed.
         """
         if self._writer is None:
             return
         self._writer.release()
-        self._writer = None
         try:
             width, height, count = _measure(self._draft)
             expected = (self._shape[1] // 2 * 2, self._shape[0] // 2 * 2, self._count)
@@ -143,39 +142,36 @@ class VideoWriter:
             with naming_target(self._path):
                 take_name(self._draft, end_of_links(self._path))
         finally:
-            self._remove_draft()
+            self.discard()
 
     def discard(self) -> None:
-        """Remove the file, if it was not finished."""
+        """Remove the file if it is not finished."""
         if self._writer is not None:
             self._writer.release()
             self._writer = None
-            self._remove_draft()
+        if os.path.exists(self._draft):
+            os.unlink(self._draft)
 
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
         with naming_target(self._path):
             if self._path.exists() and not self._path.is_file():
-                raise DataError(f"{self._path} cannot be written: it exists already, and is no file")
+                raise DataError(f"{self._path} cannot be written: it exists and is not a file")
             folder = end_of_links(self._path).parent
             folder.mkdir(parents=True, exist_ok=True)
             handle, self._draft = tempfile.mkstemp(prefix=DRAFT, suffix=".mp4", dir=folder)
         os.close(handle)
         writer = cv2.VideoWriter(self._draft, cv2.VideoWriter.fourcc(*"mp4v"), self._rate, (width, height))
         if not writer.isOpened():
-            self._remove_draft()
+            self.discard()
             what = f"{width} x {height} pixels at {self._rate:g} frames a second"
             raise DataError(
                 f"{self._path} cannot be written: this OpenCV has no MPEG-4 encoder for {what}, or the disk is full"
             )
         return writer
 
-    def _remove_draft(self) -> None:
-        if os.path.exists(self._draft):
-            os.unlink(self._draft)
-
 
 def _measure(path: str) -> tuple[int, int, int]:
-    """Width, height and number of readable frames of a video; zeros if the file is none."""
+    """Width, height and number of readable frames of a video; zeros if the file is not a video."""
     capture = cv2.VideoCapture(path)
     try:
         width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
@@ -204,5 +200,5 @@ def _has_its_length(path: str) -> bool:
 
 
 def is_video_path(path: str | os.PathLike) -> bool:
-    """Whether a path's ending is one of a video format."""
+    """Whether a path has the ending of a video format."""
     return Path(path).suffix.lower() in EXTENSIONS

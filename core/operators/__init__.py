@@ -1,4 +1,4 @@
-"""The hot spots, each one function on the compiled kernels or, without them, on numpy."""
+"""The time-critical operations: each one function, on the compiled kernels or, without them, on numpy."""
 
 from mtcnn_gluon.operators.crop_resize import crop_resize
 from mtcnn_gluon.operators.make_batch import make_batch

@@ -1,9 +1,9 @@
-"""Cropping boxes out of an image at a fixed size: the sampling rule of every crop in training and detection.
+"""Cropping boxes from an image and resizing them to a fixed size, for every crop in training and detection.
 
-Box coordinates stay fractional. Each of the S x S outputs of a crop is the mean of the image over its part of the box, each
-pixel weighted by the area that both share; beyond its border the image is zero. OpenCV's `INTER_AREA` does the same for boxes
-on whole pixels of at least S x S; smaller ones it interpolates. The mean is separable: a crop is `rows @ image @ columns.T`,
-with one small matrix of weights an axis.
+Box coordinates stay fractional. A box is divided into S x S equal parts, and each pixel of the crop is the mean of the image
+over one part: image pixels are weighted by the area that they share with the part, and the image is zero beyond its border.
+OpenCV's `INTER_AREA` gives the same for boxes on whole pixels of at least S x S, but interpolates in smaller ones. The mean is
+separable: a crop is `rows @ image @ columns.T`, with one small matrix of weights for each axis.
 """
 
 import numpy as np
@@ -20,8 +20,8 @@ def crop_resize(
         image: (H, W, 3) uint8.
         boxes: (N, 4) finite x1, y1, x2, y2 with positive sides, in pixels; they may reach beyond the image.
         size: side S of the crops in pixels, positive.
-        mean, scale: what nets see is (pixel - mean) * scale.
-        threads: most CPU threads to use; 0: OpenMP's number.
+        mean, scale: the crops are (pixel - mean) * scale.
+        threads: largest number of CPU threads; 0: OpenMP's number.
 
     Returns:
         (N, 3, S, S) float32, not rounded; 0..255 with the default `mean` and `scale`.
@@ -59,7 +59,7 @@ def _crop_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
 
 
 def _axis_weights(start: float, stop: float, size: int, length: int) -> tuple[int, np.ndarray]:
-    """For a crop from `start` to `stop` on an axis of `length` pixels: its first pixel, and weights (size, n) from there."""
+    """The first pixel of a crop from `start` to `stop` on an axis of `length` pixels, and weights (size, n) of the n pixels."""
     step = (stop - start) / size
     edges = start + step * np.arange(size + 1)
     first, last = max(int(np.floor(start)), 0), min(int(np.ceil(stop)), length)

@@ -1,4 +1,4 @@
-"""Crops in memory to the input of a net, augmented."""
+"""From crops in memory to an augmented batch, the input of a net."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ def make_batch(
     """Select crops, mirror some, change colours, and normalise.
 
     Args:
-        crops: (M, S, S, 3) uint8; the last three axes contiguous.
+        crops: (M, S, S, 3) uint8; the last three axes are contiguous.
         rows: (N,) indices of crops.
-        mirror: (N,) bool, which of them to mirror left to right.
-        mix: (N, 3, 4), weights of red, green, blue and 1 in each new colour, which is clipped to 0..255; None: no change.
-        mean, scale: what nets see is (pixel - mean) * scale.
-        out: (N, 3, S, S) float32, contiguous, to write to and return; None: a new array.
+        mirror: (N,) bool, whether to mirror each of them left to right.
+        mix: (N, 3, 4), the weights of red, green, blue and 1 in each new colour, which is clipped to 0..255; None: no change.
+        mean, scale: the output is (pixel - mean) * scale.
+        out: (N, 3, S, S) float32, contiguous, the array to fill and return; None: a new array.
 
     Returns:
         (N, 3, S, S) float32.

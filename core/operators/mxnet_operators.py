@@ -1,4 +1,4 @@
-"""The operators in MXNet: `mx.nd.prelu`, `mx.sym.prelu` and so on, and as `F.prelu` in blocks.
+"""The operators for MXNet: `mx.nd.prelu`, `mx.sym.prelu` and so on, and `F.prelu` in blocks.
 
     prelu(data (N, C, ...), alpha (C,)) -> like data
     max_pool(data (N, C, H, W), kernel=2 or 3) -> (N, C, ceil((H - kernel) / 2) + 1, ceil((W - kernel) / 2) + 1)
@@ -6,17 +6,18 @@
     prelu_pool_conv(data (N, H, W, C), weight (O, C, k, k), bias (O,), alpha=None, pool=0 or 2 or 3, bfloat16=False)
         -> (N, H', W', O)
 
-All are float32; another type is an error. On the CPU the first three run on the compiled kernels where there are some, else on
-MXNet's own operators; the last exists only with the kernels. It convolves the pooled PReLU of channels-last data or, without
-`alpha`, plain images (N, C, H, W), whose gradient is not computed: it is NaN. With `bfloat16` the factors of products are
-rounded to that type and their sums are float32; that needs a processor with AMX, under Linux (`native.has_bfloat16`).
+All arrays are float32; any other type is an error. On the CPU the first three operators run on the compiled kernels if these
+exist, otherwise on MXNet's own operators. The last operator exists only with the kernels. It applies PReLU, pooling and
+convolution to channels-last data. Without `alpha` it only convolves images (N, C, H, W); their gradient is not computed and is
+NaN. With `bfloat16` the factors of products are rounded to bfloat16 and sums are float32, which needs a processor with AMX,
+under Linux (`native.has_bfloat16`).
 
-In a symbol, the shapes of all arrays that go into these operators must be known before shapes are inferred, also those of
-parameters: declare them, as in `mx.sym.var("alpha", shape=(10,))`. Gluon's blocks do. Without a shape MXNet 1.9.1 writes beyond
+In a symbol, the shapes of all inputs of these operators must be known before shapes are inferred. This includes parameters:
+declare their shapes, as in `mx.sym.var("alpha", shape=(10,))`. Gluon's blocks do so. Without a shape, MXNet 1.9.1 writes beyond
 one of its buffers.
 
-MXNet reaches the kernels through an adapter that has to be compiled against the installed MXNet. That happens when the
-operators are first used and takes seconds; the result is kept in the cache folder.
+MXNet calls the kernels through an adapter that must be compiled for the installed MXNet. This happens at the first use of the
+operators and takes seconds; the result is stored in the cache folder.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.errors import ModelError, Unavailable, last_line
 from mtcnn_gluon.io.cache import cache_path
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.native import SOURCES, load_kernels
@@ -39,7 +40,7 @@ NAMES = ("negativemining", "prelu", "max_pool", "prelu_pool_conv")
 
 @lru_cache(maxsize=1)
 def register() -> str | None:
-    """Put the operators into `mx.nd` and `mx.sym`; returns None if they are native, else a sentence that says why not.
+    """Add the operators to `mx.nd` and `mx.sym`. Returns None if they are native, otherwise the reason in one sentence.
 
     Raises:
         ModelError: if MXNet cannot be loaded.
@@ -49,7 +50,7 @@ def register() -> str | None:
         load_kernels()
         _load_adapter(mx)
     except (Unavailable, mx.base.MXNetError) as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = last_line(error)
     _register_portable_mining(mx)
     for F in (mx.nd, mx.sym):
         for name, function in _operators(mx, F, is_native=reason is None).items():
@@ -62,7 +63,7 @@ def _load_adapter(mx: Any) -> None:
     path = _adapter(Path(mx.__file__).parent, mx.__version__)
     try:
         mx.library.load(str(path), verbose=False)
-    except mx.base.MXNetError:  # damaged, or compiled on another machine: compile it again, once
+    except mx.base.MXNetError:  # damaged, or compiled on another machine: compile it once more
         _remove(path)
         mx.library.load(str(_adapter(Path(mx.__file__).parent, mx.__version__)), verbose=False)
 
@@ -71,16 +72,16 @@ def _remove(adapter: Path) -> None:
     try:
         adapter.unlink()
     except OSError as error:
-        raise Unavailable(f"{adapter} cannot be loaded, and not be replaced: {error.strerror}") from error
+        raise Unavailable(f"{adapter} can neither be loaded nor replaced: {error.strerror}") from error
 
 
 def _adapter(mxnet: Path, version: str) -> Path:
-    """The compiled adapter for the MXNet in this folder."""
+    """The path of the adapter for the MXNet in this folder, compiled if necessary."""
     sources = [SOURCES / "mxnet_adapter.cc", mxnet / "src/lib_api.cc"]
     digest = hashlib.sha256(version.encode())
     for path in (*sources, SOURCES / "kernels.h", mxnet / "include/mxnet/lib_api.h"):
         if not path.is_file():
-            raise Unavailable(f"this MXNet lacks {path.name}, which its operators are compiled with")
+            raise Unavailable(f"this MXNet lacks {path.name}, which is needed to compile the adapter")
         digest.update(path.read_bytes())
     try:
         target = cache_path(f"mxnet-adapter-{digest.hexdigest()[:16]}.so")
@@ -112,15 +113,15 @@ def _compile(sources: list[Path], include: Path, target: Path) -> None:
 def _operators(mx: Any, F: Any, is_native: bool) -> dict[str, Any]:
     """The public operators for `F`, which is `mx.nd` or `mx.sym`.
 
-    MXNet does not say whether a native operator must write its gradients or add them. If its inputs
-    come through an identity, it must always write. Only arrays with a gradient need one; in a graph it shares their memory.
+    MXNet does not say whether a native operator must write its gradients or add them. If the operator's inputs pass through an
+    identity operator, it must always write. Only arrays with a gradient need an identity; in a graph it shares their memory.
     """
     copies = itertools.count()
 
     def safe(data: Any) -> Any:
         if F is mx.nd and (data.grad is None or not mx.autograd.is_recording()):
             return data
-        # MXNet would merge equal identities, and then want gradients added behind them.
+        # Different attributes keep MXNet from merging identities; gradients would have to be added after a merged one.
         return F.identity(data) if F is mx.nd else F.identity(data, attr={"__copy__": str(next(copies))})
 
     def prelu(data: Any, alpha: Any) -> Any:
@@ -151,7 +152,7 @@ def _operators(mx: Any, F: Any, is_native: bool) -> dict[str, Any]:
 
 
 def portable_prelu(F: Any, data: Any, alpha: Any) -> Any:
-    """PReLU of data (N, C, ...) with alpha (C,) from MXNet's operators, without the one whose gradient it computes wrongly."""
+    """PReLU of data (N, C, ...) with alpha (C,) from other MXNet operators, since MXNet's own PReLU has wrong gradients."""
     flat = F.reshape(data, (0, 0, -1))  # (N, C, rest)
     negative = F.broadcast_mul(F.reshape(alpha, (1, -1, 1)), F.relu(-flat))
     return F.reshape_like(F.relu(flat) - negative, data)
@@ -162,7 +163,7 @@ def _is_on_gpu(data: Any) -> bool:
 
 
 def _register_portable_mining(mx: Any) -> None:
-    """Register the Python operator `negativemining`. It uses MXNet operations only, so on a GPU nothing leaves the device."""
+    """Register the Python operator `negativemining`. It uses only MXNet operations, so on a GPU all data stay on the device."""
 
     class NegativeMining(mx.operator.CustomOp):
         def __init__(self, keep_ratio: float) -> None:
@@ -203,7 +204,7 @@ def _register_portable_mining(mx: Any) -> None:
 
 
 def _mined(nd: Any, logits: Any, label: Any, keep_ratio: float) -> Any:
-    """The mask (N,) from every sample's rank, hardest first: N x N comparisons, but no sort and no copy to the host."""
+    """The mask (N,) from the ranks of all samples, hardest first: N x N comparisons, but no sort and no copy to the host."""
     is_face, is_background = label == 1, label == 0
     valid = is_face + is_background  # (N,)
     margin = (logits[:, 0] - logits[:, 1]) * (is_face - is_background)  # the cross-entropy is log(1 + exp(margin))
@@ -211,7 +212,7 @@ def _mined(nd: Any, logits: Any, label: Any, keep_ratio: float) -> Any:
     margin = nd.where(is_nan, nd.zeros_like(margin), margin)
     index = nd.arange(margin.shape[0], ctx=margin.context)
 
-    def above(values: Any) -> tuple[Any, Any]:  # [i, j]: value of j above, or equal to, that of i
+    def above(values: Any) -> tuple[Any, Any]:  # [i, j]: whether value j is above value i, and whether they are equal
         rows, columns = values.reshape((-1, 1)), values.reshape((1, -1))
         return nd.broadcast_greater(columns, rows), nd.broadcast_equal(columns, rows)
 
@@ -219,7 +220,7 @@ def _mined(nd: Any, logits: Any, label: Any, keep_ratio: float) -> Any:
     margin_above, margin_equal = above(margin)
     is_earlier = nd.broadcast_lesser(index.reshape((1, -1)), index.reshape((-1, 1)))
     is_harder = nan_above + nan_equal * (margin_above + margin_equal * is_earlier)  # (N, N)
-    rank = nd.dot(is_harder, valid.reshape((-1, 1))).reshape((-1,))  # valid samples that are harder
+    rank = nd.dot(is_harder, valid.reshape((-1, 1))).reshape((-1,))  # number of harder valid samples
     count = valid.astype("float64").sum()
     kept = nd.floor(count * keep_ratio + 1e-6)
     kept = nd.where(kept < 1, nd.ones_like(kept), kept)

@@ -1,7 +1,7 @@
-"""The compiled kernels: where they are, and why they cannot be used if they cannot.
+"""Loading the compiled kernels.
 
-`setup.py` builds them if there is a C++ compiler (GCC or Clang; nothing else is needed). Without them everything works on numpy
-and stock operators, only slower. The environment variable `MTCNN_GLUON_NATIVE=0` switches them off.
+`setup.py` builds them if there is a C++ compiler (GCC or Clang; nothing else is needed). Without kernels everything works on
+numpy and the frameworks' own operators, but slower. The environment variable `MTCNN_GLUON_NATIVE=0` switches them off.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from mtcnn_gluon.errors import Unavailable
 SOURCES = Path(__file__).parent / "src"
 
 _bool, _float, _i64, _pointer = ctypes.c_bool, ctypes.c_float, ctypes.c_int64, ctypes.c_void_p
-_FUNCTIONS = {  # of src/kernels.h: type of the result, types of the arguments
+_FUNCTIONS = {  # the functions of src/kernels.h: type of the result, types of the arguments
     "instruction_set": (ctypes.c_char_p, []),
     "source_digest": (ctypes.c_char_p, []),
     "has_bfloat16": (_bool, []),
@@ -33,10 +33,10 @@ _FUNCTIONS = {  # of src/kernels.h: type of the result, types of the arguments
 
 @lru_cache(maxsize=1)
 def load_kernels() -> ctypes.CDLL:
-    """The library of compiled kernels, whose interface is `src/kernels.h`.
+    """The library of compiled kernels; its interface is `src/kernels.h`.
 
     Raises:
-        Unavailable: if it was not built, is switched off, or does not fit its sources.
+        Unavailable: if the library was not built, is switched off, or was built from other sources.
     """
     if os.environ.get("MTCNN_GLUON_NATIVE") == "0":
         raise Unavailable("switched off by MTCNN_GLUON_NATIVE=0")
@@ -44,7 +44,7 @@ def load_kernels() -> ctypes.CDLL:
     if path is None:
         raise Unavailable("not built: install a C++ compiler (on Debian and Ubuntu: apt-get install g++) and mtcnn-gluon again")
     try:
-        library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)  # the MXNet adapter finds the kernels through the process
+        library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)  # the MXNet adapter finds the kernels by name in the process
     except OSError as error:
         raise Unavailable(f"{path.name} cannot be loaded: {error}") from error
     library.mtcnn_source_digest.restype = ctypes.c_char_p
@@ -57,7 +57,7 @@ def load_kernels() -> ctypes.CDLL:
 
 
 def kernels() -> ctypes.CDLL | None:
-    """The compiled kernels, or None."""
+    """The compiled kernels, or None if they cannot be used."""
     try:
         return load_kernels()
     except Unavailable:

@@ -1,4 +1,4 @@
-"""A whole net on the compiled kernels, without a framework."""
+"""A whole net on the compiled kernels."""
 
 import ctypes
 import re
@@ -10,7 +10,7 @@ from mtcnn_gluon.errors import Unavailable
 from mtcnn_gluon.layers import Parameters, heads_of, is_dense, walk
 from mtcnn_gluon.operators.native import load_kernels
 
-_MAX_LAYERS = 16  # of src/kernels.h
+_MAX_LAYERS = 16  # limit of src/kernels.h
 _ALIGNMENT = 64  # bytes of the widest vector
 
 
@@ -30,15 +30,15 @@ def why_not_net(table: Mapping[str, Any]) -> str | None:
     kinds = "".join(f"{layer.kind} " for layer in layers)
     pools_fit = all(layer.kernel in (2, 3) and layer.stride == 2 for layer in layers if layer.kind == "pool")
     if not re.fullmatch(r"(conv )+(pool (conv )+)*(dense )?", kinds) or not pools_fit or len(layers) >= _MAX_LAYERS:
-        return "they are made for convolutions with poolings of 2 or 3 pixels, stride 2, between them, and one dense layer"
+        return "they only support convolutions, poolings of 2 or 3 pixels with stride 2 between them, and one last dense layer"
     return None
 
 
 class NativeNet:
     """One net of the cascade. It may be used from several threads.
 
-    Between two layers values are channels last. A dense layer is a convolution of its whole input, and the heads are one
-    convolution of 1 x 1.
+    Between layers, values are channels last. A dense layer is computed as a convolution over its whole input, and all heads
+    together as one convolution of 1 x 1.
 
     Args:
         net: beginning of the parameters' names, such as `pnet`.
@@ -47,7 +47,7 @@ class NativeNet:
 
     Attributes:
         heads: names of the heads, in the order of the outputs.
-        is_dense: whether the net has a dense layer, and so one output an image.
+        is_dense: whether the net has a dense layer, and thus one output for each image.
 
     Raises:
         Unavailable: if there are no kernels, or they cannot run such a net.
@@ -59,21 +59,21 @@ class NativeNet:
             raise Unavailable(reason)
         self.is_dense = is_dense(table)
         self.heads = heads_of(table)
-        self._kept: list[np.ndarray] = []  # what the layers point to
+        self._kept: list[np.ndarray] = []  # arrays to which the layers have pointers
         layers = [self._layer(*step) for step in _steps(net, table, parameters)]
         self._layers = (_Layer * len(layers))(*layers)
 
     def __call__(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Raw outputs (N, h, w, 6) or, with landmarks, (N, h, w, 16): class logits, offsets, landmarks.
 
-        Behind a dense layer h = w = 1.
+        With a dense layer h = w = 1.
 
         Args:
             images: (N, 3, H, W) float32, normalised.
-            threads: CPU threads to use, at most; None: OpenMP's number. The result does not depend on it.
+            threads: largest number of CPU threads; None: OpenMP's number. The result does not depend on it.
 
         Raises:
-            ValueError: if there are no images, or they are too small or not of that form.
+            ValueError: if there are no images, or they are too small or have another shape or type.
             MemoryError: if there is not enough memory.
         """
         images = np.ascontiguousarray(images)
@@ -88,11 +88,7 @@ class NativeNet:
         return out
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """h and w of the output for images of `height` x `width` pixels.
-
-        Raises:
-            ValueError: if there is none.
-        """
+        """h and w of the output for images of `height` x `width` pixels; `ValueError` if they are too small."""
         size = (ctypes.c_int64 * 2)()
         rows, columns = ctypes.byref(size), ctypes.byref(size, ctypes.sizeof(ctypes.c_int64))
         if not self._library.mtcnn_net_output(self._layers, len(self._layers), height, width, rows, columns):
@@ -100,7 +96,7 @@ class NativeNet:
         return size[0], size[1]
 
     def _layer(self, pool: int, alpha: np.ndarray | None, weight: np.ndarray, bias: np.ndarray) -> _Layer:
-        """A layer of weights (O, I, k, k), packed."""
+        """A layer with packed weights, from weights (O, I, k, k)."""
         layer = _Layer(weight.shape[1], pool, weight.shape[2], weight.shape[0], None, None)
         packed = _aligned(self._library.mtcnn_packed(ctypes.byref(layer)))
         self._library.mtcnn_pack(ctypes.byref(layer), weight.ctypes.data, bias.ctypes.data, packed.ctypes.data)
@@ -115,7 +111,7 @@ class NativeNet:
 def _steps(
     net: str, table: Mapping[str, Any], values: Parameters
 ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray, np.ndarray]]:
-    """Pooling, slopes (C,) and then weights (O, C, k, k) and bias (O,) of each convolution; the heads are the last."""
+    """Per convolution: pooling and slopes (C,) before it, weights (O, C, k, k) and bias (O,). The heads are the last one."""
     pool, alpha, heads = 0, None, []
     for layer in walk(table):
         if layer.kind == "pool":
@@ -133,7 +129,7 @@ def _steps(
 
 
 def _aligned(count: int) -> np.ndarray:
-    """`count` float32 that begin at an address which a vector's length divides."""
+    """`count` float32 whose address is a multiple of the widest vector's size."""
     block = np.empty(count * 4 + _ALIGNMENT, np.uint8)
     start = -block.ctypes.data % _ALIGNMENT
     return block[start : start + count * 4].view(np.float32)

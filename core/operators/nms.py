@@ -8,7 +8,7 @@ from mtcnn_gluon.operators.native import kernels
 
 OverlapMode = Literal["union", "min"]
 
-BLOCK = 256  # boxes that numpy compares with each other at a time
+BLOCK = 256  # number of boxes that numpy compares with each other at a time
 
 
 def nms(
@@ -16,15 +16,15 @@ def nms(
 ) -> np.ndarray:
     """Indices of the boxes to keep, best score first.
 
-    The best box is kept and every box that overlaps it by more than `threshold` is dropped; then the same with the best of the
-    rest. A dropped box drops nothing. An empty box overlaps none.
+    The best box is kept, and every box that overlaps it by more than `threshold` is removed. This repeats with the best of the
+    remaining boxes. A removed box removes no others. An empty box overlaps no other box.
 
     Args:
-        boxes: (N, 4) x1, y1, x2, y2, taken as float32.
-        scores: (N,); of equal scores the lower index comes first.
-        threshold: largest overlap allowed, in 0..1.
-        mode: overlap is intersection over the `union`, or over the smaller box (`min`).
-        plus_one: sides are x2 - x1 + 1, as in code whose boxes include the last pixel.
+        boxes: (N, 4) x1, y1, x2, y2, converted to float32.
+        scores: (N,); among equal scores the lower index comes first.
+        threshold: largest allowed overlap, in 0..1.
+        mode: the overlap is the intersection over the `union`, or over the smaller box (`min`).
+        plus_one: whether sides are x2 - x1 + 1, as in code whose boxes include the last pixel.
 
     Returns:
         (K,) int64.
@@ -38,7 +38,7 @@ def nms(
 
 
 def _sorted_nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: float = 0.0) -> np.ndarray:
-    """`nms` of contiguous float32 boxes that come best first."""
+    """`nms` of contiguous float32 boxes, sorted by score, best first."""
     library = kernels()
     if library is None:
         return _nms(boxes.astype(np.float64), threshold, mode, extra)
@@ -50,7 +50,7 @@ def _sorted_nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: f
 
 
 def _nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
-    """`nms` of boxes that come best first, block by block: against all boxes kept before, then within the block."""
+    """`nms` of sorted boxes, block by block: first against all boxes kept so far, then within the block."""
     kept = np.zeros(0, np.int64)
     for start in range(0, len(boxes), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(boxes)))
@@ -60,7 +60,7 @@ def _nms(boxes: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -
 
 
 def _greedy(boxes: np.ndarray, block: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
-    """The indices of `block`, best first, that no better one of them drops."""
+    """The indices in `block`, best first, that `nms` within the block keeps."""
     drops = _overlaps(boxes[block], boxes[block], threshold, mode, extra)  # (B, B)
     is_dropped, keep = np.zeros(len(block), bool), np.zeros(len(block), bool)
     for i in range(len(block)):
@@ -74,7 +74,7 @@ def grouped_nms(
     boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshold: float, mode: OverlapMode = "union"
 ) -> np.ndarray:
     """`nms` within each group of `groups` (N,) integers; indices (K,) ordered by group, then by score."""
-    order = np.lexsort((-scores, groups))  # stable: of equal scores the lower index comes first
+    order = np.lexsort((-scores, groups))  # stable: among equal scores the lower index comes first
     boxes, groups = np.ascontiguousarray(boxes[order], np.float32), groups[order]
     starts = np.flatnonzero(groups[1:] != groups[:-1]) + 1
     bounds = [0, *starts.tolist(), len(order)]
@@ -83,7 +83,7 @@ def grouped_nms(
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray, threshold: float, mode: OverlapMode, extra: float) -> np.ndarray:
-    """Whether (N, M) boxes `a` (N, 4) overlap boxes `b` (M, 4) by more than the threshold, as the compiled kernel does."""
+    """Whether boxes `a` (N, 4) overlap boxes `b` (M, 4) by more than the threshold, (N, M); the compiled kernel's formulas."""
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.maximum(high - low + extra, 0).prod(axis=2)  # (N, M)
     areas_a, areas_b = (np.maximum(boxes[:, 2:] - boxes[:, :2] + extra, 0).prod(axis=1) for boxes in (a, b))

@@ -20,7 +20,7 @@ Place = tuple[int, int, int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class LevelSource:
-    """A level, and what it is made from.
+    """A level and its source image.
 
     Attributes:
         pixels: (H, W, 3) uint8 or float32, contiguous, at least one pixel: the image to resize.
@@ -33,15 +33,15 @@ class LevelSource:
 
     @cached_property
     def planes(self) -> np.ndarray:
-        """The level itself, (3, height, width) float32. To save memory, colours are resized one at a time."""
+        """The level (3, height, width) float32. Colours are resized one at a time, which saves memory."""
         colours = (self.pixels[:, :, colour].astype(np.float32) for colour in range(3))
         return np.stack([_area_means(each, self.height, self.width) for each in colours])
 
 
 def _area_means(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The means (height, width) of equal parts of a plane (H, W) float32, which may be smaller or larger along each axis.
+    """The means (height, width) of equal parts of a plane (H, W) float32; each axis may shrink or grow.
 
-    OpenCV only shrinks it: `INTER_AREA` enlarges an axis by interpolation, which is a whole line off in places.
+    OpenCV is used for shrinking only: `INTER_AREA` enlarges an axis by interpolation, with errors of up to a whole line.
     """
     size = min(width, plane.shape[1]), min(height, plane.shape[0])
     smaller = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
@@ -49,23 +49,23 @@ def _area_means(plane: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _enlarged(plane: np.ndarray, size: int) -> np.ndarray:
-    """The means (size, W) of `size` equal parts of the lines of a plane (H, W); size is at least H, so a part has two lines."""
+    """The means (size, W) of `size` equal parts of a plane (H, W). Size is at least H, so a part covers one or two lines."""
     lines = len(plane)
     if size == lines:
         return plane
-    starts = np.arange(size) * lines  # of the parts, in lines / size: whole numbers, so that nothing is rounded
+    starts = np.arange(size) * lines  # of the parts, in units of 1 / size line: whole numbers, without rounding
     first = starts // size
-    share = np.minimum(1, ((first + 1) * size - starts) / lines).astype(np.float32)[:, None]  # of the first line
+    share = np.minimum(1, ((first + 1) * size - starts) / lines).astype(np.float32)[:, None]  # share of the first line
     return share * plane[first] + (1 - share) * plane[np.minimum(first + 1, lines - 1)]
 
 
 def halve(image: np.ndarray, threads: int = 0) -> np.ndarray:
     """The 2 x 2 means (H // 2, W // 2, 3) float32 of an image (H, W, 3) uint8 or float32; an odd last line is dropped.
 
-    `threads` is the most CPU threads to use; 0: OpenMP's number.
+    `threads` is the largest number of CPU threads; 0: OpenMP's number.
 
     Raises:
-        ValueError: if `image` is not of that form, or has a side of less than two pixels.
+        ValueError: if `image` has another shape or type, or a side of less than two pixels.
     """
     _check(image)
     if min(image.shape[:2]) < 2:
@@ -91,18 +91,18 @@ def draw_pieces(
     canvas: np.ndarray, sources: Sequence[LevelSource], places: Sequence[Place], mean: float = 0.0, scale: float = 1.0,
     threads: int = 0,
 ) -> None:  # fmt: skip
-    """Draw parts of levels on a canvas, and leave the rest of it as it is.
+    """Draw parts of levels on a canvas and leave the rest of the canvas unchanged.
 
     Args:
         canvas: (3, H, W) float32, contiguous.
         sources: the level of each part.
-        places: `source_y, source_x, rows, columns, y, x` of each part: its first pixel and size on the level, and its first
-            pixel on the canvas. Below and to the right of the level its last line is repeated.
-        mean, scale: (pixel - mean) * scale is written, for pixels in 0..255, not rounded.
-        threads: most CPU threads to use; 0: OpenMP's number.
+        places: `source_y, source_x, rows, columns, y, x` of each part: first pixel and size on the level, and first pixel on
+            the canvas. Below and to the right of the level, its last line is repeated.
+        mean, scale: the values are (pixel - mean) * scale for pixels in 0..255, not rounded.
+        threads: largest number of CPU threads; 0: OpenMP's number.
 
     Raises:
-        ValueError: if a part does not begin on its level, or does not lie on the canvas.
+        ValueError: if a part does not begin on its level or does not lie on the canvas.
         MemoryError: if there is not enough memory.
     """
     for source, (source_y, source_x, rows, columns, y, x) in zip(sources, places):

@@ -127,3 +127,18 @@ def test_help_and_table_say_what_was_declared() -> None:
 ])  # fmt: skip
 def test_ranges_in_words(limits: dict[str, float], said: str) -> None:
     assert Meaning("x", **limits).range() == said
+
+
+def test_technical_limits_are_only_in_messages() -> None:
+    @dataclass(frozen=True)
+    class Wide(Options):
+        rate: float = option(1.0, "highest rate", least=1e-30, most=1e30)
+        count: int = option(2, "crops of a face", least=0, below=1e6)
+
+    made = argparse.ArgumentParser()
+    add_arguments(made, Wide)
+    shown = f"{made.format_help()} {table(Wide)}"
+    assert "highest rate, above 0" not in shown and "1e+" not in shown and "1e-" not in shown
+    assert "| a number above 0 | 1 | highest rate |" in shown and "| a whole number, 0 or more | 2 |" in shown
+    with pytest.raises(ConfigError, match=r"rate must be a number from 1e-30 to 1e\+30, not 0"):
+        Wide(rate=0)

@@ -86,7 +86,7 @@ def test_a_file_of_others_is_in_the_way(home: Path, name: str, make: Callable[[P
     write_bundle(home, {**MANIFEST, "name": "first"}, put(OLD))
     make(home / name)
     before = sorted(os.listdir(home))
-    with pytest.raises(ModelError, match=f"{name} does not belong to the bundle that is to be replaced"):
+    with pytest.raises(ModelError, match=f"{name} does not belong to the bundle to be replaced"):
         write_bundle(home, {**MANIFEST, "name": "second"}, put(NEW))
     assert sorted(os.listdir(home)) == before and read_bundle(home).manifest["name"] == "first"
 
@@ -129,7 +129,7 @@ def test_what_a_bundle_may_replace(home: Path, files: dict[str, str], expected: 
     ("pipe", "pipe exists and is not a model bundle"),
     ("/proc/model", "/proc/model cannot be written: "),
     ("n" * 300, "nnn cannot be written: File name too long"),
-    ("a\0b", "holds a zero byte"),
+    ("a\0b", "contains a zero byte"),
     ("", "a bundle needs a folder, not ''"),
 ], ids=repr)  # fmt: skip
 def test_where_no_bundle_can_be(home: Path, path: str, message: str) -> None:

@@ -711,7 +711,7 @@ def test_a_file_that_the_system_refuses_is_named(
     def refuse(options: Any) -> NoReturn:
         raise PermissionError(13, "Permission denied", name)
 
-    monkeypatch.setattr(cli_detect, "find_inputs", lambda *_, **__: refuse(None))
+    monkeypatch.setattr(cli_detect, "Search", lambda *_, **__: refuse(None))
     outcome = run("detect", "in")
     shown = "a.png" if isinstance(name, str) else "\ufffd.png"
     assert outcome.status == 2 and outcome.err == f"mtcnn-gluon: {shown} cannot be used: Permission denied\n"

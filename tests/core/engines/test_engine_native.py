@@ -211,7 +211,7 @@ def test_nets_that_the_kernels_cannot_run(layers: list[list[Any]]) -> None:
     assert why_not_net(table)
     bundle = find_bundle("official")
     tables = {**bundle.manifest["architecture"], "rnet": table}
-    with pytest.raises(Unavailable, match="rnet: they are made for convolutions with poolings of 2 or 3"):
+    with pytest.raises(Unavailable, match="rnet: they only support convolutions, poolings of 2 or 3"):
         NativeEngine(replace(bundle, manifest={**bundle.manifest, "architecture": tables}))
 
 

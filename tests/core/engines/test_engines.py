@@ -17,7 +17,7 @@ from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.format import Bundle, read_bundle
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.engines import AUTO
-from mtcnn_gluon.engines.base import MAX_BATCH, NetRunner
+from mtcnn_gluon.engines.base import MAX_BATCH, Engine
 from mtcnn_gluon.engines.openvino import OpenVinoBf16Engine
 from mtcnn_gluon.errors import ConfigError, ModelError, Unavailable
 from mtcnn_gluon.export.bundle_files import export_bundle
@@ -87,13 +87,14 @@ def test_bfloat16_is_near(detector: Detector, image: np.ndarray, own_cache: None
     np.testing.assert_allclose(faces.landmarks, expected.landmarks, atol=2)
 
 
-def test_a_processor_without_bfloat16(bundle: Bundle) -> None:
+def test_a_processor_without_bfloat16(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     class Core:
         def get_property(self, *_: str) -> list[str]:
             return ["FP32", "INT8"]
 
+    monkeypatch.setattr("mtcnn_gluon.engines.openvino.need", lambda *_: SimpleNamespace(Core=Core))
     with pytest.raises(ModelError, match="no bfloat16"):
-        OpenVinoBf16Engine._check_processor(OpenVinoBf16Engine.__new__(OpenVinoBf16Engine), Core())
+        OpenVinoBf16Engine(bundle)
 
 
 def test_runtimes_meet_few_batch_sizes(other: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +116,7 @@ def test_runtimes_meet_few_batch_sizes(other: Detector, monkeypatch: pytest.Monk
     ],
 )  # fmt: skip
 def test_crops_are_run_in_as_few_batches_as_pay(left: int, crops_a_run: int, expected: list[int]) -> None:
-    class Sums(NetRunner):
+    class Sums(Engine):
         def __init__(self) -> None:
             self.crops_a_run, self.sizes = {"rnet": crops_a_run}, list[int]()
 

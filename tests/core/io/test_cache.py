@@ -123,5 +123,5 @@ def test_the_command(temporary: Path, arguments: list[str]) -> None:
 
 def test_an_adapter_that_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "adapter.so").mkdir()  # which `unlink` refuses
-    with pytest.raises(Unavailable, match=r"adapter\.so cannot be loaded, and not be replaced"):
+    with pytest.raises(Unavailable, match=r"adapter\.so can neither be loaded nor replaced"):
         mxnet_operators._remove(tmp_path / "adapter.so")

@@ -11,7 +11,7 @@ from PIL import Image
 from mtcnn_gluon.cli import bench as cli_bench
 from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.io import image_formats, images, video
-from mtcnn_gluon.io.inputs import Input, InputKind, find_inputs
+from mtcnn_gluon.io.inputs import Input, InputKind, Search
 
 TREE = (
     "b.jpg", "a.PNG", "notes.txt", "c.jpg.part", "é [1].png", "sub/x.tiff", "sub/a.webp", "sub/deep/er/z.gif",
@@ -78,22 +78,22 @@ def names(found: Iterable[Input]) -> list[str]:
     ],
     ids=lambda value: " ".join(value)[:40],
 )  # fmt: skip
-def test_find_inputs(tree: Path, arguments: list[str], expected_paths: list[str], expected_names: list[str]) -> None:
-    found = find_inputs(arguments).found
+def test_Search(tree: Path, arguments: list[str], expected_paths: list[str], expected_names: list[str]) -> None:
+    found = Search(arguments).found
     assert paths(found) == expected_paths
     assert names(found) == expected_names
 
 
 @pytest.mark.parametrize("pattern", ["**", "sub/**", "**/*", "*", "s*/**"])
 def test_a_pattern_finds_each_image_once(tree: Path, pattern: str) -> None:
-    found = [path for path in paths(find_inputs([pattern]).found) if not path.endswith((".txt", ".md", ".part"))]
+    found = [path for path in paths(Search([pattern]).found) if not path.endswith((".txt", ".md", ".part"))]
     assert len(found) == len(set(found))
     expected = BELOW if "s" not in pattern else [name for name in BELOW if name.startswith("sub/")]
     assert sorted(found) == sorted(expected)
 
 
 def test_find_inputs_by_absolute_path(tree: Path, tmp_path: Path) -> None:
-    found = find_inputs([str(tmp_path)]).found
+    found = Search([str(tmp_path)]).found
     assert paths(found) == [(tmp_path / name).as_posix() for name in BELOW]
     assert names(found) == BELOW
 
@@ -107,7 +107,7 @@ def test_order_does_not_depend_on_the_file_system(tree: Path, monkeypatch: pytes
             yield root, folders, sorted(files, reverse=True)
 
     monkeypatch.setattr(os, "walk", backwards)
-    assert paths(find_inputs(["."]).found) == BELOW
+    assert paths(Search(["."]).found) == BELOW
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_order_does_not_depend_on_the_file_system(tree: Path, monkeypatch: pytes
     ],
 )
 def test_kinds(tree: Path, argument: str, kind: InputKind, label: str) -> None:
-    (found,) = find_inputs([argument]).found
+    (found,) = Search([argument]).found
     assert (found.kind, found.label) == (kind, {"image": label})
     if kind is InputKind.UNREADABLE:
         with pytest.raises(ImageError) as caught:
@@ -137,13 +137,13 @@ def test_kinds(tree: Path, argument: str, kind: InputKind, label: str) -> None:
 def test_a_file_that_looks_like_an_address(tree: Path) -> None:
     (tree / "https:/x").mkdir(parents=True)
     Image.new("RGB", (3, 4)).save(tree / "https:/x/y.png")
-    (found,) = find_inputs(["https://x/y.png"]).found
+    (found,) = Search(["https://x/y.png"]).found
     assert found.read().shape == (4, 3, 3)
 
 
 def test_standard_input_only_once(tree: Path) -> None:
     with pytest.raises(ConfigError, match="only once"):
-        find_inputs(["-", "b.jpg", "-"])
+        Search(["-", "b.jpg", "-"])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file names are Unicode there")
@@ -168,7 +168,7 @@ def test_every_kind_that_can_be_named_is_found(tmp_path: Path) -> None:
     for ending in endings:
         (tmp_path / f"small{ending}").touch()
         (tmp_path / f"LARGE{ending.upper()}").touch()
-    search = find_inputs([str(tmp_path)])
+    search = Search([str(tmp_path)])
     assert len(search.found) == 2 * len(endings) and not search.notes()
     kinds = {found.path.suffix.lower(): found.kind for found in search.found}
     assert kinds == {each: InputKind.VIDEO if each in video.EXTENSIONS else InputKind.IMAGE for each in endings}
@@ -179,7 +179,7 @@ def test_files_without_an_ending_are_looked_at(tmp_path: Path, kind: str) -> Non
     Image.new("RGB", (16, 16)).save(tmp_path / "IMG_0001", kind)
     (tmp_path / "README").write_text("P1cture this")
     (tmp_path / "empty").touch()
-    search = find_inputs([str(tmp_path)])
+    search = Search([str(tmp_path)])
     has_mark = kind != "TGA"
     assert names(search.found) == ["IMG_0001"] * has_mark
     assert search.notes() == [
@@ -195,7 +195,7 @@ def test_what_only_another_decoder_reads_is_not_left_out(
 ) -> None:
     monkeypatch.setattr(image_formats, "_register_heic", lambda: False)
     (tmp_path / "IMG_0002").write_bytes(opened)
-    assert len(find_inputs([str(tmp_path)]).found) == is_image
+    assert len(Search([str(tmp_path)]).found) == is_image
 
 
 def test_no_other_file_is_opened(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,13 +207,13 @@ def test_no_other_file_is_opened(tree: Path, monkeypatch: pytest.MonkeyPatch) ->
         return path_open(path, *args)
 
     monkeypatch.setattr(Path, "open", watched)
-    find_inputs(["."])
+    Search(["."])
     assert opened == ["LICENSE"]
 
 
 def test_what_is_left_out_is_counted(tree: Path) -> None:
     (tree / ".mtcnn-gluon-abc.mp4").touch()
-    search = find_inputs([".", "sub", "sub/deep/er", "sub/*.tiff"])
+    search = Search([".", "sub", "sub/deep/er", "sub/*.tiff"])
     assert search.notes() == [
         ".: skipped 4 files: 1 .md (not an image or video), 1 .part (not an image or video), 1 .txt (not an image or video), "
         "1 left by a run that was killed",
@@ -225,14 +225,14 @@ def test_many_kinds_are_summed_up(tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"a.x{number:02d}").touch()
     (tmp_path / "b.x11").touch()
-    (note,) = find_inputs([str(tmp_path)]).notes()
+    (note,) = Search([str(tmp_path)]).notes()
     assert note.startswith(f"{tmp_path}: skipped 13 files: 2 .x11 (not an image or video), 1 .x00")
     assert note.endswith("1 .x06 (not an image or video), 4 of 4 other kinds")
 
 
 def test_videos_where_only_photos_are_wanted(tree: Path) -> None:
     (tree / "sub/clip.mp4").touch()
-    search = find_inputs(["sub"], takes_videos=False)
+    search = Search(["sub"], takes_videos=False)
     assert "sub/clip.mp4" not in paths(search.found) and "1 .mp4 (a video)" in search.notes()[0]
     assert cli_bench.read_photos(["sub"]) == ([], 3)  # empty files
 
@@ -243,7 +243,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "b.png"))
-        search = find_inputs([str(tmp_path)])
+        search = Search([str(tmp_path)])
     assert not search.found and search.notes()[0].endswith("skipped 3 files: 3 neither a file nor a folder")
 
 
@@ -251,7 +251,7 @@ def test_broken_links_are_reported_where_they_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").symlink_to("missing.jpg")
     (tmp_path / "b.jpg").symlink_to("b.jpg")
     (tmp_path / "c").symlink_to("missing")
-    search = find_inputs([str(tmp_path)])
+    search = Search([str(tmp_path)])
     assert names(search.found) == ["a.jpg", "b.jpg"]
     assert search.notes() == [f"{tmp_path}: skipped 1 file: 1 that cannot be read"]
     for found in search.found:
@@ -282,14 +282,14 @@ def closed(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "argument", [".", "sub", "sub/", "sub/deep", "s*", "**", "**/*", "sub/**", "sub/*/*.gif", "**/*.gif", "sub/deep/*"]
 )
 def test_closed_folders_are_errors(closed: Path, argument: str) -> None:
-    search = find_inputs([argument])
+    search = Search([argument])
     errors = [found.error for found in search.found if found.kind is InputKind.UNREADABLE]
     assert len(errors) == 1 and errors[0].endswith("sub/deep cannot be searched: Permission denied")
 
 
 @pytest.mark.parametrize("argument", ["b.jpg", "*.jpg", "sub/*.webp", "[[]set]/*"])
 def test_closed_folders_elsewhere_do_not_matter(closed: Path, argument: str) -> None:
-    assert all(found.kind is InputKind.IMAGE for found in find_inputs([argument]).found)
+    assert all(found.kind is InputKind.IMAGE for found in Search([argument]).found)
 
 
 def test_a_closed_file_without_an_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,7 @@ def test_a_closed_file_without_an_ending(tmp_path: Path, monkeypatch: pytest.Mon
 
     (tmp_path / "IMG").touch()
     monkeypatch.setattr(Path, "open", forbid)
-    assert find_inputs([str(tmp_path)]).notes() == [f"{tmp_path}: skipped 1 file: 1 without permission to read"]
+    assert Search([str(tmp_path)]).notes() == [f"{tmp_path}: skipped 1 file: 1 without permission to read"]
 
 
 # ---- links to folders
@@ -325,7 +325,7 @@ def test_links(tmp_path: Path, links: dict[str, str], expected: list[str], remar
         (tmp_path / name).touch()
     for link, target in links.items():
         (tmp_path / link).symlink_to(tmp_path / target)
-    search = find_inputs([str(tmp_path / "in")])
+    search = Search([str(tmp_path / "in")])
     assert names(search.found) == expected
     assert len(search.remarks) == remarks
 
@@ -349,12 +349,12 @@ def test_links(tmp_path: Path, links: dict[str, str], expected: list[str], remar
     ],
 )
 def test_folders_for_results_are_left_out(tree: Path, argument: str, results: list[str], expected: list[str]) -> None:
-    search = find_inputs([argument], result_folders=results)
+    search = Search([argument], result_folders=results)
     assert paths(search.found) == expected
     assert bool(search.remarks or search.skipped) or argument not in ("**/*.gif", "*")
 
 
 def test_files_for_results_are_not_counted(tree: Path) -> None:
-    search = find_inputs(["sub"], result_files=["sub/deep/n.md", "sub/x.tiff"])
+    search = Search(["sub"], result_files=["sub/deep/n.md", "sub/x.tiff"])
     assert "sub/x.tiff" in paths(search.found)  # a photo is one whatever the run may want to write
     assert not search.notes()

@@ -95,7 +95,7 @@ def test_whatever_cuts_a_file_short(tmp_path: Path, cut: int) -> None:
 def test_frames_of_several_sizes(tmp_path: Path) -> None:
     writer = VideoWriter(tmp_path / "a.mp4", 25)
     writer.add(noise(0))
-    with pytest.raises(DataError, match=r"a\.mp4 .* one size, but 64 x 50 after 64 x 48 pixels came"):
+    with pytest.raises(DataError, match=r"a\.mp4 .* one size, but got 64 x 50 after 64 x 48 pixels"):
         writer.add(noise(0, 64, 50))
     writer.discard()
     assert not list(tmp_path.iterdir())
