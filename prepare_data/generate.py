@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, DataError, ImageError
+from mtcnn_gluon.errors import ConfigError, DataError, ImageError, shown
 from mtcnn_gluon.io.files import printable, remove_drafts, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.processes import in_processes
@@ -67,15 +68,15 @@ def generate(source: SampleSource, annotations: Annotations, out: str | os.PathL
         source: makes the samples.
         annotations: the photos and their faces.
         out: folder for the records.
-        workers: number of processes, 1 or more.
+        workers: number of processes.
 
     Raises:
-        ConfigError: if `out` holds other samples, or `workers` is not positive.
+        ConfigError: if `out` holds other samples, or the photos' folder does not exist.
         DataError: if a file cannot be written, or there is no sample at all.
         MtcnnError: if a worker process dies.
     """
-    if workers < 1:
-        raise ConfigError(f"workers must be 1 or more, not {workers}")
+    if not os.path.isdir(source.images):
+        raise ConfigError(f"images must be a folder, not {shown(source.images)}")
     folder, photos = Path(out), annotations.photos
     identity = {"schema": SCHEMA, "digest": _digest(source, annotations), "made from": source.describe()}
     if (finished := read_report(folder)) is not None:
@@ -98,12 +99,6 @@ def generate(source: SampleSource, annotations: Annotations, out: str | os.PathL
     return report
 
 
-def add_up(total: dict[str, float], more: Mapping[str, float]) -> None:
-    """Add figures to a total, by name."""
-    for name, value in more.items():
-        total[name] = total.get(name, 0) + value
-
-
 def _prepared(source: SampleSource) -> SampleSource:
     source.prepare()
     return source
@@ -116,7 +111,7 @@ def _name(task: tuple[Path, range, Sequence[Photo]]) -> str:
 def _write_shard(source: SampleSource, task: tuple[Path, range, Sequence[Photo]]) -> int:
     """Write one shard, given its file, its photos and their numbers; returns how many photos it has."""
     path, numbers, photos = task
-    samples, problems, figures = [], {UNREADABLE: list[str](), OUTSIDE_PHOTO: list[str]()}, dict[str, float]()
+    samples, problems, figures = [], {UNREADABLE: list[str](), OUTSIDE_PHOTO: list[str]()}, Counter[str]()
     for photo, number in zip(photos, numbers):
         try:
             image = read_image(Path(source.images) / photo.path)
@@ -127,7 +122,7 @@ def _write_shard(source: SampleSource, task: tuple[Path, range, Sequence[Photo]]
         problems[OUTSIDE_PHOTO] += lines
         found, added = source.samples(image, photo, number)
         samples.append(found)
-        add_up(figures, added)
+        figures.update(added)
     about = json.dumps({"problems": problems, "figures": figures, "photos": len(samples)})
     packed = io.BytesIO()  # numpy's own file handling complains at length about a full disk
     np.savez(packed, about=np.array(about), **(vars(Samples.concatenate(samples)) if samples else {}))
@@ -152,7 +147,7 @@ def _finish(
     folder: Path, files: Sequence[Path], net: str, identity: Mapping[str, Any], problems_found: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     """Put the shards together."""
-    counts, figures, photos = dict.fromkeys(KIND_NAMES, 0), dict[str, float](), 0
+    counts, figures, photos = dict.fromkeys(KIND_NAMES, 0), Counter[str](), 0
     problems = {kind: list(lines) for kind, lines in problems_found.items()}
     remove_drafts(folder)
     with ExitStack() as stack:
@@ -160,7 +155,7 @@ def _finish(
         for path in files:
             about, samples = _read_shard(path, NETS[net].size)
             photos += about["photos"]
-            add_up(figures, about["figures"])
+            figures.update(about["figures"])
             for name, lines in about["problems"].items():
                 problems.setdefault(name, []).extend(lines)
             for kind in np.unique(samples.kinds):

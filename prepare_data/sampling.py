@@ -70,10 +70,11 @@ class SamplingOptions(Options):
         if self.scale_low > self.scale_high:
             raise ConfigError(f"scale_low must be at most scale_high, not {self.scale_low} and {self.scale_high}")
 
-    def to_json(self) -> dict[str, Any]:
-        """All options by name. Defaults keep their declared form, `20` and not `20.0`, so that digests of samples stay."""
-        values = ((each, getattr(self, each.name)) for each in fields(self))
-        return {each.name: each.default if value == each.default else value for each, value in values}
+
+def declared(options: Options, kind: type[Options] | None = None) -> dict[str, Any]:
+    """Options by name: all, or those of the class `kind`. Defaults stay as declared, `20` not `20.0`, for equal digests."""
+    values = ((each, getattr(options, each.name)) for each in fields(kind or options))
+    return {each.name: each.default if value == each.default else value for each, value in values}
 
 
 @dataclass(frozen=True)

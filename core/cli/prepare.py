@@ -10,7 +10,7 @@ from mtcnn_gluon.io.files import write_picture
 from mtcnn_gluon.options import Options, add_arguments, from_arguments, option
 from mtcnn_gluon.prepare_data import tasks
 from mtcnn_gluon.prepare_data.generate import UNREADABLE, read_report
-from mtcnn_gluon.prepare_data.merge import kinds_of
+from mtcnn_gluon.prepare_data.merge import MergeOptions, kinds_of, make_records
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
     _add(verbs, "landmarks", text, tasks.LandmarkSampleOptions, _cut(tasks.LandmarkSampleOptions, tasks.prepare_landmarks))
     text = "what a net lets through, as samples for the next one"
     _add(verbs, "mine", text, tasks.MinedSampleOptions, _cut(tasks.MinedSampleOptions, tasks.prepare_mined))
-    parser = _add(verbs, "records", "put samples together for training", tasks.MergeOptions, records)
+    parser = _add(verbs, "records", "put samples together for training", MergeOptions, records)
     parser.add_argument("--in", required=True, nargs="+", dest="folders", metavar="DIR", help="folders of samples")
     for parser in (
         _add(verbs, "show", "draw samples and statistics", ShowOptions, show),
@@ -61,7 +61,7 @@ def _cut(options: type[tasks.SampleOptions], make: Callable[[Any], dict[str, Any
 
 def records(arguments: argparse.Namespace) -> int:
     """Put samples together for training: for P-Net one record with the kinds in a ratio, else one record a kind."""
-    report = tasks.prepare_records(from_arguments(tasks.MergeOptions, arguments))
+    report = make_records(from_arguments(MergeOptions, arguments))
     put_line("records of " + ", ".join(f"{count} {kind}" for kind, count in report["counts"].items() if count))
     return 0
 

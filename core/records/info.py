@@ -10,6 +10,7 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.records.samples import KIND_NAMES
 
+Net = Literal["pnet", "rnet", "onet"]
 Encoding = Literal["raw", "png", "jpeg", "webp"]
 
 SCHEMA = 1
@@ -113,12 +114,6 @@ def check_options(net: object, encoding: object, quality: object) -> None:
         raise ConfigError(f"quality of {encoding} must be a whole number from 1 to 100, not {shown(quality)}")
     if encoding not in LOSSY and quality is not None:
         raise ConfigError(f"quality must not be given for {encoding}, which is lossless; got {shown(quality)}")
-
-
-def check_seed(seed: object) -> None:
-    """Raises ConfigError if a seed is not a whole number, 0 or more."""
-    if not _is_count(seed):
-        raise ConfigError(f"seed must be a whole number, 0 or more, not {shown(seed)}")
 
 
 def _is_stamp(value: Any) -> bool:

@@ -5,7 +5,7 @@ Positive and part samples must have box offsets, landmark samples must have land
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from mtcnn_gluon.errors import ConfigError, DataError, shown
 LABEL_LENGTH = 18
 NO_FACE = -1  # the face index of a sample that belongs to no face
 MIRRORED = [1, 0, 2, 4, 3]  # landmark i of a mirrored face is landmark MIRRORED[i] of the face
-RATIO = {"negative": 3.0, "positive": 1.0, "part": 1.0, "landmark": 1.0}  # the paper's has twice the landmarks
 _ROUNDING = 1e-5  # by how much a computed overlap may exceed 1
 
 
@@ -28,6 +27,7 @@ class Kind(IntEnum):
 
 
 KIND_NAMES = tuple(kind.name.lower() for kind in Kind)
+RATIO_ORDER = ("negative", "positive", "part", "landmark")
 
 
 class Column:
@@ -171,20 +171,18 @@ def mirror_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def parse_ratio(text: str) -> dict[str, float]:
-    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`. Raises ConfigError if it is something else."""
+    """Shares of the kinds `RATIO_ORDER` from a text such as 3:1:1:2.
+
+    Raises:
+        ConfigError: if the text is not four numbers of at least 0, one of them above 0.
+    """
     try:
-        ratio = dict(zip(RATIO, map(float, text.split(":")), strict=True))
-    except (ValueError, AttributeError):
-        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO)}, not {shown(text)}") from None
-    check_ratio(ratio)
+        ratio = dict(zip(RATIO_ORDER, map(float, text.split(":")), strict=True))
+    except ValueError:
+        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO_ORDER)}, not {shown(text)}") from None
+    if not (all(0 <= share < np.inf for share in ratio.values()) and any(ratio.values())):
+        raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(ratio)}")
     return ratio
-
-
-def check_ratio(ratio: Mapping[str, float]) -> None:
-    """Raises ConfigError if the ratio does not give shares, 0 or more and one above 0, of known kinds."""
-    are_shares = all(0 <= share < np.inf for share in ratio.values()) and any(ratio.values())
-    if set(ratio) - set(KIND_NAMES) or not are_shares:
-        raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")
 
 
 def _exactly(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -17,18 +17,19 @@ from hypothesis import strategies as st
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
-from mtcnn_gluon.prepare_data.sampling import Options, draw
+from mtcnn_gluon.prepare_data.sampling import SamplingOptions, draw
 from mtcnn_gluon.records.files import RecordWriter
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.records.samples import (
     KIND_NAMES,
     LABEL_LENGTH,
     MIRRORED,
-    RATIO,
+    RATIO_ORDER,
     Column,
     Kind,
     Samples,
     pack_labels,
+    parse_ratio,
 )
 from mtcnn_gluon.training import sampler as module
 from mtcnn_gluon.training.augment import Augmentation
@@ -135,13 +136,14 @@ def test_a_ratio_that_leaves_nothing(tmp_path: Path, records: Path) -> None:
         Sampler(negatives, TrainingOptions("pnet", ratio="0:1:1:1"))
 
 
-@given(st.integers(6, 1000), st.sets(st.sampled_from(list(RATIO)), min_size=1))
+@given(st.integers(6, 1000), st.sets(st.sampled_from(RATIO_ORDER), min_size=1))
 def test_shares(batch: int, there: set[str]) -> None:
     """They add up, none is forgotten, and none is off by more than one."""
-    found = shares(RATIO, dict.fromkeys(there), batch)  # type: ignore[arg-type]
+    ratio = parse_ratio("3:1:1:1")
+    found = shares(ratio, dict.fromkeys(there), batch)  # type: ignore[arg-type]
     assert set(found) == there and sum(found.values()) == batch and min(found.values()) >= 1
-    whole = sum(RATIO[kind] for kind in there)
-    assert all(abs(count - batch * RATIO[kind] / whole) <= 1 for kind, count in found.items())
+    whole = sum(ratio[kind] for kind in there)
+    assert all(abs(count - batch * ratio[kind] / whole) <= 1 for kind, count in found.items())
 
 
 @pytest.mark.parametrize(
@@ -342,7 +344,7 @@ def test_mirrored_targets_follow_their_image(tmp_path: Path, merged: bool) -> No
     """Dots of five colours say where the landmarks are, and a box's corners are two of them."""
     photo = make_photo("a.png", [[60, 50, 200, 190]])
     image = paint(250, 260, photo)
-    options = Options(landmark_jitters=40, jitters=40, negatives=0, negatives_near=0)
+    options = SamplingOptions(landmark_jitters=40, jitters=40, negatives=0, negatives_near=0)
     landmarks = cut_landmark_samples(image, photo, 0, 48, options, np.random.default_rng(0))
     crops = draw(photo, image.shape[:2], 48, options, np.random.default_rng(0))
     samples = Samples.concatenate([landmarks, cut_samples(image, crops, photo, 0, 48)])
