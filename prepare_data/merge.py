@@ -1,6 +1,6 @@
-"""From folders of samples to the records that a net is trained on, in random order.
+"""Training records, in random order, from folders of samples.
 
-P-Net trains on one record in which the kinds are mixed in a fixed ratio, R- and O-Net on one record for each kind.
+P-Net is trained on one record of all kinds in a fixed ratio, R- and O-Net on one record for each kind.
 """
 
 import json
@@ -22,9 +22,9 @@ from mtcnn_gluon.records.files import Reader, RecordWriter
 from mtcnn_gluon.records.info import LOSSY, REPORT, Encoding, Net, check_options, record_files
 from mtcnn_gluon.records.samples import KIND_NAMES, Samples, parse_ratio
 
-BLOCK_BYTES = 64 << 20  # of crops that are held in memory at a time
+BLOCK_BYTES = 64 << 20  # of crops in memory at a time
 WRITING = ("net", "encoding", "quality", "seed")  # options of `RecordWriter`
-STARVED = 1.0  # negatives for every positive, below which a net learns to find too many faces
+STARVED = 1.0  # fewer negatives for each positive make a net find too many faces
 
 logger = logging.getLogger(__name__)
 
@@ -74,14 +74,14 @@ def make_records(options: MergeOptions) -> dict[str, Any]:
         raise DataError(f"the ratio {options.ratio} leaves nothing of {counts}")
     records = {kind: (readers[kind], rows) for kind, rows in chosen.items() if len(rows)}
     if net == "pnet":
-        starts = np.cumsum([0, *counts.values()])  # of each kind, in all readers one after the other
+        starts = np.cumsum([0, *counts.values()])  # of each kind in the concatenated readers
         rows = np.concatenate([start + chosen[kind] for start, kind in zip(starts, KIND_NAMES)])
         records = {net: (list(chain(*readers.values())), rows[generator.permutation(len(rows))])}
     remove_drafts(out)
     remove(out / REPORT)
     for name, (parts, rows) in records.items():
         _write(out / name, writing, parts, rows)
-    for name in {"pnet", *KIND_NAMES} - set(records):  # made by an earlier call
+    for name in {"pnet", *KIND_NAMES} - set(records):  # left by an earlier call
         for path in reversed(record_files(out / name)):
             remove(path)
     report = _report(folders, wanted, writing)
@@ -91,9 +91,9 @@ def make_records(options: MergeOptions) -> dict[str, Any]:
 
 
 def mixture(counts: Mapping[str, int], ratio: Mapping[str, float]) -> dict[str, int]:
-    """The largest numbers of samples of each kind that keep the ratio; kinds without samples are left out.
+    """The largest number of samples of each kind at the ratio. Kinds without samples are left out of it.
 
-    Landmark samples do not limit the other kinds: there may be fewer of them than the ratio says.
+    Landmark samples do not limit the other kinds: there may be fewer of them than the ratio asks for.
     """
     there = [kind for kind in counts if counts[kind] and ratio.get(kind, 0) > 0]
     limits = [counts[kind] / ratio[kind] for kind in there if kind != "landmark"] or [float(counts["landmark"])]
@@ -109,7 +109,7 @@ def _check_out(out: Path, folders: Sequence[str | os.PathLike]) -> None:
 
 
 def _check_twice(folders: Sequence[str | os.PathLike]) -> None:
-    """Refuse folders that hold the same samples: one folder by two names, a copy, or records that were made of another one."""
+    """Raises ConfigError if two folders hold the same samples: the same folder, a copy, or the records made of a folder."""
     seen: dict[Any, str | os.PathLike] = {}
     for folder in folders:
         report = read_report(folder) or {}
@@ -132,12 +132,12 @@ def _open(folders: Sequence[str | os.PathLike], kind: str, net: str) -> list[Rea
             readers.append(Reader(Path(folder) / kind))
             if readers[-1].info.net != net:
                 raise DataError(f"{readers[-1].files.rec} holds samples for {readers[-1].info.net}, not for {net}")
-            readers[-1].check_digest()  # the new record would have a right digest in spite of damage
+            readers[-1].check_digest()  # else the new record of damaged samples would have a valid digest
     return readers
 
 
 def warn_if_starved(counts: Mapping[str, int]) -> None:
-    """Log which kinds have too few samples, and what helps."""
+    """Log a warning for kinds with too few samples, and what helps."""
     if counts["negative"] < STARVED * counts["positive"]:
         logger.warning(
             "only %d negative samples for %d positive ones: mine with lower thresholds, such as --thresholds 0.5 0.5, "
@@ -149,7 +149,7 @@ def warn_if_starved(counts: Mapping[str, int]) -> None:
 
 
 def _write(path: Path, options: Mapping[str, Any], readers: Sequence[Reader], rows: np.ndarray) -> None:
-    """Write samples `rows` (N,), which count through all readers."""
+    """Write samples `rows` (N,) of the concatenated readers."""
     with RecordWriter(path, **options) as writer:
         step = max(1, BLOCK_BYTES // (3 * readers[0].info.size ** 2))
         for start in range(0, len(rows), step):
@@ -157,7 +157,7 @@ def _write(path: Path, options: Mapping[str, Any], readers: Sequence[Reader], ro
 
 
 def _gather(readers: Sequence[Reader], rows: np.ndarray) -> Samples:
-    """Samples `rows` (n,) in that order; each reader is read once, from its beginning to its end."""
+    """Samples `rows` (n,) of the concatenated readers, in that order. Each reader is read once, in its own order."""
     parts, places, first = [], [], 0
     for reader in readers:
         here = np.flatnonzero((rows >= first) & (rows < first + len(reader)))
@@ -168,7 +168,7 @@ def _gather(readers: Sequence[Reader], rows: np.ndarray) -> Samples:
 
 
 def _report(folders: Sequence[str | os.PathLike], counts: Mapping[str, int], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the records are made of, with the sums of all folders' figures."""
+    """The content of the report: origin and counts of the records, and the sums of all folders' figures."""
     figures, digests = Counter[str](), []
     for folder in folders:
         report = read_report(folder) or {}

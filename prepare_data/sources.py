@@ -1,4 +1,4 @@
-"""The three sources of samples: faces and background, landmarks, and proposals of earlier nets."""
+"""The three sources of samples: annotated faces and background, landmarks, and proposals of the nets before."""
 
 import os
 import re
@@ -21,9 +21,9 @@ from mtcnn_gluon.records.samples import Kind, Samples
 
 Stage = Literal["pnet", "rnet"]
 NEXT_NET: dict[str, Literal["rnet", "onet"]] = {"pnet": "rnet", "rnet": "onet"}
-MODEL_KEYS = ("files", "colour_order", "mean", "scale", "thresholds", "nms", "box_convention")  # what proposals depend on
-SMALLEST = NETS.pnet.size  # side in pixels of the smallest crop for any net: no proposal in detection is smaller
-RECALL_OVERLAP = 0.5  # smallest intersection over union of a proposal that has found a face
+MODEL_KEYS = ("files", "colour_order", "mean", "scale", "thresholds", "nms", "box_convention")  # on which proposals depend
+SMALLEST = NETS.pnet.size  # side in pixels of the smallest crop for any net, as no proposal is smaller
+RECALL_OVERLAP = 0.5  # a proposal with at least this IoU has found a face
 SIDES = 2.0 ** np.arange(3, 12)  # edges in pixels of the histogram of crops' sides
 
 
@@ -61,8 +61,9 @@ class FaceSource:
         """See `generate.SampleSource`."""
         return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self.net == "pnet", **declared(self.options)}
 
-    def prepare(self) -> None:
+    def prepare(self) -> "FaceSource":
         """See `generate.SampleSource`."""
+        return self
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
         """See `generate.SampleSource`."""
@@ -99,10 +100,8 @@ class MinedSource:
     options: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int = 0
 
-    @property
-    def net(self) -> str:
-        """The net that the samples are for."""
-        return NEXT_NET[self.mining.stage]
+    def __post_init__(self) -> None:
+        self.net: Literal["rnet", "onet"] = NEXT_NET[self.mining.stage]
 
     def describe(self) -> dict[str, Any]:
         """See `generate.SampleSource`."""
@@ -111,7 +110,7 @@ class MinedSource:
         mining = declared(self.mining, MiningOptions) | {"model": {name: manifest[name] for name in MODEL_KEYS}}
         return {"samples": "mined", "seed": self.seed, **mining, **declared(self.options)}
 
-    def prepare(self) -> None:
+    def prepare(self) -> "MinedSource":
         """See `generate.SampleSource`."""
         from mtcnn_gluon.detection.detector import Detector
 
@@ -120,9 +119,10 @@ class MinedSource:
         threads = int(given) if re.fullmatch("[1-9][0-9]?", given) else None
         self._detector = Detector(self.mining.model, min_face=self.mining.find_from, thresholds=thresholds, threads=threads)
         self._check_trained(self._detector.bundle.manifest)
+        return self
 
     def _check_trained(self, manifest: dict[str, Any]) -> None:
-        """Raises ConfigError if a net that is needed is untrained: its proposals are random."""
+        """Raises ConfigError if a net that is used was not trained: its outputs are random."""
         needed = [*list(NETS)[: list(NETS).index(self.mining.stage) + 1], *([self.net] if self.mining.again else [])]
         if random := [net for net in needed if "cls" not in manifest["trained"][net]]:
             what = "again" if random == [self.net] else f"stage {self.mining.stage}"
@@ -143,7 +143,7 @@ class MinedSource:
         return cut_samples(image, crops, photo, number, NETS[self.net].size), figures
 
     def _propose(self, image: np.ndarray) -> np.ndarray:
-        """Squares (N, 4) that reach the next net, highest score first."""
+        """Squares (N, 4) that the next net gets, highest score first."""
         detector = self._detector
         candidates = cascade.propose([image], detector.engine, detector.settings)
         if self.mining.stage == "rnet":
@@ -160,7 +160,7 @@ class MinedSource:
 
 
 def _figures(crops: Crops, photo: Photo, options: SamplingOptions) -> dict[str, float]:
-    """The number of faces learned from, and a histogram of the crops' sides for each kind."""
+    """The number of faces that are learned from, and a histogram of the crops' sides for each kind."""
     figures = {"faces": float(sampling.learnable(photo, options).sum())}
     sides = crops.boxes[:, 2] - crops.boxes[:, 0]
     for kind in np.unique(crops.kinds):
@@ -171,7 +171,7 @@ def _figures(crops: Crops, photo: Photo, options: SamplingOptions) -> dict[str, 
 
 
 def _recall(proposals: np.ndarray, photo: Photo, options: SamplingOptions) -> dict[str, float]:
-    """The number of proposals, and of faces that at least one of them has found."""
+    """The numbers of proposals and of faces that at least one proposal has found."""
     faces = sampling.overlapped(photo, options)[sampling.learnable(photo, options)]
     best = box_ops.iou(proposals, faces).max(axis=0, initial=0)  # (N,)
     return {"proposals": float(len(proposals)), "faces found": float((best >= RECALL_OVERLAP).sum())}

@@ -1,4 +1,4 @@
-"""What `mtcnn-gluon prepare` does, as functions of options. The command line and the pipeline call them."""
+"""The verbs of `mtcnn-gluon prepare` as functions of options, for the command line and the pipeline."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,7 +80,7 @@ def prepare_landmarks(options: LandmarkSampleOptions) -> dict[str, Any]:
 
 
 def check_landmarks(annotations: Annotations, options: LandmarkSampleOptions) -> None:
-    """Raises DataError if a list has no landmarks to learn; no photo is read to find out."""
+    """Raises DataError if a list has no landmarks to learn from. No photo is read."""
     if not any(photo.has_landmarks.any() for photo in annotations.photos):
         reason = why_no_landmarks(options.list, options.landmarks, options.min_score)
         wrong = "".join(f"; {count} {kind}" for kind, count in annotations.problems.counts.items())
@@ -95,7 +95,7 @@ def check_landmarks(annotations: Annotations, options: LandmarkSampleOptions) ->
 
 
 def prepare_mined(options: MinedSampleOptions) -> dict[str, Any]:
-    """Run the nets trained so far over photos, and cut out what they take for faces: samples for the next net.
+    """Run trained nets on photos, and cut out what they propose as samples for the next net.
 
     Returns the report, see `generate`.
     """
@@ -111,13 +111,13 @@ def _generate(source: SampleSource, annotations: Annotations, options: SampleOpt
 
 
 def summary(report: dict[str, Any]) -> str:
-    """The report of a folder of samples for people: counts, recall of the proposals, and the first problems."""
+    """The report of a folder of samples as text: counts, recall of the proposals, and the first problems."""
     figures, counts = report["figures"], report["counts"]
     lines = [f"{report['photos']} photos, {figures.get('faces', 0):.0f} faces learned from"]
     lines += ["samples: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)]
     if "proposals" in figures:
         faces = figures["faces"]
-        recall = f"{100 * figures['faces found'] / faces:.1f} %" if faces else "none there"
+        recall = f"{100 * figures['faces found'] / faces:.1f} %" if faces else "no faces"
         lines += [f"proposals a photo: {figures['proposals'] / max(1, report['photos']):.1f}; faces found by one: {recall}"]
     for kind, problems in report["problems"].items():
         lines += [f"{len(problems)} {kind}:", *(f"  {line}" for line in problems[:EXAMPLES])]
