@@ -287,7 +287,7 @@ def _lines(path: PathLike) -> list[_Line]:
 
 def _csv_rows(path: PathLike, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[_Line, dict[str, str]]]:
     """The rows of a csv whose header has all `needed` and all or none of the `optional` columns, in any order."""
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)  # not strict, an unclosed quote would swallow the rest
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)  # so an open quote is an error
     header: list[str] = []
     try:
         for cells in reader:

@@ -68,7 +68,7 @@ class Info:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Info":
-        """Read the content of a `NAME.json`; raises DataError, which does not name the file, if it is none."""
+        """Read the content of a `NAME.json`. Raises DataError, which does not name the file, if it is not valid."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -98,14 +98,14 @@ class Info:
 
 
 def record_files(path: str | os.PathLike) -> Files:
-    """The files of the record at `path`, given without an ending or as any of them."""
+    """The files of a record. `path` is any of them, or their path without the ending."""
     path = Path(path)
     name = path.stem if path.suffix in (".rec", ".idx", ".json") else path.name
     return Files(*(path.with_name(f"{name}.{ending}") for ending in Files._fields))
 
 
 def check_options(net: object, encoding: object, quality: object) -> None:
-    """Raises ConfigError if a net, an encoding or a quality (1..100 for jpeg and webp, else None) is something else."""
+    """Raises ConfigError if a net or an encoding is unknown, or a quality is not 1..100 for jpeg and webp, else None."""
     if not isinstance(net, str) or net not in NETS:
         raise ConfigError(f"net must be one of {', '.join(NETS)}, not {shown(net)}")
     if encoding not in get_args(Encoding):

@@ -1,4 +1,4 @@
-"""Training samples as arrays, and the label vector that a record holds for each; see `Column`.
+"""Training samples as arrays, and their label vectors in a record, see `Column`.
 
 Positive and part samples must have box offsets, landmark samples must have landmarks, and negative samples have neither.
 """
@@ -14,7 +14,7 @@ from mtcnn_gluon.errors import ConfigError, DataError, shown
 LABEL_LENGTH = 18
 NO_FACE = -1  # the face index of a sample that belongs to no face
 MIRRORED = [1, 0, 2, 4, 3]  # landmark i of a mirrored face is landmark MIRRORED[i] of the face
-_ROUNDING = 1e-5  # by how much a computed overlap may exceed 1
+_ROUNDING = 1e-5  # by how much a computed IoU may exceed 1
 
 
 class Kind(IntEnum):
@@ -128,10 +128,10 @@ class Samples:
         return len(self.crops)
 
     def __getitem__(self, index: Any) -> "Samples":
-        """The samples that a slice, a mask (N,) or an array of indices picks; an integer gives one, still as `Samples`."""
+        """The samples at a slice, a mask (N,) or an array of indices; at an integer, one sample, also as `Samples`."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]
-        picked = object.__new__(Samples)  # what is picked from valid samples needs no checking
+        picked = object.__new__(Samples)  # samples of valid samples need no check
         for f in fields(self):
             object.__setattr__(picked, f.name, getattr(self, f.name)[index])
         return picked
@@ -152,7 +152,7 @@ def unpack_labels(labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def mirror_targets(offsets: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Box offsets (N, 4) and landmarks (N, 5, 2) of mirrored crops: left becomes right. Doing it twice undoes it."""
+    """Box offsets (N, 4) and landmarks (N, 5, 2) of mirrored crops: left becomes right. Mirroring twice undoes it."""
     flipped = landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
     return mirror_offsets(offsets), flipped
 
@@ -186,7 +186,7 @@ def parse_ratio(text: str) -> dict[str, float]:
 
 
 def _exactly(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """`array` as `dtype`; whole numbers and truth values must not change by it."""
+    """`array` as `dtype`. Raises DataError if this changes whole numbers or booleans."""
     if array.dtype == dtype:
         return np.ascontiguousarray(array)
     with np.errstate(invalid="ignore", over="ignore"):  # NaN and huge numbers are refused below

@@ -65,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def samples_of(folder: Path) -> dict[str, Samples]:
-    return {kind: Reader(folder / kind).read_all() for kind in KIND_NAMES if (folder / f"{kind}.json").exists()}
+    return {kind: Reader(folder / kind)[:] for kind in KIND_NAMES if (folder / f"{kind}.json").exists()}
 
 
 # ---- samples
@@ -111,7 +111,7 @@ def test_pixels_and_targets_of_a_record_are_of_the_same_crop(tmp_path: Path, pho
 def test_records_of_landmarks(tmp_path: Path, photos: Path) -> None:
     report = generate(LandmarkSource(str(photos), "onet", OPTIONS), SMALL, tmp_path / "out")
     assert sorted(contents(tmp_path / "out")) == ["landmark.idx", "landmark.json", "landmark.rec", REPORT]
-    samples = Reader(tmp_path / "out/landmark").read_all()
+    samples = Reader(tmp_path / "out/landmark")[:]
     assert len(samples) == report["counts"]["landmark"] > 20
     assert samples.has_landmarks.all() and ((samples.landmarks >= 0) & (samples.landmarks <= 1)).all()
 

@@ -94,8 +94,8 @@ def test_pnet_has_one_record_at_the_ratio(tmp_path: Path, ratio: str, landmarks:
     expected = {"positive": 20, "negative": 60, "part": 20, "landmark": landmarks}
     assert report["counts"] == check(tmp_path / "out/pnet").info.counts == expected
     assert json.loads((tmp_path / "out" / REPORT).read_text()) == report
-    samples = Reader(tmp_path / "out/pnet").read_all()
-    known = [key for kind in KIND_NAMES for key in keys(Reader(folder / kind).read_all())]
+    samples = Reader(tmp_path / "out/pnet")[:]
+    known = [key for kind in KIND_NAMES for key in keys(Reader(folder / kind)[:])]
     found = keys(samples)
     assert len(set(found)) == len(found) and set(found) <= set(known)  # each once, and just as it was
     runs = 1 + np.count_nonzero(np.diff(samples.kinds))
@@ -112,7 +112,7 @@ def test_the_others_have_a_record_a_kind_with_everything(tmp_path: Path, net: st
         "landmark.json", "negative.json", "positive.json", REPORT,
     ]  # fmt: skip
     for kind in counts:
-        before, after = (Reader(path / kind).read_all() for path in (folder, tmp_path / "out"))
+        before, after = (Reader(path / kind)[:] for path in (folder, tmp_path / "out"))
         assert sorted(keys(before)) == sorted(keys(after)) and keys(before) != keys(after)
         assert check(tmp_path / "out" / kind).info.seed == 0
 
@@ -130,8 +130,8 @@ def test_several_folders(tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPat
                                 "part": 17 if net == "pnet" else 21, "landmark": 17 if net == "pnet" else 20}  # fmt: skip
     assert report["figures"] == {"faces": 15, "positive, side from 16 px": 9}
     assert report["made from"]["digests"] == ["a", "b", "c"]
-    samples = Samples.concatenate([reader.read_all() for reader in kinds_of(tmp_path / "out").values()])
-    known = {key for folder in folders for reader in kinds_of(folder).values() for key in keys(reader.read_all())}
+    samples = Samples.concatenate([reader[:] for reader in kinds_of(tmp_path / "out").values()])
+    known = {key for folder in folders for reader in kinds_of(folder).values() for key in keys(reader[:])}
     assert set(keys(samples)) <= known and len(set(keys(samples))) == len(samples)
     monkeypatch.setattr(merge, "BLOCK_BYTES", 3 * NETS[net].size ** 2 * 6)
     make_records(folders, net, tmp_path / "blocks")
@@ -156,7 +156,7 @@ def test_encodings(tmp_path: Path, encoding: Any, quality: int | None) -> None:
     reader = Reader(tmp_path / "out/positive")
     assert (reader.info.encoding, reader.info.quality) == (encoding, {"png": None, "jpeg": 90, "webp": 95}[encoding])
     if encoding == "png":
-        assert sorted(keys(reader.read_all())) == sorted(keys(Reader(folder / "positive").read_all()))
+        assert sorted(keys(reader[:])) == sorted(keys(Reader(folder / "positive")[:]))
 
 
 # ---- what does not fit
@@ -271,7 +271,7 @@ def test_kinds_of(tmp_path: Path) -> None:
     assert {name: len(reader) for name, reader in kinds_of(folder).items()} == {"positive": 3, "part": 2}
     with pytest.raises(DataError, match="holds no records"):
         kinds_of(tmp_path)
-    assert_equal(kinds_of(folder)["part"].read_all(), Reader(folder / "part").read_all())
+    assert_equal(kinds_of(folder)["part"][:], Reader(folder / "part")[:])
 
 
 # ---- starving
