@@ -1,4 +1,4 @@
-"""Faces that people or programs marked in photos, and problems with them."""
+"""Annotated faces of photos, and the problems with them."""
 
 import math
 import posixpath
@@ -8,7 +8,7 @@ from typing import Iterable, Mapping, NamedTuple, Sequence, TypeVar
 
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.io.files import printable
 
 BAD_BOX = "boxes without an area or not finite, to be ignored"
@@ -28,15 +28,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo and the faces marked in it, in the pixel convention of `boxes`.
+    """A photo and its annotated faces, in the pixel convention of `boxes`.
 
     Attributes:
         path: relative to the folder of all photos, with forward slashes.
         boxes: (N, 4) float32 x1, y1, x2, y2 in pixels, x2 and y2 exclusive; they may reach beyond the photo.
-        ignore: (N,) bool, faces that are neither learned from nor background: those that the annotators call invalid, and
-            those with a bad box.
+        ignore: (N,) bool, faces that are neither learned from nor background: their annotators call them invalid, or their
+            box is bad.
         landmarks: (N, 5, 2) float32 x, y in pixels, in the order of `config.LANDMARK_NAMES`; NaN where unknown.
-        scores: (N,) float32, scores 0..1 of landmarks that a program found; NaN where unknown.
+        scores: (N,) float32, scores 0..1 of detected landmarks; NaN where unknown.
 
     Raises:
         ValueError: if the arrays do not fit together.
@@ -70,7 +70,7 @@ class Photo:
 
 @dataclass
 class Problems:
-    """Problems that leave the annotations usable: for each kind, lines `file:line: what came`."""
+    """Problems that leave the annotations usable: for each kind, lines `file:line: what was found`."""
 
     found: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -80,14 +80,14 @@ class Problems:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many there are of each kind."""
+        """The number of problems of each kind."""
         return {kind: len(lines) for kind, lines in self.found.items()}
 
     def __len__(self) -> int:
         return sum(self.counts.values())
 
     def summary(self, examples: int = 3) -> str:
-        """For each kind a line with its count, and its first `examples`; empty if there is no problem."""
+        """A line for each kind with its count, then its first `examples`. Empty if there is no problem."""
         lines = []
         for kind, texts in self.found.items():
             lines.append(f"{len(texts)} {kind}")
@@ -105,7 +105,7 @@ class Annotations:
 
 
 class MarkedPoints(NamedTuple):
-    """Landmarks as they were read: ten numbers x, y, x, y ..., their score or NaN, and where they stand."""
+    """Landmarks as read: ten numbers x, y, x, y ..., their score or NaN, and their place in the file."""
 
     numbers: Sequence[float]
     score: float
@@ -114,7 +114,7 @@ class MarkedPoints(NamedTuple):
 
 @dataclass
 class MarkedFace:
-    """A face as it was read: box x1, y1, x2, y2, whether to ignore it, where it stands, and its landmarks if it has any."""
+    """A face as read: its box x1, y1, x2, y2, whether to ignore it, its place in the file, and its landmarks, if any."""
 
     box: Sequence[float]
     ignore: bool
@@ -123,14 +123,14 @@ class MarkedFace:
 
 
 def assemble(marked: Mapping[str, Sequence[MarkedFace]], problems: Problems) -> Annotations:
-    """Check all faces. Those with a bad box become faces to ignore, bad landmarks become NaN; both are noted in `problems`.
+    """Check all faces. Faces with a bad box are to be ignored, bad landmarks become NaN. Both are added to `problems`.
 
     Args:
         marked: faces by the path of their photo.
-        problems: those found so far.
+        problems: the problems found so far.
 
     Raises:
-        DataError: if one photo has two names: background of one would hold faces of the other.
+        DataError: if a photo has two names: the background of one would show the faces of the other.
     """
     _check_names(marked)
     faces = [face for of_photo in marked.values() for face in of_photo]
@@ -165,7 +165,7 @@ def _check_names(paths: Iterable[str]) -> None:
     for path in paths:
         other = plain.setdefault(posixpath.normpath(path), path)
         if other != path:
-            raise DataError(printable(f"{other} and {path} are the same photo, and would count twice: give it one name"))
+            raise DataError(printable(f"{other} and {path} are the same photo and would count twice: use one name"))
 
 
 def _listed(numbers: Sequence[float]) -> str:
@@ -173,9 +173,6 @@ def _listed(numbers: Sequence[float]) -> str:
 
 
 def spread(items: Sequence[T], limit: int | None) -> tuple[T, ...]:
-    """At most `limit` (1 or more, else ConfigError) of the items, evenly spread and in order; all if it is None."""
-    if limit is None or limit >= len(items):
-        return tuple(items)
-    if limit < 1:
-        raise ConfigError(f"limit must be 1 or more, not {limit}")
+    """At most `limit` (1 or more) of the items, evenly spread and in order; all if it is None."""
+    limit = len(items) if limit is None else min(limit, len(items))
     return tuple(items[index * len(items) // limit] for index in range(limit))

@@ -1,4 +1,4 @@
-"""From crops of a photo to training samples: pixels, box offsets and landmarks."""
+"""Training samples from crops of a photo: pixels, box offsets and landmarks."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def cut(image: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
 
 
 def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, size: int) -> Samples:
-    """Samples of crops of one photo. Positive ones carry the landmarks of their face, if all are known and inside the crop.
+    """Samples of crops of one photo. A positive sample has its face's landmarks if all are known and inside the crop.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -42,9 +42,9 @@ def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, size
 def cut_landmark_samples(
     image: np.ndarray, photo: Photo, number: int, size: int, options: SamplingOptions, generator: np.random.Generator
 ) -> Samples:
-    """Samples of kind landmark of one photo: crops near its faces, every second one rotated, and all of them mirrored as well.
+    """Landmark samples of one photo: crops near its faces, every second one rotated, and the mirror image of each.
 
-    Crops without all landmarks inside are dropped. For the arguments see `cut_samples` and `sampling.draw`.
+    A crop is dropped if a landmark lies outside it. For the arguments see `cut_samples` and `sampling.draw`.
     """
     known = np.flatnonzero(learnable(photo, options) & photo.has_landmarks)
     squares = jittered(photo.boxes[known].astype(np.float64), options.landmark_jitters, options, generator)  # (N, 4)
@@ -65,19 +65,19 @@ def cut_landmark_samples(
 
 
 def mirrored(samples: Samples) -> Samples:
-    """The mirror images of samples, with their offsets and landmarks. Doing it twice undoes it."""
+    """The mirror images of samples, with their offsets and landmarks. Mirroring twice gives the samples back."""
     offsets, landmarks = mirror_targets(samples.offsets, samples.landmarks)
     return replace(samples, crops=samples.crops[:, :, ::-1], offsets=offsets, landmarks=landmarks)
 
 
 def _are_inside(landmarks: np.ndarray) -> np.ndarray:
-    """(N,) bool, whether all of a sample's landmarks (N, 5, 2) are in 0..1; NaN is not."""
+    """(N,) bool, whether all landmarks (N, 5, 2) of a sample are in 0..1. NaN is not."""
     with np.errstate(invalid="ignore"):
         return ((landmarks >= 0) & (landmarks <= 1)).all(axis=(1, 2))
 
 
 def _rotate(points: np.ndarray, squares: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Points (N, 5, 2) rotated by angles (N,) in degrees, as OpenCV counts them, about the centres of squares (N, 4)."""
+    """Points (N, 5, 2) rotated about the centres of squares (N, 4) by angles (N,) in degrees, with OpenCV's sign."""
     centres = ((squares[:, :2] + squares[:, 2:]) / 2)[:, None]  # (N, 1, 2)
     cosine, sine = np.cos(np.radians(angles)), np.sin(np.radians(angles))
     matrices = np.array([[cosine, sine], [-sine, cosine]]).transpose(2, 0, 1)  # (N, 2, 2)
@@ -95,14 +95,14 @@ def _cut_rotated(image: np.ndarray, squares: np.ndarray, angles: np.ndarray, siz
 
 
 def _cut_one_rotated(image: np.ndarray, square: np.ndarray, angle: float, size: int) -> np.ndarray:
-    """Rotate the surroundings of a square (4,) at the photo's own resolution, then cut."""
+    """Rotate the surroundings of a square (4,) at full resolution, then cut it out."""
     side, centre = square[2] - square[0], (square[:2] + square[2:]) / 2
     reach = side / np.sqrt(2) + 1
     low = np.floor(np.maximum(centre - reach, 0)).astype(int)
     high = np.ceil(np.maximum(centre + reach, 0)).astype(int)
-    around = image[low[1] : high[1], low[0] : high[0]]  # not the whole photo: OpenCV rotates none of 32768 pixels or more
+    around = image[low[1] : high[1], low[0] : high[0]]  # OpenCV cannot rotate a photo of 32768 pixels or more
     pixels = int(np.ceil(side))
-    matrix = np.asarray(cv2.getRotationMatrix2D(tuple(centre - low - 0.5), angle, 1))  # OpenCV's pixels have whole centres
+    matrix = np.asarray(cv2.getRotationMatrix2D(tuple(centre - low - 0.5), angle, 1))  # OpenCV: pixel centres are whole
     matrix[:, 2] = matrix[:, 2] - (square[:2] - low)
     upright = cv2.warpAffine(around, matrix, (pixels, pixels), flags=cv2.INTER_LINEAR)
     return cut(upright, np.array([[0, 0, side, side]]), size)[0]

@@ -1,4 +1,4 @@
-"""What the nets trained so far get wrong, as samples for the next one.
+"""Hard examples: samples for the next net from what the nets before it propose.
 
 python prepare_data/gen_hard_example.py --test_mode PNet --model BUNDLE --images IMAGES --annotations LIST --out rnet/mined
 python prepare_data/gen_hard_example.py --test_mode RNet --model BUNDLE --images IMAGES --annotations LIST --out onet/mined

@@ -1,4 +1,4 @@
-"""Crops with landmarks for NET, one of pnet, rnet and onet.
+"""Crops with landmarks for NET: pnet, rnet or onet.
 
 python prepare_data/gen_landmark_data.py NET --root PHOTOS --list trainImageList.txt --out NET/landmarks
 

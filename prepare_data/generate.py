@@ -1,8 +1,8 @@
-"""From annotated photos to samples on disk, whatever the samples are of.
+"""Samples of annotated photos, from any source of samples, as files.
 
-Photos are processed in shards, if wanted by several worker processes. A shard's samples are one file in the folder `.parts`.
-When all shards are there, they become one record for each kind (`positive.rec` and so on) and a `report.json`. So a run that
-was killed goes on where it was. Every photo has random numbers of its own, so the result is the same byte for byte.
+Photos are processed in shards, by one or several processes. The samples of a shard are one file in the folder `.parts`. When
+all shards are finished, they become one record for each kind (`positive.rec` and so on) and a `report.json`. A run that was
+killed continues with the next shard. Each photo has its own random numbers, so the result is always the same, byte for byte.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ import json
 import logging
 import os
 import shutil
+from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Mapping, Protocol, Sequence
 from zipfile import BadZipFile
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, DataError, ImageError
+from mtcnn_gluon.errors import ConfigError, DataError, ImageError, shown
 from mtcnn_gluon.io.files import printable, remove_drafts, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.processes import in_processes
@@ -51,31 +51,37 @@ class SampleSource(Protocol):
         """Everything that the samples depend on, except the photos and their annotations."""
         ...
 
-    def prepare(self) -> None:
-        """Load what is needed, once in every process."""
+    def prepare(self) -> "SampleSource":
+        """Load what is needed, once in each process; returns itself."""
         ...
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
-        """The samples of photo `number`, whose pixels are `image` (H, W, 3) uint8, and figures to add up over all photos."""
+        """The samples of a photo, and figures to sum over all photos.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            photo: its faces.
+            number: its index in the list of photos.
+        """
         ...
 
 
 def generate(source: SampleSource, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
-    """Make the samples of all photos; returns the content of `out/report.json`. Finished work is not done again.
+    """Make the samples of all photos; returns the content of `out/report.json`. Finished shards are not repeated.
 
     Args:
         source: makes the samples.
         annotations: the photos and their faces.
         out: folder for the records.
-        workers: number of processes, 1 or more.
+        workers: number of processes.
 
     Raises:
-        ConfigError: if `out` holds other samples, or `workers` is not positive.
+        ConfigError: if `out` holds other samples, or the photos' folder does not exist.
         DataError: if a file cannot be written, or there is no sample at all.
         MtcnnError: if a worker process dies.
     """
-    if workers < 1:
-        raise ConfigError(f"workers must be 1 or more, not {workers}")
+    if not os.path.isdir(source.images):
+        raise ConfigError(f"images must be a folder, not {shown(source.images)}")
     folder, photos = Path(out), annotations.photos
     identity = {"schema": SCHEMA, "digest": _digest(source, annotations), "made from": source.describe()}
     if (finished := read_report(folder)) is not None:
@@ -87,7 +93,7 @@ def generate(source: SampleSource, annotations: Annotations, out: str | os.PathL
     shards = [range(start, min(start + SHARD, len(photos))) for start in range(0, len(photos), SHARD)]
     files = [parts / f"{shard.start:08d}.npz" for shard in shards]
     tasks = [(file, shard, photos[shard.start : shard.stop]) for file, shard in zip(files, shards) if not file.is_file()]
-    counts = in_processes(_write_shard, tasks, partial(_prepared, source), workers, _name, ordered=False, threads=1)
+    counts = in_processes(_write_shard, tasks, source.prepare, workers, _name, ordered=False, threads=1)
     done = len(photos) - sum(len(shard) for _, shard, _ in tasks)
     bar = tqdm(total=len(photos), initial=done, unit="photo", desc=source.net, disable=None, smoothing=0.02)
     with closing(counts), bar:
@@ -98,25 +104,14 @@ def generate(source: SampleSource, annotations: Annotations, out: str | os.PathL
     return report
 
 
-def add_up(total: dict[str, float], more: Mapping[str, float]) -> None:
-    """Add figures to a total, by name."""
-    for name, value in more.items():
-        total[name] = total.get(name, 0) + value
-
-
-def _prepared(source: SampleSource) -> SampleSource:
-    source.prepare()
-    return source
-
-
 def _name(task: tuple[Path, range, Sequence[Photo]]) -> str:
     return f"photos {task[2][0].path} to {task[2][-1].path}"
 
 
 def _write_shard(source: SampleSource, task: tuple[Path, range, Sequence[Photo]]) -> int:
-    """Write one shard, given its file, its photos and their numbers; returns how many photos it has."""
+    """Write one shard, given its file, its photos and their numbers; returns the number of photos."""
     path, numbers, photos = task
-    samples, problems, figures = [], {UNREADABLE: list[str](), OUTSIDE_PHOTO: list[str]()}, dict[str, float]()
+    samples, problems, figures = [], {UNREADABLE: list[str](), OUTSIDE_PHOTO: list[str]()}, Counter[str]()
     for photo, number in zip(photos, numbers):
         try:
             image = read_image(Path(source.images) / photo.path)
@@ -127,9 +122,9 @@ def _write_shard(source: SampleSource, task: tuple[Path, range, Sequence[Photo]]
         problems[OUTSIDE_PHOTO] += lines
         found, added = source.samples(image, photo, number)
         samples.append(found)
-        add_up(figures, added)
+        figures.update(added)
     about = json.dumps({"problems": problems, "figures": figures, "photos": len(samples)})
-    packed = io.BytesIO()  # numpy's own file handling complains at length about a full disk
+    packed = io.BytesIO()  # numpy would write a long traceback for a full disk
     np.savez(packed, about=np.array(about), **(vars(Samples.concatenate(samples)) if samples else {}))
     with whole_file(path, "wb") as file:
         file.write(packed.getbuffer())
@@ -137,7 +132,7 @@ def _write_shard(source: SampleSource, task: tuple[Path, range, Sequence[Photo]]
 
 
 def _inside(photo: Photo, image: np.ndarray) -> tuple[Photo, list[str]]:
-    """The photo, in which faces that lie in it by less than half are to be ignored, and a line about each of them."""
+    """The photo, where faces that are mostly outside it are to be ignored, and a line about each of them."""
     height, width = image.shape[:2]
     boxes = photo.boxes.astype(np.float64)
     is_outside = ~photo.ignore & (box_ops.area(box_ops.clip(boxes, height, width)) < box_ops.area(boxes) / 2)
@@ -151,8 +146,8 @@ def _inside(photo: Photo, image: np.ndarray) -> tuple[Photo, list[str]]:
 def _finish(
     folder: Path, files: Sequence[Path], net: str, identity: Mapping[str, Any], problems_found: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
-    """Put the shards together."""
-    counts, figures, photos = dict.fromkeys(KIND_NAMES, 0), dict[str, float](), 0
+    """Write the records and the report from the shards' files; returns the report."""
+    counts, figures, photos = dict.fromkeys(KIND_NAMES, 0), Counter[str](), 0
     problems = {kind: list(lines) for kind, lines in problems_found.items()}
     remove_drafts(folder)
     with ExitStack() as stack:
@@ -160,7 +155,7 @@ def _finish(
         for path in files:
             about, samples = _read_shard(path, NETS[net].size)
             photos += about["photos"]
-            add_up(figures, about["figures"])
+            figures.update(about["figures"])
             for name, lines in about["problems"].items():
                 problems.setdefault(name, []).extend(lines)
             for kind in np.unique(samples.kinds):
@@ -171,7 +166,7 @@ def _finish(
                 writers[name].write(samples[samples.kinds == kind])
                 counts[name] += int((samples.kinds == kind).sum())
         if not writers:
-            shutil.rmtree(folder / PARTS)  # so that photos that are found next time are read
+            shutil.rmtree(folder / PARTS)  # else photos that exist in the next run would not be read
             raise DataError(_why_none(folder, photos, figures, problems.get(UNREADABLE, [])))
     problems = {kind: lines for kind, lines in problems.items() if lines}
     report = {**identity, "photos": photos, "counts": counts, "figures": figures, "problems": problems}
@@ -181,7 +176,7 @@ def _finish(
 
 
 def _why_none(folder: Path, photos: int, figures: Mapping[str, float], unreadable: Sequence[str]) -> str:
-    """Why there is no sample."""
+    """A message that says why there is no sample."""
     text = f"{folder}: no sample came of {photos} photos ({len(unreadable)} more could not be read)"
     if photos:
         text += f"; {figures.get('faces', 0):.0f} of their faces can be learned from"
@@ -191,7 +186,7 @@ def _why_none(folder: Path, photos: int, figures: Mapping[str, float], unreadabl
 
 
 def _read_shard(path: Path, size: int) -> tuple[dict[str, Any], Samples]:
-    """What a shard says about its photos, and its samples of `size` pixels."""
+    """What a shard's file says about its photos, and its samples of `size` pixels."""
     try:
         with np.load(path) as stored:
             about = json.loads(str(stored["about"]))
@@ -202,7 +197,7 @@ def _read_shard(path: Path, size: int) -> tuple[dict[str, Any], Samples]:
 
 
 def _digest(source: SampleSource, annotations: Annotations) -> str:
-    """Changes with everything that the samples depend on, except the pixels of the photos."""
+    """A digest of everything that the samples depend on, except the pixels of the photos."""
     digest = hashlib.sha256(json.dumps([SCHEMA, source.describe()], sort_keys=True).encode())
     for photo in annotations.photos:
         digest.update(photo.path.encode("utf-8", "surrogateescape"))
@@ -226,11 +221,11 @@ def read_report(folder: str | os.PathLike) -> dict[str, Any] | None:
 
 
 def _open_parts(folder: Path, identity: Mapping[str, Any]) -> Path:
-    """The folder of shards, which may hold some already."""
+    """The folder for the shards, with those of an interrupted run of the same identity."""
     parts = folder / PARTS
     about, content = parts / "about.json", json.dumps(dict(identity))
     if about.exists() and about.read_text("utf-8", "replace") == content:
-        logger.info("%s: going on with work that was not finished", folder)
+        logger.info("%s: continuing an interrupted run", folder)
         return parts
     if any((folder / f"{kind}.json").exists() for kind in KIND_NAMES):
         raise _not_ours(folder)

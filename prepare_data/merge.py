@@ -1,55 +1,65 @@
-"""From folders of samples to the records that a net is trained on, in random order.
+"""Training records, in random order, from folders of samples.
 
-P-Net trains on one record in which the kinds are mixed in a fixed ratio, R- and O-Net on one record for each kind.
+P-Net is trained on one record of all kinds in a fixed ratio, R- and O-Net on one record for each kind.
 """
 
 import json
 import logging
 import os
+from collections import Counter
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.io.files import remove, remove_drafts, whole_file
-from mtcnn_gluon.prepare_data.generate import add_up, read_report
+from mtcnn_gluon.options import Options, option
+from mtcnn_gluon.prepare_data.generate import read_report
 from mtcnn_gluon.records.files import Reader, RecordWriter
-from mtcnn_gluon.records.info import REPORT, Encoding, check_seed, record_files
-from mtcnn_gluon.records.samples import KIND_NAMES, RATIO, Samples, check_ratio
+from mtcnn_gluon.records.info import LOSSY, REPORT, Encoding, Net, check_options, record_files
+from mtcnn_gluon.records.samples import KIND_NAMES, Samples, parse_ratio
 
-BLOCK_BYTES = 64 << 20  # of crops that are held in memory at a time
-STARVED = 1.0  # negatives for every positive, below which a net learns to find too many faces
+BLOCK_BYTES = 64 << 20  # of crops in memory at a time
+WRITING = ("net", "encoding", "quality", "seed")  # options of `RecordWriter`
+STARVED = 1.0  # fewer negatives for each positive make a net find too many faces
 
 logger = logging.getLogger(__name__)
 
 
-def make_records(
-    folders: Sequence[str | os.PathLike], net: str, out: str | os.PathLike, ratio: Mapping[str, float] = RATIO, seed: int = 0,
-    encoding: Encoding = "raw", quality: int | None = None,
-) -> dict[str, Any]:  # fmt: skip
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions(Options):
+    """Options of `prepare records`."""
+
+    net: Net = option(..., "net that the samples are for")
+    folders: tuple[str, ...] = option(..., "folders of samples", metavar="DIR")
+    out: str = option(..., "folder for the records", metavar="DIR")
+    ratio: str = option("3:1:1:1", "P-Net: shares of negative:positive:part:landmark samples", metavar="N:P:P:L")
+    seed: int = option(0, "random seed", least=0, metavar="N")
+    encoding: Encoding = option("raw", "encoding of the crops")
+    quality: int | None = option(None, "quality of jpeg and webp", least=1, most=100, metavar="N", usual="95")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_ratio(self.ratio)
+        if self.encoding not in LOSSY:
+            check_options(self.net, self.encoding, self.quality)
+
+
+def make_records(options: MergeOptions) -> dict[str, Any]:
     """Put the samples of several folders together for training; returns the content of `out/report.json`.
 
     For P-Net `out/pnet.rec` holds as many samples as `mixture` allows. For the others `out/positive.rec` and so on hold all.
-
-    Args:
-        folders: made by `generate`.
-        net: pnet, rnet or onet.
-        out: folder for the records; it replaces records that an earlier call made there.
-        ratio: for P-Net, shares by name of kind, 0 or more.
-        seed: random seed of the choice and the order.
-        encoding, quality: how crops are stored, see `RecordWriter`.
+    Records that an earlier call made in `out` are replaced.
 
     Raises:
-        ConfigError: if an option is out of range, `out` holds samples, or two folders hold the same.
+        ConfigError: if `out` holds samples, or two folders hold the same.
         DataError: if a folder holds no samples of this net, a record is damaged, or the ratio leaves nothing.
     """
-    out = Path(out)
-    options: dict[str, Any] = dict(net=net, encoding=encoding, quality=quality, seed=seed)
-    check_ratio(ratio)
-    check_seed(seed)
-    RecordWriter(out / net, **options)  # checks the others
+    folders, net, out = options.folders, options.net, Path(options.out)
+    ratio, writing = parse_ratio(options.ratio), {name: getattr(options, name) for name in WRITING}
     _check_out(out, folders)
     _check_twice(folders)
     readers = {kind: _open(folders, kind, net) for kind in KIND_NAMES}
@@ -57,33 +67,33 @@ def make_records(
     if not sum(counts.values()):
         raise DataError(f"there are no samples in {', '.join(map(str, folders))}: mtcnn-gluon prepare wider makes some")
     warn_if_starved(counts)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(options.seed)
     wanted = mixture(counts, ratio) if net == "pnet" else counts
     chosen = {kind: generator.permutation(counts[kind])[: wanted[kind]] for kind in KIND_NAMES}
     if not sum(wanted.values()):
-        raise DataError(f"the ratio {shown(dict(ratio))} leaves nothing of {counts}")
+        raise DataError(f"the ratio {options.ratio} leaves nothing of {counts}")
     records = {kind: (readers[kind], rows) for kind, rows in chosen.items() if len(rows)}
     if net == "pnet":
-        starts = np.cumsum([0, *counts.values()])  # of each kind, in all readers one after the other
+        starts = np.cumsum([0, *counts.values()])  # of each kind in the concatenated readers
         rows = np.concatenate([start + chosen[kind] for start, kind in zip(starts, KIND_NAMES)])
         records = {net: (list(chain(*readers.values())), rows[generator.permutation(len(rows))])}
     remove_drafts(out)
     remove(out / REPORT)
     for name, (parts, rows) in records.items():
-        _write(out / name, options, parts, rows)
-    for name in {"pnet", *KIND_NAMES} - set(records):  # made by an earlier call
+        _write(out / name, writing, parts, rows)
+    for name in {"pnet", *KIND_NAMES} - set(records):  # left by an earlier call
         for path in reversed(record_files(out / name)):
             remove(path)
-    report = _report(folders, wanted, options)
+    report = _report(folders, wanted, writing)
     with whole_file(out / REPORT) as file:
         json.dump(report, file, indent=1)
     return report
 
 
 def mixture(counts: Mapping[str, int], ratio: Mapping[str, float]) -> dict[str, int]:
-    """The largest numbers of samples of each kind that keep the ratio; kinds without samples are left out.
+    """The largest number of samples of each kind at the ratio. Kinds without samples are left out of it.
 
-    Landmark samples do not limit the other kinds: there may be fewer of them than the ratio says.
+    Landmark samples do not limit the other kinds: there may be fewer of them than the ratio asks for.
     """
     there = [kind for kind in counts if counts[kind] and ratio.get(kind, 0) > 0]
     limits = [counts[kind] / ratio[kind] for kind in there if kind != "landmark"] or [float(counts["landmark"])]
@@ -99,7 +109,7 @@ def _check_out(out: Path, folders: Sequence[str | os.PathLike]) -> None:
 
 
 def _check_twice(folders: Sequence[str | os.PathLike]) -> None:
-    """Refuse folders that hold the same samples: one folder by two names, a copy, or records that were made of another one."""
+    """Raises ConfigError if two folders hold the same samples: the same folder, a copy, or the records made of a folder."""
     seen: dict[Any, str | os.PathLike] = {}
     for folder in folders:
         report = read_report(folder) or {}
@@ -122,12 +132,12 @@ def _open(folders: Sequence[str | os.PathLike], kind: str, net: str) -> list[Rea
             readers.append(Reader(Path(folder) / kind))
             if readers[-1].info.net != net:
                 raise DataError(f"{readers[-1].files.rec} holds samples for {readers[-1].info.net}, not for {net}")
-            readers[-1].check_digest()  # the new record would have a right digest in spite of damage
+            readers[-1].check_digest()  # else the new record of damaged samples would have a valid digest
     return readers
 
 
 def warn_if_starved(counts: Mapping[str, int]) -> None:
-    """Log which kinds have too few samples, and what helps."""
+    """Log a warning for kinds with too few samples, and what helps."""
     if counts["negative"] < STARVED * counts["positive"]:
         logger.warning(
             "only %d negative samples for %d positive ones: mine with lower thresholds, such as --thresholds 0.5 0.5, "
@@ -139,7 +149,7 @@ def warn_if_starved(counts: Mapping[str, int]) -> None:
 
 
 def _write(path: Path, options: Mapping[str, Any], readers: Sequence[Reader], rows: np.ndarray) -> None:
-    """Write samples `rows` (N,), which count through all readers."""
+    """Write samples `rows` (N,) of the concatenated readers."""
     with RecordWriter(path, **options) as writer:
         step = max(1, BLOCK_BYTES // (3 * readers[0].info.size ** 2))
         for start in range(0, len(rows), step):
@@ -147,7 +157,7 @@ def _write(path: Path, options: Mapping[str, Any], readers: Sequence[Reader], ro
 
 
 def _gather(readers: Sequence[Reader], rows: np.ndarray) -> Samples:
-    """Samples `rows` (n,) in that order; each reader is read once, from its beginning to its end."""
+    """Samples `rows` (n,) of the concatenated readers, in that order. Each reader is read once, in its own order."""
     parts, places, first = [], [], 0
     for reader in readers:
         here = np.flatnonzero((rows >= first) & (rows < first + len(reader)))
@@ -158,12 +168,12 @@ def _gather(readers: Sequence[Reader], rows: np.ndarray) -> Samples:
 
 
 def _report(folders: Sequence[str | os.PathLike], counts: Mapping[str, int], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the records are made of, with the sums of all folders' figures."""
-    figures, digests = dict[str, float](), []
+    """The content of the report: origin and counts of the records, and the sums of all folders' figures."""
+    figures, digests = Counter[str](), []
     for folder in folders:
         report = read_report(folder) or {}
         digests.append(report.get("digest"))
-        add_up(figures, report.get("figures", {}))
+        figures.update(report.get("figures", {}))
     return {"made from": {"samples": "records", "digests": digests, **options}, "counts": dict(counts), "figures": figures}
 
 

@@ -1,7 +1,7 @@
-"""Readers of annotation files: every format becomes the same `Annotations`.
+"""Readers of annotation files; each returns `Annotations`.
 
-    wider       WIDER FACE's `wider_face_*_bbx_gt.txt`: a photo, the number of its faces, and for each a line `x y w h` or
-                `x y w h blur expression illumination invalid occlusion pose`. Its landmarks, if any, are in a csv of
+    wider       WIDER FACE's `wider_face_*_bbx_gt.txt`: a photo, the number of its faces, and for each face a line `x y w h` or
+                `x y w h blur expression illumination invalid occlusion pose`. Detected landmarks may be in a csv of
                 `file,face,score,iou,lex,ley,rex,rey,nx,ny,lmx,lmy,rmx,rmy`, where face is the index of a box of the photo
     points      CNN_FacePoint's `trainImageList.txt`: for each face a line `photo x1 x2 y1 y2` and five x y
     celeba      CelebA's `list_bbox_celeba.txt`, with its `list_landmarks_celeba.txt` for landmarks
@@ -9,7 +9,7 @@
                 `config.LANDMARK_NAMES`; left is the viewer's left). A photo without a face has a row with empty cells. A face
                 without landmarks has empty cells for them
 
-Text is UTF-8. Other bytes (old file names) are kept as the file system has them.
+Text is UTF-8. Other bytes, as in old file names, are kept.
 """
 
 import csv
@@ -31,16 +31,16 @@ Marked = dict[str, list[MarkedFace]]  # faces by the path of their photo
 
 _BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 _POINT_COLUMNS = tuple(f"{name}_{axis}" for name in LANDMARK_NAMES for axis in "xy")
-_FOUND_COLUMNS = ("lex", "ley", "rex", "rey", "nx", "ny", "lmx", "lmy", "rmx", "rmy")  # of landmarks that a program found
+_DETECTED_COLUMNS = ("lex", "ley", "rex", "rey", "nx", "ny", "lmx", "lmy", "rmx", "rmy")  # detected landmarks
 _CELEBA_BOX = ("x_1", "y_1", "width", "height")
 _CELEBA_POINTS = tuple(f"{name}_{axis}" for name in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy")
 _POINTS_LINE = "x1 x2 y1 y2 and five x y"
 _WIDER_FACE = "4 or 10 numbers x y w h [blur expression illumination invalid occlusion pose]"
-_WIDER_INVALID = 7  # place of `invalid` among them
+_WIDER_INVALID = 7  # index of `invalid` in such a line
 
 
 class _Line(NamedTuple):
-    """A line of a file, for its content and for messages about it."""
+    """A line of a file, which knows its place for messages."""
 
     file: PathLike
     number: int
@@ -76,21 +76,21 @@ class _Line(NamedTuple):
 def read_annotations(
     path: PathLike, format: ListFormat = "auto", landmarks: PathLike | None = None, min_score: float = 0.0
 ) -> Annotations:
-    """Read the faces marked in many photos.
+    """Read a list of photos with their faces.
 
-    A face with a box without an area is to be ignored. Landmarks far outside their box, or not finite, become unknown. Both are
-    noted in `problems`.
+    A face whose box has no area is to be ignored. Landmarks far outside their box, or not finite, become unknown. Both are
+    listed in `problems`.
 
     Args:
         path: the list.
-        format: one of those above; `auto`: recognise it from the first lines.
+        format: a format from above; `auto`: recognise it from the first lines.
         landmarks: for `wider` and `celeba`, the list of landmarks.
-        min_score: for `wider`, the smallest score, 0..1, of landmarks; others stay unknown.
+        min_score: for `wider`, the smallest score, 0..1, of landmarks; landmarks with a smaller score stay unknown.
 
     Raises:
-        ConfigError: if the options do not go together, or with the list.
-        DataError: if a file cannot be read or is not of that format; the message names the file, the line, what was expected
-            and what came.
+        ConfigError: if the options do not fit each other or the list.
+        DataError: if a file cannot be read or does not have the format. The message names the file, the line, what was expected
+            and what was found.
     """
     if format not in get_args(ListFormat):
         raise ConfigError(f"format must be one of {', '.join(get_args(ListFormat))}, not {shown(format)}")
@@ -109,7 +109,7 @@ def read_annotations(
 
 
 def why_no_landmarks(path: PathLike, landmarks: PathLike | None = None, min_score: float = 0.0) -> str:
-    """Why `read_annotations` finds no landmarks with these arguments, for messages. It raises what that raises."""
+    """Why `read_annotations` finds no landmarks with these arguments, for messages. It raises the same errors."""
     known = _recognise(path)
     if known == "csv":
         header = [cell.strip(' "') for cell in _lines(path)[0].text.split(",")]
@@ -147,9 +147,9 @@ def _recognise(path: PathLike) -> ListFormat:
 
 
 def read_wider(path: PathLike, landmarks: PathLike | None = None, min_score: float = 0.0) -> Annotations:
-    """Read a WIDER FACE list, see `read_annotations`. Faces that it calls invalid are to be ignored.
+    """Read a WIDER FACE list, see `read_annotations`. Faces marked as invalid are to be ignored.
 
-    A photo without a face is followed by one line of zeros, as published, or by nothing.
+    After a photo without a face there is one line of zeros, as in the published lists, or none.
     """
     marked: Marked = {}
     problems = Problems()
@@ -177,12 +177,12 @@ def read_wider(path: PathLike, landmarks: PathLike | None = None, min_score: flo
             words = lines[at].text.split()
             at += len(words) >= 4 and set(words) == {"0"}
     if landmarks is not None:
-        _add_found_landmarks(marked, problems, landmarks, min_score)
+        _add_detected_landmarks(marked, problems, landmarks, min_score)
     return assemble(marked, problems)
 
 
-def _add_found_landmarks(marked: Marked, problems: Problems, path: PathLike, min_score: float) -> None:
-    for line, row in _csv_rows(path, ("file", "face", "score", *_FOUND_COLUMNS), ("iou",)):
+def _add_detected_landmarks(marked: Marked, problems: Problems, path: PathLike, min_score: float) -> None:
+    for line, row in _csv_rows(path, ("file", "face", "score", *_DETECTED_COLUMNS), ("iou",)):
         name = _slashed(row["file"])
         if name not in marked:
             problems.add(UNLISTED, line.place, name)
@@ -192,7 +192,7 @@ def _add_found_landmarks(marked: Marked, problems: Problems, path: PathLike, min
             raise line.error(f"the index of one of {len(faces)} faces of {name}", index)
         if faces[index].points is not None:
             raise line.error("each face once", f"face {index} of {name} again")
-        score, *points = line.numbers([row["score"], *(row[column] for column in _FOUND_COLUMNS)], "numbers")
+        score, *points = line.numbers([row["score"], *(row[column] for column in _DETECTED_COLUMNS)], "numbers")
         if not 0 <= score <= 1:
             raise line.error("a score from 0 to 1", score)
         if score >= min_score:
@@ -209,7 +209,7 @@ def read_points(path: PathLike) -> Annotations:
 
 
 def read_celeba(path: PathLike, landmarks: PathLike | None = None) -> Annotations:
-    """Read CelebA's list of boxes, and of landmarks, for the original photos (not the aligned ones)."""
+    """Read CelebA's lists of boxes and landmarks, for the original photos (not the aligned ones)."""
     marked: Marked = {}
     problems = Problems()
     for line, name, (x, y, w, h) in _celeba_rows(path, _CELEBA_BOX):
@@ -261,14 +261,14 @@ def _cells(line: _Line, row: dict[str, str], columns: Sequence[str]) -> list[flo
 
 
 def _new_photo(marked: Marked, line: _Line, name: str) -> list[MarkedFace]:
-    """The faces, none yet, of a photo that must be new."""
+    """A list for the faces of a photo, which must be new."""
     if name in marked:
         raise line.error("each photo once", name)
     return marked.setdefault(name, [])
 
 
 def _slashed(name: str) -> str:
-    """A path with forward slashes, also if it was written on Windows."""
+    """A path with forward slashes, also if the list comes from Windows."""
     return name.replace("\\", "/")
 
 
@@ -280,14 +280,14 @@ def _read_text(path: PathLike) -> str:
 
 
 def _lines(path: PathLike) -> list[_Line]:
-    """The lines of a file that are not blank, at least one."""
-    texts = _read_text(path).split("\n")  # splitlines would also split at characters that names may hold
+    """The non-blank lines of a file, at least one."""
+    texts = _read_text(path).split("\n")  # splitlines would also split at characters that are valid in names
     return [_Line(path, number, text.strip()) for number, text in enumerate(texts, 1) if text.strip()]
 
 
 def _csv_rows(path: PathLike, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[_Line, dict[str, str]]]:
-    """The rows of a csv with a header: all columns that are `needed`, and all or none of the `optional` ones, in any order."""
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)  # a quote that nothing ends would take the rest
+    """The rows of a csv whose header has all `needed` and all or none of the `optional` columns, in any order."""
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)  # so an open quote is an error
     header: list[str] = []
     try:
         for cells in reader:

@@ -1,11 +1,11 @@
 """Which crops of a photo become training samples: Zhang et al. (2016), section II-D, as functions on arrays.
 
-A crop is a square. Its intersection over union with the nearest face makes it positive (0.65 or more), part of a face (0.4 to
-0.65) or negative (below 0.3). Crops between 0.3 and 0.4 are not used. Faces that are too small or to be ignored give no
-positive and part samples, but crops that overlap them are not negative either.
+A crop is a square. Its IoU (intersection over union) with the nearest face makes it positive (0.65 or more), part of a face
+(0.4 to 0.65) or negative (below 0.3). Crops between 0.3 and 0.4 are not used. Faces that are too small or to be ignored have no
+positive and part samples, and crops that overlap them are not negative either.
 
-No square has an overlap of 0.65 with a face that is 1.62 times as high as wide, such as a head in profile. With `square_faces`
-the overlap is that with the square around the face instead.
+No square has an IoU of 0.65 with a face that is 1.62 times as high as wide, such as a head in profile. With `square_faces` the
+IoU is computed with the square around the face instead.
 """
 
 from dataclasses import dataclass, fields
@@ -19,23 +19,22 @@ from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.records.samples import NO_FACE, Kind
 
-OVERLAPS = 1 << 21  # of squares with faces that are held in memory at a time
-ATTEMPTS = 8  # crops drawn for each wanted negative; a crowded photo may still give fewer
+OVERLAPS = 1 << 21  # IoU values that are held in memory at a time
+ATTEMPTS = 8  # crops drawn for each wanted negative; a crowded photo may still have too few negatives
 
 
 @dataclass(frozen=True)
 class SamplingOptions(Options):
     """How samples are drawn.
 
-    IoU is intersection over union. `negatives_mined` matters for mining only; `landmark_jitters`, `rotation` and `mirror` for
-    landmark samples only.
+    `negatives_mined` is used in mining only; `landmark_jitters`, `rotation` and `mirror` for landmark samples only.
     """
 
     positive: float = option(0.65, "smallest IoU with a face of a positive sample", above=0, below=1, metavar="IOU")
     part: float = option(0.4, "smallest IoU of a part sample", above=0, below=1, metavar="IOU")
     negative: float = option(0.3, "a negative sample has a smaller IoU", above=0, below=1, metavar="IOU")
     square_faces: bool = option(
-        False, "whether IoU is taken with the smallest square around a face instead of its box; box targets stay the same"
+        False, "whether IoU is computed with the smallest square around a face instead of its box; box targets stay the same"
     )
     min_face: float = option(20, "shorter side of the smallest face to learn from", least=1, below=1e6, metavar="PIXELS")
     jitters: int = option(20, "crops near every face, most of them positive or part", least=0, below=1e6, metavar="N")
@@ -70,10 +69,11 @@ class SamplingOptions(Options):
         if self.scale_low > self.scale_high:
             raise ConfigError(f"scale_low must be at most scale_high, not {self.scale_low} and {self.scale_high}")
 
-    def to_json(self) -> dict[str, Any]:
-        """All options by name. Defaults keep their declared form, `20` and not `20.0`, so that digests of samples stay."""
-        values = ((each, getattr(self, each.name)) for each in fields(self))
-        return {each.name: each.default if value == each.default else value for each, value in values}
+
+def declared(options: Options, kind: type[Options] | None = None) -> dict[str, Any]:
+    """Options by name: all, or those of the class `kind`. Defaults stay as declared, `20` not `20.0`, for equal digests."""
+    values = ((each, getattr(options, each.name)) for each in fields(kind or options))
+    return {each.name: each.default if value == each.default else value for each, value in values}
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ class Crops:
         return len(self.boxes)
 
     def take(self, rows: np.ndarray) -> "Crops":
-        """The crops that indices or a mask pick."""
+        """The crops at indices or in a mask."""
         return Crops(self.boxes[rows], self.kinds[rows], self.faces[rows], self.iou[rows])
 
 
 def concatenate(parts: list[Crops]) -> Crops:
-    """All crops of at least one part, in order."""
+    """All crops of the parts, of which there is at least one, in order."""
     return Crops(*(np.concatenate(arrays) for arrays in zip(*(vars(part).values() for part in parts))))
 
 
@@ -112,7 +112,7 @@ def learnable(photo: Photo, options: SamplingOptions) -> np.ndarray:
 
 
 def label(squares: np.ndarray, photo: Photo, options: SamplingOptions) -> Crops:
-    """Those of `squares` (M, 4) that are positive, part or negative, in order."""
+    """The crops among `squares` (M, 4) that are positive, part or negative, in order."""
     squares = np.asarray(squares, np.float64)
     if len(photo.boxes) == 0:
         zeros = np.zeros(len(squares))
@@ -128,7 +128,7 @@ def draw(
     photo: Photo, shape: Sequence[int], smallest: int, options: SamplingOptions, generator: np.random.Generator,
     inside: bool = True,
 ) -> Crops:  # fmt: skip
-    """Crops for classes and boxes: jittered ones near every face, and negatives near faces and anywhere.
+    """Crops for classes and boxes: jittered crops near every face, and negatives near faces and anywhere.
 
     Args:
         photo: the photo's faces.
@@ -136,8 +136,8 @@ def draw(
         smallest: smallest side of a crop in pixels.
         options: how to draw.
         generator: random numbers.
-        inside: whether crops near faces must lie inside the photo, as P-Net's crops do in detection; beyond it R- and O-Net
-            see black. Negatives anywhere always lie inside.
+        inside: whether crops near faces must lie inside the photo, as P-Net's crops do in detection. Crops of R- and O-Net may
+            reach beyond it, where they are black. Negatives anywhere always lie inside.
     """
     height, width = shape[:2]
     reach = (height, width) if inside else None
@@ -160,7 +160,7 @@ def draw(
 
 
 def jittered(faces: np.ndarray, count: int, options: SamplingOptions, generator: np.random.Generator) -> np.ndarray:
-    """Squares (N * count, 4) near faces (N, 4), in their order."""
+    """`count` squares near each of faces (N, 4), as (N * count, 4) in the order of the faces."""
     faces = np.repeat(faces, count, axis=0)
     sizes = faces[:, 2:] - faces[:, :2]  # (M, 2)
     low, high = options.scale_low * sizes.min(axis=1), options.scale_high * sizes.max(axis=1)
@@ -170,10 +170,10 @@ def jittered(faces: np.ndarray, count: int, options: SamplingOptions, generator:
 
 
 def _touching(faces: np.ndarray, smallest: float, largest: float, generator: np.random.Generator) -> np.ndarray:
-    """Squares (N, 4), each overlapping its face (N, 4), from half to twice its size."""
+    """Squares (N, 4) that overlap faces (N, 4), one each, from half to twice the face's size."""
     sizes = faces[:, 2:] - faces[:, :2]  # (N, 2)
     sides = np.clip(sizes.max(axis=1, initial=0) * np.exp2(generator.uniform(-1, 1, len(faces))), smallest, largest)
-    reach = (sides[:, None] + sizes) / 2  # (N, 2) distance of the centres at which they just touch
+    reach = (sides[:, None] + sizes) / 2  # (N, 2) distance of the centres if square and face just touch
     return _squares((faces[:, :2] + faces[:, 2:]) / 2 + generator.uniform(-1, 1, (len(faces), 2)) * reach, sides)
 
 
@@ -190,30 +190,30 @@ def _negatives(
     squares: np.ndarray, owners: np.ndarray, count: int, photo: Photo, reach: tuple[int, int] | None, smallest: int,
     options: SamplingOptions,
 ) -> Crops:  # fmt: skip
-    """The first `count` negatives of every owner among squares (N, 4), whose owners (N,) ascend."""
+    """The first `count` negatives of each owner among squares (N, 4). The owners (N,) are sorted."""
     is_allowed = _are_allowed(squares, reach, smallest)
     squares, owners = squares[is_allowed], owners[is_allowed]
     is_negative = _nearest(squares, photo, options)[1] < options.negative
     owners = owners[is_negative]
-    place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # among the negatives of the same owner
+    place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # index among the negatives of the same owner
     return label(squares[is_negative][place < count], photo, options)
 
 
 def _are_allowed(squares: np.ndarray, reach: tuple[int, int] | None, smallest: float) -> np.ndarray:
-    """(N,) bool, which of squares (N, 4) are not too small, and lie inside a photo whose height and width `reach` is."""
+    """(N,) bool, which of squares (N, 4) are large enough and inside a photo of height and width `reach`, if it is given."""
     x1, y1, x2, y2 = squares.T
     is_large = x2 - x1 >= smallest
     return is_large if reach is None else is_large & (x1 >= 0) & (y1 >= 0) & (x2 <= reach[1]) & (y2 <= reach[0])
 
 
 def overlapped(photo: Photo, options: SamplingOptions) -> np.ndarray:
-    """(N, 4) float64, the boxes that overlaps are computed with: a photo's faces, or the squares around them."""
+    """(N, 4) float64, the boxes for IoU: a photo's faces, or the squares around them."""
     boxes = photo.boxes.astype(np.float64)
     return box_ops.square(boxes) if options.square_faces else boxes
 
 
 def _nearest(squares: np.ndarray, photo: Photo, options: SamplingOptions) -> tuple[np.ndarray, np.ndarray]:
-    """For each of squares (M, 4) the face with the largest overlap (M,) and that IoU (M,); 0 without faces."""
+    """For each of squares (M, 4) the face with the largest IoU (M,) and that IoU (M,); zeros without faces."""
     faces, best = np.zeros(len(squares), np.int64), np.zeros(len(squares))
     boxes = overlapped(photo, options)
     step = max(1, OVERLAPS // max(1, len(boxes)))

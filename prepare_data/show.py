@@ -20,7 +20,7 @@ IOU_EDGES = np.linspace(0, 1, 21)
 
 
 def contact_sheet(samples: Samples, columns: int = COLUMNS) -> np.ndarray:
-    """A picture (H, W, 3) uint8 of samples with their targets: the face's box, as far as it lies in the crop, and landmarks."""
+    """A picture (H, W, 3) uint8 of samples with their targets: the part of the face's box in the crop, and landmarks."""
     rows = -(-len(samples) // columns)
     sheet = np.full((rows * (CELL + GAP) + GAP, columns * (CELL + GAP) + GAP, 3), BACKGROUND, np.uint8)
     for i in range(len(samples)):
@@ -58,7 +58,7 @@ def sheets(records: Mapping[str, Reader], count: int, seed: int = 0) -> dict[str
 
 
 def summary(records: Mapping[str, Reader], report: Mapping[str, Any] | None) -> np.ndarray:
-    """A picture (H, PAGE_WIDTH, 3) uint8 of `summary_figure`, with the report's sizes of crops, if it has them."""
+    """A picture (H, PAGE_WIDTH, 3) uint8 of `summary_figure`, with the sizes of crops that the report has, if any."""
     labels = np.concatenate([reader.labels() for reader in records.values()])
     figure = summary_figure(labels, next(iter(records.values())).info.net, (report or {}).get("figures", {}))
     canvas = need("matplotlib.backends.backend_agg", "prepare show").FigureCanvasAgg(figure)
@@ -72,7 +72,7 @@ def summary_figure(labels: np.ndarray, net: str, figures: Mapping[str, float]) -
     Args:
         labels: (N, 18) label vectors.
         net: the net that the samples are for.
-        figures: of a report; `KIND, side from N px` is the number of crops whose side in the photo is in that bin.
+        figures: of a report. `KIND, side from N px` is the number of crops whose side in the photo is from N to 2 N pixels.
 
     Raises:
         ConfigError: if Matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""The three sources of samples: faces and background, landmarks, and proposals of earlier nets."""
+"""The three sources of samples: annotated faces and background, landmarks, and proposals of the nets before."""
 
 import os
 import re
@@ -11,20 +11,34 @@ from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.config import MAX_FACE, NETS
 from mtcnn_gluon.detection import cascade
-from mtcnn_gluon.errors import ConfigError, shown
+from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
-from mtcnn_gluon.prepare_data.sampling import Crops, SamplingOptions
-from mtcnn_gluon.records.info import check_seed
+from mtcnn_gluon.prepare_data.sampling import Crops, SamplingOptions, declared
 from mtcnn_gluon.records.samples import Kind, Samples
 
 Stage = Literal["pnet", "rnet"]
 NEXT_NET: dict[str, Literal["rnet", "onet"]] = {"pnet": "rnet", "rnet": "onet"}
-MODEL_KEYS = ("files", "colour_order", "mean", "scale", "thresholds", "nms", "box_convention")  # what proposals depend on
-SMALLEST = NETS.pnet.size  # side in pixels of the smallest crop for any net: no proposal in detection is smaller
-RECALL_OVERLAP = 0.5  # smallest intersection over union of a proposal that has found a face
+MODEL_KEYS = ("files", "colour_order", "mean", "scale", "thresholds", "nms", "box_convention")  # on which proposals depend
+SMALLEST = NETS.pnet.size  # side in pixels of the smallest crop for any net, as no proposal is smaller
+RECALL_OVERLAP = 0.5  # a proposal with at least this IoU has found a face
 SIDES = 2.0 ** np.arange(3, 12)  # edges in pixels of the histogram of crops' sides
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiningOptions(Options):
+    """How samples are mined."""
+
+    model: str = option(..., "model whose nets propose: a name that info lists, or a bundle folder")
+    stage: Stage = option(..., "last net that proposes")
+    thresholds: tuple[float, float] | None = option(
+        None, "face probabilities that P- and R-Net must give", least=0, most=1, metavar=("P", "R"), usual="the model's"
+    )
+    find_from: float = option(20, "smallest face in pixels to look for", least=1, below=MAX_FACE, metavar="N")
+    top_up: int = option(0, "near-face negatives to add for every face", least=0, metavar="N")
+    again: bool = option(False, "whether negatives are ranked by the score of the model's next net, the one to be trained")
 
 
 @dataclass
@@ -43,15 +57,13 @@ class FaceSource:
     options: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        _check_source(self)
-
     def describe(self) -> dict[str, Any]:
         """See `generate.SampleSource`."""
-        return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self.net == "pnet", **self.options.to_json()}
+        return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self.net == "pnet", **declared(self.options)}
 
-    def prepare(self) -> None:
+    def prepare(self) -> "FaceSource":
         """See `generate.SampleSource`."""
+        return self
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
         """See `generate.SampleSource`."""
@@ -77,67 +89,45 @@ class LandmarkSource(FaceSource):
 
 @dataclass
 class MinedSource:
-    """Samples for the next net from the proposals of the nets before it (hard negatives among them).
+    """Samples for the next net from the proposals of the nets before it, hard negatives among them.
 
-    Args:
-        images: folder of the photos.
-        model: bundle whose nets propose: a name or a folder.
-        stage: the last net that proposes.
-        thresholds: face probabilities, 0..1, that P- and R-Net must give; None: the bundle's own.
-        find_from: smallest face in pixels to look for, 1 or more.
-        top_up: number of near-face negatives to add for every face.
-        again: a second round: negatives are sorted by the score of the net that they are for, as it is in the bundle.
-        options, seed: see `FaceSource`.
+    With `mining.again` negatives are sorted by the score that the next net of the model gives them. For `images`, `options` and
+    `seed` see `FaceSource`.
     """
 
     images: str
-    model: str
-    stage: Stage
-    thresholds: tuple[float, float] | None = None
-    find_from: float = 20
-    top_up: int = 0
-    again: bool = False
+    mining: MiningOptions
     options: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.stage not in NEXT_NET:
-            raise ConfigError(f"stage must be one of {', '.join(NEXT_NET)}, not {shown(self.stage)}")
-        if self.thresholds is not None and not (len(self.thresholds) == 2 and all(0 <= each <= 1 for each in self.thresholds)):
-            raise ConfigError(f"thresholds must be two numbers from 0 to 1, not {shown(self.thresholds)}")
-        if not 1 <= self.find_from <= MAX_FACE:
-            raise ConfigError(f"find_from must be a number of pixels, 1 or more, not {shown(self.find_from)}")
-        if self.top_up < 0:
-            raise ConfigError(f"top_up must be 0 or more, not {shown(self.top_up)}")
-        self.net: str = NEXT_NET[self.stage]
-        _check_source(self)
+        self.net: Literal["rnet", "onet"] = NEXT_NET[self.mining.stage]
 
     def describe(self) -> dict[str, Any]:
         """See `generate.SampleSource`."""
-        manifest = find_bundle(self.model).manifest
+        manifest = find_bundle(self.mining.model).manifest
         self._check_trained(manifest)
-        mine = {name: getattr(self, name) for name in ("stage", "thresholds", "find_from", "top_up", "again")}
-        if self.find_from == MinedSource.find_from:  # `20` and `20.0` must give one digest
-            mine["find_from"] = MinedSource.find_from
-        model = {name: manifest[name] for name in MODEL_KEYS}
-        return {"samples": "mined", "seed": self.seed, "model": model, **mine, **self.options.to_json()}
+        mining = declared(self.mining, MiningOptions) | {"model": {name: manifest[name] for name in MODEL_KEYS}}
+        return {"samples": "mined", "seed": self.seed, **mining, **declared(self.options)}
 
-    def prepare(self) -> None:
+    def prepare(self) -> "MinedSource":
         """See `generate.SampleSource`."""
         from mtcnn_gluon.detection.detector import Detector
 
-        thresholds = None if self.thresholds is None else (*self.thresholds, 1.0)
+        thresholds = None if self.mining.thresholds is None else (*self.mining.thresholds, 1.0)
         given = os.environ.get("OMP_NUM_THREADS", "")  # 1 in worker processes; not every runtime reads it
         threads = int(given) if re.fullmatch("[1-9][0-9]?", given) else None
-        self._detector = Detector(self.model, min_face=self.find_from, thresholds=thresholds, threads=threads)
+        self._detector = Detector(self.mining.model, min_face=self.mining.find_from, thresholds=thresholds, threads=threads)
         self._check_trained(self._detector.bundle.manifest)
+        return self
 
     def _check_trained(self, manifest: dict[str, Any]) -> None:
-        """Raises ConfigError if a net that is needed is untrained: its proposals are random."""
-        needed = [*list(NETS)[: list(NETS).index(self.stage) + 1], *([self.net] if self.again else [])]
+        """Raises ConfigError if a net that is used was not trained: its outputs are random."""
+        needed = [*list(NETS)[: list(NETS).index(self.mining.stage) + 1], *([self.net] if self.mining.again else [])]
         if random := [net for net in needed if "cls" not in manifest["trained"][net]]:
-            what = "again" if random == [self.net] else f"stage {self.stage}"
-            raise ConfigError(f"{what} needs a model whose {' and '.join(random)} is trained; that of {self.model} is not")
+            what = "again" if random == [self.net] else f"stage {self.mining.stage}"
+            names = " and ".join(random)
+            raise ConfigError(f"{what} needs a model whose {names} is trained; that of {self.mining.model} is not")
 
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
         """See `generate.SampleSource`."""
@@ -147,38 +137,30 @@ class MinedSource:
         is_kept = np.ones(len(crops), bool)
         is_kept[negatives[self.options.negatives_mined :]] = False
         crops = crops.take(is_kept)
-        if self.top_up:
+        if self.mining.top_up:
             crops = sampling.concatenate([crops, self._near_negatives(image, photo, number)])
         figures = {**_figures(crops, photo, self.options), **_recall(proposals, photo, self.options)}
         return cut_samples(image, crops, photo, number, NETS[self.net].size), figures
 
     def _propose(self, image: np.ndarray) -> np.ndarray:
-        """Squares (N, 4) that reach the next net, highest score first."""
+        """Squares (N, 4) that the next net gets, highest score first."""
         detector = self._detector
         candidates = cascade.propose([image], detector.engine, detector.settings)
-        if self.stage == "rnet":
+        if self.mining.stage == "rnet":
             candidates = cascade.refine([image], candidates, detector.engine, detector.settings)
         scores = candidates.scores
-        if self.again:
-            scores = cascade.run_on_crops([image], candidates, detector.engine, NEXT_NET[self.stage], detector.settings)[0]
+        if self.mining.again:
+            scores = cascade.run_on_crops([image], candidates, detector.engine, self.net, detector.settings)[0]
         return candidates.boxes[np.argsort(-scores, kind="stable")]
 
     def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:
-        options = replace(self.options, jitters=0, jitters_large=0, negatives=0, negatives_near=self.top_up)
+        options = replace(self.options, jitters=0, jitters_large=0, negatives=0, negatives_near=self.mining.top_up)
         generator = np.random.default_rng([self.seed, number])
-        return sampling.draw(photo, image.shape[:2], int(self.find_from), options, generator, inside=False)
-
-
-def _check_source(source: Any) -> None:
-    if source.net not in NETS:
-        raise ConfigError(f"net must be one of {', '.join(NETS)}, not {shown(source.net)}")
-    if not os.path.isdir(source.images):
-        raise ConfigError(f"images must be a folder, not {shown(source.images)}")
-    check_seed(source.seed)
+        return sampling.draw(photo, image.shape[:2], int(self.mining.find_from), options, generator, inside=False)
 
 
 def _figures(crops: Crops, photo: Photo, options: SamplingOptions) -> dict[str, float]:
-    """The number of faces learned from, and a histogram of the crops' sides for each kind."""
+    """The number of faces that are learned from, and a histogram of the crops' sides for each kind."""
     figures = {"faces": float(sampling.learnable(photo, options).sum())}
     sides = crops.boxes[:, 2] - crops.boxes[:, 0]
     for kind in np.unique(crops.kinds):
@@ -189,7 +171,7 @@ def _figures(crops: Crops, photo: Photo, options: SamplingOptions) -> dict[str, 
 
 
 def _recall(proposals: np.ndarray, photo: Photo, options: SamplingOptions) -> dict[str, float]:
-    """The number of proposals, and of faces that at least one of them has found."""
+    """The numbers of proposals and of faces that at least one proposal has found."""
     faces = sampling.overlapped(photo, options)[sampling.learnable(photo, options)]
     best = box_ops.iou(proposals, faces).max(axis=0, initial=0)  # (N,)
     return {"proposals": float(len(proposals)), "faces found": float((best >= RECALL_OVERLAP).sum())}

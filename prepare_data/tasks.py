@@ -1,8 +1,8 @@
-"""What `mtcnn-gluon prepare` does, as functions of options. The command line and the pipeline call them."""
+"""The verbs of `mtcnn-gluon prepare` as functions of options, for the command line and the pipeline."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.io.files import printable
@@ -12,12 +12,11 @@ from mtcnn_gluon.prepare_data.annotations import Annotations, spread
 from mtcnn_gluon.prepare_data.generate import SampleSource, generate, read_report
 from mtcnn_gluon.prepare_data.readers import read_annotations, why_no_landmarks
 from mtcnn_gluon.prepare_data.sampling import SamplingOptions, learnable
-from mtcnn_gluon.prepare_data.sources import MAX_FACE, FaceSource, LandmarkSource, MinedSource, Stage
+from mtcnn_gluon.prepare_data.sources import FaceSource, LandmarkSource, MinedSource, MiningOptions
 from mtcnn_gluon.records.files import check
-from mtcnn_gluon.records.info import LOSSY, REPORT, Encoding, check_options
-from mtcnn_gluon.records.samples import KIND_NAMES, parse_ratio
+from mtcnn_gluon.records.info import REPORT, Net
+from mtcnn_gluon.records.samples import KIND_NAMES
 
-Net = Literal["pnet", "rnet", "onet"]
 EXAMPLES = 3  # problems of each kind that `summary` shows
 
 
@@ -53,38 +52,11 @@ class LandmarkSampleOptions(SampleOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinedSampleOptions(SampleOptions):
+class MinedSampleOptions(MiningOptions, SampleOptions):
     """Options of `prepare mine`."""
 
     images: str = option(..., "folder of the photos", metavar="DIR")
     annotations: str = option(..., "list of faces: WIDER FACE, CelebA or csv", metavar="FILE")
-    model: str = option(..., "model whose nets propose: a name that info lists, or a bundle folder")
-    stage: Stage = option(..., "last net that proposes")
-    thresholds: tuple[float, float] | None = option(
-        None, "face probabilities that P- and R-Net must give", least=0, most=1, metavar=("P", "R"), usual="the model's"
-    )
-    top_up: int = option(0, "near-face negatives to add for every face", least=0, metavar="N")
-    again: bool = option(False, "whether false positives of the net that is trained next, as it is in the model, come first")
-    find_from: float = option(20, "smallest face in pixels to look for", least=1, below=MAX_FACE, metavar="N")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MergeOptions(Options):
-    """Options of `prepare records`."""
-
-    net: Net = option(..., "net that the samples are for")
-    folders: tuple[str, ...] = option(..., "folders of samples", metavar="DIR")
-    out: str = option(..., "folder for the records", metavar="DIR")
-    ratio: str = option("3:1:1:1", "P-Net: shares of negative:positive:part:landmark samples", metavar="N:P:P:L")
-    seed: int = option(0, "random seed", least=0, metavar="N")
-    encoding: Encoding = option("raw", "encoding of the crops")
-    quality: int | None = option(None, "quality of jpeg and webp", least=1, most=100, metavar="N", usual="95")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        parse_ratio(self.ratio)
-        if self.encoding not in LOSSY:
-            check_options(self.net, self.encoding, self.quality)
 
 
 def prepare_faces(options: FaceSampleOptions) -> dict[str, Any]:
@@ -108,7 +80,7 @@ def prepare_landmarks(options: LandmarkSampleOptions) -> dict[str, Any]:
 
 
 def check_landmarks(annotations: Annotations, options: LandmarkSampleOptions) -> None:
-    """Raises DataError if a list has no landmarks to learn; no photo is read to find out."""
+    """Raises DataError if a list has no landmarks to learn from. No photo is read."""
     if not any(photo.has_landmarks.any() for photo in annotations.photos):
         reason = why_no_landmarks(options.list, options.landmarks, options.min_score)
         wrong = "".join(f"; {count} {kind}" for kind, count in annotations.problems.counts.items())
@@ -123,16 +95,12 @@ def check_landmarks(annotations: Annotations, options: LandmarkSampleOptions) ->
 
 
 def prepare_mined(options: MinedSampleOptions) -> dict[str, Any]:
-    """Run the nets trained so far over photos, and cut out what they take for faces: samples for the next net.
+    """Run trained nets on photos, and cut out what they propose as samples for the next net.
 
     Returns the report, see `generate`.
     """
     annotations = read_annotations(options.annotations, landmarks=options.landmarks, min_score=options.min_score)
-    source = MinedSource(
-        options.images, options.model, options.stage, options.thresholds, options.find_from, options.top_up, options.again,
-        options.sampling, options.seed,
-    )  # fmt: skip
-    report = _generate(source, annotations, options)
+    report = _generate(MinedSource(options.images, options, options.sampling, options.seed), annotations, options)
     merge.warn_if_starved(report["counts"])
     return report
 
@@ -143,25 +111,17 @@ def _generate(source: SampleSource, annotations: Annotations, options: SampleOpt
 
 
 def summary(report: dict[str, Any]) -> str:
-    """The report of a folder of samples for people: counts, recall of the proposals, and the first problems."""
+    """The report of a folder of samples as text: counts, recall of the proposals, and the first problems."""
     figures, counts = report["figures"], report["counts"]
     lines = [f"{report['photos']} photos, {figures.get('faces', 0):.0f} faces learned from"]
     lines += ["samples: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)]
     if "proposals" in figures:
         faces = figures["faces"]
-        recall = f"{100 * figures['faces found'] / faces:.1f} %" if faces else "none there"
+        recall = f"{100 * figures['faces found'] / faces:.1f} %" if faces else "no faces"
         lines += [f"proposals a photo: {figures['proposals'] / max(1, report['photos']):.1f}; faces found by one: {recall}"]
     for kind, problems in report["problems"].items():
         lines += [f"{len(problems)} {kind}:", *(f"  {line}" for line in problems[:EXAMPLES])]
     return "\n".join([*lines, f"the whole report is in {REPORT}"])
-
-
-def prepare_records(options: MergeOptions) -> dict[str, Any]:
-    """Put samples together for training; returns the report, see `merge.make_records`."""
-    return merge.make_records(
-        options.folders, options.net, options.out, parse_ratio(options.ratio), options.seed, options.encoding,
-        options.quality,
-    )  # fmt: skip
 
 
 def check_records(folder: str | Path) -> list[str]:

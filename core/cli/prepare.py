@@ -10,7 +10,7 @@ from mtcnn_gluon.io.files import write_picture
 from mtcnn_gluon.options import Options, add_arguments, from_arguments, option
 from mtcnn_gluon.prepare_data import tasks
 from mtcnn_gluon.prepare_data.generate import UNREADABLE, read_report
-from mtcnn_gluon.prepare_data.merge import kinds_of
+from mtcnn_gluon.prepare_data.merge import MergeOptions, kinds_of, make_records
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
     )
     for name, text, options, make in cuts:
         _add(verbs, name, text, options, _cut(options, make))
-    parser = _add(verbs, "records", "merge samples into training records", tasks.MergeOptions, records)
+    parser = _add(verbs, "records", "merge samples into training records", MergeOptions, records)
     parser.add_argument("--in", required=True, nargs="+", dest="folders", metavar="DIR", help="folders of samples")
     for parser in (
         _add(verbs, "show", "draw samples and statistics", ShowOptions, show),
@@ -62,7 +62,7 @@ def _cut(options: type[tasks.SampleOptions], make: Callable[[Any], dict[str, Any
 
 def records(arguments: argparse.Namespace) -> int:
     """Merge samples into training records: for P-Net one record with the kinds in a ratio, otherwise one record per kind."""
-    report = tasks.prepare_records(from_arguments(tasks.MergeOptions, arguments))
+    report = make_records(from_arguments(MergeOptions, arguments))
     put_line("records of " + ", ".join(f"{count} {kind}" for kind, count in report["counts"].items() if count))
     return 0
 

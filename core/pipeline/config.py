@@ -28,8 +28,9 @@ from mtcnn_gluon.errors import ConfigError, did_you_mean, shown
 from mtcnn_gluon.evaluation.options import LandmarkOptions, WiderOptions
 from mtcnn_gluon.io.files import read_text
 from mtcnn_gluon.options import Options, from_mapping, option, option_names
+from mtcnn_gluon.prepare_data.merge import MergeOptions
 from mtcnn_gluon.prepare_data.sources import MAX_FACE
-from mtcnn_gluon.prepare_data.tasks import FaceSampleOptions, LandmarkSampleOptions, MergeOptions, MinedSampleOptions
+from mtcnn_gluon.prepare_data.tasks import FaceSampleOptions, LandmarkSampleOptions, MinedSampleOptions
 from mtcnn_gluon.training.devices import devices
 from mtcnn_gluon.training.options import TrainingOptions
 

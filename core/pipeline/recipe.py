@@ -35,6 +35,7 @@ from mtcnn_gluon.pipeline.steps import Action, Step
 from mtcnn_gluon.prepare_data import tasks
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.generate import PARTS, SHARD, UNREADABLE
+from mtcnn_gluon.prepare_data.merge import make_records
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.training.checkpoints import BEST, LAST
@@ -190,7 +191,7 @@ class Recipe:
     def _records_step(self, net: str, section: str, sources: Sequence[str]) -> Step:
         name, options = f"{net}/{SETS[section]}/records", self.config.nets[net].records
         whole = replace(options, folders=tuple(map(self._path, sources)), out=self._path(name))
-        action = Action(command("prepare records", whole), partial(tasks.prepare_records, whole))
+        action = Action(command("prepare records", whole), partial(make_records, whole))
         return Step(
             name, lambda: action, tuple(sources), _identity(options), kind="records",
             units=self._photos[section]["faces"].units, frees=tuple(sources), check=partial(tasks.check_records, whole.out),

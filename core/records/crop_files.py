@@ -1,4 +1,4 @@
-"""Crops as small image files, and back."""
+"""Crops as image files, and back."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Sequence, TypeVar
@@ -8,7 +8,7 @@ import numpy as np
 
 from mtcnn_gluon.io.processes import usable_processors
 
-_FEW = 64  # crops, for which threads do not pay
+_FEW = 64  # crops; for fewer, threads cost more time than they save
 _T = TypeVar("_T")
 
 
@@ -39,7 +39,8 @@ def decode_crops(files: Sequence[np.ndarray], size: int, threads: int | None = N
         threads: number of threads; None: one for each processor.
 
     Returns:
-        the crops, and their true heights and widths (N, 2), 0 of what is no image. Crops of another size are undefined.
+        The crops, and the heights and widths (N, 2) of the images, 0 for a file that is not an image. Crops whose image has
+            another size are undefined.
     """
     images = np.zeros((len(files), size, size, 3), np.uint8)
     found = np.zeros((len(files), 2), np.int64)
@@ -63,7 +64,7 @@ def _swap_colours(crops: np.ndarray) -> np.ndarray:
 
 
 def _in_threads(function: Callable[[int], _T], count: int, threads: int | None) -> list[_T]:
-    """`function` of 0 .. count - 1, in threads: OpenCV releases Python's lock."""
+    """`function(i)` for i from 0 to count - 1, in threads: OpenCV releases Python's lock."""
     threads = threads or usable_processors()
     if count < _FEW or threads == 1:
         return [function(i) for i in range(count)]

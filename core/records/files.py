@@ -1,13 +1,13 @@
-"""Records of training samples: their only writer and their only reader.
+"""Records of training samples: their writer and their reader.
 
-A record called NAME is three files. `NAME.rec` is MXNet's RecordIO (see `recordio`), which `mx.recordio` reads too. For each
-sample it holds
+A record called NAME is three files. `NAME.rec` is a file in MXNet's RecordIO format (see `recordio`), which `mx.recordio` reads
+too. For each sample it holds
 
     IRHeader    `<IfQQ`: 18, 0.0, photo, face (2**64 - 1 if none)
     label       18 float32, see `samples.Column`
     crop        `raw`: S x S x 3 bytes of RGB; or a `png`, `jpeg` (4:4:4) or `webp` file
 
-`NAME.idx` holds a line `number<TAB>byte` for each sample. `NAME.json` describes the record, holds sizes and digests of the
+`NAME.idx` has a line `number<TAB>byte` for each sample. `NAME.json` describes the record, holds the sizes and digests of the
 other two files, and is written last: a record without it is not finished.
 """
 
@@ -31,10 +31,10 @@ from mtcnn_gluon.records.recordio import MAGIC, MAX_LENGTH, PART_HEAD, frame, un
 from mtcnn_gluon.records.samples import KIND_NAMES, LABEL_LENGTH, Kind, Samples, pack_labels, unpack_labels
 
 DEFAULT_QUALITY = 95
-_WRITTEN_BYTES = 1 << 20  # of crops that are written at a time: they stay in the processor's cache
+_WRITTEN_BYTES = 1 << 20  # of crops that are written at a time, so few that they stay in the processor's cache
 _CHECKED_BYTES = 64 << 20  # of crops that `check` holds at a time
 _LABELS_AT_ONCE = 1 << 16
-_HEAD = np.dtype([  # what comes before the crop, in a record that is not split
+_HEAD = np.dtype([  # all before the crop, in a record that is not split
     ("magic", "<u4"), ("length", "<u4"), ("flag", "<u4"), ("label", "<f4"), ("photo", "<i8"), ("face", "<i8"),
     ("labels", "<f4", (LABEL_LENGTH,)),
 ])  # fmt: skip
@@ -52,9 +52,9 @@ class CheckResult:
 
 
 class RecordWriter:
-    """Writes one record, in a `with` statement. Equal samples give equal bytes.
+    """Writes one record, in a `with` statement. Equal samples make equal bytes.
 
-    The files have temporary names until the statement ends. If it ends with an error, an earlier record stays as it is.
+    The files have temporary names until the statement ends. If it ends with an error, an earlier record of this name stays.
 
     Args:
         path: the record, without an ending.
@@ -84,7 +84,7 @@ class RecordWriter:
 
     def __enter__(self) -> "RecordWriter":
         self._counts = dict.fromkeys(KIND_NAMES, 0)
-        with ExitStack() as stack:  # it is left in reverse: the .json takes its name after the others
+        with ExitStack() as stack:  # it closes in reverse order: the .json gets its name after the others
             self._json = stack.enter_context(whole_file(self._files.json))
             self._idx = _Stamped(stack.enter_context(whole_file(self._files.idx, "wb")))
             self._rec = _Stamped(stack.enter_context(whole_file(self._files.rec, "wb")))
@@ -95,14 +95,14 @@ class RecordWriter:
         if error is not None:
             self._abandon()
         elif self._stack is None:
-            raise DataError(f"{self._files.rec} was not written, because of an error before")
+            raise DataError(f"{self._files.rec} was not written, because of an earlier error")
         else:
             with self._stack:
                 info = replace(self._info, counts=self._counts, rec=self._rec.stamp(), idx=self._idx.stamp())
                 self._json.write(info.to_json())
                 for file in (self._json, self._idx.file, self._rec.file):
-                    file.flush()  # a full disk must show before the old record is removed
-                self._files.json.unlink(missing_ok=True)  # an old .json never stands beside a new .rec
+                    file.flush()  # so that a full disk is noticed before the old record is removed
+                self._files.json.unlink(missing_ok=True)  # an old .json must not be beside a new .rec
             self._stack = None
 
     def write(self, samples: Samples) -> None:
@@ -135,7 +135,7 @@ class RecordWriter:
         _add_kinds(self._counts, samples)
 
     def _frame(self, samples: Samples) -> tuple[bytes | memoryview, np.ndarray]:
-        """The bytes of samples, and the length of each of them (n,)."""
+        """The bytes of the samples, and how many each sample has (n,)."""
         heads = np.zeros(len(samples), _HEAD)
         heads["magic"], heads["flag"], heads["labels"] = MAGIC, LABEL_LENGTH, pack_labels(samples)
         heads["photo"], heads["face"] = samples.photos, samples.faces
@@ -157,21 +157,21 @@ class RecordWriter:
 
     def _abandon(self) -> None:
         if self._stack is not None:
-            error = RuntimeError("abandoned")  # `whole_file` would take the error itself for one about its own file
+            error = RuntimeError("abandoned")  # `whole_file` would name its own file in the actual error
             self._stack.__exit__(RuntimeError, error, None)
             self._stack = None
 
 
 class Reader:
-    """A finished record, read in any order. The file is memory-mapped, so threads and forked or pickled copies may share it.
+    """A finished record, read in any order. Its files are memory-mapped: threads and forked or pickled copies share the memory.
 
     Args:
         path: the record, without an ending.
         threads: threads that decode crops; None: one for each processor.
 
     Raises:
-        DataError: if a file is missing, visibly damaged, or of another record; on reading, if a sample is not as the .json
-            says. Only `check` finds every change.
+        DataError: if a file is missing, visibly damaged, or of another record; on reading, if a sample does not agree with the
+            .json. Only `check` finds every change.
     """
 
     def __init__(self, path: str | os.PathLike, threads: int | None = None) -> None:
@@ -196,7 +196,7 @@ class Reader:
         return len(self._positions)
 
     def __getitem__(self, index: Any) -> Samples:
-        """The samples that a slice, a mask (N,) or an array of indices picks; an integer gives one, still as `Samples`."""
+        """The samples at a slice, a mask (N,) or an array of indices; at an integer, one sample, also as `Samples`."""
         positions = np.atleast_1d(self._positions[index])  # (n,)
         heads, split = self._heads(positions)
         read_crops = self._raw_crops if self.info.encoding == "raw" else self._decoded_crops
@@ -204,16 +204,12 @@ class Reader:
         with _naming(f"{self.files.rec}, records read from byte {positions[:1]} on"):
             return Samples(crops, photos=heads["photo"], faces=heads["face"], **unpack_labels(heads["labels"]))
 
-    def read_all(self) -> Samples:
-        """All samples, in the order of writing."""
-        return self[:]
-
     def crops(self) -> np.ndarray:
-        """All crops (N, S, S, 3) uint8. Those of a raw record stay in the file until they are used."""
+        """All crops (N, S, S, 3) uint8. Crops of a raw record are read from the file only when they are used."""
         shape = (self.info.size, self.info.size, 3)
         steps = np.diff(self._positions, append=len(self._data))
-        if self.info.encoding != "raw" or not len(self) or (steps != steps[0]).any():  # encoded, or some record is split
-            return self.read_all().crops
+        if self.info.encoding != "raw" or not len(self) or (steps != steps[0]).any():  # encoded, or a record is split
+            return self[:].crops
         strides = (int(steps[0]), *np.empty(shape, np.uint8).strides)
         return np.ndarray((len(self), *shape), np.uint8, self._data, _HEAD.itemsize, strides)
 
@@ -231,7 +227,7 @@ class Reader:
             _check_digest(self._data, self.info.rec, self.files.json)
 
     def _heads(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, bytes]]:
-        """Heads (n,) at positions (n,), and the records among them that are split in the file, put together, by row."""
+        """The heads (n,) of the records at positions (n,), and by row the joined records of those that are split."""
         heads = self._at(positions, 0, (_HEAD.itemsize,)).view(_HEAD)[:, 0]
         split = {}
         for row in np.flatnonzero(heads["length"] > MAX_LENGTH):
@@ -281,7 +277,7 @@ class Reader:
             raise DataError(f"{self.files.rec}: the record at byte {positions[first]} must {expected}, got {found[first]}")
 
     def _check_positions(self) -> None:
-        """Records begin at multiples of 4, fill the file, and have room for what each holds at least."""
+        """Raises DataError if records do not begin at multiples of 4, do not fill the file, or are too short."""
         least = _HEAD.itemsize + (3 * self.info.size**2 if self.info.encoding == "raw" else 0)
         room = np.diff(self._positions, append=len(self._data))
         if self._positions[:1].any() or (len(self) == 0 and len(self._data)):
@@ -291,9 +287,9 @@ class Reader:
 
 
 def check(path: str | os.PathLike, threads: int | None = None) -> CheckResult:
-    """Read all of a record and compare it with its digests, its counts and the ranges of `Samples`.
+    """Read a whole record and compare it with its digests, its counts and the ranges of `Samples`.
 
-    Raises DataError at the first fault; the message names the file, what was expected and what came.
+    Raises DataError at the first fault. The message names the file, what was expected and what was found.
     """
     reader = Reader(path, threads)
     reader.check_digest()
@@ -312,7 +308,7 @@ def check(path: str | os.PathLike, threads: int | None = None) -> CheckResult:
 
 
 class _Stamped:
-    """An open file, with the size and the digest of what was written to it."""
+    """An open file, with the size and digest of its content."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.size, self._digest = file, 0, hashlib.sha256()
@@ -357,7 +353,7 @@ def _parse_index(text: bytes, count: int) -> np.ndarray:
 
 @contextmanager
 def _naming(path: object) -> Iterator[None]:
-    """Errors of the block name the file."""
+    """Turns the block's errors into DataError that names the file."""
     try:
         yield
     except DataError as error:

@@ -10,6 +10,7 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.records.samples import KIND_NAMES
 
+Net = Literal["pnet", "rnet", "onet"]
 Encoding = Literal["raw", "png", "jpeg", "webp"]
 
 SCHEMA = 1
@@ -67,7 +68,7 @@ class Info:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Info":
-        """Read the content of a `NAME.json`; raises DataError, which does not name the file, if it is none."""
+        """Read the content of a `NAME.json`. Raises DataError, which does not name the file, if it is not valid."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -97,14 +98,14 @@ class Info:
 
 
 def record_files(path: str | os.PathLike) -> Files:
-    """The files of the record at `path`, given without an ending or as any of them."""
+    """The files of a record. `path` is any of them, or their path without the ending."""
     path = Path(path)
     name = path.stem if path.suffix in (".rec", ".idx", ".json") else path.name
     return Files(*(path.with_name(f"{name}.{ending}") for ending in Files._fields))
 
 
 def check_options(net: object, encoding: object, quality: object) -> None:
-    """Raises ConfigError if a net, an encoding or a quality (1..100 for jpeg and webp, else None) is something else."""
+    """Raises ConfigError if a net or an encoding is unknown, or a quality is not 1..100 for jpeg and webp, else None."""
     if not isinstance(net, str) or net not in NETS:
         raise ConfigError(f"net must be one of {', '.join(NETS)}, not {shown(net)}")
     if encoding not in get_args(Encoding):
@@ -113,12 +114,6 @@ def check_options(net: object, encoding: object, quality: object) -> None:
         raise ConfigError(f"quality of {encoding} must be a whole number from 1 to 100, not {shown(quality)}")
     if encoding not in LOSSY and quality is not None:
         raise ConfigError(f"quality must not be given for {encoding}, which is lossless; got {shown(quality)}")
-
-
-def check_seed(seed: object) -> None:
-    """Raises ConfigError if a seed is not a whole number, 0 or more."""
-    if not _is_count(seed):
-        raise ConfigError(f"seed must be a whole number, 0 or more, not {shown(seed)}")
 
 
 def _is_stamp(value: Any) -> bool:

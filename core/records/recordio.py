@@ -1,9 +1,9 @@
 """The bytes of one record in MXNet's RecordIO, without MXNet.
 
-A record has one or several parts. Each is the magic 0xced7230a, then 3 bits of flag and 29 bits of length, all little-endian,
+A record has one or more parts. A part is the magic number 0xced7230a, 3 bits of flag and 29 bits of length, all little-endian,
 then that many bytes, then zeros up to a multiple of 4. The flag is 0 for a whole record, else 1 for its first part, 2 for
-middle ones and 3 for the last. The magic at a multiple of 4 always begins a part: a record that holds it there is cut, and
-those four bytes are left out.
+middle parts and 3 for the last. The magic number at a multiple of 4 always begins a part: a record that contains it there is
+split, and these four bytes are left out.
 """
 
 import struct
@@ -22,7 +22,7 @@ _MAGIC_BYTES = struct.pack("<I", MAGIC)
 
 
 def frame(content: bytes) -> bytes:
-    """The bytes that stand for a record of at most `MAX_LENGTH` bytes in a file. `unframe` undoes it."""
+    """The bytes in the file for a record of at most `MAX_LENGTH` bytes. `unframe` undoes it."""
     pieces = _cut(content)
     flags = [FIRST, *[MIDDLE] * (len(pieces) - 2), LAST] if len(pieces) > 1 else [WHOLE]
     parts = [_PART.pack(MAGIC, flag << _FLAG_SHIFT | len(piece)) + piece for flag, piece in zip(flags, pieces)]
@@ -30,9 +30,9 @@ def frame(content: bytes) -> bytes:
 
 
 def unframe(data: np.ndarray, position: int) -> bytes:
-    """The content of the record that begins at `position` of a file's bytes `data` (n,) uint8. `frame` undoes it.
+    """The content of the record at `position` in the bytes `data` (n,) uint8 of a file. `frame` undoes it.
 
-    Raises DataError if there is no whole record; the message says why, but not in which file.
+    Raises DataError if there is no whole record. The message does not name the file.
     """
     pieces: list[bytes] = []
     while True:

@@ -1,11 +1,11 @@
-"""Training samples as arrays, and the label vector that a record holds for each; see `Column`.
+"""Training samples as arrays, and their label vectors in a record, see `Column`.
 
 Positive and part samples must have box offsets, landmark samples must have landmarks, and negative samples have neither.
 """
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from mtcnn_gluon.errors import ConfigError, DataError, shown
 LABEL_LENGTH = 18
 NO_FACE = -1  # the face index of a sample that belongs to no face
 MIRRORED = [1, 0, 2, 4, 3]  # landmark i of a mirrored face is landmark MIRRORED[i] of the face
-RATIO = {"negative": 3.0, "positive": 1.0, "part": 1.0, "landmark": 1.0}  # the paper's has twice the landmarks
-_ROUNDING = 1e-5  # by how much a computed overlap may exceed 1
+_ROUNDING = 1e-5  # by how much a computed IoU may exceed 1
 
 
 class Kind(IntEnum):
@@ -28,6 +27,7 @@ class Kind(IntEnum):
 
 
 KIND_NAMES = tuple(kind.name.lower() for kind in Kind)
+RATIO_ORDER = ("negative", "positive", "part", "landmark")
 
 
 class Column:
@@ -128,10 +128,10 @@ class Samples:
         return len(self.crops)
 
     def __getitem__(self, index: Any) -> "Samples":
-        """The samples that a slice, a mask (N,) or an array of indices picks; an integer gives one, still as `Samples`."""
+        """The samples at a slice, a mask (N,) or an array of indices; at an integer, one sample, also as `Samples`."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]
-        picked = object.__new__(Samples)  # what is picked from valid samples needs no checking
+        picked = object.__new__(Samples)  # samples of valid samples need no check
         for f in fields(self):
             object.__setattr__(picked, f.name, getattr(self, f.name)[index])
         return picked
@@ -152,7 +152,7 @@ def unpack_labels(labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def mirror_targets(offsets: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Box offsets (N, 4) and landmarks (N, 5, 2) of mirrored crops: left becomes right. Doing it twice undoes it."""
+    """Box offsets (N, 4) and landmarks (N, 5, 2) of mirrored crops: left becomes right. Mirroring twice undoes it."""
     flipped = landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
     return mirror_offsets(offsets), flipped
 
@@ -171,24 +171,22 @@ def mirror_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def parse_ratio(text: str) -> dict[str, float]:
-    """Shares by kind from a text such as 3:1:1:2, in the order of `RATIO`. Raises ConfigError if it is something else."""
+    """Shares of the kinds `RATIO_ORDER` from a text such as 3:1:1:2.
+
+    Raises:
+        ConfigError: if the text is not four numbers of at least 0, one of them above 0.
+    """
     try:
-        ratio = dict(zip(RATIO, map(float, text.split(":")), strict=True))
-    except (ValueError, AttributeError):
-        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO)}, not {shown(text)}") from None
-    check_ratio(ratio)
+        ratio = dict(zip(RATIO_ORDER, map(float, text.split(":")), strict=True))
+    except ValueError:
+        raise ConfigError(f"ratio must be four numbers {':'.join(RATIO_ORDER)}, not {shown(text)}") from None
+    if not (all(0 <= share < np.inf for share in ratio.values()) and any(ratio.values())):
+        raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(ratio)}")
     return ratio
 
 
-def check_ratio(ratio: Mapping[str, float]) -> None:
-    """Raises ConfigError if the ratio does not give shares, 0 or more and one above 0, of known kinds."""
-    are_shares = all(0 <= share < np.inf for share in ratio.values()) and any(ratio.values())
-    if set(ratio) - set(KIND_NAMES) or not are_shares:
-        raise ConfigError(f"ratio must give shares, 0 or more, of {', '.join(KIND_NAMES)}, not {shown(dict(ratio))}")
-
-
 def _exactly(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """`array` as `dtype`; whole numbers and truth values must not change by it."""
+    """`array` as `dtype`. Raises DataError if this changes whole numbers or booleans."""
     if array.dtype == dtype:
         return np.ascontiguousarray(array)
     with np.errstate(invalid="ignore", over="ignore"):  # NaN and huge numbers are refused below

@@ -6,6 +6,7 @@ from typing import Literal
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.operators.native import has_bfloat16
 from mtcnn_gluon.options import Options, option
+from mtcnn_gluon.records.info import Net
 from mtcnn_gluon.records.samples import parse_ratio
 from mtcnn_gluon.training.augment import Augmentation
 
@@ -23,7 +24,7 @@ class TrainingOptions(Options):
         ConfigError: if a value has the wrong type or is out of range, or this machine cannot compute in `precision`.
     """
 
-    net: Literal["pnet", "rnet", "onet"] = option(..., "net to train")
+    net: Net = option(..., "net to train")
     epochs: int = option(20, "passes over the training samples", least=1, metavar="N")
     batch: int = option(None, "samples per step", least=6, metavar="N", usual="P-Net 384, others 128")
     optimiser: Literal["sgd", "adam", "muon"] = option("adam", "optimiser, sgd with a momentum of 0.9")

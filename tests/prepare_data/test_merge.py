@@ -14,14 +14,18 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.prepare_data import merge
 from mtcnn_gluon.prepare_data.generate import REPORT
-from mtcnn_gluon.prepare_data.merge import kinds_of, make_records, mixture, warn_if_starved
+from mtcnn_gluon.prepare_data.merge import MergeOptions, kinds_of, mixture, warn_if_starved
 from mtcnn_gluon.records.files import Reader, RecordWriter, check
-from mtcnn_gluon.records.samples import KIND_NAMES, RATIO, Kind, Samples
+from mtcnn_gluon.records.samples import KIND_NAMES, Kind, Samples, parse_ratio
 from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 from record_samples import assert_equal, make_samples
 
-PAPER = {**RATIO, "landmark": 2}
+RATIO, PAPER = parse_ratio("3:1:1:1"), parse_ratio("3:1:1:2")
+
+
+def make_records(folders: list[Path], net: Any, out: Path, **options: Any) -> dict[str, Any]:
+    return merge.make_records(MergeOptions(net=net, folders=tuple(map(str, folders)), out=str(out), **options))
 
 
 def of_kind(kind: str, count: int, size: int, seed: int = 0) -> Samples:
@@ -82,16 +86,16 @@ def test_mixture(counts: tuple, ratio: Mapping[str, float], expected: tuple) -> 
     assert mixture(dict(zip(order, counts)), ratio) == dict(zip(order, expected))
 
 
-@pytest.mark.parametrize(("ratio", "landmarks"), [(RATIO, 20), (PAPER, 40)])
-def test_pnet_has_one_record_at_the_ratio(tmp_path: Path, ratio: Mapping[str, float], landmarks: int) -> None:
+@pytest.mark.parametrize(("ratio", "landmarks"), [("3:1:1:1", 20), ("3:1:1:2", 40)])
+def test_pnet_has_one_record_at_the_ratio(tmp_path: Path, ratio: str, landmarks: int) -> None:
     folder = make_folder(tmp_path / "in", positive=30, negative=100, part=20, landmark=50)
-    report = make_records([folder], "pnet", tmp_path / "out", ratio)
+    report = make_records([folder], "pnet", tmp_path / "out", ratio=ratio)
     assert files_of(tmp_path / "out") == ["pnet.idx", "pnet.json", "pnet.rec", REPORT]
     expected = {"positive": 20, "negative": 60, "part": 20, "landmark": landmarks}
     assert report["counts"] == check(tmp_path / "out/pnet").info.counts == expected
     assert json.loads((tmp_path / "out" / REPORT).read_text()) == report
-    samples = Reader(tmp_path / "out/pnet").read_all()
-    known = [key for kind in KIND_NAMES for key in keys(Reader(folder / kind).read_all())]
+    samples = Reader(tmp_path / "out/pnet")[:]
+    known = [key for kind in KIND_NAMES for key in keys(Reader(folder / kind)[:])]
     found = keys(samples)
     assert len(set(found)) == len(found) and set(found) <= set(known)  # each once, and just as it was
     runs = 1 + np.count_nonzero(np.diff(samples.kinds))
@@ -102,13 +106,13 @@ def test_pnet_has_one_record_at_the_ratio(tmp_path: Path, ratio: Mapping[str, fl
 def test_the_others_have_a_record_a_kind_with_everything(tmp_path: Path, net: str) -> None:
     counts = {"positive": 15, "negative": 9, "landmark": 12}
     folder = make_folder(tmp_path / "in", net, **counts)
-    report = make_records([folder], net, tmp_path / "out", {"part": 1.0})
+    report = make_records([folder], net, tmp_path / "out", ratio="0:0:1:0")
     assert report["counts"] == {**counts, "part": 0}
     assert [name for name in files_of(tmp_path / "out") if name.endswith("json")] == [
         "landmark.json", "negative.json", "positive.json", REPORT,
     ]  # fmt: skip
     for kind in counts:
-        before, after = (Reader(path / kind).read_all() for path in (folder, tmp_path / "out"))
+        before, after = (Reader(path / kind)[:] for path in (folder, tmp_path / "out"))
         assert sorted(keys(before)) == sorted(keys(after)) and keys(before) != keys(after)
         assert check(tmp_path / "out" / kind).info.seed == 0
 
@@ -126,8 +130,8 @@ def test_several_folders(tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPat
                                 "part": 17 if net == "pnet" else 21, "landmark": 17 if net == "pnet" else 20}  # fmt: skip
     assert report["figures"] == {"faces": 15, "positive, side from 16 px": 9}
     assert report["made from"]["digests"] == ["a", "b", "c"]
-    samples = Samples.concatenate([reader.read_all() for reader in kinds_of(tmp_path / "out").values()])
-    known = {key for folder in folders for reader in kinds_of(folder).values() for key in keys(reader.read_all())}
+    samples = Samples.concatenate([reader[:] for reader in kinds_of(tmp_path / "out").values()])
+    known = {key for folder in folders for reader in kinds_of(folder).values() for key in keys(reader[:])}
     assert set(keys(samples)) <= known and len(set(keys(samples))) == len(samples)
     monkeypatch.setattr(merge, "BLOCK_BYTES", 3 * NETS[net].size ** 2 * 6)
     make_records(folders, net, tmp_path / "blocks")
@@ -152,7 +156,7 @@ def test_encodings(tmp_path: Path, encoding: Any, quality: int | None) -> None:
     reader = Reader(tmp_path / "out/positive")
     assert (reader.info.encoding, reader.info.quality) == (encoding, {"png": None, "jpeg": 90, "webp": 95}[encoding])
     if encoding == "png":
-        assert sorted(keys(reader.read_all())) == sorted(keys(Reader(folder / "positive").read_all()))
+        assert sorted(keys(reader[:])) == sorted(keys(Reader(folder / "positive")[:]))
 
 
 # ---- what does not fit
@@ -161,17 +165,14 @@ def test_encodings(tmp_path: Path, encoding: Any, quality: int | None) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"net": "xnet"}, "net must be one of pnet, rnet, onet, not 'xnet'"),
+        ({"net": "xnet"}, "net must be pnet, rnet or onet, not 'xnet'"),
         ({"seed": -1}, "seed must be a whole number, 0 or more, not -1"),
-        ({"encoding": "gif"}, "encoding must be one of raw, png, jpeg, webp, not 'gif'"),
-        ({"encoding": "jpeg", "quality": 101}, "quality of jpeg must be a whole number from 1 to 100, not 101"),
+        ({"encoding": "gif"}, "encoding must be raw, png, jpeg or webp, not 'gif'"),
+        ({"encoding": "jpeg", "quality": 101}, "quality must be a whole number from 1 to 100, not 101"),
         ({"quality": 90}, "quality must not be given for raw"),
-        ({"ratio": {"face": 1.0}}, "ratio must give shares"),
-        ({"ratio": {"part": -1.0}}, "ratio"),
-        ({"ratio": {"part": np.nan}}, "ratio"),
-        ({"ratio": {"part": np.inf}}, "ratio"),
-        ({"ratio": {"part": 0.0, "negative": 0}}, "ratio"),
-        ({"ratio": {}}, "ratio"),
+        ({"ratio": "1:1:1"}, "ratio must be four numbers negative:positive:part:landmark, not '1:1:1'"),
+        ({"ratio": "0:0:-1:0"}, "ratio must give shares"),
+        *(({"ratio": ratio}, "ratio") for ratio in ("0:0:nan:0", "0:0:inf:0", "0:0:0:0", "", "a:1:1:1")),
         ({"out": "in"}, "out must be another folder than .*in, which holds samples"),
         ({"out": "other"}, "out must be another folder than .*other, which holds samples"),
     ],
@@ -197,8 +198,8 @@ def test_folders_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there are no samples in .*empty"):
         make_records([make_folder(tmp_path / "empty")], "pnet", out)
     with pytest.raises(DataError, match="leaves nothing of"):
-        make_records([good], "pnet", out, {"landmark": 1.0})
-    with pytest.raises(DataError, match="there are no samples"):
+        make_records([good], "pnet", out, ratio="0:0:0:1")
+    with pytest.raises(ConfigError, match="folders must be one or more texts, not"):
         make_records([], "pnet", out)
     assert not out.exists()
 
@@ -270,7 +271,7 @@ def test_kinds_of(tmp_path: Path) -> None:
     assert {name: len(reader) for name, reader in kinds_of(folder).items()} == {"positive": 3, "part": 2}
     with pytest.raises(DataError, match="holds no records"):
         kinds_of(tmp_path)
-    assert_equal(kinds_of(folder)["part"].read_all(), Reader(folder / "part").read_all())
+    assert_equal(kinds_of(folder)["part"][:], Reader(folder / "part")[:])
 
 
 # ---- starving

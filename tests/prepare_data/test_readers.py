@@ -475,5 +475,5 @@ def test_real_points(data: Path, split: str, faces: int) -> None:
 def test_a_photo_under_two_names_is_refused(tmp_path: Path, other: str) -> None:
     """Crops without a face would be cut out of the faces that the other name has."""
     (tmp_path / "faces.csv").write_text(f"file,x1,y1,x2,y2\na.png,1,2,30,40\n{other},50,60,80,90\n")
-    with pytest.raises(DataError, match="are the same photo, and would count twice: give it one name"):
+    with pytest.raises(DataError, match="are the same photo and would count twice: use one name"):
         read_annotations(tmp_path / "faces.csv")

@@ -12,7 +12,8 @@ from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.evaluation.options import LandmarkOptions, WiderOptions
 from mtcnn_gluon.options import Options
 from mtcnn_gluon.pipeline.config import CUTTING, EVALUATING, DataOptions, RunOptions, TrainingStepOptions, read_config
-from mtcnn_gluon.prepare_data.tasks import MergeOptions, MinedSampleOptions, SampleOptions
+from mtcnn_gluon.prepare_data.merge import MergeOptions
+from mtcnn_gluon.prepare_data.tasks import MinedSampleOptions, SampleOptions
 
 ROOT = Path(__file__).parents[3]
 MADE = {"net", "seed", "epochs", "workers", "images", "annotations", "model", "stage", "find_from", "folders", "out"}

@@ -56,7 +56,7 @@ def test_lossless(tmp_path: Path, net: str, size: int, encoding: Any) -> None:
     samples = with_magic(make_samples(80, size))
     reader = Reader(write(tmp_path / "a", samples, net, encoding=encoding))
     assert len(reader) == 80
-    assert_equal(reader.read_all(), samples)
+    assert_equal(reader[:], samples)
     np.testing.assert_array_equal(reader.labels(), pack_labels(samples))
 
 
@@ -93,7 +93,7 @@ def test_lossy(tmp_path: Path, image: np.ndarray, encoding: Any, quality: int | 
     samples = Samples(**{**vars(make_samples(441, 24)), "crops": tiles})
     reader = Reader(write(tmp_path / "a", samples, "rnet", encoding=encoding, quality=quality))
     assert reader.info.encoding == encoding and reader.info.quality == (quality or 95)
-    read = reader.read_all()
+    read = reader[:]
     assert np.abs(read.crops.astype(int) - tiles).mean() < 5
     assert_equal(Samples(**{**vars(read), "crops": tiles}), samples)
     assert_equal(Reader(tmp_path / "a", threads=1)[7], read[7])
@@ -103,14 +103,14 @@ def test_lossy(tmp_path: Path, image: np.ndarray, encoding: Any, quality: int | 
 def test_nothing(tmp_path: Path, encoding: Any) -> None:
     reader = Reader(write(tmp_path / "a", Samples.empty(12), encoding=encoding))
     assert len(reader) == 0 and reader.labels().shape == (0, 18)
-    assert_equal(reader.read_all(), Samples.empty(12))
+    assert_equal(reader[:], Samples.empty(12))
     assert check(tmp_path / "a").photos == 0
 
 
 def test_more_than_one_chunk(tmp_path: Path) -> None:
     samples = make_samples(200, 48)  # 1.4 MB
     half = Samples.concatenate([samples[:77], with_magic(samples[77:])])
-    assert_equal(Reader(write(tmp_path / "a", half, "onet")).read_all(), half)
+    assert_equal(Reader(write(tmp_path / "a", half, "onet"))[:], half)
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
@@ -206,7 +206,7 @@ def test_mxnet_writes_the_same(tmp_path: Path, samples: Samples, recordio: Any) 
     for ending in ("rec", "idx"):
         assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     (tmp_path / "b.json").write_bytes((tmp_path / "a.json").read_bytes())
-    assert_equal(Reader(tmp_path / "b").read_all(), samples)
+    assert_equal(Reader(tmp_path / "b")[:], samples)
 
 
 # ---- whole or not at all
@@ -223,7 +223,7 @@ def test_an_error_inside_leaves_what_was_there(tmp_path: Path, samples: Samples,
     assert caught.value is error
     assert sorted(path.name for path in tmp_path.iterdir()) == (["a.idx", "a.json", "a.rec"] if exists else [])
     if exists:
-        assert_equal(Reader(tmp_path / "a").read_all(), samples[:7])
+        assert_equal(Reader(tmp_path / "a")[:], samples[:7])
 
 
 def test_the_json_comes_last_and_the_old_one_goes_first(
@@ -251,7 +251,7 @@ def test_a_full_disk(tmp_path: Path, samples: Samples, count: int) -> None:
         os.dup2(full, writer._rec.file.fileno())
         writer.write(make_samples(count, 12))
     os.close(full)
-    assert_equal(Reader(tmp_path / "a").read_all(), samples[:7])
+    assert_equal(Reader(tmp_path / "a")[:], samples[:7])
     assert len(list(tmp_path.iterdir())) == 3
 
 
@@ -381,7 +381,7 @@ def test_damage_whose_digests_are_right(tmp_path: Path, ending: str, damage: Cal
     damage(write(tmp_path / "a", make_samples(10, 12)).with_suffix(f".{ending}"))
     stamp_anew(tmp_path / "a")
     with pytest.raises(DataError, match=message):
-        Reader(tmp_path / "a").read_all()
+        Reader(tmp_path / "a")[:]
     with pytest.raises(DataError, match=message):
         check(tmp_path / "a")
 
@@ -392,14 +392,14 @@ def test_files_that_are_no_such_image(tmp_path: Path) -> None:
     put(place, b"none")(tmp_path / "a.rec")
     stamp_anew(tmp_path / "a")
     with pytest.raises(DataError, match=r"a\.rec: the record at byte \d+ must hold a png of 12 x 12 pixels, got \[0 0\]"):
-        Reader(tmp_path / "a").read_all()
+        Reader(tmp_path / "a")[:]
 
 
 def test_raw_record_that_the_json_calls_png(tmp_path: Path) -> None:
     write(tmp_path / "a", make_samples(10, 12))
     field("encoding", "png")(tmp_path / "a.json")
     with pytest.raises(DataError, match="must hold a png"):
-        Reader(tmp_path / "a").read_all()
+        Reader(tmp_path / "a")[:]
 
 
 def test_a_record_of_other_parts(tmp_path: Path, samples: Samples) -> None:
