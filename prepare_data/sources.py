@@ -101,7 +101,7 @@ class MinedSource:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.net: Literal["rnet", "onet"] = NEXT_NET[self.mining.stage]
+        self.net: str = NEXT_NET[self.mining.stage]
 
     def describe(self) -> dict[str, Any]:
         """See `generate.SampleSource`."""
@@ -150,7 +150,8 @@ class MinedSource:
             candidates = cascade.refine([image], candidates, detector.engine, detector.settings)
         scores = candidates.scores
         if self.mining.again:
-            scores = cascade.run_on_crops([image], candidates, detector.engine, self.net, detector.settings)[0]
+            net = NEXT_NET[self.mining.stage]
+            scores = cascade.run_on_crops([image], candidates, detector.engine, net, detector.settings)[0]
         return candidates.boxes[np.argsort(-scores, kind="stable")]
 
     def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:

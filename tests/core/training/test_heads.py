@@ -189,7 +189,7 @@ def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, cont
         write_params(tmp_path / "run" / BEFORE, default_net("pnet").parameters)
     elif content is not None:
         (tmp_path / "run" / BEFORE).write_bytes(content)
-    with pytest.raises(DataError, match=f"{BEFORE} is not what this run began with"):
+    with pytest.raises(DataError, match=f"{BEFORE} is not the initial net of this run"):
         Run(options, records, tmp_path / "run", resume=True)
 
 
