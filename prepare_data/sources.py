@@ -43,14 +43,7 @@ class MiningOptions(Options):
 
 @dataclass
 class FaceSource:
-    """Samples for classes and boxes from annotated faces.
-
-    Args:
-        images: folder of the photos.
-        net: the net that the samples are for.
-        options: how samples are drawn.
-        seed: random seed.
-    """
+    """Samples of `net` for classes and boxes, from annotated faces of the photos in the folder `images`."""
 
     images: str
     net: str
@@ -74,7 +67,7 @@ class FaceSource:
 
 @dataclass
 class LandmarkSource(FaceSource):
-    """Samples of landmarks from annotated faces; for the arguments see `FaceSource`."""
+    """Samples of landmarks from annotated faces, see `FaceSource`."""
 
     def describe(self) -> dict[str, Any]:
         """See `generate.SampleSource`."""
@@ -91,8 +84,7 @@ class LandmarkSource(FaceSource):
 class MinedSource:
     """Samples for the next net from the proposals of the nets before it, hard negatives among them.
 
-    With `mining.again` negatives are sorted by the score that the next net of the model gives them. For `images`, `options` and
-    `seed` see `FaceSource`.
+    With `mining.again`, negatives are ranked by the score that the model's next net gives them.
     """
 
     images: str

@@ -62,12 +62,9 @@ def loss_weights(options: TrainingOptions, plan: HeadPlan) -> dict[str, float]:
 
 
 def plan_heads(options: TrainingOptions, sampler: Sampler, initial: TrainedNet | None) -> HeadPlan:
-    """The heads of a run. A landmark head that was not trained before and is not trained now is left out of the net.
+    """The heads of a run that begins with the net `initial`; None: with random parameters.
 
-    Args:
-        options: options of the run.
-        sampler: its training samples.
-        initial: the initial net; None: random parameters.
+    A landmark head that was neither trained before nor is trained now is left out of the net.
     """
     weights = task_weights(options)
     learned = [head for head in HEADS if weights[head] > 0 and sampler.has_targets(head, options.listed_landmarks)]

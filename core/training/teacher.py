@@ -45,8 +45,6 @@ def distil(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device
     Args:
         net: the teacher, initialised on `device`.
         share: share of the teacher in the targets, 0..1.
-        folder: folder of the run.
-        device: MXNet's context.
         resume: whether to use the stored outputs of any teacher.
 
     Raises:
