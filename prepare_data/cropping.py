@@ -22,7 +22,6 @@ def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, size
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        crops: the crops.
         photo: the faces of the image.
         number: index of the photo in its list.
         size: side S of the samples in pixels.

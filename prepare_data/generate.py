@@ -67,13 +67,9 @@ class SampleSource(Protocol):
 
 
 def generate(source: SampleSource, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
-    """Make the samples of all photos; returns the content of `out/report.json`. Finished shards are not repeated.
+    """Make records of the samples of all photos in the folder `out`; returns the content of `out/report.json`.
 
-    Args:
-        source: makes the samples.
-        annotations: the photos and their faces.
-        out: folder for the records.
-        workers: number of processes.
+    Finished shards are not repeated.
 
     Raises:
         ConfigError: if `out` holds other samples, or the photos' folder does not exist.

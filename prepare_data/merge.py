@@ -61,8 +61,9 @@ def make_records(options: MergeOptions) -> dict[str, Any]:
     folders, net, out = options.folders, options.net, Path(options.out)
     ratio, writing = parse_ratio(options.ratio), {name: getattr(options, name) for name in WRITING}
     _check_out(out, folders)
-    _check_twice(folders)
-    readers = {kind: _open(folders, kind, net) for kind in KIND_NAMES}
+    reports = [_read_samples(folder) for folder in folders]
+    _check_twice(folders, reports)
+    readers = {kind: _open(folders, reports, kind, net) for kind in KIND_NAMES}
     counts = {kind: sum(map(len, each)) for kind, each in readers.items()}
     if not sum(counts.values()):
         raise DataError(f"there are no samples in {', '.join(map(str, folders))}: mtcnn-gluon prepare wider makes some")
@@ -84,7 +85,11 @@ def make_records(options: MergeOptions) -> dict[str, Any]:
     for name in {"pnet", *KIND_NAMES} - set(records):  # left by an earlier call
         for path in reversed(record_files(out / name)):
             remove(path)
-    report = _report(folders, wanted, writing)
+    figures = Counter[str]()
+    for each in reports:
+        figures.update(each.get("figures", {}))
+    made_from = {"samples": "records", "digests": [each.get("digest") for each in reports], **writing}
+    report = {"made from": made_from, "counts": wanted, "figures": figures}
     with whole_file(out / REPORT) as file:
         json.dump(report, file, indent=1)
     return report
@@ -101,18 +106,26 @@ def mixture(counts: Mapping[str, int], ratio: Mapping[str, float]) -> dict[str, 
     return {kind: min(counts[kind], int(unit * ratio[kind] + 1e-6)) if kind in there else 0 for kind in counts}
 
 
-def _check_out(out: Path, folders: Sequence[str | os.PathLike]) -> None:
+def _check_out(out: Path, folders: Sequence[str]) -> None:
     report = read_report(out)
     is_ours = report is None or (report.get("made from") or {}).get("samples") == "records"
     if out.resolve() in [Path(folder).resolve() for folder in folders] or not is_ours:
         raise ConfigError(f"out must be another folder than {out}, which holds samples")
 
 
-def _check_twice(folders: Sequence[str | os.PathLike]) -> None:
+def _read_samples(folder: str) -> dict[str, Any]:
+    """The report of a folder of samples. Raises DataError if it holds none."""
+    report = read_report(folder)
+    if report is None:
+        makers = "mtcnn-gluon prepare wider, landmarks or mine makes it"
+        raise DataError(f"{folder} holds no samples: it has no {REPORT}; {makers}")
+    return report
+
+
+def _check_twice(folders: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> None:
     """Raises ConfigError if two folders hold the same samples: the same folder, a copy, or the records made of a folder."""
-    seen: dict[Any, str | os.PathLike] = {}
-    for folder in folders:
-        report = read_report(folder) or {}
+    seen: dict[Any, str] = {}
+    for folder, report in zip(folders, reports):
         about = report.get("made from")
         digests = [report.get("digest"), *(about.get("digests") or [] if isinstance(about, dict) else [])]
         for key in {Path(folder).resolve(), *(digest for digest in digests if isinstance(digest, str))}:
@@ -121,13 +134,10 @@ def _check_twice(folders: Sequence[str | os.PathLike]) -> None:
             seen[key] = folder
 
 
-def _open(folders: Sequence[str | os.PathLike], kind: str, net: str) -> list[Reader]:
+def _open(folders: Sequence[str], reports: Sequence[Mapping[str, Any]], kind: str, net: str) -> list[Reader]:
+    """The records of one kind."""
     readers = []
-    for folder in folders:
-        report = read_report(folder)
-        if report is None:
-            makers = "mtcnn-gluon prepare wider, landmarks or mine makes it"
-            raise DataError(f"{folder} holds no samples: it has no {REPORT}; {makers}")
+    for folder, report in zip(folders, reports):
         if report.get("counts", {}).get(kind):
             readers.append(Reader(Path(folder) / kind))
             if readers[-1].info.net != net:
@@ -165,16 +175,6 @@ def _gather(readers: Sequence[Reader], rows: np.ndarray) -> Samples:
         parts.append(reader[rows[places[-1]] - first])
         first += len(reader)
     return Samples.concatenate(parts)[np.argsort(np.concatenate(places))]
-
-
-def _report(folders: Sequence[str | os.PathLike], counts: Mapping[str, int], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of the report: origin and counts of the records, and the sums of all folders' figures."""
-    figures, digests = Counter[str](), []
-    for folder in folders:
-        report = read_report(folder) or {}
-        digests.append(report.get("digest"))
-        figures.update(report.get("figures", {}))
-    return {"made from": {"samples": "records", "digests": digests, **options}, "counts": dict(counts), "figures": figures}
 
 
 def kinds_of(folder: str | os.PathLike) -> dict[str, Reader]:

@@ -131,11 +131,8 @@ def draw(
     """Crops for classes and boxes: jittered crops near every face, and negatives near faces and anywhere.
 
     Args:
-        photo: the photo's faces.
         shape: height and width of the photo in pixels.
         smallest: smallest side of a crop in pixels.
-        options: how to draw.
-        generator: random numbers.
         inside: whether crops near faces must lie inside the photo, as P-Net's crops do in detection. Crops of R- and O-Net may
             reach beyond it, where they are black. Negatives anywhere always lie inside.
     """

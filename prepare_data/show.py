@@ -71,7 +71,6 @@ def summary_figure(labels: np.ndarray, net: str, figures: Mapping[str, float]) -
 
     Args:
         labels: (N, 18) label vectors.
-        net: the net that the samples are for.
         figures: of a report. `KIND, side from N px` is the number of crops whose side in the photo is from N to 2 N pixels.
 
     Raises:

@@ -43,14 +43,7 @@ class MiningOptions(Options):
 
 @dataclass
 class FaceSource:
-    """Samples for classes and boxes from annotated faces.
-
-    Args:
-        images: folder of the photos.
-        net: the net that the samples are for.
-        options: how samples are drawn.
-        seed: random seed.
-    """
+    """Samples of `net` for classes and boxes, from annotated faces of the photos in the folder `images`."""
 
     images: str
     net: str
@@ -74,7 +67,7 @@ class FaceSource:
 
 @dataclass
 class LandmarkSource(FaceSource):
-    """Samples of landmarks from annotated faces; for the arguments see `FaceSource`."""
+    """Samples of landmarks from annotated faces, see `FaceSource`."""
 
     def describe(self) -> dict[str, Any]:
         """See `generate.SampleSource`."""
@@ -91,8 +84,7 @@ class LandmarkSource(FaceSource):
 class MinedSource:
     """Samples for the next net from the proposals of the nets before it, hard negatives among them.
 
-    With `mining.again` negatives are sorted by the score that the next net of the model gives them. For `images`, `options` and
-    `seed` see `FaceSource`.
+    With `mining.again`, negatives are ranked by the score that the model's next net gives them.
     """
 
     images: str
@@ -101,7 +93,7 @@ class MinedSource:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.net: Literal["rnet", "onet"] = NEXT_NET[self.mining.stage]
+        self.net: str = NEXT_NET[self.mining.stage]
 
     def describe(self) -> dict[str, Any]:
         """See `generate.SampleSource`."""
@@ -150,7 +142,8 @@ class MinedSource:
             candidates = cascade.refine([image], candidates, detector.engine, detector.settings)
         scores = candidates.scores
         if self.mining.again:
-            scores = cascade.run_on_crops([image], candidates, detector.engine, self.net, detector.settings)[0]
+            net = NEXT_NET[self.mining.stage]
+            scores = cascade.run_on_crops([image], candidates, detector.engine, net, detector.settings)[0]
         return candidates.boxes[np.argsort(-scores, kind="stable")]
 
     def _near_negatives(self, image: np.ndarray, photo: Photo, number: int) -> Crops:

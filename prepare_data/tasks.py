@@ -1,4 +1,7 @@
-"""The verbs of `mtcnn-gluon prepare` as functions of options, for the command line and the pipeline."""
+"""The verbs of `mtcnn-gluon prepare` as functions of options, for the command line and the pipeline.
+
+Functions that make samples return the report, see `generate`.
+"""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,20 +63,14 @@ class MinedSampleOptions(MiningOptions, SampleOptions):
 
 
 def prepare_faces(options: FaceSampleOptions) -> dict[str, Any]:
-    """Cut crops for classes and boxes out of photos with annotated faces.
-
-    Returns the report, see `generate`.
-    """
+    """Cut crops for classes and boxes out of photos with annotated faces."""
     annotations = read_annotations(options.annotations, landmarks=options.landmarks, min_score=options.min_score)
     source = FaceSource(options.images, options.net, options.sampling, options.seed)
     return _generate(source, annotations, options)
 
 
 def prepare_landmarks(options: LandmarkSampleOptions) -> dict[str, Any]:
-    """Cut crops with landmarks out of photos, rotated and mirrored as well.
-
-    Returns the report, see `generate`.
-    """
+    """Cut crops with landmarks out of photos, rotated and mirrored as well."""
     annotations = read_annotations(options.list, landmarks=options.landmarks, min_score=options.min_score)
     check_landmarks(annotations, options)
     return _generate(LandmarkSource(options.root, options.net, options.sampling, options.seed), annotations, options)
@@ -95,10 +92,7 @@ def check_landmarks(annotations: Annotations, options: LandmarkSampleOptions) ->
 
 
 def prepare_mined(options: MinedSampleOptions) -> dict[str, Any]:
-    """Run trained nets on photos, and cut out what they propose as samples for the next net.
-
-    Returns the report, see `generate`.
-    """
+    """Run trained nets on photos, and cut out what they propose as samples for the next net."""
     annotations = read_annotations(options.annotations, landmarks=options.landmarks, min_score=options.min_score)
     report = _generate(MinedSource(options.images, options, options.sampling, options.seed), annotations, options)
     merge.warn_if_starved(report["counts"])

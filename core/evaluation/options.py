@@ -205,7 +205,9 @@ class LandmarkOptions(PhotoOptions):
     root: str = option(..., PHOTOS, metavar="DIR")
     landmarks: str | None = option(None, "the list of landmarks, if --list holds only boxes", metavar="FILE")
     min_score: float = option(0.0, "smallest score of a WIDER FACE list's landmarks to use", least=0, most=1, metavar="S")
-    normaliser: Normaliser = option("eyes", "length that errors are divided by: distance of the eyes, or mean side of the box")
+    normaliser: Normaliser = option(
+        "eyes", "length that errors are divided by: distance of the eyes, or geometric mean of the sides of the box"
+    )
     boxes: Literal["given", "detected", "both"] = option("both", "measure on annotated boxes, on detected ones or on both")
     detectors: Detectors
 

@@ -16,7 +16,6 @@ def encode_crops(crops: np.ndarray, file_format: str, quality: int = 95, threads
     """Image files of RGB crops (N, S, S, 3) uint8. `decode_crops` undoes it; exactly for png.
 
     Args:
-        crops: the crops.
         file_format: png, jpeg with colours at full size (4:4:4), or webp.
         quality: 1..100, of jpeg and webp.
         threads: number of threads; None: one for each processor.

@@ -7,8 +7,8 @@ import numpy as np
 
 from mtcnn_gluon.options import Options, option
 
-SIGMA = 0.04  # of a blurred face; larger ones leave little to be seen of it
-COVERED = (0.15, 0.5)  # sides of what covers a face, as shares of the crop's side
+SIGMA = 0.04  # largest blur, in sides of the crop; a larger one would hide the face
+COVERED = (0.15, 0.5)  # smallest and largest side of a covered part, in sides of the crop
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -37,7 +37,7 @@ class Augmentation(Options):
         return mirror, mix.astype(np.float32)
 
     def degrade(self, images: np.ndarray, generator: np.random.Generator) -> None:
-        """Blur some of `images` (N, 3, S, S) float32 and cover parts of some, in place; what to find in them stays the same."""
+        """Blur some of `images` (N, 3, S, S) float32 and cover a part of some, in place. Their labels stay the same."""
         size = images.shape[-1]
         for row in np.flatnonzero(generator.random(len(images)) < self.blur):
             sigma = size * SIGMA * generator.random() + 1e-3

@@ -1,4 +1,4 @@
-"""What a training run is built of: its net, the graph of net and loss, and the optimiser."""
+"""The parts of a training run: its net, the graph of net and loss, and the optimiser."""
 
 from pathlib import Path
 from typing import Any, Sequence
@@ -20,7 +20,7 @@ from mtcnn_gluon.training.options import TrainingOptions
 
 mx = load_mxnet()
 
-BEFORE = "before.params"  # the initial net in the folder of a run that keeps heads of it
+BEFORE = "before.params"  # the initial net, in the folder of a run that keeps heads
 
 
 def are_cpus(devices: Sequence[Any]) -> bool:
@@ -34,10 +34,10 @@ def parameters_of(net: CascadeNet, device: Any) -> dict[str, np.ndarray]:
 
 
 def random_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], prefix: str = "") -> CascadeNet:
-    """A net of random parameters, which depend on the seed.
+    """A net with random parameters, from the options' seed.
 
     Raises:
-        ConfigError: if the devices cannot compute in the precision.
+        ConfigError: if the devices do not support the precision.
     """
     table = NETS[options.net]
     form: Form = "auto" if are_cpus(devices) else "portable"
@@ -48,17 +48,17 @@ def random_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any],
     net = CascadeNet({**table, "landmarks": "landmark" in plan.present}, f"{prefix}{options.net}_", form)
     mx.random.seed(options.seed)
     net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), devices)
-    net(mx.nd.zeros((1, 3, table.size, table.size), ctx=devices[0]))  # the dense layer learns its size
+    net(mx.nd.zeros((1, 3, table.size, table.size), ctx=devices[0]))  # gives the dense layer its size
     return net
 
 
 def initial_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], initial: TrainedNet | None) -> CascadeNet:
-    """The net that a run begins with: random parameters, replaced by those of `initial` where it has some.
+    """The net at the start of a run: the parameters of `initial`, and random parameters where it has none.
 
     Raises:
-        ConfigError: if `initial` has a landmark head, and the options neither leave it out nor give the net one.
+        ConfigError: if `initial` has a landmark head, but the net has none and the options do not leave it out.
         DataError: if it has other unknown parameters.
-        ModelError: if one has another shape.
+        ModelError: if a parameter has another shape.
     """
     net = random_net(options, plan, devices)
     if initial is None:
@@ -68,9 +68,7 @@ def initial_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any]
     given = {name: each for name, each in initial.parameters.items() if not (is_left_out and name.startswith(landmark))}
     unknown = sorted(set(given) - set(values))
     if unknown and all(name.startswith(landmark) for name in unknown):
-        raise ConfigError(
-            f"the initial {options.net} has a landmark head: --landmarks goes on with it, --no-landmarks leaves it out"
-        )
+        raise ConfigError(f"the initial {options.net} has a landmark head: --landmarks keeps it, --no-landmarks leaves it out")
     if unknown:
         raise DataError(f"the initial parameters do not fit {options.net}: {', '.join(unknown)} is unknown")
     set_parameters(net, {**values, **given}, devices)
@@ -80,7 +78,7 @@ def initial_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any]
 def net_before(
     net: CascadeNet, options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], folder: Path, resume: bool
 ) -> CascadeNet:
-    """The net as the run began, which kept heads are compared with: a copy of `net`, or when resumed the one in the folder.
+    """The net at the start of the run, with which kept heads are compared: a copy of `net`, or of a resumed run the file.
 
     Raises:
         DataError: if the file in the folder is missing or damaged.
@@ -93,7 +91,7 @@ def net_before(
     try:
         set_parameters(before, {f"before_{name}": value for name, value in read_params(path).items()}, devices)
     except ModelError as error:
-        raise DataError(f"{path} is not what this run began with, without which it cannot go on: {error}") from error
+        raise DataError(f"{path} is not the initial net of this run, which resuming needs: {error}") from error
     before.collect_params().setattr("grad_req", "null")
     return before
 
@@ -108,7 +106,7 @@ def make_graph(
 
 
 def trained_parameters(net: CascadeNet, options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any]) -> FlatParameter:
-    """All parameters as one, but for those of heads that neither learn nor are kept."""
+    """All parameters as one, without those of heads that neither learn nor are kept."""
     wanted = (*options.tasks, *plan.kept)
     frozen = {name for head in net.head_names if head not in wanted for name in getattr(net, head).collect_params()}
     trained = [parameter for name, parameter in net.collect_params().items() if name not in frozen]

@@ -1,4 +1,4 @@
-"""The whole state of a training run in one file: parameters, the optimiser's arrays, and how far the run is."""
+"""The state of a training run in one file: parameters, the optimiser's arrays, and the progress of the run."""
 
 import json
 import os
@@ -19,12 +19,12 @@ _PARTS = ("parameters", "optimiser", "averages")
 
 @dataclass
 class Checkpoint:
-    """A state to go on from.
+    """A state to resume from.
 
     Attributes:
-        about: what the run is and how far, as JSON has it.
+        about: identity and progress of the run, as in JSON.
         parameters: by full name.
-        optimiser: the optimiser's arrays, by place; see `flat` for how parameters lie in them.
+        optimiser: the optimiser's arrays, by index, each in the layout of `flat.FlatParameter`.
         averages: averaged parameters by full name; empty if the run has none.
     """
 
@@ -47,13 +47,13 @@ def write_checkpoint(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
-    """Read a checkpoint; nothing in it is ever unpickled.
+    """Read a checkpoint. Nothing in it is unpickled.
 
     Raises:
         DataError: if it is missing, damaged, or of another schema.
     """
     if not Path(path).is_file():
-        raise DataError(f"{path} does not exist: there is no checkpoint to go on from")
+        raise DataError(f"{path} does not exist: there is no checkpoint to resume from")
     try:
         with np.load(path, allow_pickle=False) as stored:
             about = dict(json.loads(str(stored["about"])))
@@ -63,7 +63,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
                 if name:
                     parts[part][name] = array = stored[key]
                     if array.dtype.kind not in "fiu":
-                        raise ValueError(f"{name} holds no numbers but {array.dtype}")
+                        raise ValueError(f"{name} must hold numbers, not {array.dtype}")
     except Exception as error:  # a damaged zip archive raises almost anything
         raise DataError(f"{path} is not a whole checkpoint: {error}") from error
     if about.pop("schema", None) != SCHEMA:
@@ -72,13 +72,13 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
 
 
 def check_run(path: str | os.PathLike, about: dict[str, Any], keys: Iterable[str] = ("heads",)) -> None:
-    """Check what the checkpoint `path` says `about` its training run.
+    """Check the entries `about` of the checkpoint `path`.
 
     Args:
-        keys: what is needed, some of "heads", "options", "epoch", "rows", "best" and "made with".
+        keys: the entries that are needed: "heads", "options", "epoch", "rows", "best" or "made with".
 
     Raises:
-        DataError: if something is missing, or no training run would write it.
+        DataError: if an entry is missing or not valid.
     """
     if "heads" not in about:
         raise DataError(f"{path} is not the checkpoint of a training run, or an earlier version wrote it: it names no heads")
@@ -90,7 +90,7 @@ def check_run(path: str | os.PathLike, about: dict[str, Any], keys: Iterable[str
 
 
 def _are_heads(value: Any) -> bool:
-    """Whether `heads.HeadPlan.to_json` could have made it."""
+    """Whether `value` has the form that `heads.HeadPlan.to_json` returns."""
     return isinstance(value, dict) and set(value) == {"present", "learned", "kept", "trained"} and all(
         isinstance(each, list) and all(isinstance(head, str) and head in HEADS for head in each) for each in value.values()
     )  # fmt: skip

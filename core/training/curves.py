@@ -1,6 +1,5 @@
-"""The course of a training run as a picture."""
+"""The figures of a training run as a picture."""
 
-import io
 import os
 from typing import Any, Mapping, Sequence
 
@@ -24,10 +23,9 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> N
         ConfigError: if Matplotlib is not installed.
         DataError: if it cannot be written.
     """
-    data = io.BytesIO()
-    make_figure(rows).savefig(data, format="png", dpi=100)
+    figure = make_figure(rows)
     with whole_file(path, "wb") as file:
-        file.write(data.getvalue())
+        figure.savefig(file, format="png", dpi=100)
 
 
 def make_figure(rows: Sequence[Mapping[str, Any]]) -> Any:

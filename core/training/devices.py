@@ -6,14 +6,14 @@ from typing import Any
 from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
-MAX_CPUS = 1024  # MXNet takes any number, and starts threads for it
+MAX_CPUS = 1024  # MXNet accepts any number, and starts threads for it
 
 
 def devices(text: str) -> list[Any]:
     """MXNet's contexts from a text such as `cpu`, `gpu` or `gpu:0,1`.
 
     Raises:
-        ConfigError: if the text is something else, or MXNet does not see such a GPU.
+        ConfigError: if the text has another form, or MXNet does not see such a GPU.
     """
     kind, _, numbers = text.partition(":")
     if kind not in ("cpu", "gpu") or (numbers and not re.fullmatch("[0-9]+(,[0-9]+)*", numbers)):

@@ -1,6 +1,6 @@
-"""All parameters of a net as parts of one array, so that an optimiser updates them with one operator.
+"""All parameters of a net as parts of one array, which an optimiser updates with one operator.
 
-Separate updates of P-Net's 13 parameters would take half of Python's time for a training step.
+With separate updates, P-Net's 13 parameters would take half of Python's time for a training step.
 """
 
 import math
@@ -11,17 +11,17 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 mx = load_mxnet()
 Parameter: Any = mx.gluon.Parameter
 
-ALIGNMENT = 64  # floats, so that each part is as aligned as a separate array
+ALIGNMENT = 64  # floats: each part begins at a multiple of it, as separate arrays do
 
 
 class FlatParameter(Parameter):
-    """One parameter whose array and gradient hold those of others.
+    """One parameter whose array and gradient contain those of other parameters.
 
     Attributes:
-        places: by name of each, its place in the array and its shape.
+        places: for each of these, by name, its place in the array and its shape.
 
     Args:
-        parameters: initialised on `devices`; from now on their data and gradients are views of this parameter's.
+        parameters: initialised on `devices`. Their data and gradients become views of this parameter's.
     """
 
     def __init__(self, name: str, parameters: Iterable[Any], devices: Sequence[Any]) -> None:
@@ -42,10 +42,10 @@ class FlatParameter(Parameter):
             mx.autograd.mark_variables(each._data, each._grad, each.grad_req)
 
     def parts(self, whole: Any) -> dict[str, Any]:
-        """By name, the parts of an array with this parameter's layout; they share its memory."""
+        """The parts of an array with this parameter's layout, by name. They share its memory."""
         return {name: whole[part].reshape(shape) for name, (part, shape) in self.places.items()}
 
     def is_written(self) -> None:
-        """Mark the gradient as written by a backward pass: MXNet saw only the parts being written."""
+        """Mark the gradient as written by a backward pass: MXNet noticed this for the parts only."""
         for data in self.list_data():
             data._fresh_grad = True

@@ -1,4 +1,4 @@
-"""What becomes of each head of a net in a training run: it learns from samples, is kept as it was, or stays untrained."""
+"""The heads of a net in a training run: each learns from samples, is kept as it was, or stays untrained."""
 
 import logging
 from dataclasses import asdict, dataclass
@@ -15,13 +15,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HeadPlan:
-    """The heads of a net, some of `config.HEADS` in its order.
+    """What each head of a net does in a run. All names are keys of `config.HEADS`, in its order.
 
     Attributes:
-        present: those that the net has.
-        learned: those that learn from samples.
-        kept: those that were trained before and have no samples now. The layers below them change, so they learn to give the
-            same outputs as when the run began.
+        present: heads that the net has.
+        learned: heads that learn from samples.
+        kept: heads that were trained before and have no samples now. The layers below them change, so they learn to keep the
+            outputs of the initial net.
     """
 
     present: tuple[str, ...]
@@ -30,7 +30,7 @@ class HeadPlan:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Those that may be used afterwards."""
+        """Heads that are usable after the run."""
         return tuple(head for head in self.present if head in (*self.learned, *self.kept))
 
     def to_json(self) -> dict[str, list[str]]:
@@ -44,30 +44,27 @@ class HeadPlan:
 
 
 def may_have_landmarks(options: TrainingOptions) -> bool:
-    """Whether the net may get a landmark head: as the options say, else as `config.NETS` does."""
+    """Whether the net may have a landmark head: as in the options, else as in `config.NETS`."""
     return NETS[options.net].landmarks if options.landmarks is None else options.landmarks
 
 
 def task_weights(options: TrainingOptions) -> dict[str, float]:
-    """The weight of each term in the loss; 0 if its task is not trained."""
+    """The weight of each term of the loss; 0 if its task is not trained."""
     given = {"box": options.box_weight, "landmark": options.landmark_weight}
     weights = WEIGHTS[options.net] | {term: weight for term, weight in given.items() if weight is not None}
     return {term: weights[term] * (term in options.tasks) for term in TERMS}
 
 
 def loss_weights(options: TrainingOptions, plan: HeadPlan) -> dict[str, float]:
-    """The weight of each term in the loss, also of heads that are kept."""
+    """The weight of each term of the loss, including kept heads."""
     kept = {head: task_weights(options)[head] or WEIGHTS[options.net][head] for head in plan.kept}
     return {**task_weights(options), **kept}
 
 
 def plan_heads(options: TrainingOptions, sampler: Sampler, initial: TrainedNet | None) -> HeadPlan:
-    """What becomes of each head. A landmark head that was not trained before and is not trained now is left out of the net.
+    """The heads of a run that begins with the net `initial`; None: with random parameters.
 
-    Args:
-        options: of the run.
-        sampler: of its training samples.
-        initial: what the run begins with; None: random parameters.
+    A landmark head that was neither trained before nor is trained now is left out of the net.
     """
     weights = task_weights(options)
     learned = [head for head in HEADS if weights[head] > 0 and sampler.has_targets(head, options.listed_landmarks)]

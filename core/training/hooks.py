@@ -1,4 +1,4 @@
-"""What happens beside the training loop: averaging the weights, writing the log, the curves and checkpoints."""
+"""Hooks of the training loop: the moving average of the weights, the log with its curves, and the checkpoints."""
 
 import csv
 import logging
@@ -12,17 +12,17 @@ from mtcnn_gluon.training.state import Run
 
 logger = logging.getLogger(__name__)
 
-EVERY = 16  # steps between moves of the averaged weights: often enough for a decay near 1, and a move takes time
+EVERY = 16  # steps between moves of the averaged weights: moving them after every step would be slower and no better
 
 
 class Hook:
-    """Called by `trainer.fit` in the order in which hooks are given."""
+    """Methods that `trainer.fit` calls."""
 
     def after_step(self, run: Run, number: int) -> None:
-        """After step `number` of the run, from 0. Its results may not be computed yet."""
+        """Called after step `number` of the run, from 0. Its results may not be computed yet."""
 
     def after_epoch(self, run: Run) -> None:
-        """After an epoch, whose row is the last of `run.rows`."""
+        """Called after an epoch, whose row is the last of `run.rows`."""
 
 
 class MovingAverage(Hook):
@@ -36,30 +36,30 @@ class MovingAverage(Hook):
 
 
 def kept_share(decay: float, number: int, epoch: int) -> float:
-    """The share of the average that stays after step `number`, from 0, of a run; the current weights are the rest.
+    """The weight of the old average in the new one after step `number` of a run; the current weights have the rest.
 
-    The average moves every `EVERY` steps, and after the last step of an epoch, so that what is measured and kept includes all
-    steps. A move over n steps keeps decay ** n: whatever moves there are, the same share is kept over the same steps. While the
-    average is young it keeps less: k / (9 + k) in the k-th `EVERY` steps.
+    The average moves every `EVERY` steps, and after the last step of an epoch, so that the measured and stored average includes
+    all steps. A move over n steps keeps decay ** n, so the share that is kept over many steps does not depend on the moves
+    between. A young average keeps less: k / (9 + k) in the k-th `EVERY` steps.
 
     Args:
-        decay: the share that is kept per step once the average is old, 0..1.
-        number: of the step.
+        decay: the share that an old average keeps per step, 0..1.
+        number: number of the step, from 0.
         epoch: steps per epoch.
 
     Returns:
-        Above 0 and at most 1; 1: it does not move.
+        Above 0 and at most 1; 1: the average does not move.
     """
     if number % EVERY and (number + 1) % epoch:
         return 1.0
-    moves = -(-number // EVERY)  # every EVERY steps, until the next one or this one
+    moves = -(-number // EVERY)  # regular moves before this step, rounded up
     kept = min(decay**EVERY, (1 + moves) / (10 + moves))
     before = max((number - 1) // EVERY * EVERY, number // epoch * epoch - 1)  # the step of the last move
     return kept ** ((number - before) / EVERY) if number else kept
 
 
 class Log(Hook):
-    """Writes `log.csv`, `curves.png` and a line of the program's log."""
+    """Writes `log.csv`, `curves.png` and a line to the program's log."""
 
     def after_epoch(self, run: Run) -> None:
         """Write all rows so far."""
@@ -72,12 +72,12 @@ class Log(Hook):
 
 
 class Checkpoints(Hook):
-    """Writes the last state, and the best: the highest recall on the validation records, else on the training batches, else the
-    lowest loss.
+    """Writes the last and the best state. Best is the highest recall on the validation records, else on the training batches,
+    else the lowest loss.
     """
 
     def after_epoch(self, run: Run) -> None:
-        """Write the best state first: an epoch that the last state does not hold is trained once more."""
+        """Write the best state first: if the last state lacks this epoch, a resumed run repeats it."""
         row = run.rows[-1]
         score = row.get("val_recall", row["recall"])
         if np.isnan(score):

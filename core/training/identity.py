@@ -1,4 +1,4 @@
-"""What a training run is of, and what it is computed with: the one must be the same when it is resumed, the other should be."""
+"""The identity of a training run, which must be the same in a resumed run, and its environment, which should be the same."""
 
 import hashlib
 import logging
@@ -14,25 +14,25 @@ from mtcnn_gluon.operators.native import kernels
 
 logger = logging.getLogger(__name__)
 
-TITLES = {"validation": "validation records", "initial": "initial parameters"}  # of keys that do not say it
+TITLES = {"validation": "validation records", "initial": "initial parameters"}  # of keys that need one in messages
 DATA = ("samples", "records", "validation")
 SHOWN = 12  # digits of a digest
 
 
 def digest(parameters: Mapping[str, np.ndarray]) -> str:
-    """Changes with names and values of parameters."""
+    """A digest of the names and values of parameters."""
     parts = (name.encode() + np.ascontiguousarray(value, np.float32).tobytes() for name, value in sorted(parameters.items()))
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def check_same(path: str | os.PathLike, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Compare what the checkpoint `path` says of its run with what it is to go on with.
+    """Compare the identity of a run in the checkpoint `path` with that of the run which resumes it.
 
     Args:
-        found, expected: by key, a value or values by name. Other keys of `found` than those of `expected` are ignored.
+        found, expected: by key, a value or values by name. Keys that only `found` has are ignored.
 
     Raises:
-        ConfigError: if something differs; the message says what, and how to go on.
+        ConfigError: if something differs. The message says what, and what to do.
     """
     changed = [key for key in expected if found.get(key) != expected[key]]
     if not changed:
@@ -56,8 +56,8 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value)[:SHOWN]
 
 
-def surroundings(devices: Sequence[Any]) -> dict[str, str]:
-    """What a run on MXNet's contexts `devices` is computed with; with something else the same run ends with other bits."""
+def environment_of(devices: Sequence[Any]) -> dict[str, str]:
+    """Versions and hardware of a run on MXNet's contexts `devices`. With others the same run ends with other bits."""
     library = kernels()
     return {
         "mtcnn-gluon": mtcnn_gluon.__version__,
@@ -67,8 +67,8 @@ def surroundings(devices: Sequence[Any]) -> dict[str, str]:
     }
 
 
-def warn_of_others(path: str | os.PathLike, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
-    """Warn if the checkpoint `path` was made in other surroundings than the present ones."""
+def warn_if_changed(path: str | os.PathLike, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Warn if the checkpoint `path` was made in another environment than the present one."""
     names = [name for name, value in expected.items() if found.get(name) != value]
     others = [f"{name} was {found.get(name, 'unknown')}, is {expected[name]}" for name in names]
     if others:

@@ -1,4 +1,4 @@
-"""Ctrl-C while a net is trained."""
+"""Ctrl-C during training."""
 
 import signal
 import threading
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class Interrupts:
-    """Inside this context the first interrupt is only noted, until `check`; a second one is raised at once.
+    """A context in which the first Ctrl-C is only noted, and `check` raises it. The second Ctrl-C is raised at once.
 
-    Python drops a KeyboardInterrupt that is raised in a destructor, and those of MXNet's arrays run at every step. Nothing
-    changes outside the main thread, or if another handler than Python's own is in use.
+    Python drops a KeyboardInterrupt that is raised in a destructor, and MXNet's arrays run theirs in every step. Nothing
+    changes outside the main thread, or if another handler than Python's own is set.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,6 @@ class Interrupts:
         self._came = True
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt if one came."""
+        """Raises KeyboardInterrupt after a Ctrl-C."""
         if self._came:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The loss of Zhang et al. (2016), section II-D: classes, boxes and landmarks at once, each from the samples that know it."""
+"""The loss of Zhang et al. (2016), section II-D: classes, boxes and landmarks, each from the samples with a target for it."""
 
 import warnings
 from itertools import zip_longest
@@ -13,7 +13,7 @@ from mtcnn_gluon.training.options import TrainingOptions
 mx = load_mxnet()
 HybridBlock: Any = mx.gluon.HybridBlock
 
-# Of heads of the initial net that are not kept: MXNet expects every parameter to be used.
+# MXNet expects every parameter to be used, but those of the initial net's heads that are not kept are not.
 warnings.filterwarnings("ignore", "Parameter before_.* is not used by any computation")
 
 TERMS = ("cls", "box", "landmark")
@@ -27,8 +27,8 @@ WEIGHTS = {  # of each term, by net
 class TrainingNet(HybridBlock):
     """A net with its loss, so that both are one graph.
 
-    The forward pass takes images (N, 3, S, S) and labels (N, 18), or (N, 19) with `distil`, both float32, as a `sampler.Batch`
-    has them, and returns
+    The forward pass takes images (N, 3, S, S) and labels (N, 18), or (N, 19) with `distil`, both float32, see `sampler.Batch`.
+    It returns
 
         the loss (1,): the weighted sum of the terms
         the loss and the terms (4,):
@@ -37,20 +37,20 @@ class TrainingNet(HybridBlock):
                 annotated box, which is L_IoU of Rezatofighi et al. (2019), "Generalized Intersection over Union"
             landmark: error of the landmarks, summed over the ten numbers
             Each is the mean over the samples that have a target for it, and 0 if there is none.
-        of every sample (N, 9) or (N, 19): its three terms, 0 where a term does not count it, then the net's outputs: 2 logits,
-            4 offsets and, if the net has a landmark head, 10 numbers of landmarks
+        values per sample (N, 9) or (N, 19): the three terms, 0 where the sample has no target, then the net's outputs: 2
+            logits, 4 offsets and, if the net has a landmark head, 10 numbers of landmarks
 
     The class target of a face is 1. With `overlap_faces` it is min(1, IoU / overlap_faces) where the box is known; 1.0 gives
     the targets of Li et al. (2020), "Generalized Focal Loss". With `distil` it is mixed with the teacher's probability, as in
     Hinton et al. (2015), "Distilling the Knowledge in a Neural Network".
 
     Args:
-        net: what to train.
-        options: of them those of the loss and the targets are used.
-        weights: of the terms, by name.
-        portable: whether it must run on a GPU as well.
-        before: the net as it was when training began; None if no head is kept.
-        kept: heads that learn the outputs of `before` instead of labels: cls on all samples, the others on those of faces.
+        net: the net to train.
+        options: used for the loss and the targets.
+        weights: weights of the terms, by name.
+        portable: whether the graph must run on a GPU as well.
+        before: the initial net; None if no head is kept.
+        kept: heads that learn the outputs of `before` instead of labels: cls on all samples, the others on samples of faces.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class TrainingNet(HybridBlock):
         masks = [F.negativemining(logits, kinds, self._options.keep_ratio, self._portable), *known]
         costs = [self._class_costs(F, logits, kinds > 0, labels)]  # each (N,)
         error = {"squared": F.square, "absolute": F.abs}[self._options.regression]
-        for target, output in zip_longest(targets, others):  # a net without landmarks makes no error
+        for target, output in zip_longest(targets, others):  # a net without a landmark head has no error
             costs.append(F.sum(error((target if output is None else output) - target), axis=1))
         if self._options.overlap_weight:
             costs[1] = costs[1] + self._options.overlap_weight * (1 - _overlaps(F, others[0], targets[0]))
@@ -86,7 +86,7 @@ class TrainingNet(HybridBlock):
         return loss, F.concat(loss, *terms, dim=0), F.concat(F.stack(*costs, axis=1), logits, *others, dim=1)
 
     def _kinds(self, F: Any, labels: Any) -> Any:
-        """Kinds (N,) as the class head learns them: landmark and part samples may count as positive."""
+        """Kinds (N,) for the class head: landmark and part samples may count as positive."""
         kinds = _column(F, labels, Column.KIND)
         if self._options.landmark_faces:
             kinds = F.where(kinds == int(Kind.LANDMARK), F.ones_like(kinds), kinds)
@@ -108,7 +108,7 @@ class TrainingNet(HybridBlock):
         return -faces * _column(F, scores, 1) - (1 - faces) * _column(F, scores, 0)
 
     def _keep(self, F: Any, images: Any, kinds: Any, outputs: list, costs: list, masks: list) -> None:
-        """Replace costs (N,) and masks (N,) of the kept heads by their difference from the net before."""
+        """Replace costs (N,) and masks (N,) of the kept heads: their cost is the difference from the initial net."""
         before: Any = self.before
         old = [F.BlockGrad(F.reshape(output, (0, -1))) for output in before(images)]
         for head in self._kept:

@@ -1,4 +1,4 @@
-"""Figures of a net in training, from its outputs on samples."""
+"""Accuracy, recall and errors of a net in training, from its outputs on samples."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from mtcnn_gluon.records.samples import Column, Kind
 
-TOGETHER = 64  # batches that are processed at once, which is faster
+TOGETHER = 64  # batches that are processed at once, for speed
 FALSE_POSITIVES = 0.01  # share of negative samples at which recall is measured
 
 
@@ -14,7 +14,7 @@ class Tally:
     """Collects outputs batch by batch; `figures` are over all of them.
 
     Args:
-        listed_landmarks: whether only landmarks of samples of kind landmark count, as in `losses`.
+        listed_landmarks: whether only the landmarks of landmark samples count, as in `losses`.
     """
 
     def __init__(self, listed_landmarks: bool = False) -> None:
@@ -31,7 +31,7 @@ class Tally:
             outputs: (N, 6) or (N, 16) of the net: 2 logits, 4 offsets and perhaps 10 numbers of landmarks.
             labels: (N, 18), see `samples`.
         """
-        self._waiting.append((outputs, labels.copy()))  # its memory is another batch's by then
+        self._waiting.append((outputs, labels.copy()))  # a later batch reuses its memory
         if len(self._waiting) >= TOGETHER:
             self._process()
 
@@ -55,7 +55,7 @@ class Tally:
             self._sums[name] += distances.sum(), len(distances)
 
     def figures(self) -> dict[str, float]:
-        """The figures; NaN where there was no sample for one.
+        """The figures; NaN if there was no sample for a figure.
 
         positive_accuracy, negative_accuracy   shares of these samples that are classified correctly, 0..1
         recall                                 share of positives above the threshold that 1 % of the negatives exceed, 0..1

@@ -1,4 +1,4 @@
-"""Muon, an optimiser whose steps of matrices are orthogonal."""
+"""Muon, an optimiser with orthogonal steps for matrices."""
 
 from typing import Any, Sequence
 
@@ -9,22 +9,22 @@ from mtcnn_gluon.mxnet_loader import load_mxnet
 mx = load_mxnet()
 Optimizer: Any = mx.optimizer.Optimizer
 
-ITERATION = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5; Jordan's, which brings singular values close to 1 in few rounds
+ITERATION = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5; Jordan's values bring singular values close to 1 in few rounds
 ROUNDS = 5
 MOMENTUM = 0.95
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of adam
-LENGTH = 0.2  # root mean square of an orthogonal step divided by the rate, about that of adam
+LENGTH = 0.2  # root mean square of an orthogonal step divided by the learning rate, about as adam's
 
 
 class Muon(Optimizer):
-    """Muon for the weights of hidden layers, adam for all else; it learns more per sample than adam alone.
+    """Muon for the weights of hidden layers, adam for all other parameters. It learns more per sample than adam alone.
 
-    The step of a weight, as a matrix of its first axis by all others, is `orthogonal` of its Nesterov momentum: Jordan et al.
-    (2024), "Muon: An optimizer for hidden layers in neural networks". It is scaled as in Liu et al. (2025), "Muon is Scalable
-    for LLM Training", so that adam's rates suit both.
+    A weight is seen as a matrix of its first axis by all others. Its step is `orthogonal` of its Nesterov momentum: Jordan et
+    al. (2024), "Muon: An optimizer for hidden layers in neural networks". The step is scaled as in Liu et al. (2025), "Muon is
+    Scalable for LLM Training", so that the same learning rates suit both optimisers.
 
     Args:
-        matrices: place and shape of each such weight, see `flat.FlatParameter`.
+        matrices: place and shape of the weight of each hidden layer, see `flat.FlatParameter`.
         wd: decoupled weight decay, 0 or more, as in Loshchilov and Hutter (2019): a step scales a weight by 1 - rate * wd.
     """
 
@@ -33,14 +33,14 @@ class Muon(Optimizer):
         self._matrices = sorted(matrices, key=lambda matrix: matrix[0].start)
         places = [place for place, _ in self._matrices]
         starts, stops = [0, *(place.stop for place in places)], [*(place.start for place in places), None]
-        self._others = [slice(start, stop) for start, stop in zip(starts, stops)]  # what lies between matrices
+        self._others = [slice(start, stop) for start, stop in zip(starts, stops)]  # the parts between matrices
 
     def create_state(self, index: int, weight: Any) -> tuple[Any, Any]:
-        """Means of the gradient and of its square, both (N,) like the weight; for matrices the first is the momentum."""
+        """Moving averages of the gradient and its square, (N,) each as the weight; for matrices the first is the momentum."""
         return mx.nd.zeros_like(weight), mx.nd.zeros_like(weight)
 
     def update(self, index: int, weight: Any, grad: Any, state: tuple[Any, Any]) -> None:
-        """One step of `weight` (N,), in place."""
+        """Update `weight` (N,) by one step, in place."""
         self._update_count(index)
         count, rate = self._index_update_count[index], self._get_lr(index)
         gradient = grad.asnumpy() * np.float32(self.rescale_grad)
@@ -62,8 +62,8 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrix: np.ndarray) -> np.ndarray:
-    """A matrix (M, N) with its singular values brought to 0.68..1.21 by the Newton-Schulz iteration, see `Muon`. Values below
-    0.002 of the matrix's norm may stay smaller, and zeros stay zeros.
+    """A matrix (M, N) with its singular values moved to 0.68..1.21 by the Newton-Schulz iteration, see `Muon`. Values below
+    0.002 of the matrix's norm may stay smaller; zeros stay zeros.
     """
     if len(matrix) > matrix.shape[1]:
         return orthogonal(matrix.T).T

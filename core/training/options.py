@@ -12,7 +12,7 @@ from mtcnn_gluon.training.augment import Augmentation
 
 Task = Literal["cls", "box", "landmark"]
 
-BATCH = {"pnet": 384, "rnet": 128, "onet": 128}  # the larger nets learn more from more steps, P-Net is faster by larger ones
+BATCH = {"pnet": 384, "rnet": 128, "onet": 128}  # R- and O-Net learn more with more steps, P-Net is faster with larger ones
 RATE = {"pnet": 0.002, "rnet": 0.002, "onet": 0.0015}
 
 
@@ -32,7 +32,7 @@ class TrainingOptions(Options):
     schedule: Literal["step", "cosine"] = option("cosine", "course of the learning rate after the warm-up")
     warm_up: int = option(200, "steps in which the learning rate rises from zero", least=0, metavar="STEPS")
     decay: float = option(0.0, "weight decay", least=0, below=1)
-    # Gradients of random weights are hundreds of times as long as later ones, and adam averages them for thousands of steps.
+    # At random weights gradients are hundreds of times longer than later, and adam averages them over thousands of steps.
     clip: float = option(5.0, "largest norm of the gradient, 0 for any", least=0, metavar="NORM")
     keep_ratio: float = option(0.7, "share of the samples in the class loss, hardest first", above=0, most=1)
     box_weight: float | None = option(None, "weight of the box loss", least=0, metavar="W", usual="0.5")

@@ -1,4 +1,4 @@
-"""Trained nets: from the checkpoints of training runs, and from other files that hold parameters."""
+"""Trained nets, read from checkpoints of training runs and from other files with parameters."""
 
 import math
 import os
@@ -21,7 +21,7 @@ def read_runs(source: str | os.PathLike) -> dict[str, TrainedNet]:
         source: a checkpoint (`.npz`), the folder of a run, or a folder whose subfolders are runs.
 
     Raises:
-        DataError: if there is no run, a checkpoint is damaged, or two runs are of the same net.
+        DataError: if there is no run, a checkpoint is damaged, or two runs have the same net.
     """
     nets: dict[str, TrainedNet] = {}
     origin: dict[str, Path] = {}
@@ -41,7 +41,7 @@ def read_net(source: str, net: str) -> TrainedNet:
     """One net from a checkpoint, a `.params` file or a bundle. All heads in a `.params` file count as trained.
 
     Raises:
-        DataError, ModelError: if there is no such net.
+        DataError, ModelError: if the source has no such net.
     """
     path = Path(source)
     if path.suffix == ".npz":
@@ -58,7 +58,7 @@ def read_net(source: str, net: str) -> TrainedNet:
 
 
 def _trained_net(checkpoint: Checkpoint, path: Path) -> TrainedNet:
-    """The averaged parameters of a run's checkpoint, else the current ones."""
+    """The net of a checkpoint, with the averaged parameters if there are any, else the current ones."""
     check_run(path, checkpoint.about)
     rows = checkpoint.about.get("rows")
     row: dict[str, Any] = rows[-1] if isinstance(rows, list) and rows and isinstance(rows[-1], dict) else {}

@@ -1,7 +1,7 @@
 """Batches of training samples with exact numbers of each kind.
 
-A batch depends on the records, the seed and its number only: not on batches drawn before, nor on the number of threads. So a
-run is resumed exactly by continuing with the next number.
+A batch depends only on the records, the options and its number, not on earlier batches or the number of threads. So a resumed
+run continues exactly, with the next number.
 """
 
 import itertools
@@ -22,8 +22,8 @@ from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.records.samples import KIND_NAMES, LABEL_LENGTH, Column, Kind, mirror_labels, parse_ratio
 from mtcnn_gluon.training.options import TrainingOptions
 
-HELD = 3  # batches in use at a time: one is uploaded, one is computed, the outputs of one are read
-KINDS = ("positive", "part", "landmark", "negative")  # in the order in which a batch has them
+HELD = 3  # batches in use at a time: one is uploaded, one computed, and one has its outputs read
+KINDS = ("positive", "part", "landmark", "negative")  # their order in a batch
 TASKS: dict[str, dict[str, int]] = {  # shares of kinds in a batch for one task, as in mtcnn-caffe
     "cls": {"positive": 1, "negative": 3},
     "box": {"positive": 1, "part": 1},
@@ -33,14 +33,14 @@ TASKS: dict[str, dict[str, int]] = {  # shares of kinds in a batch for one task,
 
 @dataclass(frozen=True)
 class Batch:
-    """Training samples as a net takes them.
+    """Training samples as the input of a net.
 
     Attributes:
-        number: of the batch in the run, from 0.
+        number: number of the batch in the run, from 0.
         task: cls, box or landmark if the batch is for one task only, else None.
         images: (N, 3, S, S) float32, normalised.
         labels: (N, 18) float32, see `samples.Column`, mirrored where the image is; (N, 19) after `Sampler.add_teacher`.
-        views: MXNet's views of the two arrays' memory; batches in the same memory share the list.
+        views: MXNet arrays that share the memory of the two arrays. Batches in the same memory share the list.
     """
 
     number: int
@@ -64,7 +64,7 @@ class Record:
 
     @property
     def labels(self) -> np.ndarray:
-        """Of the crops as they are, not mirrored."""
+        """Labels of the crops as they are, not mirrored."""
         return self._labels[: len(self.crops)]
 
     def fill(self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, mirror: np.ndarray, mix: Any) -> None:
@@ -81,7 +81,7 @@ class Record:
 
 
 class Pool:
-    """The samples of one kind in an endless random order: every sample once, then in another order every sample once more..."""
+    """The samples of one kind in an endless random order: all samples once, then all once more in another order, and so on."""
 
     def __init__(self, record: Record, rows: np.ndarray, key: list[int]) -> None:
         self.record, self.rows, self._key = record, rows, key
@@ -100,7 +100,7 @@ class Pool:
         return np.concatenate(parts)
 
     def _order(self, number: int) -> np.ndarray:
-        orders = self._orders  # which another thread may replace at any time
+        orders = self._orders  # another thread may replace it at any time
         if number not in orders:
             recent = {each: order for each, order in orders.items() if abs(each - number) <= 2}
             generator = np.random.default_rng([*self._key, number])
@@ -113,8 +113,8 @@ class Sampler:
 
     Args:
         records: a folder that `prepare records` has made.
-        options: of them `net`, `batch`, `sampling`, `ratio`, `tasks`, `augmentation` and `seed` are used. Kinds that serve none
-            of the tasks are left out; missing kinds leave their share to the others.
+        options: `net`, `batch`, `sampling`, `ratio`, `tasks`, `augmentation` and `seed` are used. Kinds that no task needs are
+            left out. The others share the place of missing kinds.
 
     Raises:
         DataError: if records are missing, damaged, of another net, or without samples for the tasks.
@@ -137,11 +137,11 @@ class Sampler:
         self._quotas = {task: shares(recipe, self.pools, options.batch) for task, recipe in recipes.items()}
 
     def __len__(self) -> int:
-        """Batches per epoch: together they hold about as many samples as the records."""
+        """Number of batches per epoch. Together they have about as many samples as the records."""
         return max(1, round(sum(map(len, self.pools.values())) / self.options.batch))
 
     def draw(self, number: int, memory: Batch | None = None) -> Batch:
-        """Batch `number` of the run, from 0 to any number; in the memory of another one, or in new memory."""
+        """Batch `number` of the run, 0 or more, in the memory of another batch or in new memory."""
         augmentation, generator = self.options.augmentation, np.random.default_rng([self.options.seed, 1, number])
         task = list(self._quotas)[generator.integers(len(self._quotas))]
         mirror, mix = augmentation.draw(self.options.batch, generator)
@@ -162,9 +162,9 @@ class Sampler:
         """Mix a teacher's outputs into the labels; at most once.
 
         Args:
-            outputs: (M, 5) float32 for each of `records`: probability of a face, which becomes `Column.TEACHER` of the label,
-                and box offsets, which are mixed with those of the label where they are known.
-            share: of the teacher in the mixed offsets, 0..1.
+            outputs: (M, 5) float32 for each of `records`: the probability of a face, which becomes `Column.TEACHER` of the
+                label, and box offsets, which are mixed with the label's where these are known.
+            share: share of the teacher in the mixed offsets, 0..1.
         """
         for record, each in zip(self.records, outputs, strict=True):
             record.add_teacher(each, share)
@@ -174,7 +174,7 @@ class Sampler:
         """Whether the batches have samples that can train a head: cls, box or landmark.
 
         Args:
-            listed_landmarks: whether only samples of kind landmark train landmarks.
+            listed_landmarks: whether only landmark samples train landmarks.
         """
         quotas = self._quotas.get(head, self._quotas.get(None, {}))
         kinds = [kind for kind, count in quotas.items() if count]
@@ -186,19 +186,19 @@ class Sampler:
         return any((pool.record.labels[pool.rows, column] > 0).any() for pool in map(self.pools.__getitem__, kinds))
 
     def _pick(self, quotas: Mapping[str, int], number: int) -> list[tuple[Record, np.ndarray]]:
-        """The rows of every record that batch `number` has, kind after kind."""
+        """The records and their rows in batch `number`, kind by kind."""
         picked: list[tuple[Record, np.ndarray]] = []
         for kind, count in quotas.items():
             pool = self.pools[kind]
             rows = pool.pick(number * count, count)
-            if picked and picked[-1][0] is pool.record:  # one record of all kinds: all at once
+            if picked and picked[-1][0] is pool.record:  # one record of all kinds: take them together
                 picked[-1] = pool.record, np.concatenate([picked[-1][1], rows])
             else:
                 picked.append((pool.record, rows))
         return picked
 
     def everything(self) -> Iterator[Batch]:
-        """Every sample once, kind by kind and not augmented, in batches of at most `options.batch`."""
+        """All samples once, kind by kind and not augmented, in batches of at most `options.batch`."""
         for pool in self.pools.values():
             for start in range(0, len(pool), self.options.batch):
                 rows = pool.rows[start : start + self.options.batch]
@@ -206,10 +206,10 @@ class Sampler:
                 yield Batch(0, None, images, pool.record.labels[rows])
 
     def batches(self, start: int = 0, stop: int | None = None, ahead: int = 2, threads: int = 1) -> Iterator[Batch]:
-        """Batches start, start + 1 ... up to before `stop` (None: without end), some drawn ahead by `threads` threads.
+        """Batches from `start` to before `stop` (None: endless); `threads` threads draw `ahead` batches in advance.
 
-        New memory for every batch would take a tenth of P-Net's training time, so batches reuse memory: one is valid until
-        `HELD` more have been taken.
+        Batches reuse memory, as allocating it would take a tenth of P-Net's training time: a batch is valid until `HELD` more
+        have been taken.
         """
         ahead = max(ahead, threads)
         places = [self._empty() for _ in range(ahead + HELD)]
@@ -227,14 +227,14 @@ class Sampler:
 
 
 def shares(recipe: Mapping[str, float], pools: Mapping[str, Any], batch: int) -> dict[str, int]:
-    """Whole numbers of samples of each kind in `pools`, as near to the recipe's shares as `batch` samples allow."""
+    """The number of samples of each kind in `pools`, as near to the recipe's shares as possible; the sum is `batch`."""
     there = {kind: share for kind, share in recipe.items() if kind in pools}
     ends = np.rint(np.cumsum(list(there.values())) / sum(there.values()) * batch).astype(int)
     return dict(zip(there, np.diff(ends, prepend=0).tolist()))
 
 
 def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str, str]]:
-    """The samples of each kind, from one merged record or from one record a kind; and the digest of each record."""
+    """The samples of each kind, from one record of all kinds or one record per kind, and the digest of each record."""
     names = [net] if (folder / f"{net}.json").exists() else [kind for kind in KIND_NAMES if (folder / f"{kind}.json").exists()]
     if not names or not (folder / REPORT).exists():
         raise DataError(f"{folder} holds no finished records: mtcnn-gluon prepare records makes them")

@@ -15,17 +15,17 @@ DROPS = (0.5, 0.75, 0.9)  # shares of the run at which the schedule `step` divid
 def schedule(options: TrainingOptions, steps: int) -> Callable[[int], float]:
     """The learning rate as a function of the step, from 0.
 
-    `step` divides the rate by ten at each of `DROPS`, `cosine` lets it fall to zero along half a cosine. In the first `warm_up`
-    steps it is also multiplied by (step + 1) / (warm_up + 1).
+    `step` divides the rate by ten at each of `DROPS`, `cosine` reduces it to zero along half a cosine. In the first `warm_up`
+    steps the rate is also multiplied by (step + 1) / (warm_up + 1).
 
     Args:
-        options: of them `schedule`, `rate` and `warm_up` are used.
-        steps: of the whole run, 1 or more.
+        options: `schedule`, `rate` and `warm_up` are used.
+        steps: number of steps of the whole run, 1 or more.
 
     Raises:
         ConfigError: if GluonCV is not installed.
     """
-    # A scheduler ends at `niters` - 1. This one counts in shares of the run, so that no share is rounded to a step.
+    # GluonCV's schedule ends at `niters` - 1. Here 1 is the whole run, so that `DROPS` are not rounded to steps.
     falling = _gluoncv_utils().LRScheduler(options.schedule, options.rate, niters=2, step_iter=DROPS)
     return lambda step: falling(step / steps) * min(1.0, (step + 1) / (options.warm_up + 1))
 

@@ -1,4 +1,4 @@
-"""A training run: what is trained, on what, and how far it is."""
+"""A training run: its net, its data, its options and its progress."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mtcnn_gluon.symbol.blocks import set_parameters
 from mtcnn_gluon.training.building import initial_net, make_graph, make_trainer, net_before, parameters_of, trained_parameters
 from mtcnn_gluon.training.checkpoints import LAST, Checkpoint, check_run, read_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan, may_have_landmarks, plan_heads
-from mtcnn_gluon.training.identity import check_same, digest, surroundings, warn_of_others
+from mtcnn_gluon.training.identity import check_same, digest, environment_of, warn_if_changed
 from mtcnn_gluon.training.options import Task, TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 from mtcnn_gluon.training.schedules import schedule
@@ -23,7 +23,7 @@ from mtcnn_gluon.training.teacher import check_teacher, distil
 
 mx = load_mxnet()
 
-STATE = ("heads", "options", "epoch", "rows", "best", "made with")  # what a run needs to go on
+STATE = ("heads", "options", "epoch", "rows", "best", "made with")  # entries of a checkpoint that resuming needs
 VALIDATION_BATCH = 512
 
 
@@ -32,23 +32,24 @@ class Run:
 
     Args:
         records: folder of the training records.
-        folder: where checkpoints, log and curves go.
-        validation: folder of records to measure the net on after every epoch.
-        devices: MXNet's contexts; batches are split among them. None: one processor.
-        initial: what to begin with; None: random parameters, as for heads that it lacks. See `heads` for those without samples.
-        resume: whether to go on from the last checkpoint in `folder`; `initial` is not needed then.
+        folder: folder for checkpoints, log and curves.
+        validation: folder of the records on which the net is measured after every epoch.
+        devices: MXNet's contexts; batches are split among them. None: the CPU.
+        initial: the initial net; None: random parameters. Heads that it lacks are random too. For heads without samples see
+            `heads`.
+        resume: whether to resume from the last checkpoint in `folder`; `initial` is not needed then.
 
     Attributes:
-        trained: the parameters that are trained, as one.
-        averaged: (N,) their moving average, laid out as they are; None without `options.average`.
-        epoch: finished epochs.
+        trained: the trained parameters, as one.
+        averaged: (N,) their moving average, in the same layout; None without `options.average`.
+        epoch: number of finished epochs.
         rows: the log, a row per epoch.
         best: the best score so far, see `hooks.Checkpoints`.
 
     Raises:
         ConfigError: if options contradict each other, or a resumed run had other options, records or initial parameters.
-        DataError: if records or the checkpoint are missing, damaged or of another net, or the folder holds a run already or
-            cannot be written.
+        DataError: if records or the checkpoint are missing, damaged or of another net, or the folder cannot be written or holds
+            a run already.
     """
 
     def __init__(
@@ -90,16 +91,16 @@ class Run:
         return parameters_of(self.net, self.devices[0])
 
     def best_parameters(self) -> dict[str, np.ndarray]:
-        """The averaged parameters if there are any, else the current ones."""
+        """The net's parameters, averaged where there are averages."""
         averages = {} if self.averaged is None else self.trained.parts(self.averaged)
         return {**self.parameters(), **{name: value.asnumpy() for name, value in averages.items()}}
 
     def checkpoint(self) -> Checkpoint:
-        """The whole state."""
+        """The whole state of the run."""
         state = self.trainer._updaters[0].states[0]
         states = state if isinstance(state, tuple) else (state,)
         arrays = {str(place): array.asnumpy() for place, array in enumerate(states)}
-        about = {**self._identity(), "made with": surroundings(self.devices), "heads": self.heads.to_json()}
+        about = {**self._identity(), "made with": environment_of(self.devices), "heads": self.heads.to_json()}
         about |= {"epoch": self.epoch, "rows": self.rows, "best": self.best}
         return Checkpoint(about, self.parameters(), arrays, self.best_parameters() if self.options.average else {})
 
@@ -112,7 +113,7 @@ class Run:
         return json.loads(json.dumps({"options": asdict(self.options), **records, **others}))
 
     def _last_checkpoint(self, resume: bool) -> Checkpoint | None:
-        """The checkpoint to go on from, if it is of this run; None for a new run."""
+        """The checkpoint to resume from, which must be of this run; None for a new run."""
         path = self.folder / LAST
         if not resume:
             if path.exists():
@@ -120,9 +121,9 @@ class Run:
             return None
         last = read_checkpoint(path)
         check_run(path, last.about, STATE)
-        self.initial = self.initial or last.about.get("initial")  # they need not be given again
+        self.initial = self.initial or last.about.get("initial")  # a resumed run need not name it
         check_same(path, last.about, self._identity())
-        warn_of_others(path, last.about.get("made with", {}), surroundings(self.devices))
+        warn_if_changed(path, last.about.get("made with", {}), environment_of(self.devices))
         return last
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -149,7 +150,7 @@ class Run:
 
 
 def _tasks(options: TrainingOptions) -> tuple[Task, ...]:
-    """Those of the options' that the net has a head for."""
+    """The tasks of the options for which the net has a head."""
     tasks = tuple(task for task in options.tasks if task != "landmark" or may_have_landmarks(options))
     if not tasks:
         raise ConfigError(f"tasks must be more than landmark: {options.net} has no landmark head without --landmarks")

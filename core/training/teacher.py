@@ -1,7 +1,7 @@
-"""A trained net's outputs on the training samples, as targets beside the labels.
+"""The outputs of a trained net, the teacher, on the training samples, as targets beside the labels.
 
-The targets are the mean of its outputs on a sample and on the mirrored sample, which is more exact than either; so a net can be
-its own teacher (Radosavovic et al., 2018, "Data Distillation").
+The targets are the mean of its outputs on a sample and on the mirrored sample. This mean is more exact than either output, so a
+net can be its own teacher (Radosavovic et al., 2018, "Data Distillation").
 """
 
 import logging
@@ -30,41 +30,32 @@ BATCH = 512
 
 
 def check_teacher(net: str, initial: TrainedNet | None) -> None:
-    """Refuse to learn from random numbers.
-
-    Raises:
-        ConfigError: if the initial parameters do not have trained heads for classes and boxes.
-    """
+    """Raises ConfigError if the initial net lacks a trained head for classes or boxes: its outputs would be random."""
     if initial is None:
-        raise ConfigError("distil needs trained parameters to begin with: --init names them")
+        raise ConfigError("distil needs a trained initial net: name it with --init")
     if random := [head for head in ("cls", "box") if head not in initial.heads]:
-        raise ConfigError(
-            f"distil needs trained parameters to begin with: nothing has trained {' and '.join(random)} of the {net} that "
-            "--init names"
-        )
+        raise ConfigError(f"distil needs a trained initial net: the {net} of --init has no trained {' or '.join(random)}")
 
 
 def distil(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device: Any, resume: bool = False) -> None:
     """Mix a net's outputs into the labels of a sampler, see `Sampler.add_teacher`.
 
-    The outputs are kept in `folder`. A resumed run reads them from there, and so does a new one with the same teacher.
+    The outputs are stored in `folder`. A resumed run reads them from there, and so does a new run with the same teacher.
 
     Args:
         net: the teacher, initialised on `device`.
-        share: of the teacher in the targets, 0..1.
-        folder: of the run.
-        device: MXNet's context.
-        resume: whether to use the kept outputs of any teacher.
+        share: share of the teacher in the targets, 0..1.
+        resume: whether to use the stored outputs of any teacher.
 
     Raises:
-        DataError: if the file cannot be read or written, or if a resumed run lacks it or it is of other samples.
+        DataError: if the file cannot be read or written, or if the run is resumed and the file is missing or of other samples.
     """
     path = folder / TEACHER
     about = {"records": sampler.digests, "teacher": digest(parameters_of(net, device))}
     kept = read_checkpoint(path) if path.exists() else None
     if kept is None or any(kept.about.get(key) != about[key] for key in (["records"] if resume else about)):
         if resume:
-            raise DataError(f"{path} is missing or of other samples: without it the run cannot go on")
+            raise DataError(f"{path} is missing or of other samples, and resuming needs it")
         logger.info("distilling: the teacher's outputs on all samples")
         outputs = {str(place): predict(net, record, device) for place, record in enumerate(sampler.records)}
         kept = Checkpoint(about, outputs)
@@ -73,7 +64,7 @@ def distil(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device
 
 
 def predict(net: CascadeNet, record: Record, device: Any) -> np.ndarray:
-    """A net's outputs on all samples of a record: (M, 5) float32, the probability of a face and the box offsets."""
+    """A net's outputs on all samples of a record: probability of a face and box offsets, (M, 5) float32."""
     found = []
     for start in tqdm(range(0, len(record.crops), BATCH), "distilling", disable=None, leave=False):
         rows = np.arange(start, min(start + BATCH, len(record.crops)))
@@ -86,7 +77,7 @@ def predict(net: CascadeNet, record: Record, device: Any) -> np.ndarray:
 def _outputs(
     net: CascadeNet, record: Record, rows: np.ndarray, is_mirrored: bool, device: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The logit of a face minus the other logit (N,), and the offsets (N, 4)."""
+    """Logit of a face minus logit of background (N,), and box offsets (N, 4)."""
     images = make_batch(record.crops, rows, np.full(len(rows), is_mirrored))
     logits, offsets = (output.asnumpy().reshape(len(rows), -1) for output in net(mx.nd.array(images, ctx=device))[:2])
     return logits[:, 1] - logits[:, 0], offsets

@@ -27,18 +27,18 @@ mx = load_mxnet()
 
 
 class TrainingError(MtcnnError):
-    """Training cannot go on: a loss or a parameter is not finite."""
+    """Training cannot continue: a loss or a parameter is not finite."""
 
 
 def train(
     options: TrainingOptions, records: str | os.PathLike, out: str | os.PathLike, validation: str | os.PathLike | None = None,
     device: str = "cpu", initial: str | None = None, resume: bool = False,
 ) -> Run:  # fmt: skip
-    """Train a net to the end; returns the finished run. For arguments and errors see also `Run` and `fit`.
+    """Train a net; returns the finished run. For other arguments and errors see `Run` and `fit`.
 
     Args:
         device: see `devices`.
-        initial: parameters to begin with: a checkpoint, a `.params` file or a bundle.
+        initial: the initial net: a checkpoint, a `.params` file or a bundle.
 
     Raises:
         ModelError: if `initial` is a bundle that is missing or damaged.
@@ -50,12 +50,12 @@ def train(
 
 
 def fit(run: Run) -> dict[str, Any]:
-    """Train to the end; returns the last row of the log.
+    """Train until the run has all its epochs; returns the last row of the log.
 
     Raises:
         TrainingError: if a loss or a parameter is not finite; the epochs before are kept.
     """
-    hooks = MovingAverage(), Log(), Checkpoints()  # the last state comes last: before it, the epoch does not count
+    hooks = MovingAverage(), Log(), Checkpoints()  # checkpoints last: with them, the epoch is finished
     with Interrupts() as interrupts:
         while run.epoch < run.options.epochs:
             start = time.perf_counter()
@@ -74,7 +74,7 @@ def fit(run: Run) -> dict[str, Any]:
 
 
 def train_one_epoch(run: Run, hooks: Sequence[Hook], interrupts: Interrupts) -> dict[str, float]:
-    """Train over `run.steps_an_epoch` batches; returns mean losses by term and the figures of the batches."""
+    """Train on `run.steps_an_epoch` batches; returns the mean of the loss and of each term, and the figures of the batches."""
     first = run.epoch * run.steps_an_epoch
     sums, tally, pending = np.zeros(1 + len(TERMS)), Tally(run.options.listed_landmarks), deque[tuple[Batch, list]]()
     batches = run.sampler.batches(first, first + run.steps_an_epoch)
@@ -85,7 +85,7 @@ def train_one_epoch(run: Run, hooks: Sequence[Hook], interrupts: Interrupts) -> 
             pending.append((batch, step(run, batch)))
             for hook in hooks:
                 hook.after_step(run, batch.number)
-            if len(pending) > 1:  # one step behind, so that the device never waits for us
+            if len(pending) > 1:  # read one step late, so that the device never waits
                 sums += read_losses(run, *pending.popleft(), tally)
     while pending:
         sums += read_losses(run, *pending.popleft(), tally)
@@ -94,7 +94,7 @@ def train_one_epoch(run: Run, hooks: Sequence[Hook], interrupts: Interrupts) -> 
 
 
 def step(run: Run, batch: Batch) -> list[list[Any]]:
-    """One update; returns the outputs of the graph for each device's share, perhaps not computed yet."""
+    """One update; returns the graph's outputs for each device's share, which may not be computed yet."""
     with mx.autograd.record():
         outputs = [run.graph(*share) for share in split(batch, run.devices)]
         losses = [_objective(run, batch, each) for each in outputs]
@@ -102,16 +102,16 @@ def step(run: Run, batch: Batch) -> list[list[Any]]:
     run.trained.is_written()
     run.trainer.allreduce_grads()
     if run.options.clip:
-        for gradient in run.trained.list_grad():  # each the sum over devices
+        for gradient in run.trained.list_grad():  # the sum over devices
             clip_gradient(gradient, run.options.clip * len(run.devices))
     run.trainer.update(len(run.devices))
     return outputs
 
 
 def split(batch: Batch, devices: Sequence[Any]) -> Iterable[list[Any]]:
-    """Images and labels in equal shares, one for each device, on it: every n-th sample, so that all get all kinds."""
+    """Images and labels on each of n devices. Each gets every n-th sample, so that all get all kinds."""
     if len(devices) == 1 and devices[0].device_type == "cpu":
-        if not batch.views:  # from_numpy makes what it is given read-only
+        if not batch.views:  # `view`: from_numpy makes its argument read-only
             batch.views[:] = [mx.nd.from_numpy(array.view(), zero_copy=True) for array in (batch.images, batch.labels)]
         yield batch.views
         return
@@ -120,7 +120,7 @@ def split(batch: Batch, devices: Sequence[Any]) -> Iterable[list[Any]]:
 
 
 def _objective(run: Run, batch: Batch, outputs: Sequence[Any]) -> Any:
-    """The loss, or for a batch of one task the terms of that task and of kept heads."""
+    """The loss; for a batch of one task, only the terms of that task and of kept heads."""
     if batch.task is None:
         return outputs[0]
     weights = loss_weights(run.options, run.heads)
@@ -128,7 +128,7 @@ def _objective(run: Run, batch: Batch, outputs: Sequence[Any]) -> Any:
 
 
 def clip_gradient(gradient: Any, norm: float) -> None:
-    """Scale a gradient (N,) to `norm` if it is longer, in place; one that is not finite stays so."""
+    """Scale a gradient (N,) to `norm` if it is longer, in place. If it is not finite, it stays so."""
     gradient *= mx.nd.minimum(norm / mx.nd.norm(gradient), 1)
 
 
@@ -136,7 +136,7 @@ def read_losses(run: Run, batch: Batch, outputs: list[list[Any]], tally: Tally) 
     """Wait for a step and add its outputs to the tally; returns its loss and terms (4,), the mean over devices.
 
     Raises:
-        TrainingError: if one of them is not finite.
+        TrainingError: if the loss or a term is not finite.
     """
     values = []
     for i, (_, terms, samples) in enumerate(outputs):
@@ -158,7 +158,7 @@ def _explain(run: Run, batch: Batch, part: slice, values: np.ndarray, costs: np.
 
 
 def _check_parameters(run: Run) -> None:
-    """The loss of the last step was finite, the parameters after it may not be."""
+    """Raises TrainingError if a parameter is not finite: it may happen after a finite loss, in the last step."""
     if wrong := [name for name, value in run.parameters().items() if not np.isfinite(value).all()]:
         raise TrainingError(_stopped(run, f"after epoch {run.epoch + 1}", f"{', '.join(wrong)} not finite"))
 
@@ -166,17 +166,17 @@ def _check_parameters(run: Run) -> None:
 def _stopped(run: Run, place: str, reason: str) -> str:
     return (
         f"training of {run.options.net} stopped {place}: {reason}; a lower --rate or a longer --warm-up may help. "
-        f"{run.folder} keeps what was reached before this epoch"
+        f"{run.folder} keeps the state before this epoch"
     )
 
 
 def _is_known(run: Run, name: str, value: float) -> bool:
-    """Whether a figure goes into the log: those of landmarks only if the net has such a head and samples have landmarks."""
+    """Whether a figure goes into the log: figures of landmarks need a landmark head and samples with landmarks."""
     return "landmark" not in name or ("landmark" in run.heads.present and not np.isnan(value))
 
 
 def evaluate(run: Run) -> dict[str, float]:
-    """Figures on the validation records, of the averaged weights if there are any; see `metrics.Tally.figures`."""
+    """Figures on the validation records, with the averaged weights if there are any; see `metrics.Tally.figures`."""
     assert run.validation is not None
     tally, current = Tally(run.options.listed_landmarks), run.parameters()
     set_parameters(run.net, run.best_parameters(), run.devices)

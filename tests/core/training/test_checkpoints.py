@@ -125,7 +125,7 @@ def test_of_another_schema(tmp_path: Path, about: Any, message: str) -> None:
 
 def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
-    with pytest.raises(DataError, match=r"a\.npz does not exist: there is no checkpoint to go on from"):
+    with pytest.raises(DataError, match=r"a\.npz does not exist: there is no checkpoint to resume from"):
         read_checkpoint(path)
     np.savez(path, weight=np.zeros(3))
     with pytest.raises(DataError, match="not a whole checkpoint"):
@@ -146,5 +146,5 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [np.array(["a", "b"]), np.array([True]), np.array([1j])], ids=str)
 def test_arrays_that_are_no_numbers(tmp_path: Path, value: np.ndarray) -> None:
     np.savez(tmp_path / "a.npz", **{"about": np.array(json.dumps({"schema": SCHEMA})), "averages/a_weight": value})
-    with pytest.raises(DataError, match=r"a\.npz is not a whole checkpoint: a_weight holds no numbers"):
+    with pytest.raises(DataError, match=r"a\.npz is not a whole checkpoint: a_weight must hold numbers, not"):
         read_checkpoint(tmp_path / "a.npz")

@@ -189,7 +189,7 @@ def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, cont
         write_params(tmp_path / "run" / BEFORE, default_net("pnet").parameters)
     elif content is not None:
         (tmp_path / "run" / BEFORE).write_bytes(content)
-    with pytest.raises(DataError, match=f"{BEFORE} is not what this run began with"):
+    with pytest.raises(DataError, match=f"{BEFORE} is not the initial net of this run"):
         Run(options, records, tmp_path / "run", resume=True)
 
 
@@ -291,7 +291,7 @@ def test_landmarks_that_are_not_there_are_not_evaluated(tmp_path: Path, silent: 
     (tmp_path / "list.txt").write_text("a.png 1 9 1 9 " + "3 " * 10)
     words = ["evaluate", "landmarks", "--list", str(tmp_path / "list.txt"), "--root", str(tmp_path)]
     assert cli.main([*words, "--model", "default", "--model", str(silent)]) == 2
-    assert "it was trained without landmarks" in capsys.readouterr().err
+    assert "was trained without landmarks" in capsys.readouterr().err
 
 
 def test_every_head_of_the_shipped_models_is_trained() -> None:

@@ -85,7 +85,7 @@ def cut(folder: Path, finished: Path) -> Path:
 @pytest.mark.parametrize(
     "make, message",
     [
-        (with_landmarks, "the initial pnet has a landmark head: --landmarks goes on with it, --no-landmarks leaves it out"),
+        (with_landmarks, "the initial pnet has a landmark head: --landmarks keeps it, --no-landmarks leaves it out"),
         (with_more, "the initial parameters do not fit pnet: pnet_conv9_bias, pnet_landmark_bias is unknown"),
         (of_another_shape, "pnet_conv1_weight: expected shape (10, 3, 3, 3), got (10, 3, 5, 5)"),
         (of_rnet, "holds no parameters of pnet: rnet_conv1_weight"),

@@ -169,7 +169,7 @@ def test_a_run_is_not_begun_over_another(tmp_path: Path, train: Train, records: 
 
 def test_nothing_to_resume(tmp_path: Path, train: Train, records: Path) -> None:
     status, said = train("--records", records, "--out", tmp_path / "run", "--resume")
-    assert status == 2 and "last.npz does not exist: there is no checkpoint to go on from" in said
+    assert status == 2 and "last.npz does not exist: there is no checkpoint to resume from" in said
 
 
 @pytest.mark.parametrize("before, after", [("a", "b"), ("a", "fewer"), ("a", None), (None, "a")])

@@ -109,7 +109,7 @@ def test_kept_and_taken_again(tmp_path: Path, records: Path, finished: Path) -> 
     distil(fresh, run.net, 0.5, tmp_path, mx.cpu())
     assert (fresh.records[0].labels[:, 18] != 0.125).all()
     other = write_records(tmp_path / "other", seed=1)
-    with pytest.raises(DataError, match="missing or of other samples: without it the run cannot go on"):
+    with pytest.raises(DataError, match="missing or of other samples, and resuming needs it"):
         distil(Sampler(other, TrainingOptions("pnet")), run.net, 0.5, tmp_path, mx.cpu(), resume=True)
 
 
@@ -140,18 +140,18 @@ def test_not_resumed_with_other_options(tmp_path: Path, records: Path, finished:
 
 def test_nothing_to_learn_from(tmp_path: Path, records: Path, train: Train) -> None:
     status, said = train("--records", records, *SHORT, "--distil", 0.5, "--out", tmp_path / "run")
-    assert status == 2 and "distil needs trained parameters to begin with: --init names them" in said
+    assert status == 2 and "distil needs a trained initial net: name it with --init" in said
 
 
 @pytest.mark.parametrize(
-    ("heads", "message"), [((), "cls and box"), (("cls",), "trained box of"), (("box", "landmark"), "trained cls of")]
+    ("heads", "message"), [((), "cls or box"), (("cls",), "no trained box"), (("box", "landmark"), "no trained cls")]
 )
 def test_random_numbers_teach_nothing(
     tmp_path: Path, records: Path, finished: Path, heads: tuple[str, ...], message: str
 ) -> None:
     """Such as the nets of a bundle that were not trained yet."""
     initial = replace(the_net(finished), heads=heads)
-    with pytest.raises(ConfigError, match=f"distil needs trained parameters.*{message}"):
+    with pytest.raises(ConfigError, match=f"distil needs a trained initial net.*{message}$"):
         Run(TrainingOptions("pnet", epochs=1, batch=32, distil=0.5), records, tmp_path, initial=initial)
 
 
