@@ -6,7 +6,7 @@ A page may hold
     <!-- keys: mtcnn_gluon.pipeline.config.RunOptions -->              the same, as keys of a YAML file
     <!-- help: train -->                                               what `mtcnn-gluon train --help` prints
 
-Both come from the installed package, so they cannot differ from it.
+All come from the installed package, so they cannot differ from it.
 """
 
 import argparse
