@@ -64,12 +64,14 @@ class Photos(NamedTuple):
 
     Attributes:
         units: number of the photos that are used.
-        reads: digests of the list and of the photos.
+        reads: digests of the list and of these photos.
+        reported: the same of the photos that the report is about; for landmarks these are all.
         more: what else decides which faces samples are cut from.
     """
 
     units: int
     reads: dict[str, str]
+    reported: dict[str, str]
     more: dict[str, str]
 
 
@@ -124,11 +126,17 @@ class Recipe:
             if self._is_cut(net, section, kind):
                 tasks.check_landmarks(annotations, replace(self.config.nets[net].samples[kind], **self._places(section, kind)))
         used = spread(annotations.photos, limit)
-        read = annotations.photos if kind == "landmarks" and section == "validation" else used  # the report is about all
-        digest = self._digests.of_photos(folder, [photo.path for photo in read])
+        in_report = annotations.photos if kind == "landmarks" and section == "validation" else used
         if more:
             more = {"landmarks": self._digests.of_file(more["landmarks"]), "min_score": str(more["min_score"])}
-        return Photos(len(used), {"annotations": self._digests.of_file(path), "photos": digest}, more)
+        reads, reported = (
+            {
+                "annotations": self._digests.of_file(path),
+                "photos": self._digests.of_photos(folder, [photo.path for photo in photos]),
+            }
+            for photos in (used, in_report)
+        )
+        return Photos(len(used), reads, reported, more)
 
     def _find_compared(self) -> dict[str, str]:
         """Digests of the models to compare with, by their names in reports.
@@ -337,7 +345,7 @@ class Recipe:
         action = Action(
             command(f"evaluate {verb}", options), lambda: _write_evaluation(name, evaluate(options), options.output)
         )
-        return Step(name, lambda: action, (after,), about, photos.reads, "evaluate", photos.units)
+        return Step(name, lambda: action, (after,), about, photos.reported, "evaluate", photos.units)
 
     def _evaluate_landmarks(self, options: LandmarkOptions) -> Report | None:
         """The report; None if O-Net has learned no landmarks."""

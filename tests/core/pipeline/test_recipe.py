@@ -316,12 +316,26 @@ def test_unreadable_photos_are_warned_of(tmp_path: Path, photos: Path) -> None:
     assert "3.png does not exist" not in said and "3.png does not exist" in (tmp_path / "run" / LOG).read_text()
 
 
+def steps_of(folder: Path, photos: Path, changes: dict[str, Any]) -> dict[str, Step]:
+    """The steps of a configuration by name; the run is `folder / "run"`."""
+    config = read_config(write_config(folder, photos, changes))
+    return {step.name: step for step in Recipe(config, folder / "run", Digests(folder / "none")).steps()}
+
+
+def test_a_limit_changes_what_reads_the_photos(tmp_path: Path, photos: Path) -> None:
+    """Samples and measured stages, but not the report on landmarks, which is about all photos."""
+    whole, part = (steps_of(tmp_path, photos, changes) for changes in ({}, {"validation.limit": 2}))
+    changed = [name for name, step in whole.items() if step.reads != part[name].reads]
+    samples = ["pnet/validation/faces", "rnet/validation/mined", "rnet/validation/faces", "rnet/validation/landmarks",
+               "onet/validation/mined", "onet/validation/faces", "onet/validation/landmarks"]  # fmt: skip
+    assert sorted(changed) == sorted([*samples, "pnet/stages", "rnet/stages", "onet/stages", "report/wider"])
+
+
 def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -> None:
     """A model's name or a path; only the first training of a net begins with it; other parameters make another step."""
 
     def steps(changes: dict[str, Any]) -> dict[str, Step]:
-        config = read_config(write_config(tmp_path, photos, changes))
-        return {step.name: step for step in Recipe(config, tmp_path / "run", Digests(tmp_path / "none")).steps()}
+        return steps_of(tmp_path, photos, changes)
 
     def initial(step: Step) -> list[str]:
         words = shlex.split(step.action().text)
