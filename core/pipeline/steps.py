@@ -190,7 +190,7 @@ class Pipeline:
             elif reason := self._changes(step, state):
                 found.append(Status(step.name, "changed", left, reason))
             elif state.get("state") == "begun":
-                found.append(Status(step.name, "begun", left * (1 - step.progress())))
+                found.append(Status(step.name, "begun", left * (1 - _progress(step))))
             else:
                 found.append(Status(step.name, "waiting", left))
         return found
@@ -239,6 +239,13 @@ class Pipeline:
 
     def _path(self, name: str) -> Path:
         return self.folder / STATES / f"{name.replace('/', '-')}.json"
+
+
+def _progress(step: Step) -> float:
+    """The share that is done of a step that has begun; 0 if it is unknown, such as when a file it is read from is missing."""
+    with suppress(Exception):
+        return step.progress()
+    return 0.0
 
 
 def _digest(identity: Mapping[str, Any]) -> str:

@@ -105,6 +105,19 @@ def test_what_is_begun_goes_on_and_what_has_changed_begins_anew(steps: Steps) ->
     assert not list(steps.folder.glob("net/first.before*"))
 
 
+@pytest.mark.parametrize(
+    "error", [DataError("report.json does not exist"), KeyError("counts"), OSError(5, "Input/output error")]
+)
+def test_unknown_progress_counts_as_none(steps: Steps, error: Exception) -> None:
+    def fail() -> float:
+        raise error
+
+    steps.more["first"]["progress"], steps.do = fail, lambda name: sys.exit(3)
+    with pytest.raises(SystemExit):
+        steps.run()
+    assert steps.pipeline().status()[0][1:3] == ("begun", 10)
+
+
 @pytest.mark.parametrize(("error", "reason"), [
     (DataError("no photos"), "no photos"), (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
     (OSError(28, "No space left on device", "a.rec"), "OSError: [Errno 28] No space left on device: 'a.rec'"),
