@@ -22,6 +22,7 @@ from typing import IO, Any, Callable, ContextManager, Iterator, Mapping, NamedTu
 
 from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
 from mtcnn_gluon.io.files import DRAFT, naming_target, read_text, whole_file
+from mtcnn_gluon.pipeline.content import file_digest
 from mtcnn_gluon.pipeline.log import open_log
 
 MARKER = "pipeline.json"  # in every folder of a run
@@ -134,14 +135,20 @@ class Pipeline:
 
     def _do(self, step: Step, log: IO[str]) -> None:
         before, identity = self._read(step.name), self._identities[step.name]
-        if before.get("identity") != identity:
+        if before.get("state") != "begun" or before["identity"] != identity:
             self._clear(step.name, step.is_training)
             before = {}
-        start = time.monotonic() - (before["seconds"] if before.get("state") == "begun" else 0.0)
+        start = time.monotonic() - before.get("seconds", 0.0)
+        foreign = {name: stamp for name, stamp in self._stamps(step.name).items() if name not in before.get("files", ())}
 
         def note(state: str) -> None:
             about = {"identity": identity, "state": state, "kind": step.kind, "units": step.units}
-            self._write(step.name, {**about, "seconds": time.monotonic() - start, "files": self._files(step.name)})
+            files = {name: stamp for name, stamp in self._stamps(step.name).items() if foreign.get(name) != stamp}
+            if state == "done":
+                with naming_target(self.folder / step.name):
+                    digests = {name: file_digest(self.folder / step.name / name) for name in files}
+                about["written"] = {name: [*stamp, digests[name]] for name, stamp in files.items()}
+            self._write(step.name, {**about, "seconds": time.monotonic() - start, "files": list(files)})
 
         note("begun")
         try:
@@ -162,23 +169,35 @@ class Pipeline:
         note("done")
 
     def _clear(self, name: str, is_training: bool = False) -> None:
-        """Delete what a step has made; if there is a trained net or anything else, it is moved aside instead."""
-        folder = self.folder / name
-        found = self._files(name)
+        """Delete what a step has made; if a net, changed or other files are there, move all aside instead."""
+        folder, found = self.folder / name, self._stamps(name)
         with naming_target(folder):
-            is_ours = set(found) <= set(self._read(name).get("files", [])) and not folder.is_symlink()
-            if found and (is_training or not is_ours):
+            if found and (is_training or not self._is_ours(name, found)):
                 place = next(each for number in count(1) if not (each := Path(f"{folder}.before-{number}")).exists())
                 folder.rename(place)
                 logger.warning("%s is kept as %s", folder, place)
             elif folder.exists():
                 shutil.rmtree(folder)
 
-    def _files(self, name: str) -> list[str]:
-        """Files below a step's folder, but for those that a killed process was writing."""
-        folder = self.folder / name
-        paths = [path for path in folder.rglob("*") if not path.is_dir() and not path.name.startswith(DRAFT)]
-        return sorted(str(path.relative_to(folder)) for path in paths)
+    def _is_ours(self, name: str, found: Mapping[str, list[int]]) -> bool:
+        """Whether a step has written all files that were found in its folder, and nobody has changed them since."""
+        folder, state = self.folder / name, self._read(name)
+        if folder.is_symlink() or not set(found) <= set(state.get("files", ())):
+            return False
+        return all(
+            found.get(file, stamp) == stamp  # a copy of a run has other times
+            or (found[file][0] == stamp[0] and file_digest(folder / file) == digest)
+            for file, (*stamp, digest) in state.get("written", {}).items()
+        )
+
+    def _stamps(self, name: str) -> dict[str, list[int]]:
+        """Size and time of change of the files below a step's folder, but for those that a killed process was writing."""
+        folder, found = self.folder / name, {}
+        for path in sorted(folder.rglob("*")):
+            if not path.is_dir() and not path.name.startswith(DRAFT):
+                about = path.lstat()
+                found[str(path.relative_to(folder))] = [about.st_size, about.st_mtime_ns]
+        return found
 
     def status(self) -> list[Status]:
         """How far every step is; nothing is changed."""

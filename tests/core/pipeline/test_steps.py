@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -186,6 +187,51 @@ def test_foreign_files_stay(steps: Steps) -> None:
     (other.folder / "second/notes.txt").write_text("mine")
     other.do = other.write
     assert other.run() == ["second"] and (other.folder / "second.before-1/notes.txt").exists()
+
+
+@pytest.mark.parametrize("is_noted", [True, False])  # False: the process was killed
+def test_foreign_files_of_a_step_that_goes_on_stay(steps: Steps, is_noted: bool) -> None:
+    """A file put into the folder of a step between two starts is not taken for the step's; its own files are deleted."""
+
+    def begin(name: str) -> None:
+        steps.write(name)
+        if not is_noted:
+            shutil.copytree(steps.folder / ".steps", steps.folder.parent / "before")
+        raise KeyboardInterrupt
+
+    def run(expected: list[str]) -> None:
+        steps.do = steps.write
+        assert steps.run() == expected
+        steps.options = {"rate": steps.options["rate"] + 1}
+
+    for notes in (["notes.txt"], []):
+        steps.do = begin
+        with pytest.raises(KeyboardInterrupt):
+            steps.run()
+        if not is_noted:
+            shutil.rmtree(steps.folder / ".steps")
+            (steps.folder.parent / "before").rename(steps.folder / ".steps")
+        for name in notes:
+            (steps.folder / "net/first" / name).write_text("mine")
+        run(BOTH)
+        run(BOTH)
+        kept = sorted(str(path.relative_to(steps.folder)) for path in steps.folder.glob("net/first.before-*/*"))
+        assert kept == ["net/first.before-1/made.txt", "net/first.before-1/notes.txt"]
+    assert [path.name for path in (steps.folder / "net/first").iterdir()] == ["made.txt"]
+
+
+def test_files_changed_by_hand_stay(steps: Steps, tmp_path: Path) -> None:
+    """Also those of the same size; other times alone, as in a copied run, are no change."""
+    steps.run()
+    steps.folder = Path(shutil.copytree(steps.folder, tmp_path / "copy", copy_function=shutil.copyfile))
+    steps.options["rate"] = 2
+    assert steps.run() == BOTH and not list(steps.folder.glob("net/*.before*"))
+    for number, rate in enumerate((3, 4), 1):
+        steps.options["rate"] = rate
+        text = "x" * len((steps.folder / "net/first/made.txt").read_text()) * number
+        (steps.folder / "net/first/made.txt").write_text(text)
+        assert steps.run() == BOTH and (steps.folder / f"net/first.before-{number}/made.txt").read_text() == text
+        assert (steps.folder / "net/first/made.txt").read_text() == f"net/first {{'rate': {rate}}}"
 
 
 def test_samples_are_freed_once_the_records_are_checked(steps: Steps) -> None:
