@@ -38,7 +38,7 @@ from mtcnn_gluon.prepare_data.generate import PARTS, SHARD, UNREADABLE
 from mtcnn_gluon.prepare_data.merge import make_records
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.records.info import REPORT
-from mtcnn_gluon.training.checkpoints import BEST, LAST
+from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint
 from mtcnn_gluon.training.checkpoints import LOG as TRAINING_LOG
 from mtcnn_gluon.training.identity import digest
 from mtcnn_gluon.training.runs import read_net
@@ -233,7 +233,8 @@ class Recipe:
 
         progress = partial(_epochs_done, self.folder / name, self.folder / records, training.samples)
         options = {key: value for key, value in _identity(training).items() if key != "init"}
-        return Step(name, action, after, options, reads, net, training.samples, progress, is_training=True)
+        can_go_on = partial(_begins_with, self.folder / name / LAST, init, net)
+        return Step(name, action, after, options, reads, net, training.samples, progress, can_go_on, is_training=True)
 
     def _net_bundle_step(self, net: str) -> Step:
         """A bundle of the nets so far, with the thresholds for mining; O-Net's with those for detection."""
@@ -337,7 +338,9 @@ class Recipe:
         where = {**self._places("validation", kind), **({"limit": None} if kind == "landmarks" else {})}
         output = Output(f"{self._path(name)}/figures.json", self._path(name))
         whole = replace(options, **where, detectors=replace(options.detectors, model=models), output=output)
-        step = self._evaluation_step(name, EVALUATED, evaluate, whole, _identity(options), kind)
+        step = self._evaluation_step(
+            name, EVALUATED, evaluate, whole, {**_identity(options), "name": self.config.run.name}, kind
+        )
         return replace(step, reads={**step.reads, **self._compared}, units=step.units * len(models))
 
     def _evaluation_step(self, name: str, after: str, evaluate: Any, options: Any, about: dict[str, Any], kind: str) -> Step:
@@ -396,6 +399,13 @@ def _net_digest(source: str, net: str) -> str:
     """
     found = read_net(source, net)
     return f"{digest(found.parameters)} {' '.join(found.heads)}"
+
+
+def _begins_with(last: Path, init: str | None, net: str) -> bool:
+    """Whether a training began with the parameters that `init` holds now; the step before may have trained another net."""
+    if init is None or not last.is_file():
+        return True
+    return bool(read_checkpoint(last).about.get("initial") == digest(read_net(init, net).parameters))
 
 
 def _log_samples(name: str, report: dict[str, Any]) -> None:

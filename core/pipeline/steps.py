@@ -56,6 +56,7 @@ class Step:
         kind: steps of a kind take as long for each unit of work.
         units: of work.
         progress: the share in 0..1 that is done, of a step that has begun.
+        can_go_on: whether a step that has begun can be continued; if not, it begins from nothing.
         is_training: whether it makes a trained net, which is never deleted.
         frees: steps whose results may be removed when this one is done and `check` has found no fault.
         check: raises DataError if what the step has made is damaged.
@@ -69,6 +70,7 @@ class Step:
     kind: str = ""
     units: float = 0
     progress: Callable[[], float] = field(default=lambda: 0.0)
+    can_go_on: Callable[[], bool] = field(default=lambda: True)
     is_training: bool = False
     frees: tuple[str, ...] = ()
     check: Callable[[], object] = field(default=lambda: None)
@@ -128,14 +130,22 @@ class Pipeline:
                     with watch(step):
                         self._do(step, log)
                 if not self._is_kept and any((self.folder / name).exists() for name in step.frees):
-                    step.check()
-                    for name in step.frees:
-                        self._clear(name)
-                        self._write(name, {**self._read(name), "removed": True})
+                    self._free(step)
+
+    def _free(self, step: Step) -> None:
+        """Remove what only this step needed; if `check` finds a fault, the next run makes the step again."""
+        try:
+            step.check()
+        except MtcnnError as error:
+            self._write(step.name, {**self._read(step.name), "state": "damaged"})
+            raise DataError(f"step {step.name}: {error}; the same command makes it again") from error
+        for name in step.frees:
+            self._write(name, {**self._read(name), "removed": True})
+            self._clear(name)
 
     def _do(self, step: Step, log: IO[str]) -> None:
         before, identity = self._read(step.name), self._identities[step.name]
-        if before.get("state") != "begun" or before["identity"] != identity:
+        if before.get("state") != "begun" or before["identity"] != identity or not step.can_go_on():
             self._clear(step.name, step.is_training)
             before = {}
         start = time.monotonic() - before.get("seconds", 0.0)
@@ -233,9 +243,10 @@ class Pipeline:
         state = self._read(step.name)
         if state.get("state") != "done" or state["identity"] != self._identities[step.name]:
             return False
-        if (self.folder / step.name).exists():
-            return True
-        return state.get("removed", False) and step.name in self._freed_by and self._is_done(self._freed_by[step.name])
+        if state.get("removed"):
+            return step.name in self._freed_by and self._is_done(self._freed_by[step.name])
+        folder = self.folder / step.name
+        return folder.exists() and all(os.path.lexists(folder / file) for file in state.get("files", ()))
 
     def _read(self, name: str) -> dict[str, Any]:
         """What is known of a step, empty if nothing is."""

@@ -234,6 +234,33 @@ def test_files_changed_by_hand_stay(steps: Steps, tmp_path: Path) -> None:
         assert (steps.folder / "net/first/made.txt").read_text() == f"net/first {{'rate': {rate}}}"
 
 
+def test_a_step_whose_files_are_missing_is_made_again(steps: Steps) -> None:
+    """It begins from nothing, and a trained net that is left is moved aside; other files may come and go."""
+    steps.more["second"]["is_training"] = True
+    steps.do = lambda name: [steps.write(name), (steps.folder / name / "other.txt").touch()]  # type: ignore[func-returns-value]
+    assert steps.run() == BOTH
+    (steps.folder / "second/notes.txt").touch()
+    assert steps.run() == []
+    (steps.folder / "second/notes.txt").unlink()
+    assert steps.states() == ["done", "done"]
+    (steps.folder / "second/made.txt").unlink()
+    assert steps.states() == ["done", "waiting"] and steps.run() == ["second"] and steps.run() == []
+    assert (steps.folder / "second/made.txt").exists() and (steps.folder / "second.before-1/other.txt").exists()
+
+
+def test_a_step_that_cannot_go_on_begins_from_nothing(steps: Steps) -> None:
+    def fail(name: str) -> None:
+        steps.write(name)
+        raise KeyboardInterrupt
+
+    for can_go_on, kept in ((True, 0), (False, 1), (True, 1)):
+        steps.more["first"] = {"is_training": True, "can_go_on": lambda can_go_on=can_go_on: can_go_on}
+        steps.do = fail
+        with pytest.raises(KeyboardInterrupt):
+            steps.run()
+        assert len(list(steps.folder.glob("net/first.before-*"))) == kept
+
+
 def test_samples_are_freed_once_the_records_are_checked(steps: Steps) -> None:
     """They still count as done; a change has them made again, also one of the step that freed them."""
     checked = []
@@ -256,9 +283,11 @@ def test_samples_are_freed_once_the_records_are_checked(steps: Steps) -> None:
 
     steps.options["rate"] = 3
     steps.more["second"]["check"] = damaged
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match="step second: damaged; the same command makes it again"):
         steps.run()
-    assert (steps.folder / "net/first/made.txt").exists()
+    assert (steps.folder / "net/first/made.txt").exists() and steps.states() == ["done", "waiting"]
+    del steps.more["second"]["check"]
+    assert steps.run() == ["second"] and not (steps.folder / "net/first").exists() and steps.run() == []
 
 
 @pytest.mark.parametrize(("files", "message"), [
