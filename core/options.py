@@ -125,6 +125,10 @@ def checked(name: str, value: Any, kind: Any, meaning: Meaning) -> Any:
             if math.isfinite(number := kind(value)) and number in meaning:
                 return number
     near = did_you_mean(value, get_args(kind)) if get_origin(kind) is Literal and isinstance(value, str) else ""
+    if kind is float and isinstance(value, str):  # YAML 1.1 takes 2e-4 for a text
+        with suppress(ValueError):
+            if math.isfinite(number := float(value)):
+                near = f": write {number if '.' in str(number) else str(number).replace('e', '.0e')}"
     raise ConfigError(f"{name} must be {_expected(kind, meaning)}, not {shown(value)}{near}")
 
 

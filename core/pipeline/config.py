@@ -214,7 +214,9 @@ def _trainings(net: str, sections: Mapping[str, Any], run: RunOptions, base: Pat
     about, options = {"net": net, "seed": run.seed, "epochs": 1}, dict(sections["train"])
     if options.get("init") is not None:
         options["init"] = _initial(options["init"], f"{net}.train.init", base)
-    trainings = [read_section(TrainingStepOptions, options, f"{net}.train", {**about, "distil": 0.0})]
+    trainings = [read_section(TrainingStepOptions, options, f"{net}.train", about)]
+    if trainings[0].options.distil and trainings[0].init is None:
+        raise ConfigError(f"{net}.train: distil needs trained parameters to begin with: init names them")
     fixed = {**about, "init": None, "landmarks": options.pop("landmarks", None)}
     options.pop("init", None)
     finish = sections["finish"] if isinstance(sections["finish"], list) else [sections["finish"]]

@@ -35,7 +35,7 @@ class Digests:
             stamp = [about.st_size, about.st_mtime_ns]
             *known, digest = self._known.get(str(path), [None])
             if known != stamp:
-                digest = _digest(Path(path))
+                digest = file_digest(path)
                 self._known[str(path)] = [*stamp, digest]
                 self._is_changed = True
             return str(digest)
@@ -63,7 +63,8 @@ class Digests:
                 json.dump(self._known, file)
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file; `OSError` if it cannot be read."""
     whole = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(BLOCK_BYTES):

@@ -38,7 +38,7 @@ from mtcnn_gluon.prepare_data.generate import PARTS, SHARD, UNREADABLE
 from mtcnn_gluon.prepare_data.merge import make_records
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from mtcnn_gluon.records.info import REPORT
-from mtcnn_gluon.training.checkpoints import BEST, LAST
+from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint
 from mtcnn_gluon.training.checkpoints import LOG as TRAINING_LOG
 from mtcnn_gluon.training.identity import digest
 from mtcnn_gluon.training.runs import read_net
@@ -64,12 +64,14 @@ class Photos(NamedTuple):
 
     Attributes:
         units: number of the photos that are used.
-        reads: digests of the list and of the photos.
+        reads: digests of the list and of these photos.
+        reported: the same of the photos that the report is about; for landmarks these are all.
         more: what else decides which faces samples are cut from.
     """
 
     units: int
     reads: dict[str, str]
+    reported: dict[str, str]
     more: dict[str, str]
 
 
@@ -124,11 +126,17 @@ class Recipe:
             if self._is_cut(net, section, kind):
                 tasks.check_landmarks(annotations, replace(self.config.nets[net].samples[kind], **self._places(section, kind)))
         used = spread(annotations.photos, limit)
-        read = annotations.photos if kind == "landmarks" and section == "validation" else used  # the report is about all
-        digest = self._digests.of_photos(folder, [photo.path for photo in read])
+        in_report = annotations.photos if kind == "landmarks" and section == "validation" else used
         if more:
             more = {"landmarks": self._digests.of_file(more["landmarks"]), "min_score": str(more["min_score"])}
-        return Photos(len(used), {"annotations": self._digests.of_file(path), "photos": digest}, more)
+        reads, reported = (
+            {
+                "annotations": self._digests.of_file(path),
+                "photos": self._digests.of_photos(folder, [photo.path for photo in photos]),
+            }
+            for photos in (used, in_report)
+        )
+        return Photos(len(used), reads, reported, more)
 
     def _find_compared(self) -> dict[str, str]:
         """Digests of the models to compare with, by their names in reports.
@@ -225,7 +233,8 @@ class Recipe:
 
         progress = partial(_epochs_done, self.folder / name, self.folder / records, training.samples)
         options = {key: value for key, value in _identity(training).items() if key != "init"}
-        return Step(name, action, after, options, reads, net, training.samples, progress, is_training=True)
+        can_go_on = partial(_begins_with, self.folder / name / LAST, init, net)
+        return Step(name, action, after, options, reads, net, training.samples, progress, can_go_on, is_training=True)
 
     def _net_bundle_step(self, net: str) -> Step:
         """A bundle of the nets so far, with the thresholds for mining; O-Net's with those for detection."""
@@ -329,7 +338,9 @@ class Recipe:
         where = {**self._places("validation", kind), **({"limit": None} if kind == "landmarks" else {})}
         output = Output(f"{self._path(name)}/figures.json", self._path(name))
         whole = replace(options, **where, detectors=replace(options.detectors, model=models), output=output)
-        step = self._evaluation_step(name, EVALUATED, evaluate, whole, _identity(options), kind)
+        step = self._evaluation_step(
+            name, EVALUATED, evaluate, whole, {**_identity(options), "name": self.config.run.name}, kind
+        )
         return replace(step, reads={**step.reads, **self._compared}, units=step.units * len(models))
 
     def _evaluation_step(self, name: str, after: str, evaluate: Any, options: Any, about: dict[str, Any], kind: str) -> Step:
@@ -337,7 +348,7 @@ class Recipe:
         action = Action(
             command(f"evaluate {verb}", options), lambda: _write_evaluation(name, evaluate(options), options.output)
         )
-        return Step(name, lambda: action, (after,), about, photos.reads, "evaluate", photos.units)
+        return Step(name, lambda: action, (after,), about, photos.reported, "evaluate", photos.units)
 
     def _evaluate_landmarks(self, options: LandmarkOptions) -> Report | None:
         """The report; None if O-Net has learned no landmarks."""
@@ -388,6 +399,13 @@ def _net_digest(source: str, net: str) -> str:
     """
     found = read_net(source, net)
     return f"{digest(found.parameters)} {' '.join(found.heads)}"
+
+
+def _begins_with(last: Path, init: str | None, net: str) -> bool:
+    """Whether a training began with the parameters that `init` holds now; the step before may have trained another net."""
+    if init is None or not last.is_file():
+        return True
+    return bool(read_checkpoint(last).about.get("initial") == digest(read_net(init, net).parameters))
 
 
 def _log_samples(name: str, report: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from typing import IO, Any, Callable, ContextManager, Iterator, Mapping, NamedTu
 
 from mtcnn_gluon.errors import ConfigError, DataError, MtcnnError
 from mtcnn_gluon.io.files import DRAFT, naming_target, read_text, whole_file
+from mtcnn_gluon.pipeline.content import file_digest
 from mtcnn_gluon.pipeline.log import open_log
 
 MARKER = "pipeline.json"  # in every folder of a run
@@ -55,6 +56,7 @@ class Step:
         kind: steps of a kind take as long for each unit of work.
         units: of work.
         progress: the share in 0..1 that is done, of a step that has begun.
+        can_go_on: whether a step that has begun can be continued; if not, it begins from nothing.
         is_training: whether it makes a trained net, which is never deleted.
         frees: steps whose results may be removed when this one is done and `check` has found no fault.
         check: raises DataError if what the step has made is damaged.
@@ -68,6 +70,7 @@ class Step:
     kind: str = ""
     units: float = 0
     progress: Callable[[], float] = field(default=lambda: 0.0)
+    can_go_on: Callable[[], bool] = field(default=lambda: True)
     is_training: bool = False
     frees: tuple[str, ...] = ()
     check: Callable[[], object] = field(default=lambda: None)
@@ -127,21 +130,35 @@ class Pipeline:
                     with watch(step):
                         self._do(step, log)
                 if not self._is_kept and any((self.folder / name).exists() for name in step.frees):
-                    step.check()
-                    for name in step.frees:
-                        self._clear(name)
-                        self._write(name, {**self._read(name), "removed": True})
+                    self._free(step)
+
+    def _free(self, step: Step) -> None:
+        """Remove what only this step needed; if `check` finds a fault, the next run makes the step again."""
+        try:
+            step.check()
+        except MtcnnError as error:
+            self._write(step.name, {**self._read(step.name), "state": "damaged"})
+            raise DataError(f"step {step.name}: {error}; the same command makes it again") from error
+        for name in step.frees:
+            self._write(name, {**self._read(name), "removed": True})
+            self._clear(name)
 
     def _do(self, step: Step, log: IO[str]) -> None:
         before, identity = self._read(step.name), self._identities[step.name]
-        if before.get("identity") != identity:
+        if before.get("state") != "begun" or before["identity"] != identity or not step.can_go_on():
             self._clear(step.name, step.is_training)
             before = {}
-        start = time.monotonic() - (before["seconds"] if before.get("state") == "begun" else 0.0)
+        start = time.monotonic() - before.get("seconds", 0.0)
+        foreign = {name: stamp for name, stamp in self._stamps(step.name).items() if name not in before.get("files", ())}
 
         def note(state: str) -> None:
             about = {"identity": identity, "state": state, "kind": step.kind, "units": step.units}
-            self._write(step.name, {**about, "seconds": time.monotonic() - start, "files": self._files(step.name)})
+            files = {name: stamp for name, stamp in self._stamps(step.name).items() if foreign.get(name) != stamp}
+            if state == "done":
+                with naming_target(self.folder / step.name):
+                    digests = {name: file_digest(self.folder / step.name / name) for name in files}
+                about["written"] = {name: [*stamp, digests[name]] for name, stamp in files.items()}
+            self._write(step.name, {**about, "seconds": time.monotonic() - start, "files": list(files)})
 
         note("begun")
         try:
@@ -162,23 +179,35 @@ class Pipeline:
         note("done")
 
     def _clear(self, name: str, is_training: bool = False) -> None:
-        """Delete what a step has made; if there is a trained net or anything else, it is moved aside instead."""
-        folder = self.folder / name
-        found = self._files(name)
+        """Delete what a step has made; if a net, changed or other files are there, move all aside instead."""
+        folder, found = self.folder / name, self._stamps(name)
         with naming_target(folder):
-            is_ours = set(found) <= set(self._read(name).get("files", [])) and not folder.is_symlink()
-            if found and (is_training or not is_ours):
+            if found and (is_training or not self._is_ours(name, found)):
                 place = next(each for number in count(1) if not (each := Path(f"{folder}.before-{number}")).exists())
                 folder.rename(place)
                 logger.warning("%s is kept as %s", folder, place)
             elif folder.exists():
                 shutil.rmtree(folder)
 
-    def _files(self, name: str) -> list[str]:
-        """Files below a step's folder, but for those that a killed process was writing."""
-        folder = self.folder / name
-        paths = [path for path in folder.rglob("*") if not path.is_dir() and not path.name.startswith(DRAFT)]
-        return sorted(str(path.relative_to(folder)) for path in paths)
+    def _is_ours(self, name: str, found: Mapping[str, list[int]]) -> bool:
+        """Whether a step has written all files that were found in its folder, and nobody has changed them since."""
+        folder, state = self.folder / name, self._read(name)
+        if folder.is_symlink() or not set(found) <= set(state.get("files", ())):
+            return False
+        return all(
+            found.get(file, stamp) == stamp  # a copy of a run has other times
+            or (found[file][0] == stamp[0] and file_digest(folder / file) == digest)
+            for file, (*stamp, digest) in state.get("written", {}).items()
+        )
+
+    def _stamps(self, name: str) -> dict[str, list[int]]:
+        """Size and time of change of the files below a step's folder, but for those that a killed process was writing."""
+        folder, found = self.folder / name, {}
+        for path in sorted(folder.rglob("*")):
+            if not path.is_dir() and not path.name.startswith(DRAFT):
+                about = path.lstat()
+                found[str(path.relative_to(folder))] = [about.st_size, about.st_mtime_ns]
+        return found
 
     def status(self) -> list[Status]:
         """How far every step is; nothing is changed."""
@@ -190,7 +219,7 @@ class Pipeline:
             elif reason := self._changes(step, state):
                 found.append(Status(step.name, "changed", left, reason))
             elif state.get("state") == "begun":
-                found.append(Status(step.name, "begun", left * (1 - step.progress())))
+                found.append(Status(step.name, "begun", left * (1 - _progress(step))))
             else:
                 found.append(Status(step.name, "waiting", left))
         return found
@@ -214,9 +243,10 @@ class Pipeline:
         state = self._read(step.name)
         if state.get("state") != "done" or state["identity"] != self._identities[step.name]:
             return False
-        if (self.folder / step.name).exists():
-            return True
-        return state.get("removed", False) and step.name in self._freed_by and self._is_done(self._freed_by[step.name])
+        if state.get("removed"):
+            return step.name in self._freed_by and self._is_done(self._freed_by[step.name])
+        folder = self.folder / step.name
+        return folder.exists() and all(os.path.lexists(folder / file) for file in state.get("files", ()))
 
     def _read(self, name: str) -> dict[str, Any]:
         """What is known of a step, empty if nothing is."""
@@ -239,6 +269,13 @@ class Pipeline:
 
     def _path(self, name: str) -> Path:
         return self.folder / STATES / f"{name.replace('/', '-')}.json"
+
+
+def _progress(step: Step) -> float:
+    """The share that is done of a step that has begun; 0 if it is unknown, such as when a file it is read from is missing."""
+    with suppress(Exception):
+        return step.progress()
+    return 0.0
 
 
 def _digest(identity: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ SECTIONS: dict[str, tuple[type[Options], set[str]]] = {  # place, options, and t
     **{f"{net}.{name}": (SampleOptions, {*CUTTING, *MADE}) for net in NETS for name in ("faces", "landmarks")},
     **{f"{net}.mine": (MinedSampleOptions, {*CUTTING, *MADE}) for net in ("rnet", "onet")},
     **{f"{net}.records": (MergeOptions, MADE) for net in NETS},
-    **{f"{net}.train": (TrainingStepOptions, {*MADE, "distil"}) for net in NETS},
+    **{f"{net}.train": (TrainingStepOptions, MADE) for net in NETS},
     **{f"{net}.finish": (TrainingStepOptions, {*MADE, "init", "landmarks"}) for net in NETS},
     "evaluate.wider": (WiderOptions, {*EVALUATING, "images", "annotations", *LISTS}),
     "evaluate.landmarks": (LandmarkOptions, {*EVALUATING, *LISTS}),
@@ -105,6 +105,7 @@ def test_every_option_is_accepted(place: str, tmp_path: Path) -> None:
     ("evaluate.wider", {"overlap": 0.6, "heights": [20]}),
     ("onet.records", {"encoding": "jpeg"}), ("pnet.train", {"samples": 2.5e6, "tasks": ["cls"], "sampling": "alternate"}),
     ("evaluate.landmarks", {"boxes": "given"}), ("", {"compare": [], "thresholds": [0, 1, 0.5]}), ("rnet", {"faces": None}),
+    ("onet.train", {"distil": 0.5, "init": "default"}),
 ])  # fmt: skip
 def test_what_options_may_be(place: str, values: dict[str, Any], tmp_path: Path) -> None:
     read_config(write(tmp_path, place, values))
@@ -138,7 +139,8 @@ def test_what_options_may_be(place: str, values: dict[str, Any], tmp_path: Path)
     ("pnet.train", {"samples": 0}, "pnet.train: samples must be a number, 1 or more, not 0"),
     ("onet.finish", {"landmarks": True}, "onet.finish: unknown key 'landmarks'"),
     ("onet.finish", {"init": "default"}, "onet.finish: unknown key 'init'"),
-    ("onet.train", {"distil": 0.5}, "onet.train: unknown key 'distil'"),
+    ("onet.train", {"distil": 0.5}, "onet.train: distil needs trained parameters to begin with: init names them"),
+    ("pnet.train", {"rate": "2e-4"}, "not '2e-4': write 0.0002"), ("pnet.train", {"rate": "1e-5"}, "not '1e-5': write 1.0e-05"),
     ("onet", {"finish": None}, "onet.finish must have keys with values, not None"),
     ("onet", {"finish": [{}, 3]}, "onet.finish must have keys with values, not 3"),
     ("onet.train", {"init": "nowhere"}, "nowhere does not exist, and the models are default, official, "),

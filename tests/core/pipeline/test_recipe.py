@@ -34,6 +34,7 @@ from mtcnn_gluon.pipeline.recipe import Recipe
 from mtcnn_gluon.pipeline.steps import LOG, Step
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan
+from mtcnn_gluon.training.identity import digest
 from mtcnn_gluon.training.runs import read_net
 from pipeline_runs import make_photos, steps_begun, write_config
 
@@ -169,11 +170,14 @@ def test_places_times_and_processes_do_not_matter(
     assert "pnet/training/faces              changed  about 0 s (photos)" in said
 
 
-def test_words_about_the_model_change_the_bundle_only(copied: Path, tmp_path: Path, photos: Path, run: Run) -> None:
+def test_words_about_the_model_change_bundle_and_reports_only(copied: Path, tmp_path: Path, photos: Path, run: Run) -> None:
     changes = {"name": "mine = best", "training_data": "photos", "licence": "mine alone"}
     config = write_config(tmp_path, photos, changes)
     before = read_bundle(copied / "bundle").manifest
-    assert steps_begun(run(config, copied)[1]) == ["bundle"]
+    assert steps_begun(run(config, copied)[1]) == ["report/wider", "report/landmarks", "bundle"]
+    for name in ("wider", "landmarks"):
+        rows = json.loads((copied / f"report/{name}/figures.json").read_text())["detectors"]
+        assert {row["name"] for row in rows} == {"mine = best"}
     after = read_bundle(copied / "bundle").manifest
     assert {key: after[key] for key in changes} == changes and after["figures"] == before["figures"] != {}
 
@@ -316,12 +320,26 @@ def test_unreadable_photos_are_warned_of(tmp_path: Path, photos: Path) -> None:
     assert "3.png does not exist" not in said and "3.png does not exist" in (tmp_path / "run" / LOG).read_text()
 
 
+def steps_of(folder: Path, photos: Path, changes: dict[str, Any]) -> dict[str, Step]:
+    """The steps of a configuration by name; the run is `folder / "run"`."""
+    config = read_config(write_config(folder, photos, changes))
+    return {step.name: step for step in Recipe(config, folder / "run", Digests(folder / "none")).steps()}
+
+
+def test_a_limit_changes_what_reads_the_photos(tmp_path: Path, photos: Path) -> None:
+    """Samples and measured stages, but not the report on landmarks, which is about all photos."""
+    whole, part = (steps_of(tmp_path, photos, changes) for changes in ({}, {"validation.limit": 2}))
+    changed = [name for name, step in whole.items() if step.reads != part[name].reads]
+    samples = ["pnet/validation/faces", "rnet/validation/mined", "rnet/validation/faces", "rnet/validation/landmarks",
+               "onet/validation/mined", "onet/validation/faces", "onet/validation/landmarks"]  # fmt: skip
+    assert sorted(changed) == sorted([*samples, "pnet/stages", "rnet/stages", "onet/stages", "report/wider"])
+
+
 def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -> None:
     """A model's name or a path; only the first training of a net begins with it; other parameters make another step."""
 
     def steps(changes: dict[str, Any]) -> dict[str, Step]:
-        config = read_config(write_config(tmp_path, photos, changes))
-        return {step.name: step for step in Recipe(config, tmp_path / "run", Digests(tmp_path / "none")).steps()}
+        return steps_of(tmp_path, photos, changes)
 
     def initial(step: Step) -> list[str]:
         words = shlex.split(step.action().text)
@@ -346,6 +364,21 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
     assert [net for net in NETS if changed[f"{net}/train"].reads != found[f"{net}/train"].reads] == ["rnet"]
     with pytest.raises(DataError, match="holds no parameters of onet"):
         steps({"onet.train.init": "best.npz"})
+
+
+def test_a_training_goes_on_only_with_the_net_it_began_with(tmp_path: Path, photos: Path) -> None:
+    """Not if the training before it has made another net since."""
+    step, last = steps_of(tmp_path, photos, {})["onet/finish"], tmp_path / "run/onet/finish/last.npz"
+    parameters = bundle_parameters(find_bundle("default"))["onet"]
+    for path in (last, tmp_path / "run/onet/train/best.npz"):
+        path.parent.mkdir(parents=True)
+    write_checkpoint(tmp_path / "run/onet/train/best.npz", Checkpoint(HEADS, parameters))
+    assert step.can_go_on()  # nothing has been trained yet
+    write_checkpoint(last, Checkpoint({**HEADS, "initial": digest(parameters)}, parameters))
+    assert step.can_go_on()
+    parameters["onet_cls_bias"] += 1
+    write_checkpoint(tmp_path / "run/onet/train/best.npz", Checkpoint(HEADS, parameters))
+    assert not step.can_go_on()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,19 @@ def test_what_is_begun_goes_on_and_what_has_changed_begins_anew(steps: Steps) ->
     assert not list(steps.folder.glob("net/first.before*"))
 
 
+@pytest.mark.parametrize(
+    "error", [DataError("report.json does not exist"), KeyError("counts"), OSError(5, "Input/output error")]
+)
+def test_unknown_progress_counts_as_none(steps: Steps, error: Exception) -> None:
+    def fail() -> float:
+        raise error
+
+    steps.more["first"]["progress"], steps.do = fail, lambda name: sys.exit(3)
+    with pytest.raises(SystemExit):
+        steps.run()
+    assert steps.pipeline().status()[0][1:3] == ("begun", 10)
+
+
 @pytest.mark.parametrize(("error", "reason"), [
     (DataError("no photos"), "no photos"), (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
     (OSError(28, "No space left on device", "a.rec"), "OSError: [Errno 28] No space left on device: 'a.rec'"),
@@ -175,6 +189,78 @@ def test_foreign_files_stay(steps: Steps) -> None:
     assert other.run() == ["second"] and (other.folder / "second.before-1/notes.txt").exists()
 
 
+@pytest.mark.parametrize("is_noted", [True, False])  # False: the process was killed
+def test_foreign_files_of_a_step_that_goes_on_stay(steps: Steps, is_noted: bool) -> None:
+    """A file put into the folder of a step between two starts is not taken for the step's; its own files are deleted."""
+
+    def begin(name: str) -> None:
+        steps.write(name)
+        if not is_noted:
+            shutil.copytree(steps.folder / ".steps", steps.folder.parent / "before")
+        raise KeyboardInterrupt
+
+    def run(expected: list[str]) -> None:
+        steps.do = steps.write
+        assert steps.run() == expected
+        steps.options = {"rate": steps.options["rate"] + 1}
+
+    for notes in (["notes.txt"], []):
+        steps.do = begin
+        with pytest.raises(KeyboardInterrupt):
+            steps.run()
+        if not is_noted:
+            shutil.rmtree(steps.folder / ".steps")
+            (steps.folder.parent / "before").rename(steps.folder / ".steps")
+        for name in notes:
+            (steps.folder / "net/first" / name).write_text("mine")
+        run(BOTH)
+        run(BOTH)
+        kept = sorted(str(path.relative_to(steps.folder)) for path in steps.folder.glob("net/first.before-*/*"))
+        assert kept == ["net/first.before-1/made.txt", "net/first.before-1/notes.txt"]
+    assert [path.name for path in (steps.folder / "net/first").iterdir()] == ["made.txt"]
+
+
+def test_files_changed_by_hand_stay(steps: Steps, tmp_path: Path) -> None:
+    """Also those of the same size; other times alone, as in a copied run, are no change."""
+    steps.run()
+    steps.folder = Path(shutil.copytree(steps.folder, tmp_path / "copy", copy_function=shutil.copyfile))
+    steps.options["rate"] = 2
+    assert steps.run() == BOTH and not list(steps.folder.glob("net/*.before*"))
+    for number, rate in enumerate((3, 4), 1):
+        steps.options["rate"] = rate
+        text = "x" * len((steps.folder / "net/first/made.txt").read_text()) * number
+        (steps.folder / "net/first/made.txt").write_text(text)
+        assert steps.run() == BOTH and (steps.folder / f"net/first.before-{number}/made.txt").read_text() == text
+        assert (steps.folder / "net/first/made.txt").read_text() == f"net/first {{'rate': {rate}}}"
+
+
+def test_a_step_whose_files_are_missing_is_made_again(steps: Steps) -> None:
+    """It begins from nothing, and a trained net that is left is moved aside; other files may come and go."""
+    steps.more["second"]["is_training"] = True
+    steps.do = lambda name: [steps.write(name), (steps.folder / name / "other.txt").touch()]  # type: ignore[func-returns-value]
+    assert steps.run() == BOTH
+    (steps.folder / "second/notes.txt").touch()
+    assert steps.run() == []
+    (steps.folder / "second/notes.txt").unlink()
+    assert steps.states() == ["done", "done"]
+    (steps.folder / "second/made.txt").unlink()
+    assert steps.states() == ["done", "waiting"] and steps.run() == ["second"] and steps.run() == []
+    assert (steps.folder / "second/made.txt").exists() and (steps.folder / "second.before-1/other.txt").exists()
+
+
+def test_a_step_that_cannot_go_on_begins_from_nothing(steps: Steps) -> None:
+    def fail(name: str) -> None:
+        steps.write(name)
+        raise KeyboardInterrupt
+
+    for can_go_on, kept in ((True, 0), (False, 1), (True, 1)):
+        steps.more["first"] = {"is_training": True, "can_go_on": lambda can_go_on=can_go_on: can_go_on}
+        steps.do = fail
+        with pytest.raises(KeyboardInterrupt):
+            steps.run()
+        assert len(list(steps.folder.glob("net/first.before-*"))) == kept
+
+
 def test_samples_are_freed_once_the_records_are_checked(steps: Steps) -> None:
     """They still count as done; a change has them made again, also one of the step that freed them."""
     checked = []
@@ -197,9 +283,11 @@ def test_samples_are_freed_once_the_records_are_checked(steps: Steps) -> None:
 
     steps.options["rate"] = 3
     steps.more["second"]["check"] = damaged
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match="step second: damaged; the same command makes it again"):
         steps.run()
-    assert (steps.folder / "net/first/made.txt").exists()
+    assert (steps.folder / "net/first/made.txt").exists() and steps.states() == ["done", "waiting"]
+    del steps.more["second"]["check"]
+    assert steps.run() == ["second"] and not (steps.folder / "net/first").exists() and steps.run() == []
 
 
 @pytest.mark.parametrize(("files", "message"), [
