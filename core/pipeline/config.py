@@ -15,7 +15,7 @@ are relative to the file's folder; `~` and `${VARIABLE}` in them are replaced.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 from typing import Any, Mapping, TypeVar
@@ -170,6 +170,8 @@ def _config(given: Any, base: Path) -> Config:
     if given.get("compare") == []:
         given = {**given, "compare": None}
     run = from_mapping(RunOptions, {key: value for key, value in given.items() if key in option_names(RunOptions)})
+    if run.compare:
+        run = replace(run, compare=tuple(_compared(each, base) for each in run.compare))
     photos = {section: _photos(given.get(section, {}), section, base) for section in SETS}
     nets = {net: _net(net, given.get(net, {}), run, base) for net in NETS}
     evaluate = _filled({"wider": {}, "landmarks": {}}, given.get("evaluate", {}), "evaluate")
@@ -268,6 +270,17 @@ def _initial(text: Any, place: str, base: Path) -> str:
     if text in model_names():
         return str(text)
     raise ConfigError(f"{place}: {path} does not exist, and the models are {', '.join(model_names())}")
+
+
+def _compared(text: str, base: Path) -> str:
+    """`[NAME=]MODEL`, with a whole path if the model is a folder. Names and paths may contain `=`."""
+    splits = [0, *(place + 1 for place, letter in enumerate(text) if letter == "=" and 0 < place < len(text) - 1)]
+    for start in splits:
+        if text[start:] in model_names():
+            return text
+        if os.path.exists(path := _whole_path(text[start:], "compare", base)):
+            return text[:start] + path
+    return text
 
 
 def _whole_path(text: Any, place: str, base: Path) -> str:

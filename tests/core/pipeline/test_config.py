@@ -188,3 +188,14 @@ def test_examples_are_right(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("MTCNN_GLUON_DATA", str(tmp_path))
     config = read_config(ROOT / "example" / name)
     assert config.photos["data"].images == str(tmp_path / "wider_train/images")
+
+
+def test_models_to_compare_with_are_beside_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "old=net").mkdir()
+    monkeypatch.setenv("MODELS", str(tmp_path))
+    given = ["official", "mine=official", "old=net", "before=old=net", "${MODELS}/old=net", "nowhere", "a=nowhere"]
+    whole = str(tmp_path / "old=net")
+    found = read_config(write(tmp_path, "", {"compare": given})).run.compare
+    assert found == ("official", "mine=official", whole, f"before={whole}", whole, "nowhere", "a=nowhere")
+    with pytest.raises(ConfigError, match=r"compare: .*names the environment variable 'MISSING', which is not set"):
+        read_config(write(tmp_path, "", {"compare": ["${MISSING}/net"]}))
