@@ -1,7 +1,7 @@
 """Maps the project's folders onto the one import name `mtcnn_gluon`, and states what each way of using it needs."""
 
-import importlib.util
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -61,15 +61,13 @@ SOURCES = "core/operators/src"
 
 def kernels() -> Extension:
     """The compiled kernels. `optional`: without a C++ compiler the package installs all the same, and runs on numpy."""
-    spec = importlib.util.spec_from_file_location("native", ROOT / "core/operators/native.py")
-    native = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(native)
+    source_digest = runpy.run_path(str(ROOT / "core/operators/source_digest.py"))["source_digest"]
     openmp = [] if sys.platform == "darwin" else ["-fopenmp"]  # Apple's compiler has none
     return Extension(
         "mtcnn_gluon.operators._kernels",
         sources=[f"{SOURCES}/{name}.cc" for name in ("boxes", "instruction_set", "mining", "nets", "pyramid", "threads")],
         depends=[str(path.relative_to(ROOT)) for path in (ROOT / SOURCES).glob("*.h")],
-        define_macros=[("SOURCE_DIGEST", f'"{native.source_digest()}"')],
+        define_macros=[("SOURCE_DIGEST", f'"{source_digest()}"')],
         # Trapping arithmetic would keep GCC from turning conditions, as in PReLU, into vectors; nothing here asks for traps.
         extra_compile_args=["-std=c++17", "-O3", "-fno-trapping-math", "-g0", "-Wall", "-Wextra", "-Wno-psabi", *openmp],
         extra_link_args=openmp,

@@ -1,6 +1,8 @@
 """What the extras ask for on each Python: nothing that pip would have to compile for many minutes before it fails."""
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +53,11 @@ def test_the_other_extras_do_not_ask_for_an_old_numpy(extras: dict[str, list[str
         if extra not in ("cpu", "cu112"):
             found = wanted(lines, python)
             assert found and not any(one.name in ("numpy", "mxnet") for one in found), extra
+
+
+def test_building_needs_nothing_that_is_installed() -> None:
+    """`pip install .` runs setup.py before the package, or anything that it needs, is there."""
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('mtcnn_gluon', 'numpy', 'cv2')))"
+    script = f"{blocked}; sys.argv = ['setup.py', '--version']; import runpy; runpy.run_path({str(SETUP)!r})"
+    process = subprocess.run([sys.executable, "-c", script], cwd=SETUP.parent, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr

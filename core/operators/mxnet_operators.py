@@ -33,7 +33,8 @@ from typing import Any
 from mtcnn_gluon.errors import ModelError, Unavailable, last_line
 from mtcnn_gluon.io.cache import cache_path
 from mtcnn_gluon.mxnet_loader import load_mxnet
-from mtcnn_gluon.operators.native import SOURCES, load_kernels
+from mtcnn_gluon.operators.native import load_kernels
+from mtcnn_gluon.operators.source_digest import SOURCES
 
 NAMES = ("negativemining", "prelu", "max_pool", "prelu_pool_conv")
 

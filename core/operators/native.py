@@ -5,14 +5,12 @@ numpy and the frameworks' own operators, but slower. The environment variable `M
 """
 
 import ctypes
-import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
 
 from mtcnn_gluon.errors import Unavailable
-
-SOURCES = Path(__file__).parent / "src"
+from mtcnn_gluon.operators.source_digest import source_digest
 
 _bool, _float, _i64, _pointer = ctypes.c_bool, ctypes.c_float, ctypes.c_int64, ctypes.c_void_p
 _FUNCTIONS = {  # the functions of src/kernels.h: type of the result, types of the arguments
@@ -68,11 +66,3 @@ def has_bfloat16() -> bool:
     """Whether the kernels can compute layers in bfloat16: on an x86 processor with AMX, under Linux."""
     library = kernels()
     return library is not None and library.mtcnn_has_bfloat16()
-
-
-def source_digest() -> str:
-    """The digest of the C++ sources, which `setup.py` compiles into the library."""
-    digest = hashlib.sha256()
-    for path in sorted(SOURCES.glob("*.h")) + sorted(SOURCES.glob("*.cc")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]

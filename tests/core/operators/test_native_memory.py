@@ -18,6 +18,7 @@ import numpy as np
 from mtcnn_gluon.operators import crop_resize, native
 from mtcnn_gluon.operators.native_net import _Layer
 from mtcnn_gluon.operators.pyramid_pieces import _PIECE
+from mtcnn_gluon.operators.source_digest import SOURCES
 
 library = native.load_kernels()
 crop_resize(np.zeros((9, 9, 3), np.uint8), np.tile([0., 0, 9, 9], (64, 1)), 9)  # starts OpenMP's threads
@@ -81,7 +82,7 @@ def test_too_little_memory_is_said(answers: dict[str, Any], name: str) -> None:
 
 
 def test_every_function_that_may_want_memory_is_tried() -> None:
-    header = (native.SOURCES / "kernels.h").read_text("utf-8")
+    header = (SOURCES / "kernels.h").read_text("utf-8")
     declared = {
         line.split("(")[0].split("mtcnn_")[1] for line in header.splitlines() if line.startswith(("bool mtcnn_", "int64_t m"))
     }
