@@ -13,7 +13,7 @@ from mtcnn_gluon.training.options import TrainingOptions
 mx = load_mxnet()
 HybridBlock: Any = mx.gluon.HybridBlock
 
-# MXNet expects every parameter to be used, but those of the initial net's heads that are not kept are not.
+# Heads of the initial net that are not kept leave parameters unused, about which MXNet would warn.
 warnings.filterwarnings("ignore", "Parameter before_.* is not used by any computation")
 
 TERMS = ("cls", "box", "landmark")
