@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon.operators import LevelSource, crop_resize, draw_pieces, make_batch, native, nms
+from mtcnn_gluon.operators.source_digest import SOURCES
 
 CHILD = """
 import ctypes, json, resource
@@ -18,7 +19,6 @@ import numpy as np
 from mtcnn_gluon.operators import crop_resize, native
 from mtcnn_gluon.operators.native_net import _Layer
 from mtcnn_gluon.operators.pyramid_pieces import _PIECE
-from mtcnn_gluon.operators.source_digest import SOURCES
 
 library = native.load_kernels()
 crop_resize(np.zeros((9, 9, 3), np.uint8), np.tile([0., 0, 9, 9], (64, 1)), 9)  # starts OpenMP's threads
