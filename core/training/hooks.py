@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import time
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from mtcnn_gluon.training.state import Run
 logger = logging.getLogger(__name__)
 
 EVERY = 16  # steps between moves of the averaged weights: moving them after every step would be slower and no better
+DRAWN_EVERY = 10  # seconds between drawings of the curves, which take longer than a short epoch
 
 
 class Hook:
@@ -59,7 +61,10 @@ def kept_share(decay: float, number: int, epoch: int) -> float:
 
 
 class Log(Hook):
-    """Writes `log.csv`, `curves.png` and a line to the program's log."""
+    """Writes `log.csv` and a line to the program's log, and `curves.png` at most every `DRAWN_EVERY` seconds and at the end."""
+
+    def __init__(self) -> None:
+        self._drawn = -np.inf  # when, in seconds
 
     def after_epoch(self, run: Run) -> None:
         """Write all rows so far."""
@@ -67,7 +72,9 @@ class Log(Hook):
             writer = csv.DictWriter(file, list(dict.fromkeys(name for row in run.rows for name in row)))
             writer.writeheader()
             writer.writerows({name: "" if np.isnan(value) else value for name, value in row.items()} for row in run.rows)
-        draw_curves(run.rows, run.folder / "curves.png")
+        if run.epoch == run.options.epochs or time.monotonic() - self._drawn > DRAWN_EVERY:
+            draw_curves(run.rows, run.folder / "curves.png")
+            self._drawn = time.monotonic()
         logger.info("%s", " ".join(f"{name} {value:.4g}" for name, value in run.rows[-1].items() if not np.isnan(value)))
 
 
