@@ -32,8 +32,8 @@ def test_photos_are_known_by_name_and_content(tmp_path: Path) -> None:
 
 def test_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also by the next start; until size or time of change differ."""
-    read, digest = [], content._digest
-    monkeypatch.setattr(content, "_digest", lambda path: read.append(path.name) or digest(path))
+    read, digest = [], content.file_digest
+    monkeypatch.setattr(content, "file_digest", lambda path: read.append(path.name) or digest(path))
     path, cache = tmp_path / "a.png", tmp_path / "run/digests.json"
     path.write_bytes(b"some")
     digests = Digests(cache)
