@@ -280,7 +280,7 @@ def _compared(text: str, base: Path) -> str:
             return text
         if os.path.exists(path := _whole_path(text[start:], "compare", base)):
             return text[:start] + path
-    return text
+    raise ConfigError(f"compare: {path} does not exist, and the models are {', '.join(model_names())}")
 
 
 def _whole_path(text: Any, place: str, base: Path) -> str:

@@ -81,7 +81,7 @@ class Status(NamedTuple):
 
     Attributes:
         name: of the step.
-        state: `done`, `changed` (it was done, but for something else), `begun` or `waiting`.
+        state: `done`, `changed` (it was done with other options or contents), `begun` or `waiting`.
         seconds: that it took, or may still take.
         reason: what has changed.
     """
@@ -255,7 +255,7 @@ class Pipeline:
             return {}
         try:
             state = json.loads(read_text(path))
-            if not {"options", "reads", "after"} == set(state["identity"]) or not {"state", "seconds", "kind", "units"} <= set(
+            if set(state["identity"]) != {"options", "reads", "after"} or not {"state", "seconds", "kind", "units"} <= set(
                 state
             ):
                 raise ValueError("keys are missing")

@@ -193,9 +193,14 @@ def test_examples_are_right(name: str, tmp_path: Path, monkeypatch: pytest.Monke
 def test_models_to_compare_with_are_beside_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "old=net").mkdir()
     monkeypatch.setenv("MODELS", str(tmp_path))
-    given = ["official", "mine=official", "old=net", "before=old=net", "${MODELS}/old=net", "nowhere", "a=nowhere"]
+    given = ["official", "mine=official", "old=net", "before=old=net", "${MODELS}/old=net"]
     whole = str(tmp_path / "old=net")
     found = read_config(write(tmp_path, "", {"compare": given})).run.compare
-    assert found == ("official", "mine=official", whole, f"before={whole}", whole, "nowhere", "a=nowhere")
+    assert found == ("official", "mine=official", whole, f"before={whole}", whole)
+    monkeypatch.chdir(tmp_path.parent)
+    (tmp_path.parent / "elsewhere").mkdir(exist_ok=True)  # in the current folder, which does not count
+    for model in ("elsewhere", "name=elsewhere"):
+        with pytest.raises(ConfigError, match=r"compare: .*elsewhere does not exist, and the models are default, official"):
+            read_config(write(tmp_path, "", {"compare": [model]}))
     with pytest.raises(ConfigError, match=r"compare: .*names the environment variable 'MISSING', which is not set"):
         read_config(write(tmp_path, "", {"compare": ["${MISSING}/net"]}))
