@@ -25,9 +25,6 @@ from mtcnn_gluon.errors import ConfigError
 
 BoxConvention = Literal["continuous", "matlab"]
 
-STRIDE = 2  # distance of neighbouring P-Net cells, in pixels of a level
-CELL = 12  # side of a P-Net cell's receptive field, in pixels of a level
-
 
 def check_convention(name: object) -> BoxConvention:
     """Return `name`, or raise a `ConfigError` if it is not a box convention."""
@@ -92,10 +89,10 @@ def encode_landmarks(crops: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return ((landmarks - crops[:, None, :2]) / sides).reshape(-1, 10)
 
 
-def cell_boxes(cells: np.ndarray) -> np.ndarray:
-    """Squares (N, 4), in pixels of the level, of P-Net's cells (N, 2): row, column."""
-    corner = STRIDE * cells[:, ::-1].astype(np.float32)  # (N, 2) as x, y
-    return np.hstack([corner, corner + CELL])
+def cell_boxes(cells: np.ndarray, stride: int, side: int) -> np.ndarray:
+    """Squares (N, 4), in pixels of the level, of P-Net's cells (N, 2): row, column; their distance and side in pixels."""
+    corner = stride * cells[:, ::-1].astype(np.float32)  # (N, 2) as x, y
+    return np.hstack([corner, corner + side])
 
 
 def cells_to_image(squares: np.ndarray, scales: np.ndarray, convention: BoxConvention) -> np.ndarray:

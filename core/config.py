@@ -3,7 +3,8 @@
 `NETS` has the nets of Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks"
 (2016), figure 2, as in the authors' released models. A net takes images of `size` x `size` pixels. Each row of `layers` is one
 layer, see `mtcnn_gluon.layers`. Linear heads follow: `cls` (2 logits: background, face), `box` (4 offsets) and, if
-`landmarks` is true, `landmark` (10 numbers, x and y interleaved).
+`landmarks` is true, `landmark` (10 numbers, x and y interleaved). The table of another net may also have `context`: the number
+of pixels on each side of the input that lie around the candidate. The candidate fills the input if it is missing.
 """
 
 from easydict import EasyDict

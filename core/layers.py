@@ -1,10 +1,11 @@
-"""The layers of the nets: names and shapes that follow from the tables in `config.NETS`.
+"""The layers of the nets and what they see: names, shapes and sizes that follow from the tables in `config.NETS`.
 
 All code that builds a net follows `walk`, which yields its layers one by one. A new kind of layer needs a function in `KINDS`
 here and a builder in `symbol.blocks` (MXNet), `bundles.onnx_nets` and, if the compiled kernels can run it,
 `operators.native_net`.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from inspect import signature
@@ -16,6 +17,7 @@ from mtcnn_gluon.config import HEADS, NETS
 from mtcnn_gluon.errors import ModelError, shown
 
 LARGEST = 65536  # largest number of channels or units of a layer
+LARGEST_SIZE = 512  # largest side in pixels of a net's input
 MOST_LAYERS = 64
 
 Parameters = Mapping[str, np.ndarray]  # by full name, such as pnet_conv1_weight
@@ -67,6 +69,51 @@ KINDS: Mapping[str, Callable[..., Layer]] = {"conv": _conv, "pool": _pool, "dens
 _ARGUMENTS = {kind: list(signature(make).parameters)[2:] for kind, make in KINDS.items()}  # in a row of a table
 
 
+@dataclass(frozen=True)
+class View:
+    """What a net sees of a candidate: the candidate's square, and perhaps what lies around it.
+
+    Attributes:
+        size: side in pixels of the net's input.
+        context: pixels of the input on each side that lie around the candidate.
+        stride: distance in pixels between neighbouring outputs on a larger input. Only P-Net's matters.
+    """
+
+    size: int
+    context: int = 0
+    stride: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.size} pixels with a context of {self.context}"
+
+    @property
+    def cell(self) -> int:
+        """Side in pixels of the part of the input that the candidate covers."""
+        return self.size - 2 * self.context
+
+    @property
+    def overlap(self) -> int:
+        """Pixels that neighbouring parts of a larger input share, so that no output between them is lost."""
+        return -((self.stride - self.size) // self.stride) * self.stride
+
+    def outputs(self, side: int) -> int:
+        """Number of outputs along an axis of `side` pixels, at least `size`."""
+        return (side - self.size) // self.stride + 1
+
+    def around(self, squares: np.ndarray) -> np.ndarray:
+        """The parts (N, 4) of the image that the net sees of candidates (N, 4): their squares, widened by size / cell."""
+        if not self.context:
+            return squares
+        margin = (squares[:, 2:] - squares[:, :2]) * squares.dtype.type(self.context / self.cell)  # (N, 2)
+        return np.hstack([squares[:, :2] - margin, squares[:, 2:] + margin])
+
+
+def view_of(table: Mapping[str, Any]) -> View:
+    """What a net sees, from its table."""
+    strides = (layer.stride for layer in walk(table) if not layer.is_head)
+    return View(table["size"], table.get("context", 0), math.prod(strides))
+
+
 def walk(table: Mapping[str, Any], key: str = "layers") -> Iterator[Layer]:
     """Yield the layers of a net in order, the heads last.
 
@@ -89,6 +136,18 @@ def walk(table: Mapping[str, Any], key: str = "layers") -> Iterator[Layer]:
     for head in heads_of(table):
         layer = _dense(inputs, side, HEADS[head]) if kind == "dense" else _conv(inputs, side, HEADS[head], 1)
         yield replace(layer, kind="dense" if kind == "dense" else "conv", name=head, is_head=True)
+
+
+def parse_layers(text: str) -> list[list[Any]]:
+    """The rows of a table from a text such as `conv 16 4 2, pool 2 2, dense 128`.
+
+    Raises:
+        ModelError: if it has another form; `walk` checks the rows themselves.
+    """
+    rows = [row.split() for row in text.split(",")]
+    if not all(row and all(number.isdecimal() for number in row[1:]) for row in rows):
+        raise ModelError(f"layers must have the form of 'conv 16 3, pool 2 2, dense 128', not {shown(text)}")
+    return [[kind, *map(int, numbers)] for kind, *numbers in rows]
 
 
 def heads_of(table: Mapping[str, Any]) -> list[str]:
@@ -136,7 +195,7 @@ def check_parameters(net: str, table: Mapping[str, Any], parameters: Parameters)
 
 
 def check_architecture(architecture: Mapping[str, Any]) -> None:
-    """Check the tables of all nets, as in `config.NETS`; keys other than `size`, `layers` and `landmarks` are ignored.
+    """Check the tables of all nets, as in `config.NETS`; keys that it does not have are ignored.
 
     Raises:
         ModelError: if one is missing or malformed; the message names the key.
@@ -144,13 +203,28 @@ def check_architecture(architecture: Mapping[str, Any]) -> None:
     if set(architecture) != set(NETS):
         raise ModelError(f"'architecture' must describe {', '.join(NETS)}, got {shown(list(architecture))}")
     for net, table in architecture.items():
-        key = f"architecture.{net}"
-        _check(isinstance(table, dict), key, "an object with size, layers and landmarks", table)
-        size, layers = table.get("size"), table.get("layers")
-        _check(_is_count(size) and size == NETS[net].size, f"{key}.size", str(NETS[net].size), size)
-        _check(isinstance(table.get("landmarks"), bool), f"{key}.landmarks", "true or false", table.get("landmarks"))
-        _check(isinstance(layers, list) and 1 <= len(layers) <= MOST_LAYERS, f"{key}.layers", "a list of layers", layers)
-        list(walk(table, f"{key}.layers"))
+        check_table(net, table, f"architecture.{net}")
+
+
+def check_table(net: str, table: Any, key: str) -> None:
+    """Check the table of one net, as in `config.NETS`. `key` names it in messages.
+
+    Raises:
+        ModelError: if it is malformed; the message names the key.
+    """
+    _check(isinstance(table, dict), key, "an object with size, layers and landmarks", table)
+    size, layers, context = table.get("size"), table.get("layers"), table.get("context", 0)
+    _check(_is_count(size) and size <= LARGEST_SIZE, f"{key}.size", f"a whole number from 1 to {LARGEST_SIZE}", size)
+    _check(context == 0 or _is_count(context), f"{key}.context", "a whole number, 0 or more", context)
+    _check(2 * context < size, f"{key}.context", f"less than half of size, {size}", context)
+    _check(isinstance(table.get("landmarks"), bool), f"{key}.landmarks", "true or false", table.get("landmarks"))
+    _check(isinstance(layers, list) and 1 <= len(layers) <= MOST_LAYERS, f"{key}.layers", "a list of layers", layers)
+    *_, last = walk(table, f"{key}.layers")
+    if net == "pnet":
+        _check(last.kind == "conv", f"{key}.layers", "without a dense layer, as P-Net takes images of any size", layers)
+        _check(last.side == 1, f"{key}.size", f"what the layers see: they leave {last.side} x {last.side} of it", size)
+    else:
+        _check(last.kind == "dense", f"{key}.layers", "with a dense layer at the end", layers)
 
 
 def _check_row(row: Any, key: str, side: int, is_dense: bool) -> None:

@@ -6,25 +6,29 @@ import cv2
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.prepare_data.sampling import Crops, SamplingOptions, jittered, learnable, overlapped
 from mtcnn_gluon.records.samples import NO_FACE, Kind, Samples, mirror_targets
 
 
-def cut(image: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
-    """Crops (N, S, S, 3) uint8 of an image (H, W, 3) uint8, sampled as detection samples them, then rounded."""
-    return np.rint(crop_resize(image, squares, size)).astype(np.uint8).transpose(0, 2, 3, 1)
+def cut(image: np.ndarray, squares: np.ndarray, view: View) -> np.ndarray:
+    """What a net sees of squares (N, 4) of an image (H, W, 3) uint8, sampled as detection samples it, then rounded.
+
+    The result is (N, S, S, 3) uint8, with S as `view.size`.
+    """
+    return np.rint(crop_resize(image, view.around(squares), view.size)).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, size: int) -> Samples:
+def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, view: View) -> Samples:
     """Samples of crops of one photo. A positive sample has its face's landmarks if all are known and inside the crop.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         photo: the faces of the image.
         number: index of the photo in its list.
-        size: side S of the samples in pixels.
+        view: what the net sees of a crop.
     """
     count, has_box = len(crops), crops.faces != NO_FACE
     offsets, landmarks = np.zeros((count, 4)), np.full((count, 5, 2), np.nan)
@@ -33,13 +37,13 @@ def cut_samples(image: np.ndarray, crops: Crops, photo: Photo, number: int, size
     landmarks[has_box] = box_ops.encode_landmarks(squares, photo.landmarks[faces]).reshape(-1, 5, 2)
     has_landmarks = (crops.kinds == Kind.POSITIVE) & _are_inside(landmarks)
     return Samples(
-        crops=cut(image, crops.boxes, size), kinds=crops.kinds, offsets=offsets, landmarks=np.nan_to_num(landmarks),
+        crops=cut(image, crops.boxes, view), kinds=crops.kinds, offsets=offsets, landmarks=np.nan_to_num(landmarks),
         iou=crops.iou, has_box=has_box, has_landmarks=has_landmarks, photos=np.full(count, number), faces=crops.faces,
     )  # fmt: skip
 
 
 def cut_landmark_samples(
-    image: np.ndarray, photo: Photo, number: int, size: int, options: SamplingOptions, generator: np.random.Generator
+    image: np.ndarray, photo: Photo, number: int, view: View, options: SamplingOptions, generator: np.random.Generator
 ) -> Samples:
     """Landmark samples of one photo: crops near its faces, every second one rotated, and the mirror image of each.
 
@@ -55,7 +59,7 @@ def cut_landmark_samples(
     landmarks = box_ops.encode_landmarks(squares, turned).reshape(-1, 5, 2)
     rows = np.flatnonzero((iou >= options.positive) & _are_inside(landmarks))
     samples = Samples(
-        crops=_cut_rotated(image, squares[rows], angles[rows], size), kinds=np.full(len(rows), int(Kind.LANDMARK)),
+        crops=_cut_rotated(image, squares[rows], angles[rows], view), kinds=np.full(len(rows), int(Kind.LANDMARK)),
         offsets=np.zeros((len(rows), 4)), landmarks=landmarks[rows], iou=iou[rows],
         has_box=np.zeros(len(rows), bool), has_landmarks=np.ones(len(rows), bool),
         photos=np.full(len(rows), number), faces=faces[rows],
@@ -83,18 +87,18 @@ def _rotate(points: np.ndarray, squares: np.ndarray, angles: np.ndarray) -> np.n
     return (points - centres) @ matrices.transpose(0, 2, 1) + centres
 
 
-def _cut_rotated(image: np.ndarray, squares: np.ndarray, angles: np.ndarray, size: int) -> np.ndarray:
-    """Crops (N, S, S, 3) uint8 of an image rotated by angles (N,) in degrees about the centres of squares (N, 4)."""
-    crops = np.empty((len(squares), size, size, 3), np.uint8)
+def _cut_rotated(image: np.ndarray, squares: np.ndarray, angles: np.ndarray, view: View) -> np.ndarray:
+    """As `cut`, of an image rotated by angles (N,) in degrees about the centres of the squares."""
+    crops = np.empty((len(squares), view.size, view.size, 3), np.uint8)
     is_straight = angles == 0
-    crops[is_straight] = cut(image, squares[is_straight], size)
-    for row in np.flatnonzero(~is_straight):
-        crops[row] = _cut_one_rotated(image, squares[row], angles[row], size)
+    crops[is_straight] = cut(image, squares[is_straight], view)
+    for row, seen in zip(np.flatnonzero(~is_straight), view.around(squares[~is_straight])):
+        crops[row] = _cut_one_rotated(image, seen, angles[row], view.size)
     return crops
 
 
 def _cut_one_rotated(image: np.ndarray, square: np.ndarray, angle: float, size: int) -> np.ndarray:
-    """Rotate the surroundings of a square (4,) at full resolution, then cut it out."""
+    """Rotate the surroundings of a square (4,) at full resolution, then cut it out as (size, size, 3)."""
     side, centre = square[2] - square[0], (square[:2] + square[2:]) / 2
     reach = side / np.sqrt(2) + 1
     low = np.floor(np.maximum(centre - reach, 0)).astype(int)
@@ -104,4 +108,4 @@ def _cut_one_rotated(image: np.ndarray, square: np.ndarray, angle: float, size: 
     matrix = np.asarray(cv2.getRotationMatrix2D(tuple(centre - low - 0.5), angle, 1))  # OpenCV: pixel centres are whole
     matrix[:, 2] = matrix[:, 2] - (square[:2] - low)
     upright = cv2.warpAffine(around, matrix, (pixels, pixels), flags=cv2.INTER_LINEAR)
-    return cut(upright, np.array([[0, 0, side, side]]), size)[0]
+    return cut(upright, np.array([[0, 0, side, side]]), View(size))[0]

@@ -22,11 +22,11 @@ import numpy as np
 from tqdm import tqdm
 
 from mtcnn_gluon import boxes as box_ops
-from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError, shown
 from mtcnn_gluon.io.files import printable, remove_drafts, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.processes import in_processes
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
 from mtcnn_gluon.records.files import RecordWriter
 from mtcnn_gluon.records.info import REPORT
@@ -46,6 +46,11 @@ class SampleSource(Protocol):
 
     net: str
     images: str
+
+    @property
+    def view(self) -> View:
+        """What the net sees of a sample's square."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """Everything that the samples depend on, except the photos and their annotations."""
@@ -95,7 +100,7 @@ def generate(source: SampleSource, annotations: Annotations, out: str | os.PathL
     with closing(counts), bar:
         for count in counts:
             bar.update(count)
-    report = _finish(folder, files, source.net, identity, annotations.problems.found)
+    report = _finish(folder, files, source, identity, annotations.problems.found)
     shutil.rmtree(parts)
     return report
 
@@ -140,8 +145,9 @@ def _inside(photo: Photo, image: np.ndarray) -> tuple[Photo, list[str]]:
 
 
 def _finish(
-    folder: Path, files: Sequence[Path], net: str, identity: Mapping[str, Any], problems_found: Mapping[str, Sequence[str]]
-) -> dict[str, Any]:
+    folder: Path, files: Sequence[Path], source: SampleSource, identity: Mapping[str, Any],
+    problems_found: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:  # fmt: skip
     """Write the records and the report from the shards' files; returns the report."""
     counts, figures, photos = dict.fromkeys(KIND_NAMES, 0), Counter[str](), 0
     problems = {kind: list(lines) for kind, lines in problems_found.items()}
@@ -149,7 +155,7 @@ def _finish(
     with ExitStack() as stack:
         writers: dict[str, RecordWriter] = {}
         for path in files:
-            about, samples = _read_shard(path, NETS[net].size)
+            about, samples = _read_shard(path, source.view.size)
             photos += about["photos"]
             figures.update(about["figures"])
             for name, lines in about["problems"].items():
@@ -158,7 +164,8 @@ def _finish(
                 name = Kind(kind).name.lower()
                 if name not in writers:
                     origin = dict(seed=identity["made from"].get("seed"), source=identity["digest"])
-                    writers[name] = stack.enter_context(RecordWriter(folder / name, net, **origin))
+                    writer = RecordWriter(folder / name, source.net, **origin, view=source.view)
+                    writers[name] = stack.enter_context(writer)
                 writers[name].write(samples[samples.kinds == kind])
                 counts[name] += int((samples.kinds == kind).sum())
         if not writers:

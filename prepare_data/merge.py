@@ -16,6 +16,7 @@ import numpy as np
 
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.io.files import remove, remove_drafts, whole_file
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.prepare_data.generate import read_report
 from mtcnn_gluon.records.files import Reader, RecordWriter
@@ -80,8 +81,9 @@ def make_records(options: MergeOptions) -> dict[str, Any]:
         records = {net: (list(chain(*readers.values())), rows[generator.permutation(len(rows))])}
     remove_drafts(out)
     remove(out / REPORT)
+    view = _same_view(readers)
     for name, (parts, rows) in records.items():
-        _write(out / name, writing, parts, rows)
+        _write(out / name, {**writing, "view": view}, parts, rows)
     for name in {"pnet", *KIND_NAMES} - set(records):  # left by an earlier call
         for path in reversed(record_files(out / name)):
             remove(path)
@@ -144,6 +146,16 @@ def _open(folders: Sequence[str], reports: Sequence[Mapping[str, Any]], kind: st
                 raise DataError(f"{readers[-1].files.rec} holds samples for {readers[-1].info.net}, not for {net}")
             readers[-1].check_digest()  # else the new record of damaged samples would have a valid digest
     return readers
+
+
+def _same_view(readers: Mapping[str, Sequence[Reader]]) -> View:
+    """What all crops show. Raises DataError if they differ."""
+    first, *others = chain(*readers.values())
+    for reader in others:
+        if reader.info.view != first.info.view:
+            crops = [f"{each.files.rec} has crops of {each.info.view}" for each in (first, reader)]
+            raise DataError("; ".join(crops))
+    return first.info.view
 
 
 def warn_if_starved(counts: Mapping[str, int]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.layers import LARGEST_SIZE
 from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.prepare_data.annotations import Photo
 from mtcnn_gluon.records.samples import NO_FACE, Kind
@@ -60,9 +61,17 @@ class SamplingOptions(Options):
         15, "prepare landmarks: largest rotation, of every second crop", least=0, most=90, metavar="DEGREES"
     )
     mirror: bool = option(True, "prepare landmarks: whether to add the mirror image of each crop")
+    size: int | None = option(
+        None, "side of the net's input", least=1, most=LARGEST_SIZE, metavar="PIXELS", usual="the paper's"
+    )
+    context: int = option(
+        0, "pixels on each side of the net's input around the candidate", least=0, most=LARGEST_SIZE, metavar="PIXELS"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.size is not None and 2 * self.context >= self.size:
+            raise ConfigError(f"context must be less than half of size, {self.size}, not {self.context}")
         if not self.negative <= self.part <= self.positive:
             overlaps = self.negative, self.part, self.positive
             raise ConfigError(f"negative, part and positive must ascend, not {overlaps}")
@@ -71,9 +80,13 @@ class SamplingOptions(Options):
 
 
 def declared(options: Options, kind: type[Options] | None = None) -> dict[str, Any]:
-    """Options by name: all, or those of the class `kind`. Defaults stay as declared, `20` not `20.0`, for equal digests."""
+    """Options by name: all, or those of the class `kind`. Defaults stay as declared, `20` not `20.0`, for equal digests.
+
+    `size` and `context` are left out where they are the paper's: earlier versions did not have them.
+    """
     values = ((each, getattr(options, each.name)) for each in fields(kind or options))
-    return {each.name: each.default if value == each.default else value for each, value in values}
+    found = {each.name: each.default if value == each.default else value for each, value in values}
+    return {name: value for name, value in found.items() if name not in ("size", "context") or value}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from mtcnn_gluon.detection.draw import BOX_COLOUR, POINT_COLOURS
 from mtcnn_gluon.io.extras import need
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.records.files import Reader
 from mtcnn_gluon.records.samples import Column, Kind, Samples
 
@@ -19,25 +20,26 @@ ROW_HEIGHT = 240  # pixels of the summary for each kind
 IOU_EDGES = np.linspace(0, 1, 21)
 
 
-def contact_sheet(samples: Samples, columns: int = COLUMNS) -> np.ndarray:
-    """A picture (H, W, 3) uint8 of samples with their targets: the part of the face's box in the crop, and landmarks."""
+def contact_sheet(samples: Samples, view: View, columns: int = COLUMNS) -> np.ndarray:
+    """A picture (H, W, 3) uint8 of samples that show `view`, with their targets: the face's box in the crop, and landmarks."""
     rows = -(-len(samples) // columns)
     sheet = np.full((rows * (CELL + GAP) + GAP, columns * (CELL + GAP) + GAP, 3), BACKGROUND, np.uint8)
     for i in range(len(samples)):
         y, x = (GAP + part * (CELL + GAP) for part in divmod(i, columns))
-        sheet[y : y + CELL, x : x + CELL] = draw_sample(samples, i)
+        sheet[y : y + CELL, x : x + CELL] = draw_sample(samples, i, view)
     return sheet
 
 
-def draw_sample(samples: Samples, index: int) -> np.ndarray:
+def draw_sample(samples: Samples, index: int, view: View) -> np.ndarray:
     """One sample, enlarged to (CELL, CELL, 3) uint8, with its targets."""
+    first, side = CELL * view.context / view.size, CELL * view.cell / view.size  # of the candidate in the picture
     cell = cv2.resize(samples.crops[index], (CELL, CELL), interpolation=cv2.INTER_NEAREST)
     if samples.has_box[index]:
-        box = (np.array([0, 0, 1, 1]) + samples.offsets[index]) * CELL
+        box = first + (np.array([0, 0, 1, 1]) + samples.offsets[index]) * side
         x1, y1, x2, y2 = (round(float(v)) for v in box)
         cv2.rectangle(cell, (x1, y1), (x2, y2), BOX_COLOUR, 1)
     if samples.has_landmarks[index]:
-        for (x, y), colour in zip(samples.landmarks[index] * CELL, POINT_COLOURS):
+        for (x, y), colour in zip(first + samples.landmarks[index] * side, POINT_COLOURS):
             cv2.circle(cell, (round(float(x)), round(float(y))), 2, colour, cv2.FILLED, cv2.LINE_AA)
     return cell
 
@@ -53,7 +55,7 @@ def sheets(records: Mapping[str, Reader], count: int, seed: int = 0) -> dict[str
                 chosen = np.random.default_rng(seed).permutation(rows)[:count]
                 parts.append(reader[np.sort(chosen)])
         if parts:
-            pictures[kind.name.lower()] = contact_sheet(Samples.concatenate(parts)[:count])
+            pictures[kind.name.lower()] = contact_sheet(Samples.concatenate(parts)[:count], reader.info.view)
     return pictures
 
 

@@ -12,6 +12,7 @@ from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.config import MAX_FACE, NETS
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
@@ -50,6 +51,11 @@ class FaceSource:
     options: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int = 0
 
+    @property
+    def view(self) -> View:
+        """See `generate.SampleSource`."""
+        return _view(self.net, self.options)
+
     def describe(self) -> dict[str, Any]:
         """See `generate.SampleSource`."""
         return {"samples": "faces", "net": self.net, "seed": self.seed, "inside": self.net == "pnet", **declared(self.options)}
@@ -62,7 +68,7 @@ class FaceSource:
         """See `generate.SampleSource`."""
         generator = np.random.default_rng([self.seed, number])
         crops = sampling.draw(photo, image.shape[:2], SMALLEST, self.options, generator, inside=self.net == "pnet")
-        return cut_samples(image, crops, photo, number, NETS[self.net].size), _figures(crops, photo, self.options)
+        return cut_samples(image, crops, photo, number, self.view), _figures(crops, photo, self.options)
 
 
 @dataclass
@@ -76,7 +82,7 @@ class LandmarkSource(FaceSource):
     def samples(self, image: np.ndarray, photo: Photo, number: int) -> tuple[Samples, dict[str, float]]:
         """See `generate.SampleSource`."""
         generator = np.random.default_rng([self.seed, number])
-        samples = cut_landmark_samples(image, photo, number, NETS[self.net].size, self.options, generator)
+        samples = cut_landmark_samples(image, photo, number, self.view, self.options, generator)
         return samples, {"faces": float(sampling.learnable(photo, self.options).sum())}
 
 
@@ -94,6 +100,11 @@ class MinedSource:
 
     def __post_init__(self) -> None:
         self.net: str = NEXT_NET[self.mining.stage]
+
+    @property
+    def view(self) -> View:
+        """See `generate.SampleSource`."""
+        return _view(self.net, self.options)
 
     def describe(self) -> dict[str, Any]:
         """See `generate.SampleSource`."""
@@ -132,7 +143,7 @@ class MinedSource:
         if self.mining.top_up:
             crops = sampling.concatenate([crops, self._near_negatives(image, photo, number)])
         figures = {**_figures(crops, photo, self.options), **_recall(proposals, photo, self.options)}
-        return cut_samples(image, crops, photo, number, NETS[self.net].size), figures
+        return cut_samples(image, crops, photo, number, self.view), figures
 
     def _propose(self, image: np.ndarray) -> np.ndarray:
         """Squares (N, 4) that the next net gets, highest score first."""
@@ -150,6 +161,14 @@ class MinedSource:
         options = replace(self.options, jitters=0, jitters_large=0, negatives=0, negatives_near=self.mining.top_up)
         generator = np.random.default_rng([self.seed, number])
         return sampling.draw(photo, image.shape[:2], int(self.mining.find_from), options, generator, inside=False)
+
+
+def _view(net: str, options: SamplingOptions) -> View:
+    """What a net sees of a sample's square."""
+    view = View(options.size or NETS[net].size, options.context)
+    if view.cell < 1:
+        raise ConfigError(f"context must be less than half of the size of {net}, {view.size}, not {view.context}")
+    return view
 
 
 def _figures(crops: Crops, photo: Photo, options: SamplingOptions) -> dict[str, float]:

@@ -26,11 +26,13 @@ class TrainedNet:
         parameters: by full name, such as `onet_conv1_weight`.
         heads: the trained heads, some of `config.HEADS`.
         figures: measured in the parameters' epoch; empty if unknown.
+        table: its architecture, as in `config.NETS`; None: the paper's.
     """
 
     parameters: Mapping[str, np.ndarray]
     heads: tuple[str, ...]
     figures: Mapping[str, Any] = field(default_factory=dict)
+    table: Mapping[str, Any] | None = None
 
 
 def heads_in(net: str, parameters: Mapping[str, np.ndarray]) -> tuple[str, ...]:

@@ -4,17 +4,18 @@ All functions work on a batch of images and on plain arrays. An `Engine` runs th
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, Sequence
+from typing import Literal, Mapping, Sequence
 
 import cv2
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.boxes import BoxConvention
-from mtcnn_gluon.config import HEADS, NETS
+from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.detection import pyramid
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.faces import Faces
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import crop_resize, grouped_nms, nms
 
 CROP_BATCH = 256  # largest number of crops in memory
@@ -34,6 +35,7 @@ class Settings:
         mean, scale: the input of the nets is (pixel - mean) * scale.
         box_convention: how P-Net's cells are decoded, see `boxes`.
         has_landmarks: whether O-Net has landmarks.
+        views: what each net sees of a candidate, by net.
     """
 
     min_face: float
@@ -45,6 +47,7 @@ class Settings:
     scale: float
     box_convention: BoxConvention
     has_landmarks: bool
+    views: Mapping[str, View]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +81,13 @@ def detect(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> 
 
 def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> Candidates:
     """Stage one: P-Net on the pyramids of all images. Returns proposals as squares."""
-    levels = [pyramid.plan_levels(*image.shape[:2], settings.min_face, settings.factor) for image in images]
+    view = settings.views["pnet"]
+    levels = [pyramid.plan_levels(*image.shape[:2], settings.min_face, settings.factor, view.cell) for image in images]
     level_image = np.repeat(np.arange(len(images)), [len(each) for each in levels])  # image of each level
     level_scale = np.array([(v.scale_x, v.scale_y) for each in levels for v in each], np.float32).reshape(-1, 2)
 
     level, cells, scores, offsets = _scan(images, levels, engine, settings)
-    squares = box_ops.cell_boxes(cells)
+    squares = box_ops.cell_boxes(cells, view.stride, view.cell)
     keep = grouped_nms(squares, scores, level, settings.nms[0])
     level, squares, scores, offsets = level[keep], squares[keep], scores[keep], offsets[keep]
 
@@ -128,13 +132,14 @@ def run_on_crops(
     Returns:
         Scores (N,) and offsets (N, 4); of O-Net also landmarks (N, 10), or (N, 0) if it has none.
     """
-    run, size = getattr(engine, net), NETS[net].size
+    run, view = getattr(engine, net), settings.views[net]
     widths = (HEADS.box,) if net == "rnet" else (HEADS.box, HEADS.landmark * settings.has_landmarks)
     outputs = [[np.zeros(0, np.float32), *(np.zeros((0, width), np.float32) for width in widths)]]
     images = _in_net_colours(images, settings)
     for start in range(0, len(candidates), CROP_BATCH):
         part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))
-        outputs.append(run(_crop(images, part, size, settings, engine.kernel_threads)))
+        seen = replace(part, boxes=view.around(part.boxes))
+        outputs.append(run(_crop(images, seen, view.size, settings, engine.kernel_threads)))
     return [np.concatenate(parts) for parts in zip(*outputs)]
 
 
@@ -159,7 +164,7 @@ def _scan(
         source for image, each in zip(images, levels) for source in pyramid.level_sources(image, each, engine.kernel_threads)
     ]
     found = [(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))]
-    for canvas in pyramid.plan_canvases(tuple((each.height, each.width) for each in sources)):
+    for canvas in pyramid.plan_canvases(tuple((each.height, each.width) for each in sources), settings.views["pnet"]):
         pixels = pyramid.fill_canvas(canvas, sources, settings.mean, settings.scale, engine.kernel_threads)
         probability, offsets = engine.pnet(pixels)  # (h, w), (4, h, w)
         rows, columns = np.nonzero(probability >= settings.thresholds[0])

@@ -18,6 +18,7 @@ from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.images import ImageSource, read_image
 from mtcnn_gluon.io.video import Frame, Video
+from mtcnn_gluon.layers import view_of
 from mtcnn_gluon.options import Meaning, checked
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Detector:
             scale=manifest["scale"],
             box_convention=manifest["box_convention"],
             has_landmarks="landmark" in manifest["trained"]["onet"],
+            views={net: view_of(table) for net, table in manifest["architecture"].items()},
         )
         self._warnings = warnings(manifest)
         self.has_landmarks = self.settings.has_landmarks

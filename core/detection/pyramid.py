@@ -1,15 +1,16 @@
 """The image pyramid, arranged so that P-Net gets only a few input shapes.
 
-**Levels.** Level k of an image is the image scaled by `12 / min_face * factor ** k`. Levels end when the shorter side falls
-below P-Net's 12 pixels. Sizes are rounded up, and the exact scale of each axis is kept. The image is halved by 2x2 means as
-long as it stays at least twice as large as the level. Every pixel of the level is the mean of the area that it covers in the
-halved image, in float, never rounded. Odd sides become even by repeating the last line, so that no pooling window of P-Net
-reaches beyond the level.
+**Levels.** Level k of an image is the image scaled by `cell / min_face * factor ** k`, with `View.cell` of P-Net, 12 pixels in the
+paper. Levels end when the shorter side falls below a cell. Sizes are rounded up, and the exact scale of each axis is kept. The
+image is halved by 2x2 means as long as it stays at least twice as large as the level. Every pixel of the level is the mean of
+the area that it covers in the halved image, in float, never rounded. Sides become multiples of P-Net's stride by repeating the
+last line, so that no pooling window reaches beyond the level. If P-Net sees more than a cell, a level gets that many pixels of
+black on every side instead.
 
 **Canvases.** Runtimes keep compiled code and buffers for every input shape. With photos of many sizes these would fill the
 memory, and each new size would start slowly. Therefore all levels are placed side by side on canvases of a few fixed sizes.
-Levels larger than a canvas are cut into pieces that overlap by the receptive field of a P-Net cell. P-Net's cells are local:
-cells inside a piece have the same value as on the whole level, and all others are ignored.
+Levels larger than a canvas are cut into pieces that overlap by what P-Net sees of a cell. Thus cells inside a piece have the
+same value as on the whole level, and all others are ignored.
 """
 
 import math
@@ -18,11 +19,10 @@ from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.boxes import CELL, STRIDE
 from mtcnn_gluon.engines.base import CANVAS_HEIGHT, CANVAS_SIZES, CANVAS_WIDTH
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import LevelSource, draw_pieces, halve
-
-OVERLAP = CELL - STRIDE  # pixels that neighbouring pieces share, so that no cell between them is lost
+from mtcnn_gluon.operators.pyramid_pieces import Place
 
 
 class Level(NamedTuple):
@@ -42,7 +42,10 @@ class Level(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of a level (`source_y`, `source_x`, `height`, `width`) and its place (`y`, `x`) on a canvas; all even numbers."""
+    """A part of a level (`source_y`, `source_x`, `height`, `width`) and its place (`y`, `x`) on a canvas.
+
+    All numbers are multiples of P-Net's stride. The margin around the level counts as part of it.
+    """
 
     level: int
     source_y: int
@@ -54,19 +57,20 @@ class Piece(NamedTuple):
 
 
 class Canvas(NamedTuple):
-    """One input of P-Net: `height` x `width` pixels that hold `pieces`."""
+    """One input of P-Net: `height` x `width` pixels that hold `pieces`. `view` is what P-Net sees."""
 
     height: int
     width: int
     pieces: tuple[Piece, ...]
+    view: View
 
 
 @lru_cache(maxsize=256)
-def plan_levels(height: int, width: int, min_face: float, factor: float) -> tuple[Level, ...]:
+def plan_levels(height: int, width: int, min_face: float, factor: float, cell: int) -> tuple[Level, ...]:
     """The levels of an image of `height` x `width` pixels, largest first; none if the image is smaller than `min_face`."""
     levels = []
-    scale = CELL / min_face
-    while min(height, width) * scale >= CELL - 1e-6:
+    scale = cell / min_face
+    while min(height, width) * scale >= cell - 1e-6:
         levels.append(_plan_level(height, width, scale))
         scale *= factor
     return tuple(levels)
@@ -96,14 +100,14 @@ def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) 
 
 
 @lru_cache(maxsize=256)
-def plan_canvases(sizes: tuple[tuple[int, int], ...]) -> tuple[Canvas, ...]:
-    """Canvases with room for levels of the given sizes (height, width), after odd sides are made even."""
-    pieces = [piece for index, (height, width) in enumerate(sizes) for piece in _cut(index, even(height), even(width))]
+def plan_canvases(sizes: tuple[tuple[int, int], ...], view: View) -> tuple[Canvas, ...]:
+    """Canvases with room for levels of the given sizes (height, width), for a P-Net that sees `view`."""
+    pieces = [piece for index, size in enumerate(sizes) for piece in _cut(index, *(padded(side, view) for side in size), view)]
     full = [p for p in pieces if (p.height, p.width) == (CANVAS_HEIGHT, CANVAS_WIDTH)]
     rest = [p for p in pieces if (p.height, p.width) != (CANVAS_HEIGHT, CANVAS_WIDTH)]
-    plans = (_pack(sorted(rest, key=order, reverse=True)) for order in _PACKING_ORDERS)
+    plans = (_pack(sorted(rest, key=order, reverse=True), view) for order in _PACKING_ORDERS)
     best = min(plans, key=lambda canvases: sum(c.height * c.width for c in canvases))
-    return tuple(Canvas(CANVAS_HEIGHT, CANVAS_WIDTH, (p,)) for p in full) + tuple(best)
+    return tuple(Canvas(CANVAS_HEIGHT, CANVAS_WIDTH, (p,), view) for p in full) + tuple(best)
 
 
 _PACKING_ORDERS: tuple[Callable[[Piece], tuple[int, int]], ...] = (
@@ -116,14 +120,29 @@ _PACKING_ORDERS: tuple[Callable[[Piece], tuple[int, int]], ...] = (
 def fill_canvas(
     canvas: Canvas, sources: Sequence[LevelSource], mean: float = 0.0, scale: float = 1.0, threads: int = 0
 ) -> np.ndarray:
-    """The pixels (1, 3, H, W) float32 of a canvas: its pieces of the levels made from `sources`, and zeros elsewhere.
+    """The pixels (1, 3, H, W) float32 of a canvas: its pieces of the levels made from `sources`.
 
-    Values are (pixel - mean) * scale for pixels in 0..255, not rounded. `threads` as in `level_sources`.
+    Values are (pixel - mean) * scale for pixels in 0..255, not rounded. Between the pieces they are 0, or black if levels have
+    margins. `threads` as in `level_sources`.
     """
-    pixels = np.zeros((1, 3, canvas.height, canvas.width), np.float32)
-    places = [(p.source_y, p.source_x, p.height, p.width, p.y, p.x) for p in canvas.pieces]
-    draw_pieces(pixels[0], [sources[p.level] for p in canvas.pieces], places, mean, scale, threads)
+    if not canvas.view.context:
+        pixels = np.zeros((1, 3, canvas.height, canvas.width), np.float32)
+        places = [(p.source_y, p.source_x, p.height, p.width, p.y, p.x) for p in canvas.pieces]
+        draw_pieces(pixels[0], [sources[p.level] for p in canvas.pieces], places, mean, scale, threads)
+        return pixels
+    pixels = np.full((1, 3, canvas.height, canvas.width), -np.float32(mean) * np.float32(scale), np.float32)
+    drawn = [(sources[p.level], _on_level(p, sources[p.level], canvas.view.context)) for p in canvas.pieces]
+    levels, places = zip(*((source, place) for source, place in drawn if place[2] > 0 and place[3] > 0))
+    draw_pieces(pixels[0], levels, places, mean, scale, threads)
     return pixels
+
+
+def _on_level(piece: Piece, source: LevelSource, margin: int) -> Place:
+    """What `draw_pieces` draws of a piece of a level with margins: the part that lies on the level; perhaps nothing."""
+    top, left = max(piece.source_y, margin), max(piece.source_x, margin)
+    rows = min(piece.source_y + piece.height, margin + source.height) - top
+    columns = min(piece.source_x + piece.width, margin + source.width) - left
+    return top - margin, left - margin, rows, columns, piece.y + top - piece.source_y, piece.x + left - piece.source_x
 
 
 def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -137,57 +156,58 @@ def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple
         `inside` (N,) bool: whether a cell lies inside one piece. For the K cells inside: `level` (K,), and `cells` (K, 2), row
         and column in P-Net's output for the whole level.
     """
-    owners = np.full(((canvas.height - OVERLAP) // STRIDE, (canvas.width - OVERLAP) // STRIDE), -1, np.int16)  # cells' pieces
+    view = canvas.view
+    owners = np.full((view.outputs(canvas.height), view.outputs(canvas.width)), -1, np.int16)  # cells' pieces
     for index, p in enumerate(canvas.pieces):
-        y, x = p.y // STRIDE, p.x // STRIDE
-        owners[y : y + (p.height - OVERLAP) // STRIDE, x : x + (p.width - OVERLAP) // STRIDE] = index
+        y, x = p.y // view.stride, p.x // view.stride
+        owners[y : y + view.outputs(p.height), x : x + view.outputs(p.width)] = index
     owner = owners[rows, columns]  # (N,)
     inside = owner >= 0
     places = np.array([(p.level, p.source_y - p.y, p.source_x - p.x) for p in canvas.pieces])[owner[inside]]  # (K, 3)
-    cells = np.stack([rows[inside], columns[inside]], axis=1) + places[:, 1:] // STRIDE  # (K, 2)
+    cells = np.stack([rows[inside], columns[inside]], axis=1) + places[:, 1:] // view.stride  # (K, 2)
     return inside, places[:, 0], cells
 
 
-def even(side: int) -> int:
-    """The side, in pixels, that a level has on canvases, where the last line of an odd side is repeated."""
-    return side + side % 2
+def padded(side: int, view: View) -> int:
+    """The side in pixels that a level has on canvases, with its margins, as a multiple of the stride."""
+    return -(-(side + 2 * view.context) // view.stride) * view.stride
 
 
-def _cut(level: int, height: int, width: int) -> list[Piece]:
+def _cut(level: int, height: int, width: int, view: View) -> list[Piece]:
     return [
         Piece(level, y, x, min(CANVAS_HEIGHT, height - y), min(CANVAS_WIDTH, width - x))
-        for y in range(0, height - OVERLAP, CANVAS_HEIGHT - OVERLAP)
-        for x in range(0, width - OVERLAP, CANVAS_WIDTH - OVERLAP)
+        for y in range(0, height - view.overlap, CANVAS_HEIGHT - view.overlap)
+        for x in range(0, width - view.overlap, CANVAS_WIDTH - view.overlap)
     ]
 
 
-def _pack(pieces: list[Piece]) -> list[Canvas]:
+def _pack(pieces: list[Piece], view: View) -> list[Canvas]:
     """Place pieces, in the given order, on as many canvases as they need."""
     canvases = []
     while pieces:
-        placed, pieces = _fill_one(pieces)
+        placed, pieces = _fill_one(pieces, view.stride)
         height, width = max(p.y + p.height for p in placed), max(p.x + p.width for p in placed)
         size = next(size for size in CANVAS_SIZES if size[0] >= height and size[1] >= width)
-        canvases.append(Canvas(*size, tuple(placed)))
+        canvases.append(Canvas(*size, tuple(placed), view))
     return canvases
 
 
-def _fill_one(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
+def _fill_one(pieces: list[Piece], stride: int) -> tuple[list[Piece], list[Piece]]:
     """Place the pieces that fit on one canvas, each as high up as possible; returns the placed and the remaining pieces.
 
-    The state is a skyline: the first free row of every second column.
+    The state is a skyline: the first free row of every `stride` columns.
     """
     width = _strip_width(pieces)
-    skyline = [0] * (width // 2)
+    skyline = [0] * (width // stride)
     placed, rest = [], []
     for piece in pieces:
-        columns = piece.width // 2
+        columns = piece.width // stride
         y, column = _highest_place(skyline, columns)
         if y + piece.height > CANVAS_HEIGHT:
             rest.append(piece)
             continue
         skyline[column : column + columns] = [y + piece.height] * columns
-        placed.append(piece._replace(y=y, x=2 * column))
+        placed.append(piece._replace(y=y, x=stride * column))
     return placed, rest
 
 
@@ -198,6 +218,6 @@ def _strip_width(pieces: list[Piece]) -> int:
 
 
 def _highest_place(skyline: list[int], columns: int) -> tuple[int, int]:
-    """Row, and column in units of two pixels, of the highest place where `columns` columns are free."""
+    """Row, and column in units of the stride, of the highest place where `columns` columns are free."""
     starts = [i for i in range(len(skyline) - columns + 1) if i == 0 or skyline[i] != skyline[i - 1]]
     return min((max(skyline[i : i + columns]), i) for i in starts)

@@ -44,17 +44,17 @@ class Engine:
         raise NotImplementedError
 
     def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(1, 3, H, W) -> face probability (h, w) and offsets (4, h, w), with h = (H - 10) / 2 and w = (W - 10) / 2."""
+        """(1, 3, H, W) -> face probability (h, w) and offsets (4, h, w); for h and w see `View.outputs`."""
         probability, offsets = self.run("pnet", canvas)[:2]
         return probability[0, 1], offsets[0]
 
     def rnet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 3, 24, 24), N > 0 -> face probability (N,) and offsets (N, 4)."""
+        """(N, 3, S, S), N > 0, S being R-Net's size -> face probability (N,) and offsets (N, 4)."""
         probability, offsets = self._run_batches("rnet", crops)[:2]
         return probability[:, 1], offsets
 
     def onet(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(N, 3, 48, 48), N > 0 -> face probability (N,), offsets (N, 4) and landmarks (N, 10), x and y interleaved.
+        """(N, 3, S, S), N > 0 -> face probability (N,), offsets (N, 4) and landmarks (N, 10), x and y interleaved.
 
         Landmarks are (N, 0) if the net has none.
         """

@@ -168,7 +168,10 @@ def evaluate_records(options: RecordsOptions) -> Report:
         detector = Detector(model, engine=options.runtime.engine, device=options.runtime.device)
         if "cls" not in detector.bundle.manifest["trained"][options.net]:
             logger.warning("model %s: %s is untrained: its parameters are random numbers", name, options.net)
-        figures[name] = samples.measure(detector.engine, sampler, options.net)
+        view, there = detector.settings.views[options.net], sampler.view
+        if (view.size, view.context) != (there.size, there.context):
+            raise ConfigError(f"model {name}: {options.net} sees {view}, but the samples have {there}")
+        figures[name] = samples.measure(detector.engine, sampler, options.net, view)
     counts = {kind: len(pool) for kind, pool in sampler.pools.items()}
     return summaries_nets.of_samples(figures, options.net, counts, printable(options.records))
 

@@ -187,7 +187,7 @@ def make_bundle(
     architecture: dict[str, Any] = {}
     trained: dict[str, list[str]] = {}
     for net in NETS:
-        plain = {**NETS[net], "landmarks": False}
+        plain = {**((nets[net].table if net in nets else None) or NETS[net]), "landmarks": False}
         whole[net] = without_untrained(net, nets[net]) if net in nets else _random(net, plain)
         heads = heads_in(net, whole[net])
         architecture[net] = {**plain, "landmarks": "landmark" in heads}

@@ -15,12 +15,11 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.boxes import CELL, STRIDE, BoxConvention
+from mtcnn_gluon.boxes import BoxConvention
 from mtcnn_gluon.bundles.onnx_nets import describe, net_nodes
 from mtcnn_gluon.config import FACTOR, HEADS, MAX_FACTOR, MIN_FACE
-from mtcnn_gluon.detection.pyramid import OVERLAP
 from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
-from mtcnn_gluon.layers import Parameters
+from mtcnn_gluon.layers import Parameters, View, view_of
 
 OPSET, IR_VERSION = 17, 8  # supported by ONNX Runtime since 1.12
 STRIP_PIXELS = 160_000  # pixels of a level that P-Net gets at a time
@@ -55,6 +54,10 @@ class Cascade:
     mean: float
     scale: float
     convention: BoxConvention
+
+    def view(self, net: str) -> View:
+        """What a net sees of a candidate."""
+        return view_of(self.nets[net][0])
 
 
 def cascade_model(
@@ -96,10 +99,10 @@ def cascade_model(
 
 def propose(c: Cascade) -> Value:
     """Stage one: P-Net on the pyramid. Returns square candidates (N, 4); the same as `cascade.propose`."""
-    g = c.graph
+    g, cell = c.graph, c.view("pnet").cell
 
     def more(scale: Value, *_: Value) -> Value:
-        return c.height.minimum(c.width).to(f64) * scale >= CELL - 1e-6
+        return c.height.minimum(c.width).to(f64) * scale >= cell - 1e-6
 
     def one_level(scale: Value, halved: Value, base: Value, *found: Value) -> list[Value]:
         height, width = ((side.to(f64) * scale - 1e-6).op("Ceil").to(i64) for side in (c.height, c.width))
@@ -110,7 +113,7 @@ def propose(c: Cascade) -> Value:
         return [scale * c.factor, halved, base, *joined]
 
     nothing = [g.empty(0, 4), g.empty(0), g.empty(0, HEADS.box)]
-    first = g.constant(CELL, f64) / c.min_face
+    first = g.constant(cell, f64) / c.min_face
     state = g.repeat([first, g.whole(1), g.empty(0, 0, 3), *nothing], more, one_level)
     boxes, scores, offsets = state[3:]
     keep = _nms(g, boxes, scores, c.overlaps[1])
@@ -155,28 +158,36 @@ def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Val
     Returns:
         cells (N, 2) int64 as row and column, scores (N,) and offsets (N, 4).
     """
-    g = c.graph
-    even_height, even_width = (side + side % 2 for side in (height, width))  # the last line is repeated
-    rows = (g.whole(STRIP_PIXELS) // even_width).maximum(STRIP_ROWS) // 2 * 2
+    g, view = c.graph, c.view("pnet")
+    padded_height, padded_width = (_padded(side, view) for side in (height, width))
+    fewest = max(STRIP_ROWS, 2 * view.size)
+    rows = (g.whole(STRIP_PIXELS) // padded_width).maximum(fewest) // view.stride * view.stride
 
     def more(start: Value, *_: Value) -> Value:
-        return start < even_height - OVERLAP
+        return start < padded_height - view.overlap
 
     def one_strip(start: Value, *found: Value) -> list[Value]:
-        count = (even_height - start).minimum(rows)
-        pixels = _strip(c, halved, base, height, width, start, count, even_width)
+        count = (padded_height - start).minimum(rows)
+        pixels = _strip(c, halved, base, height, width, start, count, padded_width)
         probability, offsets = _run(c, "pnet", pixels)  # (1, 2, h, w), (1, 4, h, w)
         probability = probability[0, 1]
         cells = (probability >= c.thresholds[0]).op("NonZero", dtype=i64).transpose(1, 0)  # (n, 2)
         flat = cells[:, 0] * probability.size(1) + cells[:, 1]
         scores = probability.reshape(-1).take(flat)
         offsets = offsets.reshape(HEADS.box, -1).take(flat, axis=1).transpose(1, 0)
-        cells = cells + g.integers([start // STRIDE, 0])
-        return [start + rows - OVERLAP, *(g.concat([old, new]) for old, new in zip(found, (cells, scores, offsets)))]
+        cells = cells + g.integers([start // view.stride, 0])
+        return [start + rows - view.overlap, *(g.concat([old, new]) for old, new in zip(found, (cells, scores, offsets)))]
 
     nothing = [g.constant(np.zeros((0, 2)), i64), g.empty(0), g.empty(0, HEADS.box)]
     _, cells, scores, offsets = g.repeat([g.whole(0), *nothing], more, one_strip)
     return cells, scores, offsets
+
+
+def _padded(side: Value, view: View) -> Value:
+    """The same as `pyramid.padded`. Without margins the last line is repeated."""
+    if view.context:
+        side = side + 2 * view.context
+    return side + (side % 2 if view.stride == 2 else (view.stride - side % view.stride) % view.stride)
 
 
 def classify_crops(c: Cascade, net: str, boxes: Value) -> list[Value]:
@@ -184,9 +195,11 @@ def classify_crops(c: Cascade, net: str, boxes: Value) -> list[Value]:
 
     Crops of similar size are made together, largest first.
     """
-    g = c.graph
-    table = c.nets[net][0]
+    g, view = c.graph, c.view(net)
     count = boxes.size(0)
+    if view.context:
+        margin = (boxes[:, 2:] - boxes[:, :2]) * (view.context / view.cell)
+        boxes = g.concat([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
     sides = boxes[:, 2] - boxes[:, 0]
     order = g.top(sides, count, largest=True)
     boxes, sides = boxes.take(order), sides.take(order)
@@ -197,7 +210,7 @@ def classify_crops(c: Cascade, net: str, boxes: Value) -> list[Value]:
     def one_batch(start: Value, *found: Value) -> list[Value]:
         reach = sides[start].op("Ceil").minimum(c.height.maximum(c.width).to(f32)).to(i64) + 1  # pixels that a side covers
         batch = (g.whole(CROP_PIXELS) // (reach * reach)).clip(1, CROP_BATCH)
-        crops = crop_resize(c, boxes[start : start + batch], reach, table["size"])
+        crops = crop_resize(c, boxes[start : start + batch], reach, view.size)
         probability, *others = _run(c, net, (crops - c.mean) * c.scale)
         return [start + batch, *(g.concat([old, new]) for old, new in zip(found, (probability[:, 1], *others)))]
 
@@ -234,10 +247,10 @@ def _axis_weights(g: GraphBuilder, start: Value, stop: Value, size: int, reach: 
 
 
 def _strip(
-    c: Cascade, halved: Value, base: Value, height: Value, width: Value, start: Value, count: Value, even_width: Value
+    c: Cascade, halved: Value, base: Value, height: Value, width: Value, start: Value, count: Value, padded_width: Value
 ) -> Value:
-    """Rows `start` .. `start + count` of a level, (1, 3, count, even_width), normalised; see `scan_level`."""
-    g = c.graph
+    """Rows `start` .. `start + count` of a level with margins, (1, 3, count, padded_width), normalised; see `scan_level`."""
+    g, margin = c.graph, c.view("pnet").context
     image_width = c.width // halved
 
     def pick_rows(rows: Value) -> Value:
@@ -246,23 +259,27 @@ def _strip(
 
         return g.choose(halved.op("Equal", 1, dtype=bool), lambda: of(c.image), lambda: of(base))
 
-    mixed = _resize_lines(g, pick_rows, c.height // halved, height, start, count)  # (count, W * 3)
+    mixed = _resize_lines(g, pick_rows, c.height // halved, height, start, count, margin)  # (count, W * 3)
     columns = mixed.transpose(1, 0).reshape(image_width, -1)  # (W, 3 * count)
-    mixed = _resize_lines(g, columns.take, image_width, width, g.whole(0), even_width)  # (even_width, 3 * count)
-    pixels = mixed.transpose(1, 0).reshape(1, 3, count, even_width)
+    mixed = _resize_lines(g, columns.take, image_width, width, g.whole(0), padded_width, margin)  # (padded_width, 3 * count)
+    pixels = mixed.transpose(1, 0).reshape(1, 3, count, padded_width)
     return (pixels - c.mean) * c.scale
 
 
 def _resize_lines(
-    g: GraphBuilder, pick: Callable[[Value], Value], before: Value, after: Value, start: Value, count: Value
+    g: GraphBuilder, pick: Callable[[Value], Value], before: Value, after: Value, start: Value, count: Value, margin: int
 ) -> Value:
     """Lines `start` .. `start + count` of the area resize of an axis from length `before` to `after`, as (count, m).
 
-    Each line is the mean of the lines that it covers; lines beyond the last one repeat it. One matrix computes `BLOCK`
-    neighbours from the same lines. `pick` returns lines (b, n) as (b, n, m).
+    Each line is the mean of the lines that it covers; lines beyond the last one repeat it. With a margin, so many lines of
+    zeros come first, and all lines beyond the last one are zero. One matrix computes `BLOCK` neighbours from the same lines.
+    `pick` returns lines (b, n) as (b, n, m).
     """
     blocks = (count + BLOCK - 1) // BLOCK
-    line = (g.arange(blocks * BLOCK) + start).minimum(after - 1).reshape(-1, BLOCK)  # (b, BLOCK)
+    line = g.arange(blocks * BLOCK) + start
+    if margin:
+        line = (line - margin).maximum(0)
+    line = line.minimum(after - 1).reshape(-1, BLOCK)  # (b, BLOCK)
     ratio = before.to(f64) / after.to(f64)
     low, high = line.to(f64) * ratio, (line + 1).to(f64) * ratio
     first = low[:, :1].op("Floor")  # (b, 1)
@@ -270,7 +287,11 @@ def _resize_lines(
     share_low, share_high = (((e - first).to(f32)[:, :, None] - taps.to(f32)).clip(0, 1) for e in (low, high))  # (b, BLOCK, n)
     lines = pick((first.to(i64) + taps).minimum(before - 1))  # (b, n, m)
     mixed = ((share_high - share_low) / ratio.to(f32)) @ lines  # (b, BLOCK, m)
-    return mixed.reshape(blocks * BLOCK, -1)[:count]
+    mixed = mixed.reshape(blocks * BLOCK, -1)[:count]
+    if not margin:
+        return mixed
+    place = g.arange(count) + start  # (count,)
+    return mixed * ((place >= margin) & (place < after + margin)).to(f32)[:, None]
 
 
 def _halve_to(c: Cascade, halved: Value, base: Value, height: Value, width: Value) -> tuple[Value, Value]:
@@ -298,9 +319,9 @@ def _level_candidates(
     c: Cascade, halved: Value, height: Value, width: Value, cells: Value, scores: Value, offsets: Value
 ) -> tuple[Value, Value, Value]:
     """A level's cells after non-maximum suppression: boxes (N, 4) in the image, scores and offsets."""
-    g = c.graph
-    corner = g.concat([cells[:, 1:], cells[:, :1]], axis=1).to(f32) * STRIDE  # (N, 2) x, y
-    squares = g.concat([corner, corner + CELL], axis=1)
+    g, view = c.graph, c.view("pnet")
+    corner = g.concat([cells[:, 1:], cells[:, :1]], axis=1).to(f32) * view.stride  # (N, 2) x, y
+    squares = g.concat([corner, corner + view.cell], axis=1)
     keep = _nms(g, squares, scores, c.overlaps[0])
     squares, scores, offsets = (values.take(keep) for values in (squares, scores, offsets))
     sides = [(side.to(f64) / (whole // halved * halved).to(f64)) for side, whole in ((width, c.width), (height, c.height))]

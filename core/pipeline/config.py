@@ -1,6 +1,8 @@
 """The configuration of a pipeline: a YAML file, read into options and checked before anything begins.
 
     name: mine                       # keys of `RunOptions`
+    architecture:
+      pnet, rnet, onet                   keys of `ArchitectureOptions`; the paper's net if missing
     data: {images: ..., ...}         # keys of `DataOptions`; `validation` has the same
     pnet:                            # rnet and onet have `mine` as well
       faces, landmarks, mine, records    options of `prepare wider`, `landmarks`, `mine` and `records`
@@ -24,9 +26,10 @@ import yaml
 
 from mtcnn_gluon.bundles.find import model_names
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import ConfigError, did_you_mean, shown
+from mtcnn_gluon.errors import ConfigError, ModelError, did_you_mean, shown
 from mtcnn_gluon.evaluation.options import LandmarkOptions, WiderOptions
 from mtcnn_gluon.io.files import read_text
+from mtcnn_gluon.layers import LARGEST_SIZE, check_table, parse_layers
 from mtcnn_gluon.options import Options, from_mapping, option, option_names
 from mtcnn_gluon.prepare_data.merge import MergeOptions
 from mtcnn_gluon.prepare_data.sources import MAX_FACE
@@ -100,6 +103,18 @@ class DataOptions(Options):
             raise ConfigError("landmark_root and landmark_list go together")
 
 
+@dataclass(frozen=True)
+class ArchitectureOptions(Options):
+    """Keys of `architecture.pnet` and so on."""
+
+    size: int | None = option(None, "side of the net's input in pixels", least=1, most=LARGEST_SIZE, usual="the paper's")
+    context: int = option(0, "pixels on each side of the input that lie around the candidate", least=0, most=LARGEST_SIZE)
+    layers: str | None = option(
+        None, "layers of the net: conv CHANNELS KERNEL [STRIDE], pool KERNEL STRIDE, dense UNITS",
+        form="a text such as 'conv 16 3, pool 2 2, dense 128'", usual="the paper's",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingStepOptions(Options):
     """One training of a net: keys of `train` and `finish`."""
@@ -166,14 +181,16 @@ def read_config(path: str | os.PathLike) -> Config:
 
 
 def _config(given: Any, base: Path) -> Config:
-    _check_keys(given, [*option_names(RunOptions), *SETS, *NETS, "evaluate"], "")
+    _check_keys(given, [*option_names(RunOptions), "architecture", *SETS, *NETS, "evaluate"], "")
     if given.get("compare") == []:
         given = {**given, "compare": None}
     run = from_mapping(RunOptions, {key: value for key, value in given.items() if key in option_names(RunOptions)})
     if run.compare:
         run = replace(run, compare=tuple(_compared(each, base) for each in run.compare))
     photos = {section: _photos(given.get(section, {}), section, base) for section in SETS}
-    nets = {net: _net(net, given.get(net, {}), run, base) for net in NETS}
+    architecture = given.get("architecture", {})
+    _check_keys(architecture, NETS, "architecture")
+    nets = {net: _net(net, given.get(net, {}), _architecture(net, architecture.get(net, {})), run, base) for net in NETS}
     evaluate = _filled({"wider": {}, "landmarks": {}}, given.get("evaluate", {}), "evaluate")
     wider = {**EVALUATING, "annotations": "-", "ground_truth": None, "images": ".", "write_text": None}
     landmarks = {**EVALUATING, "list": "-", "root": ".", "landmarks": None, "min_score": 0.0}
@@ -195,25 +212,41 @@ def _photos(given: Any, section: str, base: Path) -> DataOptions:
     return from_mapping(DataOptions, values, section)
 
 
-def _net(net: str, given: Any, run: RunOptions, base: Path) -> NetOptions:
+def _architecture(net: str, given: Any) -> ArchitectureOptions:
+    """The architecture of a net, whose layers fit its size."""
+    place = f"architecture.{net}"
+    found = read_section(ArchitectureOptions, given, place, {})
+    size = found.size or NETS[net].size
+    try:
+        layers = NETS[net].layers if found.layers is None else parse_layers(found.layers)
+        check_table(net, {"size": size, "context": found.context, "layers": layers, "landmarks": False}, place)
+    except ModelError as error:
+        raise ConfigError(str(error)) from error
+    return found
+
+
+def _net(net: str, given: Any, architecture: ArchitectureOptions, run: RunOptions, base: Path) -> NetOptions:
     sections = _filled(NET_DEFAULTS[net], given, net)
-    fixed = {**CUTTING, "seed": run.seed, "workers": run.workers}
-    lists, about = {**fixed, "images": "", "annotations": ""}, {"net": net}
+    view = {"size": architecture.size, "context": architecture.context}
+    fixed = {**CUTTING, **view, "seed": run.seed, "workers": run.workers}
+    lists, of_net = {**fixed, "images": "", "annotations": ""}, {"net": net}
     samples: dict[str, Any] = {}
     if net in BEFORE:
         own = {"model": "", "stage": BEFORE[net], "find_from": run.find_from}
         samples["mined"] = read_section(MinedSampleOptions, sections["mine"], f"{net}.mine", {**lists, **own})
     if sections["faces"] is not None:
-        samples["faces"] = read_section(FaceSampleOptions, sections["faces"], f"{net}.faces", {**lists, **about})
-    lists = {**fixed, **about, "root": "", "list": ""}
+        samples["faces"] = read_section(FaceSampleOptions, sections["faces"], f"{net}.faces", {**lists, **of_net})
+    lists = {**fixed, **of_net, "root": "", "list": ""}
     samples["landmarks"] = read_section(LandmarkSampleOptions, sections["landmarks"], f"{net}.landmarks", lists)
-    merging = {**about, "folders": ("",), "out": "", "seed": run.seed}
+    merging = {**of_net, "folders": ("",), "out": "", "seed": run.seed}
     records = read_section(MergeOptions, sections["records"], f"{net}.records", merging)
-    return NetOptions(samples, records, _trainings(net, sections, run, base))
+    about = {"net": net, "layers": architecture.layers, "seed": run.seed, "epochs": 1}
+    return NetOptions(samples, records, _trainings(net, sections, about, base))
 
 
-def _trainings(net: str, sections: Mapping[str, Any], run: RunOptions, base: Path) -> tuple[TrainingStepOptions, ...]:
-    about, options = {"net": net, "seed": run.seed, "epochs": 1}, dict(sections["train"])
+def _trainings(net: str, sections: Mapping[str, Any], about: dict[str, Any], base: Path) -> tuple[TrainingStepOptions, ...]:
+    """The trainings of a net; `about` has the options that the pipeline sets."""
+    options = dict(sections["train"])
     if options.get("init") is not None:
         options["init"] = _initial(options["init"], f"{net}.train.init", base)
     trainings = [read_section(TrainingStepOptions, options, f"{net}.train", about)]

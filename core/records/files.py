@@ -25,8 +25,9 @@ import numpy as np
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.io.files import whole_file
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.records.crop_files import decode_crops, encode_crops
-from mtcnn_gluon.records.info import LOSSY, Encoding, Info, Stamp, check_options, record_files
+from mtcnn_gluon.records.info import LOSSY, Encoding, Info, Stamp, check_options, check_view, record_files
 from mtcnn_gluon.records.recordio import MAGIC, MAX_LENGTH, PART_HEAD, frame, unframe
 from mtcnn_gluon.records.samples import KIND_NAMES, LABEL_LENGTH, Kind, Samples, pack_labels, unpack_labels
 
@@ -58,10 +59,11 @@ class RecordWriter:
 
     Args:
         path: the record, without an ending.
-        net: pnet, rnet or onet; crops must have its input size.
+        net: pnet, rnet or onet.
         encoding: how crops are stored.
         quality: 1..100, for `jpeg` and `webp` only; None: 95.
         seed, source: origin of the samples, see `Info`.
+        view: what the crops show; None: what the paper's net sees.
         threads: threads that encode crops; None: one for each processor.
 
     Raises:
@@ -71,14 +73,16 @@ class RecordWriter:
 
     def __init__(
         self, path: str | os.PathLike, net: str, encoding: Encoding = "raw", quality: int | None = None,
-        seed: int | None = None, source: str | None = None, threads: int | None = None,
+        seed: int | None = None, source: str | None = None, threads: int | None = None, view: View | None = None,
     ) -> None:  # fmt: skip
         if quality is None and encoding in LOSSY:
             quality = DEFAULT_QUALITY
         check_options(net, encoding, quality)
         seed, source = None if seed is None else int(seed), None if source is None else str(source)
         self._files = record_files(path)
-        self._info = Info(net, NETS[net].size, encoding, quality, {}, seed, source, Stamp(0, ""), Stamp(0, ""))
+        size, context = (view.size, view.context) if view else (NETS[net].size, 0)
+        check_view(size, context)
+        self._info = Info(net, size, encoding, quality, {}, seed, source, Stamp(0, ""), Stamp(0, ""), context)
         self._threads = threads
         self._stack: ExitStack | None = None
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.layers import LARGEST_SIZE, View
 from mtcnn_gluon.records.samples import KIND_NAMES
 
 Net = Literal["pnet", "rnet", "onet"]
@@ -41,6 +42,7 @@ class Info:
     Attributes:
         net: pnet, rnet or onet.
         size: side of the crops in pixels.
+        context: pixels on each side of a crop that lie around the candidate, see `layers.View`. The file lacks it if it is 0.
         encoding: how crops are stored.
         quality: 1..100 of a lossy encoding, else None.
         counts: number of samples of each kind, by its name in lower case.
@@ -58,13 +60,20 @@ class Info:
     source: str | None
     rec: Stamp
     idx: Stamp
+    context: int = 0
+
+    @property
+    def view(self) -> View:
+        """What the crops show."""
+        return View(self.size, self.context)
 
     def __len__(self) -> int:
         return sum(self.counts.values())
 
     def to_json(self) -> str:
         """The content of `NAME.json`. `from_json` undoes it."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
+        content = {key: value for key, value in asdict(self).items() if key != "context" or value}
+        return json.dumps({"schema": SCHEMA, **content}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Info":
@@ -76,16 +85,15 @@ class Info:
         schema = document.get("schema") if isinstance(document, dict) else document
         if schema != SCHEMA:
             raise DataError(f"expected a record of schema {SCHEMA}, got {shown(schema)}")
-        values = {key: value for key, value in document.items() if key != "schema"}
+        values = {"context": 0, **{key: value for key, value in document.items() if key != "schema"}}
         if set(values) != set(cls.__dataclass_fields__):
             raise DataError(f"expected the keys schema, {', '.join(cls.__dataclass_fields__)}; got {', '.join(document)}")
-        net, size = values["net"], values["size"]
         try:
-            check_options(net, values["encoding"], values["quality"])
+            check_options(values["net"], values["encoding"], values["quality"])
+            check_view(values["size"], values["context"])
         except ConfigError as error:
             raise DataError(str(error)) from error
         for name, is_right, expected in (
-            ("size", _is_count(size) and size == NETS[net].size, f"{NETS[net].size}, as {net} takes"),
             ("counts", _are_counts(values["counts"]), f"a count of each of {', '.join(KIND_NAMES)}"),
             ("seed", isinstance(values["seed"], int | None), "a whole number or null"),
             ("source", isinstance(values["source"], str | None), "a text or null"),
@@ -114,6 +122,14 @@ def check_options(net: object, encoding: object, quality: object) -> None:
         raise ConfigError(f"quality of {encoding} must be a whole number from 1 to 100, not {shown(quality)}")
     if encoding not in LOSSY and quality is not None:
         raise ConfigError(f"quality must not be given for {encoding}, which is lossless; got {shown(quality)}")
+
+
+def check_view(size: object, context: object) -> None:
+    """Raises ConfigError if there are no crops of this size with this context."""
+    if not _is_count(size) or not 1 <= size <= LARGEST_SIZE:  # type: ignore[operator]
+        raise ConfigError(f"size must be a whole number from 1 to {LARGEST_SIZE}, not {shown(size)}")
+    if not _is_count(context) or 2 * context >= size:  # type: ignore[operator]
+        raise ConfigError(f"context must be a whole number from 0 to below half of size, {size}, not {shown(context)}")
 
 
 def _is_stamp(value: Any) -> bool:

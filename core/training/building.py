@@ -1,7 +1,7 @@
 """The parts of a training run: its net, the graph of net and loss, and the optimiser."""
 
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError
 from mtcnn_gluon.io.files import whole_file
+from mtcnn_gluon.layers import View, check_table, parse_layers
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import CascadeNet, Form, set_parameters
 from mtcnn_gluon.training.flat import FlatParameter
@@ -33,36 +34,60 @@ def parameters_of(net: CascadeNet, device: Any) -> dict[str, np.ndarray]:
     return {name: value.data(device).asnumpy() for name, value in net.collect_params().items()}
 
 
-def random_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], prefix: str = "") -> CascadeNet:
+def table_of(options: TrainingOptions, view: View, has_landmarks: bool) -> dict[str, Any]:
+    """The table of the net to train, as in `config.NETS`, for samples that show `view`.
+
+    Raises:
+        ConfigError: if the layers do not fit such samples.
+    """
+    layers = parse_layers(options.layers) if options.layers else [list(row) for row in NETS[options.net].layers]
+    table = {"size": view.size, "layers": layers, "landmarks": has_landmarks}
+    table |= {"context": view.context} if view.context else {}
+    try:
+        check_table(options.net, table, options.net)
+    except ModelError as error:
+        raise ConfigError(f"the layers do not fit samples of {view.size} pixels: {error}") from error
+    return table
+
+
+def random_net(options: TrainingOptions, table: Mapping[str, Any], devices: Sequence[Any], prefix: str = "") -> CascadeNet:
     """A net with random parameters, from the options' seed.
 
     Raises:
         ConfigError: if the devices do not support the precision.
     """
-    table = NETS[options.net]
     form: Form = "auto" if are_cpus(devices) else "portable"
     if options.precision == "bfloat16":
         if not are_cpus(devices):
             raise ConfigError("precision must be float32 on a GPU")
         form = "bfloat16"
-    net = CascadeNet({**table, "landmarks": "landmark" in plan.present}, f"{prefix}{options.net}_", form)
+    net = CascadeNet(table, f"{prefix}{options.net}_", form)
     mx.random.seed(options.seed)
     net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), devices)
-    net(mx.nd.zeros((1, 3, table.size, table.size), ctx=devices[0]))  # gives the dense layer its size
+    net(mx.nd.zeros((1, 3, table["size"], table["size"]), ctx=devices[0]))  # gives the dense layer its size
     return net
 
 
-def initial_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], initial: TrainedNet | None) -> CascadeNet:
+def initial_net(
+    options: TrainingOptions, table: Mapping[str, Any], devices: Sequence[Any], initial: TrainedNet | None
+) -> CascadeNet:
     """The net at the start of a run: the parameters of `initial`, and random parameters where it has none.
 
     Raises:
-        ConfigError: if `initial` has a landmark head, but the net has none and the options do not leave it out.
+        ConfigError: if `initial` has other layers, size or context, or a landmark head that the net lacks and the options do
+            not leave out.
         DataError: if it has other unknown parameters.
         ModelError: if a parameter has another shape.
     """
-    net = random_net(options, plan, devices)
+    net = random_net(options, table, devices)
     if initial is None:
         return net
+    before, now = (
+        {"size": each["size"], "context": each.get("context", 0), "layers": [list(row) for row in each["layers"]]}
+        for each in (initial.table or NETS[options.net], table)
+    )
+    if others := [f"{key} is {before[key]}, not {now[key]}" for key in now if before[key] != now[key]]:
+        raise ConfigError(f"the initial {options.net} is another net than the one to train: {'; '.join(others)}")
     values, landmark = parameters_of(net, devices[0]), f"{options.net}_landmark_"
     is_left_out = options.landmarks is False
     given = {name: each for name, each in initial.parameters.items() if not (is_left_out and name.startswith(landmark))}
@@ -75,9 +100,7 @@ def initial_net(options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any]
     return net
 
 
-def net_before(
-    net: CascadeNet, options: TrainingOptions, plan: HeadPlan, devices: Sequence[Any], folder: Path, resume: bool
-) -> CascadeNet:
+def net_before(net: CascadeNet, options: TrainingOptions, devices: Sequence[Any], folder: Path, resume: bool) -> CascadeNet:
     """The net at the start of the run, with which kept heads are compared: a copy of `net`, or of a resumed run the file.
 
     Raises:
@@ -87,7 +110,7 @@ def net_before(
     if not resume:
         with whole_file(path, "wb") as file:
             file.write(to_params(parameters_of(net, devices[0])))
-    before = random_net(options, plan, devices, "before_")
+    before = random_net(options, net.table, devices, "before_")
     try:
         set_parameters(before, {f"before_{name}": value for name, value in read_params(path).items()}, devices)
     except ModelError as error:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, ModelError
+from mtcnn_gluon.layers import parse_layers
 from mtcnn_gluon.operators.native import has_bfloat16
 from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.records.info import Net
@@ -25,6 +26,10 @@ class TrainingOptions(Options):
     """
 
     net: Net = option(..., "net to train")
+    layers: str | None = option(
+        None, "layers of the net: conv CHANNELS KERNEL [STRIDE], pool KERNEL STRIDE, dense UNITS",
+        metavar="LAYERS", form="a text such as 'conv 16 3, pool 2 2, dense 128'", usual="the paper's",
+    )  # fmt: skip
     epochs: int = option(20, "passes over the training samples", least=1, metavar="N")
     batch: int = option(None, "samples per step", least=6, metavar="N", usual="P-Net 384, others 128")
     optimiser: Literal["sgd", "adam", "muon"] = option("adam", "optimiser, sgd with a momentum of 0.9")
@@ -70,3 +75,8 @@ class TrainingOptions(Options):
         if self.precision == "bfloat16" and not has_bfloat16():
             raise ConfigError("precision bfloat16 needs a processor with AMX, under Linux, and the compiled kernels")
         parse_ratio(self.ratio)
+        if self.layers is not None:
+            try:
+                parse_layers(self.layers)
+            except ModelError as error:
+                raise ConfigError(str(error)) from error

@@ -9,8 +9,9 @@ from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.bundles.trained import TrainedNet, as_trained
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.errors import DataError, ModelError
 from mtcnn_gluon.export.bundle_files import bundle_parameters
+from mtcnn_gluon.layers import check_table
 from mtcnn_gluon.training.checkpoints import BEST, LAST, Checkpoint, check_run, read_checkpoint
 
 
@@ -50,7 +51,9 @@ def read_net(source: str, net: str) -> TrainedNet:
         found = as_trained({net: read_params(path)})[net]
     else:
         bundle = find_bundle(source)
-        found = TrainedNet(bundle_parameters(bundle)[net], tuple(bundle.manifest["trained"][net]))
+        manifest = bundle.manifest
+        table = manifest["architecture"][net]
+        found = TrainedNet(bundle_parameters(bundle)[net], tuple(manifest["trained"][net]), table=table)
     names = sorted(found.parameters)
     if not names or not all(name.startswith(f"{net}_") for name in names):
         raise DataError(f"{source} holds no parameters of {net}: {', '.join(names[:3])} ...")
@@ -66,7 +69,13 @@ def _trained_net(checkpoint: Checkpoint, path: Path) -> TrainedNet:
     parameters, heads = checkpoint.averages or checkpoint.parameters, tuple(checkpoint.about["heads"]["trained"])
     if missing := [head for head in heads if not any(name.endswith(f"_{head}_weight") for name in parameters)]:
         raise DataError(f"{path} is damaged: it says that {', '.join(missing)} was trained, but holds no such head")
-    return TrainedNet(parameters, heads, figures)
+    table = checkpoint.about.get("architecture")  # earlier versions trained the paper's nets only, and did not write it
+    if table is not None:
+        try:
+            check_table(checkpoint.about["options"]["net"], table, "architecture")
+        except (ModelError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is damaged: {error}") from error
+    return TrainedNet(parameters, heads, figures, table)
 
 
 def _checkpoints(source: Path) -> list[Path]:

@@ -14,8 +14,8 @@ from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError, shown
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import make_batch
 from mtcnn_gluon.records.files import Reader
 from mtcnn_gluon.records.info import REPORT
@@ -118,11 +118,14 @@ class Sampler:
 
     Raises:
         DataError: if records are missing, damaged, of another net, or without samples for the tasks.
+
+    Attributes:
+        view: what the samples show.
     """
 
     def __init__(self, records: str | os.PathLike, options: TrainingOptions) -> None:
-        self.options, self.size, self.label_length = options, NETS[options.net].size, LABEL_LENGTH
-        self.pools, self.digests = _pools(Path(records), options.net, options.seed)
+        self.options, self.label_length = options, LABEL_LENGTH
+        self.pools, self.digests, self.view = _pools(Path(records), options.net, options.seed)
         self.records = list(dict.fromkeys(pool.record for pool in self.pools.values()))
         self.tasks = tuple(task for task in options.tasks if set(TASKS[task]) & set(self.pools))
         if not self.tasks:
@@ -155,7 +158,7 @@ class Sampler:
         return batch
 
     def _empty(self) -> Batch:
-        images = np.empty((self.options.batch, 3, self.size, self.size), np.float32)
+        images = np.empty((self.options.batch, 3, self.view.size, self.view.size), np.float32)
         return Batch(0, None, images, np.empty((len(images), self.label_length), np.float32))
 
     def add_teacher(self, outputs: Sequence[np.ndarray], share: float) -> None:
@@ -233,18 +236,20 @@ def shares(recipe: Mapping[str, float], pools: Mapping[str, Any], batch: int) ->
     return dict(zip(there, np.diff(ends, prepend=0).tolist()))
 
 
-def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str, str]]:
-    """The samples of each kind, from one record of all kinds or one record per kind, and the digest of each record."""
+def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str, str], View]:
+    """The samples of each kind, from one record of all kinds or one per kind, the digest of each record, and what they show."""
     names = [net] if (folder / f"{net}.json").exists() else [kind for kind in KIND_NAMES if (folder / f"{kind}.json").exists()]
     if not names or not (folder / REPORT).exists():
         raise DataError(f"{folder} holds no finished records: mtcnn-gluon prepare records makes them")
     pools: dict[str, Pool] = {}
     digests: dict[str, str] = {}
+    views: dict[View, str] = {}
     for name in names:
         reader = Reader(folder / name)
         if reader.info.net != net:
             raise DataError(f"{reader.files.rec} holds samples for {reader.info.net}, not for {net}")
         digests[name] = reader.info.rec.sha256
+        views[reader.info.view] = name
         record = Record(reader.crops(), reader.labels())
         for place, (kind, kind_name) in enumerate(zip(Kind, KIND_NAMES)):
             rows = np.flatnonzero(record.labels[:, Column.KIND] == kind)
@@ -252,4 +257,6 @@ def _pools(folder: Path, net: str, seed: int) -> tuple[dict[str, Pool], dict[str
                 pools[kind_name] = Pool(record, rows, [seed, 0, place])
     if not pools:
         raise DataError(f"{folder}: its records are empty")
-    return pools, digests
+    if len(views) > 1:
+        raise DataError(f"{folder}: its records {' and '.join(views.values())} differ in the size or context of their crops")
+    return pools, digests, next(iter(views))

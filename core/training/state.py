@@ -12,7 +12,15 @@ from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import set_parameters
-from mtcnn_gluon.training.building import initial_net, make_graph, make_trainer, net_before, parameters_of, trained_parameters
+from mtcnn_gluon.training.building import (
+    initial_net,
+    make_graph,
+    make_trainer,
+    net_before,
+    parameters_of,
+    table_of,
+    trained_parameters,
+)
 from mtcnn_gluon.training.checkpoints import LAST, Checkpoint, check_run, read_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan, may_have_landmarks, plan_heads
 from mtcnn_gluon.training.identity import check_same, digest, environment_of, warn_if_changed
@@ -70,10 +78,13 @@ class Run:
         self.initial = None if initial is None else digest(initial.parameters)
         last = self._last_checkpoint(resume)
         self.heads = plan_heads(options, self.sampler, initial) if last is None else HeadPlan.from_json(last.about["heads"])
-        self.net = initial_net(options, self.heads, self.devices, initial)
+        table = table_of(options, self.sampler.view, "landmark" in self.heads.present)
+        if self.validation is not None and self.validation.view != self.sampler.view:
+            raise ConfigError(f"{validation} has crops of {self.validation.view}, {records} of {self.sampler.view}")
+        self.net = initial_net(options, table, self.devices, initial)
         _make_folder(self.folder)
         about = options, self.heads, self.devices
-        before = net_before(self.net, *about, self.folder, resume) if self.heads.kept else None
+        before = net_before(self.net, options, self.devices, self.folder, resume) if self.heads.kept else None
         if options.distil:
             if last is None:
                 check_teacher(options.net, initial)
@@ -101,7 +112,7 @@ class Run:
         states = state if isinstance(state, tuple) else (state,)
         arrays = {str(place): array.asnumpy() for place, array in enumerate(states)}
         about = {**self._identity(), "made with": environment_of(self.devices), "heads": self.heads.to_json()}
-        about |= {"epoch": self.epoch, "rows": self.rows, "best": self.best}
+        about |= {"epoch": self.epoch, "rows": self.rows, "best": self.best, "architecture": self.net.table}
         return Checkpoint(about, self.parameters(), arrays, self.best_parameters() if self.options.average else {})
 
     def _identity(self) -> dict[str, Any]:
@@ -110,7 +121,8 @@ class Run:
         validation = None if self.validation is None else self.validation.digests
         records = {"samples": sizes, "records": self.sampler.digests, "validation": validation}
         others = {"initial": self.initial, "devices": len(self.devices)}
-        return json.loads(json.dumps({"options": asdict(self.options), **records, **others}))
+        options = {name: value for name, value in asdict(self.options).items() if name != "layers" or value}
+        return json.loads(json.dumps({"options": options, **records, **others}))
 
     def _last_checkpoint(self, resume: bool) -> Checkpoint | None:
         """The checkpoint to resume from, which must be of this run; None for a new run."""

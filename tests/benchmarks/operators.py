@@ -14,6 +14,7 @@ from contest import medians, row
 
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detection import pyramid
+from mtcnn_gluon.layers import view_of
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import crop_resize, nms
 from mtcnn_gluon.operators.crop_resize import _crop_resize
@@ -152,9 +153,9 @@ def compare_crops() -> None:
 
 def compare_pyramid() -> None:
     """P-Net over all canvases of a VGA photo's pyramid, faces of 20 pixels and more."""
-    levels = pyramid.plan_levels(480, 640, 20, 0.709)
+    levels = pyramid.plan_levels(480, 640, 20, 0.709, 12)
     sources = pyramid.level_sources(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8), levels)
-    canvases = pyramid.plan_canvases(tuple((source.height, source.width) for source in sources))
+    canvases = pyramid.plan_canvases(tuple((source.height, source.width) for source in sources), view_of(NETS.pnet))
     inputs = [mx.nd.array(pyramid.fill_canvas(canvas, sources, 127.5, 1 / 128)) for canvas in canvases]
     nets = {}
     for name, form in (("ours", "native"), ("MXNet", "export")):

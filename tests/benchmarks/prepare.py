@@ -20,6 +20,7 @@ import numpy as np
 
 from mtcnn_gluon import read_image
 from mtcnn_gluon.config import NETS
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.prepare_data import sampling
 from mtcnn_gluon.prepare_data.annotations import Annotations, Photo
@@ -73,7 +74,7 @@ def make_share(first: int, photos: Sequence[Photo], workers: int, folder: Path) 
         for number in range(first, len(photos), workers):
             image, photo = _decoded[number], photos[number]
             crops = sampling.draw(photo, image.shape[:2], SIZE, OPTIONS, np.random.default_rng([0, number]))
-            writer.write(cut_samples(image, crops, photo, number, SIZE))
+            writer.write(cut_samples(image, crops, photo, number, View(SIZE)))
 
 
 def make_plainly(images: Sequence[np.ndarray], photos: Sequence[Photo], folder: Path) -> int:

@@ -73,8 +73,10 @@ def test_nothing_in_nothing_out() -> None:
 
 
 def test_continuous_cells() -> None:
-    squares = boxes.cell_boxes(np.array([[0, 3], [5, 0]]))  # row, column
+    places = np.array([[0, 3], [5, 0]])  # row, column
+    squares = boxes.cell_boxes(places, 2, 12)
     np.testing.assert_array_equal(squares, [[6, 0, 18, 12], [0, 10, 12, 22]])
+    np.testing.assert_array_equal(boxes.cell_boxes(places, 4, 16), [[12, 0, 28, 16], [0, 20, 16, 36]])
     scales = np.array([[0.5, 0.25]] * 2, np.float32)  # x, y
     np.testing.assert_allclose(boxes.cells_to_image(squares, scales, "continuous"), [[12, 0, 36, 48], [0, 40, 24, 88]])
 
@@ -86,7 +88,7 @@ def test_matlab_cells_follow_the_official_formulas() -> None:
     corner = np.stack([(2 * cells[:, ::-1] + 1) / s, (2 * cells[:, ::-1] + 12) / s], 1).reshape(20, 4) - 0.5
     sides = np.tile(corner[:, 2:] - corner[:, :2], 2)
     expected = corner + offsets * sides - [1, 1, 0, 0]  # 1-based inclusive to continuous
-    crops = boxes.cells_to_image(boxes.cell_boxes(cells), np.full((20, 2), s), "matlab")
+    crops = boxes.cells_to_image(boxes.cell_boxes(cells, 2, 12), np.full((20, 2), s), "matlab")
     np.testing.assert_allclose(boxes.decode_cells(crops, offsets, "matlab"), expected, atol=1e-4)
 
 

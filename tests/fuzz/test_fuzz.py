@@ -620,7 +620,7 @@ def cut_to_cells(image: np.ndarray, options: dict[str, Any]) -> np.ndarray:
     """As much of the picture as has few enough P-Net cells, if most of them pass."""
 
     def cells() -> float:
-        levels = pyramid.plan_levels(*image.shape[:2], options["min_face"], options["factor"])
+        levels = pyramid.plan_levels(*image.shape[:2], options["min_face"], options["factor"], 12)
         return sum(level.height * level.width / 4 for level in levels)
 
     while options["thresholds"][0] < 0.5 and cells() > CELLS:

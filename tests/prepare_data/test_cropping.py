@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import plain_cascade
 from mtcnn_gluon import boxes as box_ops
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data import cropping, sampling
 from mtcnn_gluon.prepare_data.annotations import Photo
@@ -22,7 +23,7 @@ FACE = [[60.3, 40.8, 210.7, 200.1]]
 
 def cut_landmarks(image: np.ndarray, photo: Photo, size: int = 48, seed: int = 0, **options: Any) -> Samples:
     generator = np.random.default_rng(seed)
-    return cropping.cut_landmark_samples(image, photo, 7, size, SamplingOptions(**options), generator)
+    return cropping.cut_landmark_samples(image, photo, 7, View(size), SamplingOptions(**options), generator)
 
 
 def distances(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -38,7 +39,7 @@ def distances(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
 def test_crops_are_those_of_detection(x: float, y: float, side: float, size: int) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (60, 80, 3)).astype(np.uint8)
     squares = np.array([[x, y, x + side, y + side], [0, 0, 48, 48]])
-    crops = cropping.cut(picture, squares, size)
+    crops = cropping.cut(picture, squares, View(size))
     assert crops.shape == (2, size, size, 3) and crops.dtype == np.uint8
     np.testing.assert_array_equal(crops, np.rint(crop_resize(picture, squares, size)).transpose(0, 2, 3, 1))
     expected = plain_cascade.sample(picture.astype(float), squares[0], size, size)
@@ -48,7 +49,7 @@ def test_crops_are_those_of_detection(x: float, y: float, side: float, size: int
 def test_white_stays_white() -> None:
     white = np.full((97, 131, 3), 255, np.uint8)
     squares = np.random.default_rng(0).uniform(0, 45, (500, 2))
-    assert (cropping.cut(white, np.hstack([squares, squares + np.linspace(3, 50, 500)[:, None]]), 24) == 255).all()
+    assert (cropping.cut(white, np.hstack([squares, squares + np.linspace(3, 50, 500)[:, None]]), View(24)) == 255).all()
 
 
 # ---- targets
@@ -64,7 +65,7 @@ def test_targets_give_the_faces_back(rows: list[tuple], seed: int) -> None:
     photo = make_photo("a.png", np.array([[x, y, x + w, y + w * r] for x, y, w, r in rows]).reshape(-1, 4))
     options = SamplingOptions(negatives=5)
     crops = sampling.draw(photo, (1800, 1800), 12, options, np.random.default_rng(seed))
-    samples = cropping.cut_samples(np.zeros((9, 9, 3), np.uint8), crops, photo, 3, 12)
+    samples = cropping.cut_samples(np.zeros((9, 9, 3), np.uint8), crops, photo, 3, View(12))
     assert len(samples) == len(crops) and (samples.photos == 3).all()
     np.testing.assert_array_equal(samples.kinds, crops.kinds)
     np.testing.assert_array_equal(samples.has_box, crops.kinds != Kind.NEGATIVE)
@@ -86,7 +87,7 @@ def test_positives_carry_landmarks_that_are_inside() -> None:
     crops = sampling.label(
         np.vstack([sampling.jittered(boxes, 40, SamplingOptions(), np.random.default_rng(0))]), photo, SamplingOptions()
     )
-    samples = cropping.cut_samples(np.zeros((9, 9, 3), np.uint8), crops, photo, 0, 12)
+    samples = cropping.cut_samples(np.zeros((9, 9, 3), np.uint8), crops, photo, 0, View(12))
     positive = samples.kinds == Kind.POSITIVE
     known = photo.landmarks[crops.faces]
     low, high = crops.boxes[:, None, :2], crops.boxes[:, None, 2:]
@@ -115,7 +116,7 @@ def test_a_mirrored_box_is_the_box_in_the_mirror() -> None:
     crops = sampling.label(crop, photo, SamplingOptions())
     width = 100
     turned = [[width - x2, y1, width - x1, y2] for x1, y1, x2, y2 in (crop[0], face[0])]
-    samples = cropping.mirrored(cropping.cut_samples(np.zeros((80, width, 3), np.uint8), crops, photo, 0, 12))
+    samples = cropping.mirrored(cropping.cut_samples(np.zeros((80, width, 3), np.uint8), crops, photo, 0, View(12)))
     np.testing.assert_allclose(box_ops.decode(np.array(turned[:1]), samples.offsets), turned[1:], atol=1e-5)
 
 

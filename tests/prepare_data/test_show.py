@@ -9,6 +9,7 @@ import pytest
 
 from mtcnn_gluon.detection.draw import BOX_COLOUR, POINT_COLOURS
 from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.prepare_data import show
 from mtcnn_gluon.prepare_data.show import (
     BACKGROUND,
@@ -54,39 +55,41 @@ def has_colour(picture: np.ndarray, colour: tuple[int, ...]) -> bool:
 @pytest.mark.parametrize("count", [0, 1, 16, 17, 40])
 def test_sheet(size: int, count: int) -> None:
     samples = make_samples(count, size)
-    sheet = contact_sheet(samples)
+    sheet = contact_sheet(samples, View(samples.size))
     assert sheet.shape == (-(-count // COLUMNS) * PITCH + GAP, COLUMNS * PITCH + GAP, 3) and sheet.dtype == np.uint8
     for i in range(-(-count // COLUMNS) * COLUMNS):
         y, x = GAP + i // COLUMNS * PITCH, GAP + i % COLUMNS * PITCH
         cell = sheet[y : y + CELL, x : x + CELL]
         if i < count:
-            np.testing.assert_array_equal(cell, draw_sample(samples, i))
+            np.testing.assert_array_equal(cell, draw_sample(samples, i, View(samples.size)))
         else:
             assert (cell == BACKGROUND).all()
-    assert contact_sheet(samples, columns=3).shape[1] == 3 * PITCH + GAP
+    assert contact_sheet(samples, View(samples.size), columns=3).shape[1] == 3 * PITCH + GAP
 
 
 @pytest.mark.parametrize("size", [12, 24, 48])
 def test_targets_are_drawn_where_they_lie(size: int) -> None:
     offsets = [[0.25, 0.125, -0.125, -0.25]]
-    cell = draw_sample(one(Kind.PART, size, offsets=offsets), 0)
+    cell = draw_sample(one(Kind.PART, size, offsets=offsets), 0, View(size))
     ys, xs = np.nonzero((cell == BOX_COLOUR).all(2))
     assert (xs.min(), ys.min(), xs.max(), ys.max()) == (24, 12, 84, 72)
     points = np.array([[(0.25, 0.25), (0.75, 0.25), (0.5, 0.5), (0.25, 0.75), (0.75, 0.75)]])
     for cell in (
-        draw_sample(one(Kind.LANDMARK, size, landmarks=points), 0),
-        draw_sample(one(Kind.POSITIVE, size, landmarks=points, has_landmarks=[True]), 0),
+        draw_sample(one(Kind.LANDMARK, size, landmarks=points), 0, View(size)),
+        draw_sample(one(Kind.POSITIVE, size, landmarks=points, has_landmarks=[True]), 0, View(size)),
     ):
         for (x, y), colour in zip(np.rint(points[0] * CELL).astype(int), POINT_COLOURS):
             np.testing.assert_array_equal(cell[y, x], colour)
-    plain = draw_sample(one(Kind.NEGATIVE, size), 0)
+    plain = draw_sample(one(Kind.NEGATIVE, size), 0, View(size))
     assert (plain == 90).all()
 
 
 @pytest.mark.parametrize("value", [-1e4, 1e4])
 def test_targets_far_outside_are_no_error(value: float) -> None:
     points = np.full((1, 5, 2), value)
-    assert draw_sample(one(Kind.POSITIVE, offsets=np.full((1, 4), value), landmarks=points, has_landmarks=[True]), 0).any()
+    assert draw_sample(
+        one(Kind.POSITIVE, offsets=np.full((1, 4), value), landmarks=points, has_landmarks=[True]), 0, View(12)
+    ).any()
 
 
 @pytest.mark.parametrize("names", [("pnet",), ("positive", "negative", "part", "landmark"), ("negative", "part")])

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 import plain_cascade
 from mtcnn_gluon import Detector
 from mtcnn_gluon.detection import pyramid
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import pyramid_pieces
 
 BOTH = pytest.mark.parametrize("is_native", [True, False], ids=["kernels", "numpy"])
+PAPER, WIDE, COARSE = View(12, 0, 2), View(34, 11, 4), View(33, 9, 8)
+VIEWS = pytest.mark.parametrize("view", [PAPER, WIDE, COARSE], ids=["paper", "wide", "coarse"])
 SIZES = [(12, 12), (20, 20), (21, 500), (99, 101), (480, 640), (1080, 1920), (3000, 4000)]
 
 
@@ -25,7 +28,7 @@ SIZES = [(12, 12), (20, 20), (21, 500), (99, 101), (480, 640), (1080, 1920), (30
     (24, 24, 24, [(12, 12)]),
 ])  # fmt: skip
 def test_level_sizes(height: int, width: int, min_face: float, expected: list[tuple[int, int]]) -> None:
-    assert [(v.height, v.width) for v in pyramid.plan_levels(height, width, min_face, 0.709)] == expected
+    assert [(v.height, v.width) for v in pyramid.plan_levels(height, width, min_face, 0.709, 12)] == expected
 
 
 def choose(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,12 +38,12 @@ def choose(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pyramid_pieces, "kernels", lambda: None)
 
 
-def whole_levels(picture: np.ndarray, levels: Sequence[pyramid.Level]) -> list[np.ndarray]:
-    """The pixels (3, h, w) of levels, each alone on a canvas as large as it is."""
+def whole_levels(picture: np.ndarray, levels: Sequence[pyramid.Level], view: View = PAPER) -> list[np.ndarray]:
+    """The pixels (3, h, w) of levels with their margins, each alone on a canvas as large as it is."""
     built = []
     for source in pyramid.level_sources(picture, levels):
-        height, width = pyramid.even(source.height), pyramid.even(source.width)
-        canvas = pyramid.Canvas(height, width, (pyramid.Piece(0, 0, 0, height, width),))
+        height, width = (pyramid.padded(side, view) for side in (source.height, source.width))
+        canvas = pyramid.Canvas(height, width, (pyramid.Piece(0, 0, 0, height, width),), view)
         built.append(pyramid.fill_canvas(canvas, [source])[0])
     return built
 
@@ -53,7 +56,7 @@ def test_levels_are_area_means(
 ) -> None:
     choose(is_native, monkeypatch)
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
-    levels = pyramid.plan_levels(height, width, min_face, 0.709)
+    levels = pyramid.plan_levels(height, width, min_face, 0.709, 12)
     expected = plain_cascade.levels(picture, min_face, 0.709)
     built = whole_levels(picture, levels)
     assert len(built) == len(expected)
@@ -97,64 +100,73 @@ def test_faces_smaller_than_a_cell(is_native: bool, min_face: float, monkeypatch
     choose(is_native, monkeypatch)
     for height, width in ((30, 50), (36, 39), (50, 41), (58, 30)):
         picture = np.random.default_rng(height).integers(0, 256, (height, width, 3)).astype(np.uint8)
-        built = whole_levels(picture, pyramid.plan_levels(height, width, min_face, 0.709)[:1])[0]
+        built = whole_levels(picture, pyramid.plan_levels(height, width, min_face, 0.709, 12)[:1])[0]
         plain = plain_cascade.levels(picture, min_face, 0.709)[0][0]
         assert min(plain.shape[0] - height, plain.shape[1] - width) > 0
         np.testing.assert_allclose(built, plain.transpose(2, 0, 1), atol=1e-3)
 
 
 @BOTH
-def test_canvases_hold_the_pixels_of_their_pieces_and_zeros(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@VIEWS
+def test_canvases_hold_the_pixels_of_their_pieces(is_native: bool, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between them are zeros, or black if levels have margins."""
     choose(is_native, monkeypatch)
     picture = np.random.default_rng(0).integers(0, 256, (701, 933, 3)).astype(np.uint8)
-    levels = pyramid.plan_levels(701, 933, 20, 0.709)
-    sources, whole = pyramid.level_sources(picture, levels), whole_levels(picture, levels)
-    canvases = pyramid.plan_canvases(tuple(pixels.shape[1:] for pixels in whole))
+    levels = pyramid.plan_levels(701, 933, 20, 0.709, 12)
+    sources, whole = pyramid.level_sources(picture, levels), whole_levels(picture, levels, view)
+    canvases = pyramid.plan_canvases(tuple((source.height, source.width) for source in sources), view)
     assert len(canvases) > 1 and max(len(canvas.pieces) for canvas in canvases) > 1
     for canvas in canvases:
-        expected = np.zeros((3, canvas.height, canvas.width), np.float32)
+        expected = np.full((3, canvas.height, canvas.width), -127.5 / 128 if view.context else 0, np.float32)
         for p in canvas.pieces:
             part = whole[p.level][:, p.source_y : p.source_y + p.height, p.source_x : p.source_x + p.width]
             expected[:, p.y : p.y + p.height, p.x : p.x + p.width] = (part - np.float32(127.5)) / 128
         np.testing.assert_allclose(pyramid.fill_canvas(canvas, sources, 127.5, 1 / 128)[0], expected, atol=1e-6)
 
 
-def even_sizes(height: int, width: int) -> tuple[tuple[int, int], ...]:
-    levels = pyramid.plan_levels(height, width, 20, 0.709)
-    return tuple((v.height + v.height % 2, v.width + v.width % 2) for v in levels)
+@BOTH
+def test_margins_are_black(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose(is_native, monkeypatch)
+    picture = np.random.default_rng(0).integers(1, 256, (61, 43, 3)).astype(np.uint8)
+    levels = pyramid.plan_levels(61, 43, 12, 0.709, 12)
+    for level, plain, wide in zip(levels, whole_levels(picture, levels), whole_levels(picture, levels, WIDE)):
+        inside = wide[:, 11 : 11 + level.height, 11 : 11 + level.width]
+        np.testing.assert_allclose(inside, plain[:, : level.height, : level.width], atol=1e-6)
+        assert not wide.any(0)[[0, 10, -1, -11]].any() and not wide.any(0)[:, [0, 10, -1, -11]].any()
+        assert wide.shape[1] % 4 == wide.shape[2] % 4 == 0
 
 
-@given(st.lists(st.tuples(st.integers(6, 700), st.integers(6, 700)), max_size=12))
+@given(st.lists(st.tuples(st.integers(12, 1400), st.integers(12, 1400)), max_size=12), st.sampled_from([PAPER, WIDE, COARSE]))
 @settings(max_examples=60, deadline=None)
-def test_canvases_hold_every_cell_once(halves: list[tuple[int, int]]) -> None:
-    sizes = tuple((2 * h, 2 * w) for h, w in halves)
-    seen = [np.zeros(((h - 10) // 2, (w - 10) // 2), int) for h, w in sizes]
-    for canvas in pyramid.plan_canvases(sizes):
+def test_canvases_hold_every_cell_once(sizes: list[tuple[int, int]], view: View) -> None:
+    seen = [np.zeros([view.outputs(pyramid.padded(side, view)) for side in size], int) for size in sizes]
+    for canvas in pyramid.plan_canvases(tuple(sizes), view):
         assert (canvas.height, canvas.width) in pyramid.CANVAS_SIZES
         used = np.zeros((canvas.height, canvas.width), int)
         for p in canvas.pieces:
-            assert p.y % 2 == p.x % 2 == p.source_y % 2 == p.source_x % 2 == 0
+            assert not any(place % view.stride for place in (p.y, p.x, p.source_y, p.source_x))
             used[p.y : p.y + p.height, p.x : p.x + p.width] += 1
         assert used.max() == 1  # pieces do not lie on each other
-        rows, columns = np.indices(((canvas.height - 10) // 2, (canvas.width - 10) // 2)).reshape(2, -1)
+        rows, columns = np.indices((view.outputs(canvas.height), view.outputs(canvas.width))).reshape(2, -1)
         _, level, cells = pyramid.locate_cells(canvas, rows, columns)
         for index in np.unique(level):
             np.add.at(seen[index], tuple(cells[level == index].T), 1)
     assert all((counts == 1).all() for counts in seen)
 
 
+@VIEWS
 @pytest.mark.parametrize("size", SIZES)
-def test_canvases_waste_little(size: tuple[int, int]) -> None:
-    sizes = even_sizes(*size)
-    area = sum(c.height * c.width for c in pyramid.plan_canvases(sizes))
-    assert area <= 1.3 * sum(h * w for h, w in sizes) + 128 * 128
+def test_canvases_waste_little(size: tuple[int, int], view: View) -> None:
+    sizes = tuple((level.height, level.width) for level in pyramid.plan_levels(*size, 20, 0.709, 12))
+    area = sum(c.height * c.width for c in pyramid.plan_canvases(sizes, view))
+    assert area <= 1.3 * sum(pyramid.padded(h, view) * pyramid.padded(w, view) for h, w in sizes) + 128 * 128
 
 
 def test_cells_on_a_canvas_equal_cells_on_the_level(detector: Detector, image: np.ndarray) -> None:
-    levels = pyramid.plan_levels(*image.shape[:2], 15, 0.709)
+    levels = pyramid.plan_levels(*image.shape[:2], 15, 0.709, 12)
     sources, pixels = pyramid.level_sources(image, levels), whole_levels(image, levels)
     alone = [detector.engine.pnet((level[None] - 127.5) / 128) for level in pixels]
-    for canvas in pyramid.plan_canvases(tuple(level.shape[1:] for level in pixels)):
+    for canvas in pyramid.plan_canvases(tuple(level.shape[1:] for level in pixels), PAPER):
         scores, offsets = detector.engine.pnet(pyramid.fill_canvas(canvas, sources, 127.5, 1 / 128))
         rows, columns = np.indices(scores.shape).reshape(2, -1)
         inside, level, cells = pyramid.locate_cells(canvas, rows, columns)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.prepare_data.cropping import cut_landmark_samples, cut_samples
 from mtcnn_gluon.prepare_data.sampling import SamplingOptions, draw
 from mtcnn_gluon.records.files import RecordWriter
@@ -345,9 +346,9 @@ def test_mirrored_targets_follow_their_image(tmp_path: Path, merged: bool) -> No
     photo = make_photo("a.png", [[60, 50, 200, 190]])
     image = paint(250, 260, photo)
     options = SamplingOptions(landmark_jitters=40, jitters=40, negatives=0, negatives_near=0)
-    landmarks = cut_landmark_samples(image, photo, 0, 48, options, np.random.default_rng(0))
+    landmarks = cut_landmark_samples(image, photo, 0, View(48), options, np.random.default_rng(0))
     crops = draw(photo, image.shape[:2], 48, options, np.random.default_rng(0))
-    samples = Samples.concatenate([landmarks, cut_samples(image, crops, photo, 0, 48)])
+    samples = Samples.concatenate([landmarks, cut_samples(image, crops, photo, 0, View(48))])
     batch = Sampler(
         write(tmp_path, samples, "onet", merged), TrainingOptions("onet", batch=96, augmentation=Augmentation(mirror=0.5))
     ).draw(0)
