@@ -69,6 +69,8 @@ def photos(draw: st.DrawFn) -> Photo:
 @pytest.mark.parametrize("name", [field.name for field in fields(SamplingOptions)])
 @pytest.mark.parametrize("value", [-1, -0.5, np.nan, np.inf, 1e6, "1", None, 2 + 0j, [1]], ids=str)
 def test_options_out_of_range(name: str, value: Any) -> None:
+    if (name, value) == ("size", None):
+        return  # the paper's
     with pytest.raises(ConfigError, match=name):
         SamplingOptions(**{name: value})
 

@@ -66,7 +66,7 @@ def test_writing_again_replaces_and_failing_changes_nothing(folder: Path) -> Non
     ({"layout": "NHWC"}, "'layout'"),
     ({"box_convention": "caffe"}, "box_convention"),
     ({"architecture": {"pnet": {}}}, r"'architecture' must describe pnet, rnet, onet, got \['pnet'\]"),
-    ({"architecture": {"pnet": {}, "rnet": {}, "onet": {}}}, "'architecture.pnet.size' must be 12, got None"),
+    ({"architecture": {"pnet": {}, "rnet": {}, "onet": {}}}, "'architecture.pnet.size' must be a whole number from 1 to 512, got None"),
     ({"architecture": []}, "'architecture' must be of type dict"),
     ({"landmarks": 68}, "'landmarks' must be 5, got 68"),
     ({"mean": True}, "'mean' must be of type float, got True"),
@@ -110,9 +110,14 @@ def test_bad_manifest(folder: Path, changes: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(("net", "changes", "message"), [
-    ("pnet", {"size": 24}, "'architecture.pnet.size' must be 12, got 24"),
-    ("rnet", {"size": "24"}, "'architecture.rnet.size' must be 24, got '24'"),
-    ("rnet", {"size": 24.0}, "'architecture.rnet.size' must be 24, got 24.0"),
+    ("pnet", {"size": 24}, "'architecture.pnet.size' must be what the layers see: they leave 7 x 7 of it, got 24"),
+    ("rnet", {"size": "24"}, "'architecture.rnet.size' must be a whole number from 1 to 512, got '24'"),
+    ("rnet", {"size": 24.0}, "'architecture.rnet.size' must be a whole number from 1 to 512, got 24.0"),
+    ("rnet", {"context": 12}, "'architecture.rnet.context' must be less than half of size, 24, got 12"),
+    ("rnet", {"context": 1.5}, "'architecture.rnet.context' must be a whole number, 0 or more, got 1.5"),
+    ("rnet", {"context": None}, "'architecture.rnet.context' must be a whole number, 0 or more, got None"),
+    ("rnet", {"layers": [["conv", 3, 3]]}, "'architecture.rnet.layers' must be with a dense layer at the end"),
+    ("pnet", {"layers": [["conv", 3, 3], ["dense", 3]]}, "'architecture.pnet.layers' must be without a dense layer"),
     ("onet", {"landmarks": 1}, "'architecture.onet.landmarks' must be true or false, got 1"),
     ("onet", {"landmarks": None}, "'architecture.onet.landmarks'"),
     ("onet", {"layers": None}, "'architecture.onet.layers' must be a list of layers, got None"),

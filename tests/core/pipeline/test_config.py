@@ -11,12 +11,17 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.evaluation.options import LandmarkOptions, WiderOptions
 from mtcnn_gluon.options import Options
-from mtcnn_gluon.pipeline.config import CUTTING, EVALUATING, DataOptions, RunOptions, TrainingStepOptions, read_config
+from mtcnn_gluon.pipeline.config import (
+    CUTTING, EVALUATING, ArchitectureOptions, DataOptions, RunOptions, TrainingStepOptions, read_config,
+)  # fmt: skip
 from mtcnn_gluon.prepare_data.merge import MergeOptions
 from mtcnn_gluon.prepare_data.tasks import MinedSampleOptions, SampleOptions
 
 ROOT = Path(__file__).parents[3]
-MADE = {"net", "seed", "epochs", "workers", "images", "annotations", "model", "stage", "find_from", "folders", "out"}
+MADE = {
+    "net", "seed", "epochs", "workers", "images", "annotations", "model", "stage", "find_from", "folders", "out", "size",
+    "context", "layers",
+}  # fmt: skip
 LISTS = {"root", "list", "ground_truth", "write_text", "landmarks", "min_score"}
 SECTIONS: dict[str, tuple[type[Options], set[str]]] = {  # place, options, and those that the pipeline sets itself
     "": (RunOptions, set()),
@@ -27,6 +32,7 @@ SECTIONS: dict[str, tuple[type[Options], set[str]]] = {  # place, options, and t
     **{f"{net}.records": (MergeOptions, MADE) for net in NETS},
     **{f"{net}.train": (TrainingStepOptions, MADE) for net in NETS},
     **{f"{net}.finish": (TrainingStepOptions, {*MADE, "init", "landmarks"}) for net in NETS},
+    **{f"architecture.{net}": (ArchitectureOptions, set()) for net in NETS},
     "evaluate.wider": (WiderOptions, {*EVALUATING, "images", "annotations", *LISTS}),
     "evaluate.landmarks": (LandmarkOptions, {*EVALUATING, *LISTS}),
 }
@@ -134,7 +140,7 @@ def test_what_options_may_be(place: str, values: dict[str, Any], tmp_path: Path)
     ("pnet.train", {"rat": 1}, "pnet.train: unknown key 'rat': did you mean "),
     ("pnet", {"trian": {}}, "pnet: unknown key 'trian': did you mean train"),
     ("pnet", {"mine": {}}, "pnet: unknown key 'mine'; there are faces, finish, landmarks, records, train"),
-    ("", {"quickly": 1}, "unknown key 'quickly'; there are calibrate, compare, data, "),
+    ("", {"quickly": 1}, "unknown key 'quickly'; there are architecture, calibrate, compare, data, "),
     ("", {"compare": [3]}, "compare must be one or more texts, not [3]"),
     ("pnet.train", {"samples": 0}, "pnet.train: samples must be a number, 1 or more, not 0"),
     ("onet.finish", {"landmarks": True}, "onet.finish: unknown key 'landmarks'"),
