@@ -50,9 +50,9 @@ class Layer:
     is_head: bool = False
 
 
-def _conv(inputs: int, side: int, channels: int, kernel: int) -> Layer:
-    """A convolution with stride 1 and no padding, and a PReLU with one slope a channel."""
-    return Layer(inputs, channels, side - kernel + 1, kernel, weight=(channels, inputs, kernel, kernel))
+def _conv(inputs: int, side: int, channels: int, kernel: int, stride: int = 1) -> Layer:
+    """A convolution without padding, whose stride may leave out the last pixels, and a PReLU with one slope a channel."""
+    return Layer(inputs, channels, (side - kernel) // stride + 1, kernel, stride, (channels, inputs, kernel, kernel))
 
 
 def _pool(inputs: int, side: int, kernel: int, stride: int) -> Layer:
@@ -66,7 +66,16 @@ def _dense(inputs: int, side: int, units: int) -> Layer:
 
 
 KINDS: Mapping[str, Callable[..., Layer]] = {"conv": _conv, "pool": _pool, "dense": _dense}
-_ARGUMENTS = {kind: list(signature(make).parameters)[2:] for kind, make in KINDS.items()}  # in a row of a table
+
+
+def _forms(make: Callable[..., Layer]) -> list[list[str]]:
+    """The names of the values that may follow a kind in a row of a table. Those with a default may be left out."""
+    values = list(signature(make).parameters.values())[2:]
+    needed = sum(each.default is each.empty for each in values)
+    return [[each.name for each in values[:count]] for count in range(needed, len(values) + 1)]
+
+
+_FORMS = {kind: _forms(make) for kind, make in KINDS.items()}
 
 
 @dataclass(frozen=True)
@@ -229,14 +238,16 @@ def check_table(net: str, table: Any, key: str) -> None:
 
 def _check_row(row: Any, key: str, side: int, is_dense: bool) -> None:
     """Check a row. Its input is `side` pixels high and wide and, if `is_dense`, the output of a dense layer."""
-    forms = " or ".join(f'["{kind}", {", ".join(names)}]' for kind, names in _ARGUMENTS.items())
+    forms = " or ".join(f'["{kind}", {", ".join(names)}]' for kind, forms in _FORMS.items() for names in forms)
     is_known = isinstance(row, (list, tuple)) and bool(row) and isinstance(row[0], str) and row[0] in KINDS
-    _check(is_known and len(row) == 1 + len(_ARGUMENTS[row[0]]), key, forms, row)
+    _check(is_known and len(row) - 1 in map(len, _FORMS[row[0]]), key, forms, row)
     kind, *arguments = row
     _check(all(map(_is_count, arguments)), key, f"made of whole numbers from 1 to {LARGEST}", row)
     _check(kind == "dense" or not is_dense, key, "a dense layer, as those before it", row)
-    kernel = dict(zip(_ARGUMENTS[kind], arguments)).get("kernel", 1)
+    named = dict(zip(_FORMS[kind][-1], arguments))
+    kernel, stride = named.get("kernel", 1), named.get("stride", 1)
     _check(kernel <= side, key, f"no larger than what is left of an image, {side} pixels", row)
+    _check(kind != "conv" or stride <= kernel, key, "a convolution whose stride is no larger than its kernel", row)
 
 
 def _is_count(value: object) -> bool:

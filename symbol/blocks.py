@@ -16,7 +16,9 @@ nn: Any = mx.gluon.nn
 
 Form = Literal["auto", "native", "bfloat16", "portable", "export"]
 _BUILDERS: Mapping[str, Callable[[Layer, str], Any]] = {  # by kind: from a layer and the prefix of its parameters' names
-    "conv": lambda layer, prefix: nn.Conv2D(layer.channels, layer.kernel, in_channels=layer.inputs, prefix=prefix),
+    "conv": lambda layer, prefix: nn.Conv2D(
+        layer.channels, layer.kernel, layer.stride, in_channels=layer.inputs, prefix=prefix
+    ),
     "pool": lambda layer, prefix: nn.MaxPool2D(layer.kernel, layer.stride, ceil_mode=True, prefix=prefix),
     # Without `in_units` Gluon initialises a layer after all others. This must not change for a body's dense layer, since the
     # results of a seed depend on the order.
@@ -42,7 +44,7 @@ class CascadeNet(nn.HybridBlock):
             `native`: the package's own, on the CPU only, several times as fast. The symbol then contains operators that only
             this package has, and the gradient of the images is not computed (it is NaN).
             `bfloat16`: native, but convolutions multiply factors that are rounded to bfloat16 and add in float32. Training is
-            faster. It needs a processor with AMX, under Linux. All arrays stay float32.
+            faster. It needs a processor with AMX, under Linux, and convolutions of stride 1. All arrays stay float32.
             `portable`: MXNet's, on any device.
             `export`: MXNet's, with each PReLU as one `LeakyReLU` node, which other tools expect. Only for inference: in a
             hybridized net MXNet 1.9.1 lets that node overwrite its input and then computes wrong gradients of the slopes.
@@ -55,8 +57,8 @@ class CascadeNet(nn.HybridBlock):
     def __init__(self, table: Mapping[str, Any], prefix: str, form: Form = "auto") -> None:
         super().__init__(prefix=prefix)
         reason = why_not_native(table) if form in ("auto", "native", "bfloat16") else None
-        if form == "bfloat16" and not reason and not has_bfloat16():
-            reason = "bfloat16 needs a processor with AMX, under Linux"
+        if form == "bfloat16":
+            reason = reason or _why_not_bfloat16(table)
         if form in ("native", "bfloat16") and reason:
             raise ModelError(f"native operators cannot be used: {reason}")
         self._form = {"auto": "portable" if reason else "native", "bfloat16": "native"}.get(form, form)
@@ -133,7 +135,7 @@ class NativePass(nn.HybridBlock):
                 continue
             if layer.kind == "conv":
                 weight, bias = parameters[f"{layer.name}_weight"], parameters[f"{layer.name}_bias"]
-                x = F.prelu_pool_conv(x, weight, bias, alpha, pool, self._bfloat16)
+                x = F.prelu_pool_conv(x, weight, bias, alpha, pool, self._bfloat16, layer.stride)
             else:
                 x = linear(F.prelu(F.transpose(x, (0, 3, 1, 2)), alpha), layer)
             alpha, pool = parameters[f"{layer.name}_alpha"], 0
@@ -150,6 +152,12 @@ class NativePass(nn.HybridBlock):
 def why_not_native(table: Mapping[str, Any]) -> str | None:
     """Why this net cannot run on the native operators; None if it can."""
     return why_not_net(table) or register()
+
+
+def _why_not_bfloat16(table: Mapping[str, Any]) -> str | None:
+    if any(layer.kind == "conv" and layer.stride > 1 for layer in walk(table)):
+        return "bfloat16 is only made for convolutions of stride 1"
+    return None if has_bfloat16() else "bfloat16 needs a processor with AMX, under Linux"
 
 
 class FaceProbability(nn.HybridBlock):

@@ -8,6 +8,11 @@ from mtcnn_gluon import Faces, boxes
 
 OVERLAP, SCORE, POINTS = 0.95, 0.01, 0.5  # IoU at least; difference of scores, and of landmarks in pixels, at most
 
+STRIDED_NET = {
+    "size": 34, "landmarks": False,
+    "layers": [["conv", 16, 4, 2], ["conv", 16, 3], ["pool", 2, 2], ["conv", 32, 3], ["conv", 48, 3], ["conv", 48, 3]],
+}  # fmt: skip
+
 
 @dataclass
 class Agreement:

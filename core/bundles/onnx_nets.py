@@ -44,7 +44,8 @@ class _Graph:
 
     def conv(self, layer: Layer, data: str, output: str) -> str:
         inputs = [data, self.name(f"{layer.name}_weight"), self.name(f"{layer.name}_bias")]
-        return self.add("Conv", inputs, output, kernel_shape=[layer.kernel] * 2)  # `cv2.dnn` needs the kernel's size
+        strides = {"strides": [layer.stride] * 2} if layer.stride > 1 else {}  # 1 is ONNX's default
+        return self.add("Conv", inputs, output, kernel_shape=[layer.kernel] * 2, **strides)  # `cv2.dnn` needs the kernel's size
 
     def pool(self, layer: Layer, data: str, output: str) -> str:
         sizes = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}

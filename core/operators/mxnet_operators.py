@@ -3,14 +3,14 @@
     prelu(data (N, C, ...), alpha (C,)) -> like data
     max_pool(data (N, C, H, W), kernel=2 or 3) -> (N, C, ceil((H - kernel) / 2) + 1, ceil((W - kernel) / 2) + 1)
     negativemining(logits (N, 2), label (N,), keep_ratio=0.7) -> mask (N,); in a symbol for a GPU it needs portable=True
-    prelu_pool_conv(data (N, H, W, C), weight (O, C, k, k), bias (O,), alpha=None, pool=0 or 2 or 3, bfloat16=False)
+    prelu_pool_conv(data (N, H, W, C), weight (O, C, k, k), bias (O,), alpha=None, pool=0 or 2 or 3, bfloat16=False, stride=1)
         -> (N, H', W', O)
 
 All arrays are float32; any other type is an error. On the CPU the first three operators run on the compiled kernels if these
 exist, otherwise on MXNet's own operators. The last operator exists only with the kernels. It applies PReLU, pooling and
 convolution to channels-last data. Without `alpha` it only convolves images (N, C, H, W); their gradient is not computed and is
 NaN. With `bfloat16` the factors of products are rounded to bfloat16 and sums are float32, which needs a processor with AMX,
-under Linux (`native.has_bfloat16`).
+under Linux (`native.has_bfloat16`). The stride may be 1 to 4 without `alpha` and `bfloat16`; with either it must be 1.
 
 In a symbol, the shapes of all inputs of these operators must be known before shapes are inferred. This includes parameters:
 declare their shapes, as in `mx.sym.var("alpha", shape=(10,))`. Gluon's blocks do so. Without a shape, MXNet 1.9.1 writes beyond
@@ -140,11 +140,16 @@ def _operators(mx: Any, F: Any, is_native: bool) -> dict[str, Any]:
             return F.Custom(logits, label, keep_ratio=keep_ratio, op_type="negativemining")
         return F.mtcnn_negativemining(F.BlockGrad(logits), F.BlockGrad(label), keep_ratio=keep_ratio)
 
-    def prelu_pool_conv(data: Any, weight: Any, bias: Any, alpha: Any = None, pool: int = 0, bfloat16: bool = False) -> Any:
+    def prelu_pool_conv(
+        data: Any, weight: Any, bias: Any, alpha: Any = None, pool: int = 0, bfloat16: bool = False, stride: int = 1
+    ) -> Any:
         if alpha is None:
             if pool:
                 raise ValueError("prelu_pool_conv: pool must be 0 without alpha")
-            return F.mtcnn_prelu_pool_conv(safe(data), safe(weight), safe(bias), first=1, bfloat16=int(bfloat16))
+            inputs = (safe(each) for each in (data, weight, bias))
+            return F.mtcnn_prelu_pool_conv(*inputs, first=1, bfloat16=int(bfloat16), stride=stride)
+        if stride != 1:
+            raise ValueError("prelu_pool_conv: stride must be 1 with alpha")
         inputs = (safe(each) for each in (data, alpha, weight, bias))
         return F.mtcnn_prelu_pool_conv(*inputs, pool=pool, bfloat16=int(bfloat16))
 

@@ -10,7 +10,7 @@ from mtcnn_gluon.errors import Unavailable
 from mtcnn_gluon.layers import Parameters, heads_of, is_dense, walk
 from mtcnn_gluon.operators.native import load_kernels
 
-_MAX_LAYERS = 16  # limit of src/kernels.h
+_MAX_LAYERS, _MAX_STRIDE = 16, 4  # limits of src/kernels.h
 _ALIGNMENT = 64  # bytes of the widest vector
 
 
@@ -18,7 +18,7 @@ class _Layer(ctypes.Structure):
     """`MtcnnNetLayer` of src/kernels.h."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("channels", "pool", "kernel", "filters")),
+        *((name, ctypes.c_int64) for name in ("channels", "pool", "kernel", "filters", "stride")),
         ("alpha", ctypes.c_void_p),
         ("packed", ctypes.c_void_p),
     )
@@ -31,6 +31,9 @@ def why_not_net(table: Mapping[str, Any]) -> str | None:
     pools_fit = all(layer.kernel in (2, 3) and layer.stride == 2 for layer in layers if layer.kind == "pool")
     if not re.fullmatch(r"(conv )+(pool (conv )+)*(dense )?", kinds) or not pools_fit or len(layers) >= _MAX_LAYERS:
         return "they only support convolutions, poolings of 2 or 3 pixels with stride 2 between them, and one last dense layer"
+    first, *others = [layer.stride for layer in layers if layer.kind == "conv"]
+    if first > _MAX_STRIDE or max(others, default=1) > 1:
+        return f"they only support a stride of 1 to {_MAX_STRIDE} in the first convolution and of 1 in the others"
     return None
 
 
@@ -95,9 +98,9 @@ class NativeNet:
             raise ValueError(f"images of {height} x {width} pixels are too small for the net")
         return size[0], size[1]
 
-    def _layer(self, pool: int, alpha: np.ndarray | None, weight: np.ndarray, bias: np.ndarray) -> _Layer:
+    def _layer(self, pool: int, alpha: np.ndarray | None, weight: np.ndarray, bias: np.ndarray, stride: int) -> _Layer:
         """A layer with packed weights, from weights (O, I, k, k)."""
-        layer = _Layer(weight.shape[1], pool, weight.shape[2], weight.shape[0], None, None)
+        layer = _Layer(weight.shape[1], pool, weight.shape[2], weight.shape[0], stride, None, None)
         packed = _aligned(self._library.mtcnn_packed(ctypes.byref(layer)))
         self._library.mtcnn_pack(ctypes.byref(layer), weight.ctypes.data, bias.ctypes.data, packed.ctypes.data)
         layer.packed = packed.ctypes.data
@@ -110,8 +113,8 @@ class NativeNet:
 
 def _steps(
     net: str, table: Mapping[str, Any], values: Parameters
-) -> Iterator[tuple[int, np.ndarray | None, np.ndarray, np.ndarray]]:
-    """Per convolution: pooling and slopes (C,) before it, weights (O, C, k, k) and bias (O,). The heads are the last one."""
+) -> Iterator[tuple[int, np.ndarray | None, np.ndarray, np.ndarray, int]]:
+    """Per convolution: pooling and slopes (C,) before it, weights (O, C, k, k), bias (O,), stride. The heads are the last."""
     pool, alpha, heads = 0, None, []
     for layer in walk(table):
         if layer.kind == "pool":
@@ -122,10 +125,10 @@ def _steps(
         if layer.is_head:
             heads.append((weight, values[f"{name}_bias"]))
             continue
-        yield pool, alpha, weight, values[f"{name}_bias"]
+        yield pool, alpha, weight, values[f"{name}_bias"], layer.stride
         pool, alpha = 0, values[f"{net}_{layer.prelu}_alpha"]
     weights, biases = map(np.concatenate, zip(*heads))
-    yield pool, alpha, weights, biases
+    yield pool, alpha, weights, biases, 1
 
 
 def _aligned(count: int) -> np.ndarray:

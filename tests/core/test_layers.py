@@ -32,9 +32,30 @@ def test_heads_of_a_net_without_a_dense_layer_are_convolutions() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("row, side, stride", [
+    (["conv", 8, 4, 2], 16, 2), (["conv", 8, 4, 4], 8, 4), (["conv", 8, 3, 2], 16, 2), (["conv", 8, 8, 5], 6, 5),
+    (["conv", 8, 34, 34], 1, 34), (["conv", 8, 3, 1], 32, 1), (["conv", 8, 3], 32, 1),
+])  # fmt: skip
+def test_strides(row: list[Any], side: int, stride: int) -> None:
+    layer, *_ = walk({"size": 34, "layers": [row], "landmarks": False})
+    assert (layer.side, layer.stride, layer.weight) == (side, stride, (8, 3, row[2], row[2]))
+
+
 @pytest.mark.parametrize("row", [["relu"], ["conv", 3], ["conv", 3, 13], [], "conv"])
 def test_bad_rows(row: Any) -> None:
     with pytest.raises(ModelError, match=r"'layers\[0\]' must be "):
+        list(walk({"size": 12, "layers": [row], "landmarks": False}))
+
+
+@pytest.mark.parametrize("row, message", [
+    (["conv", 3, 3, 1, 1], r'\["conv", channels, kernel\] or \["conv", channels, kernel, stride\] or \["pool"'),
+    (["pool", 2], r'.* or \["pool", kernel, stride\] or \["dense", units\], got'),
+    (["conv", 3, 3, 4], "a convolution whose stride is no larger than its kernel, got"),
+    (["conv", 3, 3, 0], "made of whole numbers from 1 to"), (["conv", 3, 3, True], "made of whole numbers from 1 to"),
+    (["conv", 3, 3, 1.0], "made of whole numbers from 1 to"), (["conv", 3, 3, None], "made of whole numbers from 1 to"),
+])  # fmt: skip
+def test_bad_strides(row: list[Any], message: str) -> None:
+    with pytest.raises(ModelError, match=r"'layers\[0\]' must be " + message):
         list(walk({"size": 12, "layers": [row], "landmarks": False}))
 
 

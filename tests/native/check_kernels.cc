@@ -125,7 +125,8 @@ void check_max_pool(int64_t planes, int64_t height, int64_t width, int64_t kerne
 struct PlainLayer {
   PlainLayer(const MtcnnLayer& layer, const Floats& in_, const Floats* alpha_) : s(layer), in(in_), alpha(alpha_) {
     rows = s.pool ? mtcnn_pooled(s.height, s.pool) : s.height, columns = s.pool ? mtcnn_pooled(s.width, s.pool) : s.width;
-    out_rows = rows - s.kernel + 1, out_columns = columns - s.kernel + 1;
+    while (out_rows * s.stride + s.kernel <= rows) ++out_rows;
+    while (out_columns * s.stride + s.kernel <= columns) ++out_columns;
     for (int64_t n = 0; n < s.images; ++n)
       for (int64_t c = 0; c < s.channels; ++c) {
         const auto at = [&](int64_t i, int64_t j) { return activated(place(n, i, j, c), c); };
@@ -153,7 +154,7 @@ struct PlainLayer {
             for (int64_t c = 0; c < s.channels; ++c)
               for (int64_t i = 0; i < s.kernel; ++i)
                 for (int64_t j = 0; j < s.kernel; ++j)
-                  f(((n * s.channels + c) * rows + y + i) * columns + x + j,
+                  f(((n * s.channels + c) * rows + y * s.stride + i) * columns + x * s.stride + j,
                     ((o * s.channels + c) * s.kernel + i) * s.kernel + j,
                     ((n * out_rows + y) * out_columns + x) * s.filters + o);
   }
@@ -161,7 +162,7 @@ struct PlainLayer {
   MtcnnLayer s;
   const Floats& in;
   const Floats* alpha;
-  int64_t rows, columns, out_rows, out_columns;
+  int64_t rows, columns, out_rows = 0, out_columns = 0;
   Doubles a;                  // pool(prelu(in)), (images, channels, rows, columns)
   std::vector<int64_t> from;  // where in `in` each value of a is
 };
@@ -169,7 +170,7 @@ struct PlainLayer {
 void check_layer(const MtcnnLayer& s, bool has_alpha, bool wants_din) {
   const double tolerance = s.bfloat16 ? 0.02 : 1e-5;  // sums of products of factors with 8 bits
   const std::string what = shown("layer", {s.images, s.height, s.width, s.channels, s.pool, s.kernel, s.filters,
-                                           s.channels_first, s.bfloat16, has_alpha, wants_din});
+                                           s.channels_first, s.bfloat16, s.stride, has_alpha, wants_din});
   const int64_t pixels = s.images * s.height * s.width;
   const Floats in = random_floats(pixels * s.channels), alpha = random_floats(s.channels), bias = random_floats(s.filters);
   const Floats weight = random_floats(s.filters * s.channels * s.kernel * s.kernel);
@@ -228,7 +229,7 @@ void check_net(int64_t images, int64_t height, int64_t width, const std::vector<
   bool is_left = true;
   for (size_t l = 0; l < layers.size(); ++l) {
     MtcnnNetLayer& layer = layers[l];
-    for (int64_t number : {layer.channels, layer.pool, layer.kernel, layer.filters}) numbers.push_back(number);
+    for (int64_t number : {layer.channels, layer.pool, layer.kernel, layer.filters, layer.stride}) numbers.push_back(number);
     const Floats weight = random_floats(layer.filters * layer.channels * layer.kernel * layer.kernel);
     const Floats bias = random_floats(layer.filters);
     alphas.push_back(random_floats(layer.channels));
@@ -236,7 +237,7 @@ void check_net(int64_t images, int64_t height, int64_t width, const std::vector<
     mtcnn_pack(&layer, weight.data(), bias.data(), packs.back().data());
     layer.alpha = l && below(5) ? alphas.back().data() : nullptr;
     layer.packed = packs.back().data();
-    const MtcnnLayer s = {images, rows, columns, layer.channels, layer.pool, layer.kernel, layer.filters, l == 0};
+    const MtcnnLayer s = {images, rows, columns, layer.channels, layer.pool, layer.kernel, layer.filters, l == 0, 0, layer.stride};
     is_left = is_left && mtcnn_layer_output(&s, &rows, &columns);
     if (!is_left) continue;
     Floats next = unwritten(images * rows * columns * layer.filters);
@@ -395,11 +396,12 @@ void check_layers() {
       {2, 24, 24, 3, 0, 3, 28, 1}, {2, 22, 22, 28, 3, 3, 48, 0},  {2, 9, 9, 48, 3, 2, 64, 0},   {1, 48, 48, 3, 0, 3, 32, 1},
       {1, 46, 46, 32, 3, 3, 64, 0}, {1, 21, 21, 64, 3, 3, 64, 0}, {2, 8, 8, 64, 2, 2, 128, 0},  {60, 10, 10, 10, 2, 3, 16, 0},
       {60, 3, 3, 16, 0, 3, 32, 0}, {1, 150, 130, 3, 0, 3, 10, 1}, {1, 101, 199, 10, 2, 3, 16, 0}, {1, 700, 40, 2, 3, 2, 5, 0},
-      {1, 3, 900, 40, 0, 3, 7, 0}, {3, 9, 9, 130, 3, 3, 130, 0},
+      {1, 3, 900, 40, 0, 3, 7, 0}, {3, 9, 9, 130, 3, 3, 130, 0},  {5, 34, 34, 3, 0, 4, 16, 1, 0, 2},
+      {1, 403, 131, 3, 0, 8, 10, 1, 0, 4}, {60, 9, 10, 3, 0, 3, 17, 1, 0, 2}, {1, 37, 600, 40, 0, 3, 65, 1, 0, 3},
   };
   const auto check = [](MtcnnLayer layer, bool has_alpha, bool wants_din) {
-    check_layer(layer, has_alpha, wants_din);
-    layer.bfloat16 = mtcnn_has_bfloat16();
+    check_layer(layer, has_alpha, wants_din && layer.stride == 1);
+    layer.bfloat16 = mtcnn_has_bfloat16() && layer.stride == 1;
     if (layer.bfloat16) check_layer(layer, has_alpha, wants_din);
   };
   for (const MtcnnLayer& layer : nets)
@@ -407,20 +409,23 @@ void check_layers() {
   const std::vector<int64_t> sides = {1, 2, 3, 4, 5, 7, 12}, channels = {1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 28, 33, 64, 65};
   for (int64_t i = 0; i < 1500; ++i) {
     const int64_t pool = one_of<int64_t>({0, 0, 2, 3}), kernel = 1 + below(3);
-    const MtcnnLayer layer = {one_of<int64_t>({1, 1, 2, 3, 7, 30}), one_of(sides), one_of(sides),    one_of(channels),
-                              pool,                                 kernel,        one_of(channels), !pool && below(3) == 0};
+    MtcnnLayer layer = {one_of<int64_t>({1, 1, 2, 3, 7, 30}), one_of(sides), one_of(sides),    one_of(channels),
+                        pool,                                 kernel,        one_of(channels), !pool && below(3) == 0};
+    if (layer.channels_first) layer.stride = 1 + below(MTCNN_MAX_STRIDE);
     check(layer, below(4) != 0, below(4) != 0);
   }
 }
 
 void check_nets() {
-  const auto layer = [](int64_t channels, int64_t pool, int64_t kernel, int64_t filters) {
-    return MtcnnNetLayer{channels, pool, kernel, filters, nullptr, nullptr};
+  const auto layer = [](int64_t channels, int64_t pool, int64_t kernel, int64_t filters, int64_t stride = 1) {
+    return MtcnnNetLayer{channels, pool, kernel, filters, stride, nullptr, nullptr};
   };
   const std::vector<MtcnnNetLayer> pnet = {layer(3, 0, 3, 10), layer(10, 2, 3, 16), layer(16, 0, 3, 32), layer(32, 0, 1, 6)};
   const std::vector<MtcnnNetLayer> rnet = {layer(3, 0, 3, 28), layer(28, 3, 3, 48), layer(48, 3, 2, 64), layer(64, 0, 3, 128),
                                            layer(128, 0, 1, 6)};
+  const std::vector<MtcnnNetLayer> strided = {layer(3, 0, 4, 16, 2), layer(16, 0, 3, 16), layer(16, 2, 3, 32), layer(32, 0, 1, 6)};
   for (int64_t threads : {0, 1, 2, 5, 40}) {
+    for (int64_t images : {1, 3, 20}) check_net(images, 34, 34, strided, threads), check_net(images, 173, 61, strided, threads);
     for (int64_t images : {1, 3}) check_net(images, 12, 12, pnet, threads), check_net(images, 131, 60, pnet, threads);
     for (int64_t images : {1, 2, 7, 40}) check_net(images, 24, 24, rnet, threads);
     check_net(1, 11, 12, pnet, threads);  // too small
@@ -432,7 +437,9 @@ void check_nets() {
     int64_t channels = 1 + below(5);
     for (int64_t l = below(MTCNN_MAX_LAYERS); l >= 0; --l) {
       const int64_t filters = one_of<int64_t>({1, 2, 7, 8, 9, 16, 17, 33});
-      layers.push_back(layer(channels, layers.empty() ? 0 : one_of<int64_t>({0, 0, 0, 2, 3}), 1 + below(3), filters));
+      const bool is_first = layers.empty();
+      layers.push_back(layer(channels, is_first ? 0 : one_of<int64_t>({0, 0, 0, 2, 3}), 1 + below(3), filters,
+                             is_first ? one_of<int64_t>({1, 1, 2, 3, 4}) : 1));
       channels = filters;
     }
     check_net(one_of<int64_t>({1, 2, 9}), 1 + below(60), 1 + below(60), layers, below(4));

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import plain_cascade
+from engine_agreement import STRIDED_NET
 from mtcnn_gluon import Detector, symbol
 from mtcnn_gluon.bundles import official as reference
 from mtcnn_gluon.config import NETS
@@ -104,6 +105,13 @@ def test_parameters_that_do_not_fit_are_named() -> None:
         set_parameters(net, {**values, "pnet_conv1_weight": values["pnet_conv1_weight"][:, :2]})
     with pytest.raises(ModelError, match=r"'layers\[0\]' must be .* got \['relu', 1\]"):
         CascadeNet({"size": 12, "layers": [["relu", 1]], "landmarks": False}, "x_")
+
+
+def test_bfloat16_takes_no_stride() -> None:
+    from mtcnn_gluon.symbol.blocks import CascadeNet
+
+    with pytest.raises(ModelError, match="native operators cannot be used: bfloat16 is only made for convolutions of stride 1"):
+        CascadeNet(STRIDED_NET, "x_", "bfloat16")
 
 
 def test_official_files_are_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -31,13 +31,15 @@ bool mtcnn_max_pool_forward(const float* x, float* y, int64_t planes, int64_t he
 bool mtcnn_max_pool_backward(const float* dy, const float* x, float* dx, int64_t planes, int64_t height, int64_t width,
                              int64_t kernel);
 
-// out = conv(pool(prelu(in))) + bias with square kernels, stride 1 and no padding, channels last.
+// out = conv(pool(prelu(in))) + bias with square kernels and no padding, channels last.
+enum { MTCNN_MAX_STRIDE = 4 };
 struct MtcnnLayer {
   int64_t images, height, width, channels;  // of `in`: (images, height, width, channels)
   int64_t pool;                             // 0: none; else the side of windows of stride 2, as in mtcnn_max_pool_forward
   int64_t kernel, filters;                  // weight (filters, channels, kernel, kernel), bias (filters)
   int64_t channels_first;                   // 1: `in` is (images, channels, height, width), and there is no pooling
   int64_t bfloat16 = 0;                     // 1: factors of products are rounded to bfloat16; needs mtcnn_has_bfloat16()
+  int64_t stride = 1;                       // above 1 only with channels_first, without bfloat16, and where din is null
 };
 // The size of out, (images, out_height, out_width, filters); false if no output is left.
 bool mtcnn_layer_output(const MtcnnLayer* layer, int64_t* out_height, int64_t* out_width);
@@ -49,12 +51,12 @@ bool mtcnn_layer_backward(const MtcnnLayer* layer, const float* dout, const floa
                           float* din, float* dalpha, float* dweight, float* dbias);
 
 // A net of such layers, one's output the next one's input. The first takes channels first, without pooling; the others channels
-// last. Parameters are packed once: as many floats as mtcnn_packed says (of a layer's sizes only channels, kernel and filters
-// count), best at an address that 64 divides.
+// last, with a stride of 1. Parameters are packed once: as many floats as mtcnn_packed says (of a layer's sizes only channels,
+// kernel and filters count), best at an address that 64 divides.
 enum { MTCNN_MAX_LAYERS = 16 };
 struct MtcnnNetLayer {
-  int64_t channels, pool, kernel, filters;  // as in MtcnnLayer
-  const float* alpha;                       // (channels), or null for no PReLU
+  int64_t channels, pool, kernel, filters, stride;  // as in MtcnnLayer
+  const float* alpha;                               // (channels), or null for no PReLU
   const float* packed;
 };
 int64_t mtcnn_packed(const MtcnnNetLayer* layer);

@@ -37,6 +37,9 @@ static int64_t packed_size(int64_t in, int64_t out, int64_t kernel) { return Blo
 struct Conv {
   int64_t in, out, kernel, rows, columns;  // channels; output size
   int64_t in_row, in_image, out_row, out_image;
+  int64_t stride = 1;
+  int64_t pixel_step() const { return stride * in; }  // from what one output pixel sees to what the next one sees
+  int64_t row_step() const { return stride * in_row; }
 };
 
 static void convolve(const Conv& c, int64_t images, const float* a, const float* packed, const float* bias, float* out) {
@@ -44,15 +47,15 @@ static void convolve(const Conv& c, int64_t images, const float* a, const float*
   for (int64_t b = 0; b < blocks.count; ++b) {
     const int64_t V = blocks.lanes(b) / LANES, first = blocks.first(b), most = max_m(V);
     const bool is_narrow = c.columns < most && c.columns < images;  // then a tile holds one pixel of several images
-    const int64_t length = is_narrow ? images : c.columns, step = is_narrow ? c.in_image : c.in;
+    const int64_t length = is_narrow ? images : c.columns, step = is_narrow ? c.in_image : c.pixel_step();
     const int64_t out_step = is_narrow ? c.out_image : c.out;
-    const int64_t others = is_narrow ? c.columns : images, other = is_narrow ? c.in : c.in_image;
+    const int64_t others = is_narrow ? c.columns : images, other = is_narrow ? c.pixel_step() : c.in_image;
     const int64_t out_other = is_narrow ? c.out : c.out_image, tiles = (length + most - 1) / most;
     for (int64_t o = 0; o < others; ++o)
       for (int64_t y = 0; y < c.rows; ++y)
         for (int64_t t = 0; t < tiles; ++t) {
           const int64_t from = length * t / tiles, count = length * (t + 1) / tiles - from;
-          run_tile_of(V, count)(a + o * other + y * c.in_row + from * step, step, c.in_row, c.kernel, c.kernel * c.in, packed,
+          run_tile_of(V, count)(a + o * other + y * c.row_step() + from * step, step, c.in_row, c.kernel, c.kernel * c.in, packed,
                                 bias + first, out + o * out_other + y * c.out_row + from * out_step + first, out_step,
                                 c.out - first);
         }
@@ -76,10 +79,10 @@ static void weight_gradient(const Conv& c, int64_t images, const float* a, const
         // The longer the sums in registers the better: over an image, or over one row of all images.
         if (c.rows >= images) {
           for (int64_t i = 0; i < images; ++i)
-            tile(x + i * c.in_image, c.in, c.in_row, d + i * dy_image, c.out, dy_row, c.rows, c.columns, g);
+            tile(x + i * c.in_image, c.pixel_step(), c.row_step(), d + i * dy_image, c.out, dy_row, c.rows, c.columns, g);
         } else {
           for (int64_t y = 0; y < c.rows; ++y)
-            tile(x + y * c.in_row, c.in, c.in_image, d + y * dy_row, c.out, dy_image, images, c.columns, g);
+            tile(x + y * c.row_step(), c.pixel_step(), c.in_image, d + y * dy_row, c.out, dy_image, images, c.columns, g);
         }
       }
     grad += blocks.lanes(b) * run * c.kernel;
@@ -222,10 +225,14 @@ static void activate_gradient(const LayerSizes& s, const float* image, const flo
 
 static Conv forward_conv(const LayerSizes& s) {
   const int64_t row = s.pooled_width * s.channels, out_row = s.out_width * s.filters;
-  return {s.channels, s.filters, s.kernel, s.out_height, s.out_width, row, s.pooled_height * row, out_row, s.out_height * out_row};
+  return {s.channels, s.filters, s.kernel, s.out_height, s.out_width,
+          row, s.pooled_height * row, out_row, s.out_height * out_row, s.stride};
 }
 
-// Takes gradients of outputs, with a border of kernel - 1 zeros around them, to those of pool(prelu(in)).
+// Rows of pool(prelu(in)) that so many rows of the output are made from.
+static int64_t rows_seen(const LayerSizes& s, int64_t rows) { return (rows - 1) * s.stride + s.kernel; }
+
+// Takes gradients of outputs, with a border of kernel - 1 zeros around them, to those of pool(prelu(in)); of stride 1.
 static Conv backward_conv(const LayerSizes& s) {
   const int64_t border = 2 * (s.kernel - 1), row = s.pooled_width * s.channels, out_row = (s.out_width + border) * s.filters;
   return {s.filters, s.channels, s.kernel, s.pooled_height, s.pooled_width,
@@ -246,11 +253,11 @@ static void copy_bordered(const LayerSizes& s, const float* dout, float* dy, int
 static bool layer_forward(const LayerSizes& s, const float* in, const float* alpha, const float* weight, const float* bias,
                           float* out) {
   Conv c = forward_conv(s);
-  const int64_t halo = s.kernel - 1, threads = usable_threads();
-  const int64_t strip = std::min(s.out_height, std::max<int64_t>(4, CACHED / c.in_row - halo));
+  const int64_t threads = usable_threads();
+  const int64_t strip = std::min(s.out_height, std::max<int64_t>(4, (CACHED / c.in_row - s.kernel) / s.stride + 1));
   const int64_t strips = (s.out_height + strip - 1) / strip;
   const int64_t group = strips > 1 ? 1 : std::max<int64_t>(1, std::min({CACHED / c.in_image, MAX_GROUP, s.images / (2 * threads)}));
-  const int64_t groups = (s.images + group - 1) / group, size = group * (strip + halo) * c.in_row;
+  const int64_t groups = (s.images + group - 1) / group, size = group * rows_seen(s, strip) * c.in_row;
   const int64_t row = s.width * s.channels, room = size + 2 * row + 2 * MAX_LANES;  // of a thread
   Memory memory;
   float* packed = memory.zeros(packed_size(s.channels, s.filters, s.kernel));
@@ -268,9 +275,10 @@ static bool layer_forward(const LayerSizes& s, const float* in, const float* alp
     const int64_t top = task % strips * strip, rows = std::min(strip, s.out_height - top);
     Conv part = c;
     part.rows = rows;
-    part.in_image = (rows + halo) * c.in_row;
+    part.in_image = rows_seen(s, rows) * c.in_row;
     for (int64_t i = 0; i < count; ++i)
-      activate(s, in + (from + i) * s.height * row, alpha ? alphas : nullptr, top, rows + halo, a + i * part.in_image, tall);
+      activate(s, in + (from + i) * s.height * row, alpha ? alphas : nullptr, top * s.stride, rows_seen(s, rows),
+               a + i * part.in_image, tall);
     convolve(part, count, a, packed, biases, out + from * c.out_image + top * c.out_row);
   }
   return true;

@@ -171,27 +171,35 @@ MXReturnValue pool_run_backward(const Attributes& attributes, Tensors* in, Tenso
 
 // ---- prelu_pool_conv(data, alpha, weight (O, C, k, k), bias (O,)) -> (N, H', W', O), the layer of kernels.h
 // data is (N, H, W, C), or with first=1 the images (N, C, H, W), to which neither PReLU nor pooling apply: then there is no alpha,
-// and no gradient of data, which is filled with NaN. bfloat16=1: products are of bfloat16.
+// and no gradient of data, which is filled with NaN. bfloat16=1: products are of bfloat16. stride: 1 unless first=1.
 
 struct LayerAttributes {
   bool first;
-  int64_t pool, bfloat16;
+  int64_t pool, bfloat16, stride;  // bfloat16 is -1, stride 0 where the attribute is wrong
 };
 
 bool read_layer(const Attributes& attributes, LayerAttributes* layer) {
-  double first, pool, bfloat16;
+  double first, pool, bfloat16, stride;
   const bool is_right = read_number(attributes, "first", 0, 0, 1, &first) && read_number(attributes, "pool", 0, 0, 3, &pool);
   const bool is_known = read_number(attributes, "bfloat16", 0, 0, 1, &bfloat16);
-  *layer = {first != 0, int64_t(pool), is_known && bfloat16 == std::floor(bfloat16) ? int64_t(bfloat16) : -1};
+  const bool is_stride = read_number(attributes, "stride", 1, 1, MTCNN_MAX_STRIDE, &stride) && stride == std::floor(stride);
+  *layer = {first != 0, int64_t(pool), is_known && bfloat16 == std::floor(bfloat16) ? int64_t(bfloat16) : -1,
+            is_stride ? int64_t(stride) : 0};
   return is_right && first == std::floor(first) && pool == std::floor(pool) && pool != 1 && !(layer->first && layer->pool);
 }
 
 MXReturnValue layer_attributes(const Attributes& attributes, int* inputs, int* outputs) {
-  const std::string unknown = unknown_attribute(attributes, {"first", "pool", "bfloat16"});
-  if (!unknown.empty()) return Failure("prelu_pool_conv") << "unknown attribute " << unknown << "; there are first, pool and bfloat16";
+  const std::string unknown = unknown_attribute(attributes, {"first", "pool", "bfloat16", "stride"});
+  if (!unknown.empty())
+    return Failure("prelu_pool_conv") << "unknown attribute " << unknown << "; there are first, pool, bfloat16 and stride";
   LayerAttributes layer;
   if (!read_layer(attributes, &layer)) return Failure("prelu_pool_conv") << "pool must be 0, 2 or 3, and 0 with first=1";
   if (layer.bfloat16 < 0) return Failure("prelu_pool_conv") << "bfloat16 must be 0 or 1, not " << attributes.at("bfloat16");
+  if (!layer.stride)
+    return Failure("prelu_pool_conv") << "stride must be a whole number from 1 to " << MTCNN_MAX_STRIDE << ", not "
+                                      << attributes.at("stride");
+  if (layer.stride > 1 && !layer.first) return Failure("prelu_pool_conv") << "stride must be 1 without first=1";
+  if (layer.stride > 1 && layer.bfloat16) return Failure("prelu_pool_conv") << "stride must be 1 with bfloat16=1";
   if (layer.bfloat16 && !mtcnn_has_bfloat16()) return Failure("prelu_pool_conv") << "bfloat16 needs a processor with AMX, under Linux";
   *inputs = layer.first ? 3 : 4, *outputs = 1;
   return MX_SUCCESS;
@@ -200,7 +208,7 @@ MXReturnValue layer_attributes(const Attributes& attributes, int* inputs, int* o
 MtcnnLayer layer_of(const Attributes& attributes, const std::vector<int64_t>& data, const std::vector<int64_t>& weight) {
   LayerAttributes layer;
   read_layer(attributes, &layer);
-  if (layer.first) return {data[0], data[2], data[3], data[1], 0, weight[2], weight[0], 1, layer.bfloat16};
+  if (layer.first) return {data[0], data[2], data[3], data[1], 0, weight[2], weight[0], 1, layer.bfloat16, layer.stride};
   return {data[0], data[1], data[2], data[3], layer.pool, weight[2], weight[0], 0, layer.bfloat16};
 }
 

@@ -22,9 +22,9 @@ struct Strip {
   int64_t first[MTCNN_MAX_LAYERS], rows[MTCNN_MAX_LAYERS];
   Strip(const LayerSizes* s, int64_t count, int64_t top, int64_t rows_) {
     for (int64_t l = count - 1; l >= 0; --l) {
-      const int64_t last = top + rows_ + s[l].kernel - 1;  // one beyond, behind the pooling
+      const int64_t start = top * s[l].stride, last = start + rows_seen(s[l], rows_);  // one beyond; both behind the pooling
       const int64_t end = s[l].pool ? std::min(2 * (last - 1) + s[l].pool, s[l].height) : last;
-      top = first[l] = s[l].pool ? 2 * top : top;
+      top = first[l] = s[l].pool ? 2 * start : start;
       rows_ = rows[l] = end - top;
     }
   }
@@ -53,7 +53,7 @@ struct NetPlan {
     activated = between = row = 0;
     for (int64_t l = 0; l < count; ++l) {
       const int64_t out = l + 1 < count ? part.rows[l + 1] : rows;
-      activated = std::max(activated, (out + s[l].kernel - 1) * s[l].pooled_width * s[l].channels);
+      activated = std::max(activated, rows_seen(s[l], out) * s[l].pooled_width * s[l].channels);
       if (l) between = std::max(between, part.rows[l] * s[l].width * s[l].channels);
       row = std::max(row, s[l].width * s[l].channels);
     }
@@ -74,11 +74,11 @@ static void forward_part(const MtcnnNetLayer* layers, const LayerSizes* sizes, i
     if (l) s.height = part.rows[l];
     Conv c = forward_conv(s);
     c.rows = is_last ? rows : part.rows[l + 1];
-    c.in_image = (c.rows + s.kernel - 1) * c.in_row;
+    c.in_image = rows_seen(s, c.rows) * c.in_row;
     c.out_image = is_last ? sizes[l].out_height * c.out_row : c.rows * c.out_row;
     for (int64_t i = 0; i < count; ++i)
       activate(s, l ? x + i * s.height * s.width * s.channels : in + (from + i) * image, alphas[l], l ? 0 : part.first[0],
-               c.rows + s.kernel - 1, a + i * c.in_image, tall);
+               rows_seen(s, c.rows), a + i * c.in_image, tall);
     const float* packed = layers[l].packed;
     convolve(c, count, a, packed + Blocks(s.filters).padded(), packed,
              is_last ? out + from * c.out_image + top * c.out_row : x);

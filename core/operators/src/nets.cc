@@ -4,13 +4,18 @@
 
 int64_t mtcnn_pooled(int64_t length, int64_t kernel) { return length <= kernel ? 1 : (length - kernel + 1) / 2 + 1; }
 
+// Length of the output along one axis; 0 if there is none.
+static int64_t convolved(int64_t length, const MtcnnLayer& layer) {
+  return length < layer.kernel ? 0 : (length - layer.kernel) / layer.stride + 1;
+}
+
 static LayerSizes sizes_of(const MtcnnLayer& layer) {
   LayerSizes s;
   static_cast<MtcnnLayer&>(s) = layer;
   s.pooled_height = s.pool ? mtcnn_pooled(s.height, s.pool) : s.height;
   s.pooled_width = s.pool ? mtcnn_pooled(s.width, s.pool) : s.width;
-  s.out_height = s.pooled_height - s.kernel + 1;
-  s.out_width = s.pooled_width - s.kernel + 1;
+  s.out_height = convolved(s.pooled_height, s);
+  s.out_width = convolved(s.pooled_width, s);
   return s;
 }
 
@@ -69,7 +74,7 @@ static bool net_sizes(const MtcnnNetLayer* layers, int64_t count, int64_t images
   if (count < 1 || count > MTCNN_MAX_LAYERS) return false;
   for (int64_t l = 0; l < count; ++l) {
     const MtcnnNetLayer& layer = layers[l];
-    sizes[l] = sizes_of({images, height, width, layer.channels, layer.pool, layer.kernel, layer.filters, l == 0});
+    sizes[l] = sizes_of({images, height, width, layer.channels, layer.pool, layer.kernel, layer.filters, l == 0, 0, layer.stride});
     height = sizes[l].out_height, width = sizes[l].out_width;
     if (height < 1 || width < 1) return false;
   }

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from engine_agreement import STRIDED_NET
 from mtcnn_gluon.bundles import onnx_nets
 from mtcnn_gluon.bundles.official import MANIFEST, official_parameters
 from mtcnn_gluon.config import NETS
@@ -63,6 +64,7 @@ SHAPES = {
     "pnet": [(1, 12, 12), (1, 13, 12), (1, 12, 15), (2, 13, 15), (3, 31, 46), (1, 64, 77), (512, 13, 12), (1, 256, 255)],
     "rnet": [(count, 24, 24) for count in (1, 2, 7, 128, 512)],
     "onet": [(count, 48, 48) for count in (1, 7, 512)],
+    "strided": [(1, 34, 34), (7, 34, 34), (2, 35, 37), (1, 61, 203), (1, 256, 255)],
 }
 
 
@@ -70,7 +72,20 @@ SHAPES = {
 @pytest.mark.parametrize("net", NETS)
 def test_all_runtimes_agree_with_mxnet(net: str, kind: str) -> None:
     table = dict(NETS[net], landmarks=NETS[net].landmarks or "landmarks" in kind)
-    parameters = official_parameters(net) if kind == "official" else random_parameters(net, table)
+    assert_runtimes_agree(net, table, official_parameters(net) if kind == "official" else random_parameters(net, table))
+
+
+@pytest.mark.parametrize("landmarks", [False, True])
+def test_all_runtimes_agree_on_a_strided_net(landmarks: bool) -> None:
+    table = dict(STRIDED_NET, landmarks=landmarks)
+    parameters = random_parameters("strided", table)
+    assert_runtimes_agree("strided", table, parameters)
+    nodes = onnx_nets.net_model("strided", table, parameters).graph.node
+    strides = [each.ints for node in nodes if node.op_type == "Conv" for each in node.attribute if each.name == "strides"]
+    assert strides == [[2, 2]]  # not where the stride is 1
+
+
+def assert_runtimes_agree(net: str, table: Any, parameters: Any) -> None:
     data = onnx_nets.to_bytes(onnx_nets.net_model(net, table, parameters))
     outputs = 2 + table["landmarks"]
     reference = in_mxnet(net, table, parameters)

@@ -13,7 +13,7 @@ from typing import Any, Mapping
 import numpy as np
 import pytest
 
-from engine_agreement import Agreement
+from engine_agreement import STRIDED_NET, Agreement
 from mtcnn_gluon import Detector, read_image
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.trained import as_trained
@@ -21,7 +21,7 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.engines.native import NativeEngine
 from mtcnn_gluon.errors import ModelError, Unavailable
 from mtcnn_gluon.export.bundle_files import export_bundle, make_bundle
-from mtcnn_gluon.layers import parameter_shapes
+from mtcnn_gluon.layers import parameter_shapes, walk
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import native
 from mtcnn_gluon.operators.native_net import NativeNet, why_not_net
@@ -78,6 +78,32 @@ def test_nets(net: str, landmarks: bool) -> None:
 @pytest.mark.parametrize("size, layers", OTHER_NETS.values(), ids=OTHER_NETS)
 def test_other_nets(size: int, layers: list[list[Any]]) -> None:
     assert_right("net", {"size": size, "layers": layers, "landmarks": True}, [(1, size, size), (5, size, size)])
+
+
+STRIDED_SHAPES = [(1, 34, 34), (5, 34, 34), (40, 35, 37), (1, 61, 203), (3, 90, 64), (1, 900, 101), (1, 37, 640)]
+
+
+def test_a_strided_net() -> None:
+    assert_right("net", dict(STRIDED_NET, landmarks=True), STRIDED_SHAPES)
+
+
+@pytest.mark.parametrize("kernel, stride", [(2, 2), (3, 2), (8, 2), (3, 3), (4, 4), (7, 4), (8, 4)])
+def test_strides(kernel: int, stride: int) -> None:
+    layers = [["conv", 17, kernel, stride], ["pool", 3, 2], ["conv", 32, 2]]
+    assert_right("net", {"size": 34, "layers": layers, "landmarks": False}, STRIDED_SHAPES)
+    dense = [["conv", 17, kernel, stride], ["pool", 3, 2], ["conv", 32, 2], ["dense", 20]]
+    assert_right("net", {"size": 34, "layers": dense, "landmarks": False}, STRIDED_SHAPES[:2])
+    assert_right("net", {"size": 34, "layers": layers[:1], "landmarks": False}, STRIDED_SHAPES)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 640, 256), (37, 3, 34, 34), (1, 3, 35, 34)])
+def test_results_of_a_strided_net_do_not_depend_on_threads(shape: tuple[int, ...]) -> None:
+    ours = NativeNet("net", STRIDED_NET, random_parameters("net", STRIDED_NET))
+    images = np.random.default_rng(0).normal(0, 0.5, shape).astype(np.float32)
+    expected = ours(images)
+    for threads in (1, 2, 3, 7, 64):
+        np.testing.assert_array_equal(ours(images, threads), expected)
+    np.testing.assert_array_equal(np.concatenate([ours(image[None]) for image in images]), expected)
 
 
 @pytest.mark.parametrize("net, shape", [("pnet", (1, 3, 640, 256)), ("pnet", (1, 3, 64, 64)), ("rnet", (37, 3, 24, 24)),
@@ -213,6 +239,21 @@ def test_nets_that_the_kernels_cannot_run(layers: list[list[Any]]) -> None:
     tables = {**bundle.manifest["architecture"], "rnet": table}
     with pytest.raises(Unavailable, match="rnet: they only support convolutions, poolings of 2 or 3"):
         NativeEngine(replace(bundle, manifest={**bundle.manifest, "architecture": tables}))
+
+
+@pytest.mark.parametrize("layers", [
+    [["conv", 4, 8, 5]], [["conv", 4, 3], ["conv", 4, 3, 2]], [["conv", 4, 3, 2], ["pool", 2, 2], ["conv", 4, 2, 2]],
+], ids=["stride of 5", "second layer", "last layer"])  # fmt: skip
+def test_strides_that_the_kernels_cannot_run(layers: list[list[Any]]) -> None:
+    table = {"size": 24, "layers": layers, "landmarks": False}
+    message = "they only support a stride of 1 to 4 in the first convolution and of 1 in the others"
+    with pytest.raises(Unavailable, match=message):
+        NativeNet("net", table, random_parameters("net", table))
+    with pytest.raises(ModelError, match=f"native operators cannot be used: {message}"):
+        CascadeNet(table, "net_", "native")
+    net = CascadeNet(table, "net_")  # on MXNet's operators
+    set_parameters(net, random_parameters("net", table))
+    assert net(mx.nd.zeros((1, 3, 24, 24)))[0].shape[2:] == (list(walk(table))[-1].side,) * 2
 
 
 def test_a_bundle_with_onnx_files_only(tmp_path: Path, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

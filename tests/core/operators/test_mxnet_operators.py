@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from engine_agreement import STRIDED_NET
 from mtcnn_gluon import symbol
 from mtcnn_gluon.config import NETS
+from mtcnn_gluon.layers import parameter_shapes
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators.mxnet_operators import portable_prelu, register
 from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
@@ -89,14 +91,14 @@ def numpy_max_pool(data: np.ndarray, kernel: int) -> np.ndarray:
 
 
 def numpy_layer(
-    data: np.ndarray, weight: np.ndarray, bias: np.ndarray, alpha: np.ndarray | None = None, pool: int = 0
+    data: np.ndarray, weight: np.ndarray, bias: np.ndarray, alpha: np.ndarray | None = None, pool: int = 0, stride: int = 1
 ) -> np.ndarray:
     if alpha is not None:
         data = numpy_prelu(data.transpose(0, 3, 1, 2), alpha)
     if pool:
         data = numpy_max_pool(data, pool)
     windows = np.lib.stride_tricks.sliding_window_view(data, weight.shape[2:], (2, 3))  # (N, C, H', W', k, k)
-    return np.einsum("nchwij,ocij->nhwo", windows, weight, optimize=True) + bias
+    return np.einsum("nchwij,ocij->nhwo", windows[:, :, ::stride, ::stride], weight, optimize=True) + bias
 
 
 def assert_derivatives(function: Callable, arrays: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> None:
@@ -214,12 +216,13 @@ def test_each_window_gives_its_gradient_to_one_of_its_largest_values(size: tuple
 # ---- prelu_pool_conv
 
 
-def stock_layer(data: Any, weight: Any, bias: Any, alpha: Any = None, pool: int = 0) -> Any:
+def stock_layer(data: Any, weight: Any, bias: Any, alpha: Any = None, pool: int = 0, stride: int = 1) -> Any:
     if alpha is not None:
         data = stock_prelu(nd.transpose(data, (0, 3, 1, 2)), alpha)
     if pool:
         data = stock_max_pool(data, pool)
-    output = nd.Convolution(data, weight, bias, kernel=weight.shape[2:], num_filter=weight.shape[0])
+    sizes = {"kernel": weight.shape[2:], "stride": (stride, stride), "num_filter": weight.shape[0]}
+    output = nd.Convolution(data, weight, bias, **sizes)
     return nd.transpose(output, (0, 2, 3, 1))
 
 
@@ -246,9 +249,9 @@ def layer_inputs(n: int, h: int, w: int, c: int, pool: int, kernel: int, filters
     return (data, weight, bias) if pool < 0 else (data, weight, bias, random(c, seed=2))
 
 
-def check_layer(case: tuple[int, ...]) -> None:
+def check_layer(case: tuple[int, ...], stride: int = 1) -> None:
     arrays, pool = layer_inputs(*case), case[4]
-    options = {"pool": pool} if pool > 0 else {}
+    options = {"pool": pool} if pool > 0 else {"stride": stride}
     tolerance = FORWARD * max(1, np.sqrt(arrays[1][0].size) / 12)  # sums of many products are not that exact
     ours, by_symbol, stock, reference = (
         functools.partial(function, **options)
@@ -302,6 +305,14 @@ def test_large_and_odd_layers(case: tuple[int, ...]) -> None:
     check_layer(case)
 
 
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("kernel", [1, 3, 4, 8])
+def test_first_layers_with_a_stride(kernel: int, stride: int) -> None:
+    for batch, height, width in ((1, 34, 34), (7, 35, 9), (2, 8, 13), (50, 11, 8), (1, 500, 91), (1, 17, 400)):
+        for channels, filters in ((3, 16), (1, 5), (5, 65)) if height < 34 else ((3, 16),):
+            check_layer((batch, height, width, channels, -1, kernel, filters), stride)
+
+
 # ---- Gradients written and added, graphs
 
 
@@ -325,10 +336,12 @@ def test_gradients_are_added_up_if_asked(name: str) -> None:
     assert_same(run_symbol(operator(mx.sym), arrays, "write", passes=3), once)
 
 
-def test_gradients_of_a_first_layer_are_added_up_if_asked() -> None:
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_of_a_first_layer_are_added_up_if_asked(stride: int) -> None:
     arrays = layer_inputs(3, 7, 9, 3, -1, 2, 10)
-    once = run(nd.prelu_pool_conv, arrays)
-    for found in (run(nd.prelu_pool_conv, arrays, "add", 3), run_symbol(mx.sym.prelu_pool_conv, arrays, "add", 3)):
+    function, by_symbol = (functools.partial(F.prelu_pool_conv, stride=stride) for F in (nd, mx.sym))
+    once = run(function, arrays)
+    for found in (run(function, arrays, "add", 3), run_symbol(by_symbol, arrays, "add", 3)):
         assert_same(found[:1] + found[2:], once[:1] + once[2:], passes=3)
 
 
@@ -631,6 +644,10 @@ def layer_with(pool: Any, bfloat16: Any = 0) -> Any:
     return nd.mtcnn_prelu_pool_conv(one(2, 4, 4, 3), one(3), one(5, 3, 1, 1), one(5), pool=pool, bfloat16=bfloat16)
 
 
+def first_layer_with(stride: Any, **others: Any) -> Any:
+    return nd.mtcnn_prelu_pool_conv(one(2, 3, 4, 4), one(5, 3, 2, 2), one(5), **{"first": 1, "stride": stride, **others})
+
+
 REFUSED = [
     (lambda: nd.prelu(one(3), one(3)), "prelu: data must be (N, C, ...), not (3)"),
     (lambda: nd.prelu(one(2, 3), one(4)), "prelu: alpha must be (3,) for data (2, 3), not (4)"),
@@ -643,10 +660,17 @@ REFUSED = [
     (lambda: nd.mtcnn_prelu(one(2, 3), one(3), slope=1), "prelu: unknown attribute slope"),
     (lambda: nd.mtcnn_negativemining(one(2, 2), one(2), ratio=1), "negativemining: unknown attribute ratio; there is keep"),
     (lambda: nd.mtcnn_prelu_pool_conv(one(2, 4, 4, 3), one(3), one(5, 3, 1, 1), one(5), kernel=1),
-     "prelu_pool_conv: unknown attribute kernel; there are first, pool and bfloat16"),
+     "prelu_pool_conv: unknown attribute kernel; there are first, pool, bfloat16 and stride"),
     (lambda: nd.mtcnn_prelu_pool_conv(one(2, 3, 4, 4), one(5, 3, 1, 1), one(5), first=1, pool=2), "prelu_pool_conv: pool"),
     (lambda: nd.mtcnn_prelu_pool_conv(one(2, 3, 4, 4), one(5, 3, 1, 1), one(5), first=2), "prelu_pool_conv: "),
     *((functools.partial(layer_with, 0, bfloat16=b), "prelu_pool_conv: bfloat16 must be 0 or 1") for b in (2, 0.5, "x", None)),
+    *((functools.partial(first_layer_with, s), f"prelu_pool_conv: stride must be a whole number from 1 to 4, not {s}") for s in
+      (0, 5, -1, 1.5, float("nan"), "x", "", None, (2, 2))),
+    (lambda: nd.mtcnn_prelu_pool_conv(one(2, 4, 4, 3), one(3), one(5, 3, 1, 1), one(5), stride=2),
+     "prelu_pool_conv: stride must be 1 without first=1"),
+    (lambda: first_layer_with(2, bfloat16=1), "prelu_pool_conv: stride must be 1 with bfloat16=1"),
+    (lambda: nd.prelu_pool_conv(one(2, 3, 4, 4), one(5, 3, 5, 5), one(5), stride=4),
+     "prelu_pool_conv: data (2, 3, 4, 4) is too small for weight (5, 3, 5, 5)"),
     (lambda: nd.negativemining(one(2, 3), one(2)), "negativemining: logits must be (N, 2), not (2, 3)"),
     (lambda: nd.negativemining(one(4), one(2)), "negativemining: logits must be (N, 2), not (4)"),
     (lambda: nd.negativemining(one(2, 2), one(3)), "negativemining: label must be (2,), not (3)"),
@@ -682,6 +706,11 @@ def test_a_message_holds_nothing_of_those_before() -> None:
 def test_pooling_of_a_first_layer_is_refused() -> None:
     with pytest.raises((mx.base.MXNetError, ValueError), match="pool"):
         nd.prelu_pool_conv(one(2, 3, 4, 4), one(5, 3, 1, 1), one(5), pool=2).wait_to_read()
+
+
+def test_a_stride_of_a_later_layer_is_refused() -> None:
+    with pytest.raises(ValueError, match="prelu_pool_conv: stride must be 1 with alpha"):
+        nd.prelu_pool_conv(one(2, 4, 4, 3), one(5, 3, 2, 2), one(5), one(3), stride=2)
 
 
 BAD_RATIOS = """
@@ -730,12 +759,17 @@ CALLS = st.one_of(
         st.tuples(shapes((2, 3, 4, 3), (1, 1, 1, 3)), shapes((5, 3, 2, 2), (1, 3, 1, 1)), shapes((5,), (1,)), shapes((3,))),
         st.fixed_dictionaries({"pool": mostly([0, 2, 3])}),
     ),
-    st.tuples(st.just("prelu_pool_conv"), st.tuples(shapes((2, 3, 4, 4)), shapes((5, 3, 2, 2)), shapes((5,))), st.just({})),
+    st.tuples(
+        st.just("prelu_pool_conv"),
+        st.tuples(shapes((2, 3, 4, 4)), shapes((5, 3, 2, 2)), shapes((5,))),
+        st.fixed_dictionaries({"stride": mostly([1, 2])}),
+    ),
     st.tuples(
         st.sampled_from(["mtcnn_prelu", "mtcnn_max_pool", "mtcnn_negativemining", "mtcnn_prelu_pool_conv"]),
         st.lists(shapes((2, 3, 4, 3), (3,), (5, 3, 2, 2), (5,), (2, 2), (2,)), max_size=5).map(tuple),
         st.dictionaries(
-            st.sampled_from(["kernel", "pool", "first", "bfloat16", "keep_ratio", "other", "__x__"]), mostly([0, 1, 2])
+            st.sampled_from(["kernel", "pool", "first", "bfloat16", "stride", "keep_ratio", "other", "__x__"]),
+            mostly([0, 1, 2]),
         ),
     ),
 )  # fmt: skip
@@ -816,3 +850,25 @@ def test_the_forms_of_pnet_agree_on_larger_images(size: tuple[int, int]) -> None
     for form in ("native", "export"):
         for found, other in zip(net_with(form, "pnet", values)(nd.array(images)), expected):
             assert_close(found.asnumpy(), other.asnumpy(), 1e-5, form)
+
+
+@pytest.mark.parametrize("is_hybridized", [False, True])
+@pytest.mark.parametrize("shape", [(7, 3, 34, 34), (1, 3, 61, 203)])
+def test_the_forms_of_a_strided_net_agree(shape: tuple[int, ...], is_hybridized: bool) -> None:
+    values = {
+        name: random(*sizes, seed=i) / np.float32(max(1, np.sqrt(np.prod(sizes[1:]))))
+        for i, (name, sizes) in enumerate(parameter_shapes("net", STRIDED_NET).items())
+    }
+    results = {}
+    for form in ("native", "portable", "export"):
+        net = CascadeNet(STRIDED_NET, "net_", form)
+        set_parameters(net, values)
+        if is_hybridized:
+            net.hybridize()
+        results[form] = outputs_and_gradients(net, random(*shape))
+    outputs, gradients = results["portable"]
+    for form in ("native", "export"):
+        for found, expected in zip(results[form][0], outputs):
+            assert_close(found, expected, 1e-5, form)
+    for key, found in results["native"][1].items():
+        assert_close(found, gradients[key], GRADIENT, key)

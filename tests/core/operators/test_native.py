@@ -179,14 +179,20 @@ class Layer(ctypes.Structure):
 
     _fields_ = [
         (name, ctypes.c_int64)
-        for name in ("images", "height", "width", "channels", "pool", "kernel", "filters", "channels_first", "bfloat16")
-    ]
+        for name in (
+            "images", "height", "width", "channels", "pool", "kernel", "filters", "channels_first", "bfloat16", "stride"
+        )
+    ]  # fmt: skip
 
 
 LAYERS = [
     (96, 10, 10, 10, 2, 3, 16, 0), (70, 3, 3, 16, 0, 3, 32, 0), (40, 22, 22, 28, 3, 3, 48, 0), (5, 9, 9, 48, 3, 2, 64, 0),
     (3, 46, 46, 32, 3, 3, 64, 0), (1, 150, 130, 3, 0, 3, 10, 1), (1, 101, 199, 10, 2, 3, 16, 0), (2, 5, 4, 130, 0, 2, 17, 0),
     (3, 3, 5, 1, 2, 2, 65, 0), (7, 4, 1, 3, 2, 1, 6, 0),
+]  # fmt: skip
+STRIDED = [
+    (5, 35, 34, 3, 0, 4, 16, 1, 0, 2), (60, 12, 13, 3, 0, 3, 17, 1, 0, 2), (1, 700, 151, 3, 0, 8, 10, 1, 0, 4),
+    (1, 83, 200, 2, 0, 3, 130, 1, 0, 3), (9, 8, 8, 3, 0, 8, 5, 1, 0, 4),
 ]  # fmt: skip
 PRELUS = [(40, 28, 484), (100, 64, 9), (300, 128, 1), (3, 1, 65), (5, 17, 64)]  # outer, channels, inner
 POOLS = [(60, 22, 22, 3), (700, 10, 10, 2), (3, 33, 65, 3), (40, 1, 33, 3), (5, 7, 1, 2)]  # planes, height, width, kernel
@@ -207,7 +213,9 @@ class Kernels:
         getattr(self.library, f"mtcnn_{name}")(*(ctypes.c_int64(each) if type(each) is int else each for each in pointers))
 
     def layer(self, *sizes: int) -> tuple[np.ndarray, ...]:
+        """With a stride there are no slopes, and no gradient of the input."""
         s = Layer(*sizes)
+        s.stride = max(s.stride, 1)
         rows, columns = ctypes.c_int64(), ctypes.c_int64()
         self.library.mtcnn_layer_output(ctypes.byref(s), ctypes.byref(rows), ctypes.byref(columns))
         data = self.random(s.images * s.height * s.width * s.channels)
@@ -215,9 +223,10 @@ class Kernels:
         alpha, bias = self.random(s.channels), self.random(s.filters)
         out = np.full(s.images * rows.value * columns.value * s.filters, np.nan, np.float32)
         gradients = [np.full_like(each, np.nan) for each in (data, alpha, weight, bias)]
-        self.call("layer_forward", ctypes.byref(s), data, alpha, weight, bias, out)
-        self.call("layer_backward", ctypes.byref(s), self.random(len(out)), data, alpha, weight, *gradients)
-        return (out, *gradients)
+        slopes, wanted = (None, [None, None, *gradients[2:]]) if s.stride > 1 else (alpha, gradients)
+        self.call("layer_forward", ctypes.byref(s), data, slopes, weight, bias, out)
+        self.call("layer_backward", ctypes.byref(s), self.random(len(out)), data, slopes, weight, *wanted)
+        return (out, *(each for each in wanted if each is not None))
 
     def prelu(self, *sizes: int) -> tuple[np.ndarray, ...]:
         data, alpha = self.random(*sizes), self.random(sizes[1])
@@ -251,7 +260,9 @@ class Kernels:
 def kernel_results() -> dict[str, np.ndarray]:
     """What every kernel gives for fixed inputs, by name."""
     kernels = Kernels()
-    tables = {"layer": (kernels.layer, LAYERS), "prelu": (kernels.prelu, PRELUS), "max_pool": (kernels.max_pool, POOLS)}
+    tables = {
+        "layer": (kernels.layer, LAYERS + STRIDED), "prelu": (kernels.prelu, PRELUS), "max_pool": (kernels.max_pool, POOLS)
+    }  # fmt: skip
     results = {f"{name} {sizes}": function(*sizes) for name, (function, table) in tables.items() for sizes in table}
     results["boxes"], results["pyramid"] = kernels.boxes(), kernels.pyramid()
     results |= {f"bfloat16 layer {sizes}": kernels.layer(*sizes, 1) for sizes in LAYERS if native.has_bfloat16()}

@@ -28,8 +28,8 @@ resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20),) * 2)
 HUGE, i64, f32 = 1 << 40, ctypes.c_int64, ctypes.c_float
 values = np.zeros(4096, np.float32)
 p, boxes = ctypes.c_void_p(values.ctypes.data), np.tile([0., 0, 9, 9], (64, 1))
-layer = (i64 * 9)(1, 4, 4, 1 << 20, 0, 1, 1 << 20, 0, 0)
-net = (_Layer * 1)(_Layer(3, 0, 3, 10, values.ctypes.data, values.ctypes.data))
+layer = (i64 * 10)(1, 4, 4, 1 << 20, 0, 1, 1 << 20, 0, 0, 1)
+net = (_Layer * 1)(_Layer(3, 0, 3, 10, 1, values.ctypes.data, values.ctypes.data))
 piece = np.array([(values.ctypes.data, 1, 9, 9, 9, 9, 0, 0, HUGE, 9, 0, 0)], _PIECE)
 row = np.array([(values.ctypes.data, 1, 9, 30_000_000, 9, 1, 0, 0, 9, 1, 0, 0)], _PIECE)  # its weights fit, its pixels do not
 library.mtcnn_nms.restype = i64
