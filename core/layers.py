@@ -106,7 +106,7 @@ class View:
         return -((self.stride - self.size) // self.stride) * self.stride
 
     def outputs(self, side: int) -> int:
-        """Number of outputs along an axis of `side` pixels, at least `size`."""
+        """Number of whole outputs along an axis of `side` pixels, at least `size`. A net may have more, see `output_side`."""
         return (side - self.size) // self.stride + 1
 
     def around(self, squares: np.ndarray) -> np.ndarray:
@@ -145,6 +145,15 @@ def walk(table: Mapping[str, Any], key: str = "layers") -> Iterator[Layer]:
     for head in heads_of(table):
         layer = _dense(inputs, side, HEADS[head]) if kind == "dense" else _conv(inputs, side, HEADS[head], 1)
         yield replace(layer, kind="dense" if kind == "dense" else "conv", name=head, is_head=True)
+
+
+def output_side(table: Mapping[str, Any], side: int) -> int:
+    """Number of outputs along an axis of an image of `side` pixels, for a net without a dense layer.
+
+    Those beyond `View.outputs` belong to pooling windows that reach beyond the image.
+    """
+    *_, last = walk({**table, "size": side})
+    return last.side
 
 
 def parse_layers(text: str) -> list[list[Any]]:

@@ -27,7 +27,7 @@ _BUILDERS: Mapping[str, Callable[[Layer, str], Any]] = {  # by kind: from a laye
 
 
 class CascadeNet(nn.HybridBlock):
-    """One net of the cascade: a body of convolutions, poolings and at most one dense layer, and two or three linear heads.
+    """One net of the cascade: a body of convolutions, poolings and dense layers, and two or three linear heads.
 
     The forward pass takes images (N, 3, H, W) float32, normalised, and returns raw outputs without softmax:
 
@@ -123,7 +123,8 @@ class NativePass(nn.HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any, **parameters: Any) -> tuple:
         """The heads' raw outputs."""
-        heads, alpha, pool = [layer for layer in self._layers if layer.is_head], None, 0
+        heads = [layer for layer in self._layers if layer.is_head]
+        alpha, pool, is_flat = None, 0, False
 
         def linear(x: Any, layer: Layer) -> Any:
             weight, bias = parameters[f"{layer.name}_weight"], parameters[f"{layer.name}_bias"]
@@ -137,7 +138,8 @@ class NativePass(nn.HybridBlock):
                 weight, bias = parameters[f"{layer.name}_weight"], parameters[f"{layer.name}_bias"]
                 x = F.prelu_pool_conv(x, weight, bias, alpha, pool, self._bfloat16, layer.stride)
             else:
-                x = linear(F.prelu(F.transpose(x, (0, 3, 1, 2)), alpha), layer)
+                x = x if is_flat else F.transpose(x, (0, 3, 1, 2))
+                x, is_flat = linear(F.prelu(x, alpha), layer), True
             alpha, pool = parameters[f"{layer.name}_alpha"], 0
         if heads[0].kind == "dense":
             x = F.prelu(x, alpha)

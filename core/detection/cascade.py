@@ -159,15 +159,16 @@ def _scan(
     images: Sequence[np.ndarray], levels: Sequence[Sequence[pyramid.Level]], engine: Engine, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """P-Net's cells that reach the threshold: levels (N,), cells (N, 2) on them, scores (N,) and offsets (N, 4)."""
-    images = _in_net_colours(images, settings)
+    view, images = settings.views["pnet"], _in_net_colours(images, settings)
     sources = [
         source for image, each in zip(images, levels) for source in pyramid.level_sources(image, each, engine.kernel_threads)
     ]
     found = [(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))]
-    for canvas in pyramid.plan_canvases(tuple((each.height, each.width) for each in sources), settings.views["pnet"]):
+    for canvas in pyramid.plan_canvases(tuple((each.height, each.width) for each in sources), view):
         pixels = pyramid.fill_canvas(canvas, sources, settings.mean, settings.scale, engine.kernel_threads)
         probability, offsets = engine.pnet(pixels)  # (h, w), (4, h, w)
-        rows, columns = np.nonzero(probability >= settings.thresholds[0])
+        whole = probability[: view.outputs(canvas.height), : view.outputs(canvas.width)]
+        rows, columns = np.nonzero(whole >= settings.thresholds[0])
         inside, level, cells = pyramid.locate_cells(canvas, rows, columns)
         rows, columns = rows[inside], columns[inside]
         found.append((level, cells, probability[rows, columns], offsets[:, rows, columns].T))

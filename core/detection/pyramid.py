@@ -1,7 +1,7 @@
 """The image pyramid, arranged so that P-Net gets only a few input shapes.
 
-**Levels.** Level k of an image is the image scaled by `cell / min_face * factor ** k`, with `View.cell` of P-Net, 12 pixels in the
-paper. Levels end when the shorter side falls below a cell. Sizes are rounded up, and the exact scale of each axis is kept. The
+**Levels.** Level k of an image is the image scaled by `cell / min_face * factor ** k`, with the 12 pixels of the paper's P-Net
+as `cell`. Levels end when the shorter side falls below a cell. Sizes are rounded up, and the exact scale of each axis is kept. The
 image is halved by 2x2 means as long as it stays at least twice as large as the level. Every pixel of the level is the mean of
 the area that it covers in the halved image, in float, never rounded. Sides become multiples of P-Net's stride by repeating the
 last line, so that no pooling window reaches beyond the level. If P-Net sees more than a cell, a level gets that many pixels of

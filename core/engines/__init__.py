@@ -9,7 +9,7 @@ from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.engines.base import CANVAS_SIZES, Engine
 from mtcnn_gluon.errors import ConfigError, ModelError, Unavailable, last_line, shown
-from mtcnn_gluon.layers import heads_of, view_of
+from mtcnn_gluon.layers import heads_of, output_side
 from mtcnn_gluon.operators.native import kernels
 
 _CLASSES = {  # module and class of each engine; a module is imported only when its engine is used
@@ -75,7 +75,7 @@ def _warm_up(engine: Engine, bundle: Bundle) -> None:
         file, is_pnet, size = bundle.file(f"{net}{engine.ending}"), net == "pnet", table["size"]
         shapes = [(1, 3, *canvas) for canvas in CANVAS_SIZES] if is_pnet else [(n, 3, size, size) for n in WARM_BATCHES]
         for shape in shapes if engine.needs_warming else shapes[:1]:
-            cells = [view_of(table).outputs(side) for side in shape[2:]] if is_pnet else []
+            cells = [output_side(table, side) for side in shape[2:]] if is_pnet else []
             expected = [(shape[0], HEADS[head], *cells) for head in heads_of(table)]
             try:
                 found = [tuple(output.shape) for output in engine.run(net, np.zeros(shape, np.float32))]

@@ -44,7 +44,7 @@ class Engine:
         raise NotImplementedError
 
     def pnet(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(1, 3, H, W) -> face probability (h, w) and offsets (4, h, w); for h and w see `View.outputs`."""
+        """(1, 3, H, W) -> face probability (h, w) and offsets (4, h, w); for h and w see `layers.output_side`."""
         probability, offsets = self.run("pnet", canvas)[:2]
         return probability[0, 1], offsets[0]
 

@@ -19,7 +19,7 @@ from mtcnn_gluon.boxes import BoxConvention
 from mtcnn_gluon.bundles.onnx_nets import describe, net_nodes
 from mtcnn_gluon.config import FACTOR, HEADS, MAX_FACTOR, MIN_FACE
 from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
-from mtcnn_gluon.layers import Parameters, View, view_of
+from mtcnn_gluon.layers import Parameters, View, output_side, view_of
 
 OPSET, IR_VERSION = 17, 8  # supported by ONNX Runtime since 1.12
 STRIP_PIXELS = 160_000  # pixels of a level that P-Net gets at a time
@@ -170,6 +170,7 @@ def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Val
         count = (padded_height - start).minimum(rows)
         pixels = _strip(c, halved, base, height, width, start, count, padded_width)
         probability, offsets = _run(c, "pnet", pixels)  # (1, 2, h, w), (1, 4, h, w)
+        probability, offsets = (_whole(c, values, count, padded_width) for values in (probability, offsets))
         probability = probability[0, 1]
         cells = (probability >= c.thresholds[0]).op("NonZero", dtype=i64).transpose(1, 0)  # (n, 2)
         flat = cells[:, 0] * probability.size(1) + cells[:, 1]
@@ -183,11 +184,20 @@ def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Val
     return cells, scores, offsets
 
 
+def _whole(c: Cascade, values: Value, height: Value, width: Value) -> Value:
+    """P-Net's outputs (1, C, h, w) without those of pooling windows that reach beyond its input of `height` x `width`."""
+    view, side = c.view("pnet"), 4 * c.view("pnet").size * c.view("pnet").stride
+    if output_side(c.nets["pnet"][0], side) == view.outputs(side):  # sides are multiples of the stride, so all are alike
+        return values
+    rows, columns = ((length - view.size) // view.stride + 1 for length in (height, width))
+    return values[:, :, :rows, :columns]
+
+
 def _padded(side: Value, view: View) -> Value:
     """The same as `pyramid.padded`. Without margins the last line is repeated."""
     if view.context:
         side = side + 2 * view.context
-    return side + (side % 2 if view.stride == 2 else (view.stride - side % view.stride) % view.stride)
+    return side + side % 2 if view.stride == 2 else (side + (view.stride - 1)) // view.stride * view.stride
 
 
 def classify_crops(c: Cascade, net: str, boxes: Value) -> list[Value]:

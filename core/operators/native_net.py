@@ -29,8 +29,8 @@ def why_not_net(table: Mapping[str, Any]) -> str | None:
     layers = [layer for layer in walk(table) if not layer.is_head]
     kinds = "".join(f"{layer.kind} " for layer in layers)
     pools_fit = all(layer.kernel in (2, 3) and layer.stride == 2 for layer in layers if layer.kind == "pool")
-    if not re.fullmatch(r"(conv )+(pool (conv )+)*(dense )?", kinds) or not pools_fit or len(layers) >= _MAX_LAYERS:
-        return "they only support convolutions, poolings of 2 or 3 pixels with stride 2 between them, and one last dense layer"
+    if not re.fullmatch(r"(conv )+(pool (conv )+)*(dense )*", kinds) or not pools_fit or len(layers) >= _MAX_LAYERS:
+        return "they only support convolutions, poolings of 2 or 3 pixels with stride 2 between them, and dense layers last"
     first, *others = [layer.stride for layer in layers if layer.kind == "conv"]
     if first > _MAX_STRIDE or max(others, default=1) > 1:
         return f"they only support a stride of 1 to {_MAX_STRIDE} in the first convolution and of 1 in the others"
@@ -40,7 +40,7 @@ def why_not_net(table: Mapping[str, Any]) -> str | None:
 class NativeNet:
     """One net of the cascade. It may be used from several threads.
 
-    Between layers, values are channels last. A dense layer is computed as a convolution over its whole input, and all heads
+    Between layers, values are channels last. Dense layers are computed as convolutions over their whole input, and all heads
     together as one convolution of 1 x 1.
 
     Args:

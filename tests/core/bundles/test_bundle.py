@@ -66,7 +66,7 @@ def test_writing_again_replaces_and_failing_changes_nothing(folder: Path) -> Non
     ({"layout": "NHWC"}, "'layout'"),
     ({"box_convention": "caffe"}, "box_convention"),
     ({"architecture": {"pnet": {}}}, r"'architecture' must describe pnet, rnet, onet, got \['pnet'\]"),
-    ({"architecture": {"pnet": {}, "rnet": {}, "onet": {}}}, "'architecture.pnet.size' must be a whole number from 1 to 512, got None"),
+    ({"architecture": {"pnet": {}, "rnet": {}, "onet": {}}}, "pnet.size' must be a whole number from 1 to 512, got None"),
     ({"architecture": []}, "'architecture' must be of type dict"),
     ({"landmarks": 68}, "'landmarks' must be 5, got 68"),
     ({"mean": True}, "'mean' must be of type float, got True"),

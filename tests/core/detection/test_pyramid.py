@@ -159,7 +159,10 @@ def test_canvases_hold_every_cell_once(sizes: list[tuple[int, int]], view: View)
 def test_canvases_waste_little(size: tuple[int, int], view: View) -> None:
     sizes = tuple((level.height, level.width) for level in pyramid.plan_levels(*size, 20, 0.709, 12))
     area = sum(c.height * c.width for c in pyramid.plan_canvases(sizes, view))
-    assert area <= 1.3 * sum(pyramid.padded(h, view) * pyramid.padded(w, view) for h, w in sizes) + (256 if view.context else 128) * 128
+    assert (
+        area
+        <= 1.3 * sum(pyramid.padded(h, view) * pyramid.padded(w, view) for h, w in sizes) + (256 if view.context else 128) * 128
+    )
 
 
 def test_cells_on_a_canvas_equal_cells_on_the_level(detector: Detector, image: np.ndarray) -> None:

@@ -324,7 +324,9 @@ def test_wrong_arrays(array: np.ndarray, words: str) -> None:
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("source", [None, 5, 1.5, [[1, 2], [3, 4]], io.BytesIO(b""), object(), Image], ids=lambda source: type(source).__name__)
+@pytest.mark.parametrize(
+    "source", [None, 5, 1.5, [[1, 2], [3, 4]], io.BytesIO(b""), object(), Image], ids=lambda source: type(source).__name__
+)
 def test_wrong_types(source: Any) -> None:
     with pytest.raises(ImageError, match=type(source).__name__):
         read_image(source)

@@ -12,7 +12,13 @@ from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.evaluation.options import LandmarkOptions, WiderOptions
 from mtcnn_gluon.options import Options
 from mtcnn_gluon.pipeline.config import (
-    CUTTING, EVALUATING, ArchitectureOptions, DataOptions, RunOptions, TrainingStepOptions, read_config,
+    CUTTING,
+    EVALUATING,
+    ArchitectureOptions,
+    DataOptions,
+    RunOptions,
+    TrainingStepOptions,
+    read_config,
 )  # fmt: skip
 from mtcnn_gluon.prepare_data.merge import MergeOptions
 from mtcnn_gluon.prepare_data.tasks import MinedSampleOptions, SampleOptions
