@@ -1,7 +1,7 @@
 """The image pyramid, arranged so that P-Net gets only a few input shapes.
 
-**Levels.** Level k of an image is the image scaled by `cell / min_face * factor ** k`, with the 12 pixels of the paper's P-Net
-as `cell`. Levels end when the shorter side falls below a cell. Sizes are rounded up, and the exact scale of each axis is kept. The
+**Levels.** Level k of an image is the image scaled by `cell / min_face * factor ** k`, with a cell of 12 pixels for the paper's
+P-Net. Levels end when the shorter side falls below a cell. Sizes are rounded up, and the exact scale of each axis is kept. The
 image is halved by 2x2 means as long as it stays at least twice as large as the level. Every pixel of the level is the mean of
 the area that it covers in the halved image, in float, never rounded. Sides become multiples of P-Net's stride by repeating the
 last line, so that no pooling window reaches beyond the level. If P-Net sees more than a cell, a level gets that many pixels of
@@ -102,7 +102,7 @@ def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) 
 @lru_cache(maxsize=256)
 def plan_canvases(sizes: tuple[tuple[int, int], ...], view: View) -> tuple[Canvas, ...]:
     """Canvases with room for levels of the given sizes (height, width), for a P-Net that sees `view`."""
-    pieces = [piece for index, size in enumerate(sizes) for piece in _cut(index, *(padded(side, view) for side in size), view)]
+    pieces = [piece for index, (height, width) in enumerate(sizes) for piece in _cut(index, height, width, view)]
     full = [p for p in pieces if (p.height, p.width) == (CANVAS_HEIGHT, CANVAS_WIDTH)]
     rest = [p for p in pieces if (p.height, p.width) != (CANVAS_HEIGHT, CANVAS_WIDTH)]
     plans = (_pack(sorted(rest, key=order, reverse=True), view) for order in _PACKING_ORDERS)
@@ -132,8 +132,8 @@ def fill_canvas(
         return pixels
     pixels = np.full((1, 3, canvas.height, canvas.width), -np.float32(mean) * np.float32(scale), np.float32)
     drawn = [(sources[p.level], _on_level(p, sources[p.level], canvas.view.context)) for p in canvas.pieces]
-    levels, places = zip(*((source, place) for source, place in drawn if place[2] > 0 and place[3] > 0))
-    draw_pieces(pixels[0], levels, places, mean, scale, threads)
+    drawn = [(source, place) for source, place in drawn if place[2] > 0 and place[3] > 0]
+    draw_pieces(pixels[0], [source for source, _ in drawn], [place for _, place in drawn], mean, scale, threads)
     return pixels
 
 
@@ -174,6 +174,7 @@ def padded(side: int, view: View) -> int:
 
 
 def _cut(level: int, height: int, width: int, view: View) -> list[Piece]:
+    height, width = padded(height, view), padded(width, view)
     return [
         Piece(level, y, x, min(CANVAS_HEIGHT, height - y), min(CANVAS_WIDTH, width - x))
         for y in range(0, height - view.overlap, CANVAS_HEIGHT - view.overlap)
