@@ -4,7 +4,7 @@ All functions work on a batch of images and on plain arrays. An `Engine` runs th
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, Mapping, Sequence
+from typing import Callable, Literal, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import crop_resize, grouped_nms, nms
+from mtcnn_gluon.records.samples import mirror_landmarks, mirror_offsets
 
 CROP_BATCH = 256  # largest number of crops in memory
 
@@ -35,6 +36,7 @@ class Settings:
         mean, scale: the input of the nets is (pixel - mean) * scale.
         box_convention: how P-Net's cells are decoded, see `boxes`.
         has_landmarks: whether O-Net has landmarks.
+        is_accurate: whether R- and O-Net also see each candidate mirrored.
         views: what each net sees of a candidate, by net.
     """
 
@@ -47,6 +49,7 @@ class Settings:
     scale: float
     box_convention: BoxConvention
     has_landmarks: bool
+    is_accurate: bool
     views: Mapping[str, View]
 
 
@@ -138,9 +141,18 @@ def run_on_crops(
     images = _in_net_colours(images, settings)
     for start in range(0, len(candidates), CROP_BATCH):
         part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))
-        seen = replace(part, boxes=view.around(part.boxes))
-        outputs.append(run(_crop(images, seen, view.size, settings, engine.kernel_threads)))
+        crops = _crop(images, replace(part, boxes=view.around(part.boxes)), view.size, settings, engine.kernel_threads)
+        outputs.append(_run_twice(run, crops) if settings.is_accurate else run(crops))
     return [np.concatenate(parts) for parts in zip(*outputs)]
+
+
+def _run_twice(run: Callable[[np.ndarray], Sequence[np.ndarray]], crops: np.ndarray) -> list[np.ndarray]:
+    """The mean of a net's outputs for crops (N, 3, S, S), and for their mirror images after these are mirrored back."""
+    first, (scores, offsets, *points) = run(crops), run(np.ascontiguousarray(crops[:, :, :, ::-1]))
+    second = [scores, mirror_offsets(offsets)]
+    for each in points:  # (N, 10), or (N, 0) if the net has none
+        second.append(mirror_landmarks(each.reshape(-1, 5, 2)).reshape(-1, 10) if each.size else each)
+    return [(a + b) / 2 for a, b in zip(first, second, strict=True)]
 
 
 def _in_net_colours(images: Sequence[np.ndarray], settings: Settings) -> Sequence[np.ndarray]:

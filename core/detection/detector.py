@@ -47,6 +47,8 @@ class Detector:
         max_faces: largest number of faces per image, best first; None: all.
         threads: largest number of CPU threads; None: the runtime's choice. MXNet uses the value of the first detector in a
             process, within `OMP_NUM_THREADS`.
+        accurate: whether R- and O-Net also see each candidate mirrored, and the mean of both outputs counts: slower, finds
+            more.
 
     Attributes:
         has_landmarks: whether the model has trained landmarks; otherwise `Faces.landmarks` is None.
@@ -67,9 +69,21 @@ class Detector:
         nms: Sequence[float] | None = None,
         max_faces: int | None = None,
         threads: int | None = None,
+        accurate: bool = DetectorOptions.accurate,
     ) -> None:
         name = os.fspath(model) if isinstance(model, os.PathLike) else model
-        options = DetectorOptions(name, engine, device, min_face, factor, thresholds, nms, max_faces, threads)  # type: ignore[arg-type]
+        options = DetectorOptions(
+            name,
+            engine,
+            device,
+            min_face,
+            factor,
+            thresholds,
+            nms,
+            max_faces,
+            threads,
+            accurate,  # type: ignore[arg-type]
+        )
         self.bundle: Bundle = find_bundle(options.model)
         manifest = self.bundle.manifest
         self.settings = Settings(
@@ -82,6 +96,7 @@ class Detector:
             scale=manifest["scale"],
             box_convention=manifest["box_convention"],
             has_landmarks="landmark" in manifest["trained"]["onet"],
+            is_accurate=options.accurate,
             views={net: view_of(table) for net, table in manifest["architecture"].items()},
         )
         self._warnings = warnings(manifest)

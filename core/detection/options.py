@@ -35,6 +35,7 @@ class DetectorOptions(Options):
     threads: int | None = option(
         None, "largest number of CPU threads", usual="the runtime's choice", least=1, most=MAX_THREADS, metavar="N"
     )
+    accurate: bool = option(False, "whether R- and O-Net also see each candidate mirrored; slower, finds more")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,7 +15,7 @@ from mtcnn_gluon.evaluation.wider_truth import HEIGHTS
 from mtcnn_gluon.options import Options, option
 
 BENCHMARK_THRESHOLDS = (0.5, 0.5, 0.3)  # low: curves should reach a high recall
-DETECTOR_OPTIONS = ("engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces")
+DETECTOR_OPTIONS = ("engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces", "accurate")
 PHOTOS = "the folder of all photos"
 MODEL = "a model that info lists, or a bundle folder; may be repeated"
 Named = list[tuple[str, str]]  # name and path, or name and model
@@ -98,6 +98,7 @@ class Running(Runtime):
     thresholds: tuple[float, float, float] | None = _detector("thresholds")
     nms: tuple[float, float, float, float] | None = _detector("nms")
     max_faces: int | None = _detector("max_faces")
+    accurate: bool = _detector("accurate")
     workers: int | None = option(None, "worker processes", least=1, metavar="N", usual="one per processor, one on a GPU")
     detections: str | None = option(None, "keep what the models find in this folder, as NAME.jsonl", metavar="DIR")
     resume: bool = option(False, "skip the photos that an earlier run wrote to --detections")

@@ -133,6 +133,7 @@ def _about(detector: Detector, options: dict[str, Any], work: Work) -> dict[str,
         "nms": list(settings.nms),
         "max_faces": detector.max_faces,
         "work": work.__name__,
+        **({"accurate": True} if settings.is_accurate else {}),
     }
 
 

@@ -153,8 +153,12 @@ def unpack_labels(labels: np.ndarray) -> dict[str, np.ndarray]:
 
 def mirror_targets(offsets: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Box offsets (N, 4) and landmarks (N, 5, 2) of mirrored crops: left becomes right. Mirroring twice undoes it."""
-    flipped = landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
-    return mirror_offsets(offsets), flipped
+    return mirror_offsets(offsets), mirror_landmarks(landmarks)
+
+
+def mirror_landmarks(landmarks: np.ndarray) -> np.ndarray:
+    """Landmarks (N, 5, 2) of mirrored crops."""
+    return landmarks[:, MIRRORED] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
 
 
 def mirror_offsets(offsets: np.ndarray) -> np.ndarray:

@@ -1,12 +1,15 @@
 """The cascade against the plain one, against other batches, and on images with nothing to find."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import plain_cascade
 from mtcnn_gluon import Detector, Faces, boxes, read_image
+from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Candidates, detect
 from plain_cascade import ReferenceNets
 
@@ -108,3 +111,35 @@ def test_offsets_that_break_boxes_drop_whole_rows(image: np.ndarray, detector: D
 
     faces = detect([image], Broken(), detector.settings)[0]
     assert np.isfinite(faces.boxes).all() and len(faces.boxes) == len(faces.scores) == len(faces.landmarks)
+
+
+@pytest.mark.parametrize("net", ["rnet", "onet"])
+def test_accurate_outputs_of_a_mirrored_image_are_mirrored(image: np.ndarray, net: Any) -> None:
+    detector = Detector("official", accurate=True)
+    boxes = np.array([[150, 40, 300, 190], [20, 300, 90, 370], [400, 10, 430, 40]], np.float32)
+    candidates = [Candidates(np.zeros(3, int), each, np.ones(3, np.float32)) for each in (boxes, mirrored(boxes, image))]
+    pictures = [image, np.ascontiguousarray(image[:, ::-1])]
+    outputs = [
+        cascade.run_on_crops([picture], each, detector.engine, net, detector.settings)
+        for picture, each in zip(pictures, candidates)
+    ]
+    (scores, offsets, *points), (other_scores, other_offsets, *other_points) = outputs
+    np.testing.assert_allclose(scores, other_scores, atol=1e-4)
+    np.testing.assert_allclose(offsets[:, [2, 1, 0, 3]] * [-1, 1, -1, 1], other_offsets, atol=1e-3)
+    for a, b in zip(points, other_points):
+        turned = a.reshape(-1, 5, 2)[:, [1, 0, 2, 4, 3]] * [-1, 1] + [1, 0]
+        np.testing.assert_allclose(turned.reshape(-1, 10), b, atol=1e-3)
+    once = cascade.run_on_crops(
+        pictures[:1], candidates[0], detector.engine, net, replace(detector.settings, is_accurate=False)
+    )
+    assert np.abs(once[0] - scores).max() > 1e-4
+
+
+def mirrored(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
+    return np.stack([image.shape[1] - boxes[:, 2], boxes[:, 1], image.shape[1] - boxes[:, 0], boxes[:, 3]], axis=1)
+
+
+def test_accurate_finds_the_portrait(image: np.ndarray) -> None:
+    plain, accurate = (Detector("official", accurate=value).detect(image) for value in (False, True))
+    assert len(plain) == len(accurate) == 1
+    assert np.abs(plain.landmarks - accurate.landmarks).max() < 5 and (plain.scores != accurate.scores).all()
