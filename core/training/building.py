@@ -10,7 +10,7 @@ from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError
 from mtcnn_gluon.io.files import whole_file
-from mtcnn_gluon.layers import View, check_table, parse_layers
+from mtcnn_gluon.layers import View, check_table, parse_layers, view_of, walk
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import CascadeNet, Form, set_parameters
 from mtcnn_gluon.training.flat import FlatParameter
@@ -73,24 +73,21 @@ def initial_net(
 ) -> CascadeNet:
     """The net at the start of a run: the parameters of `initial`, and random parameters where it has none.
 
+    A net that only sees more than `initial` begins with the same outputs, see `widened`. Of parameters whose architecture is
+    not known, from a `.params` file, only the shapes are compared.
+
     Raises:
-        ConfigError: if `initial` has other layers, size or context, or a landmark head that the net lacks and the options do
-            not leave out.
+        ConfigError: if `initial` has other layers, size or context, and cannot be widened, or a landmark head that the net
+            lacks and the options do not leave out.
         DataError: if it has other unknown parameters.
         ModelError: if a parameter has another shape.
     """
     net = random_net(options, table, devices)
     if initial is None:
         return net
-    before, now = (
-        {"size": each["size"], "context": each.get("context", 0), "layers": [list(row) for row in each["layers"]]}
-        for each in (initial.table or NETS[options.net], table)
-    )
-    if others := [f"{key} is {before[key]}, not {now[key]}" for key in now if before[key] != now[key]]:
-        raise ConfigError(f"the initial {options.net} is another net than the one to train: {'; '.join(others)}")
     values, landmark = parameters_of(net, devices[0]), f"{options.net}_landmark_"
-    is_left_out = options.landmarks is False
-    given = {name: each for name, each in initial.parameters.items() if not (is_left_out and name.startswith(landmark))}
+    is_left_out, start = options.landmarks is False, widened(options.net, initial, table)
+    given = {name: each for name, each in start.items() if not (is_left_out and name.startswith(landmark))}
     unknown = sorted(set(given) - set(values))
     if unknown and all(name.startswith(landmark) for name in unknown):
         raise ConfigError(f"the initial {options.net} has a landmark head: --landmarks keeps it, --no-landmarks leaves it out")
@@ -98,6 +95,36 @@ def initial_net(
         raise DataError(f"the initial parameters do not fit {options.net}: {', '.join(unknown)} is unknown")
     set_parameters(net, {**values, **given}, devices)
     return net
+
+
+def widened(net: str, initial: TrainedNet, table: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
+    """The parameters of `initial` for a net with the same layers and cell, but perhaps more context around the cell.
+
+    The first dense layer gets weights of 0 for what the initial net did not see, so the outputs stay the same. Only pooling
+    windows that reached beyond the smaller input now see a line of context.
+
+    Raises:
+        ConfigError: if the initial net has other layers or another cell, or the stride of the layers does not divide what is
+            added on each side.
+    """
+    if initial.table is None:
+        return initial.parameters
+    before, now = ({**each, "layers": [list(row) for row in each["layers"]]} for each in (initial.table, table))
+    old, new = view_of(before), view_of(now)
+    added = new.context - old.context
+    if before["layers"] != now["layers"] or old.cell != new.cell or added < 0 or added % new.stride:
+        raise ConfigError(
+            f"the initial {net} is another net than the one to train: it sees {old} through {before['layers']}, "
+            f"not {new} through {now['layers']}"
+        )
+    small, large = (next((layer for layer in walk(each) if layer.kind == "dense"), None) for each in (before, now))
+    if not added or small is None or large is None:
+        return initial.parameters
+    name, first = f"{net}_{small.name}_weight", added // new.stride
+    place = slice(first, first + small.kernel)
+    weight = np.zeros((large.channels, large.inputs, large.kernel, large.kernel), np.float32)
+    weight[:, :, place, place] = initial.parameters[name].reshape(-1, small.inputs, small.kernel, small.kernel)
+    return {**initial.parameters, name: weight.reshape(large.channels, -1)}
 
 
 def net_before(net: CascadeNet, options: TrainingOptions, devices: Sequence[Any], folder: Path, resume: bool) -> CascadeNet:

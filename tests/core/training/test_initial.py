@@ -7,7 +7,12 @@ from typing import Any, Callable, Mapping
 import numpy as np
 import pytest
 
+from mtcnn_gluon.bundles.trained import TrainedNet
+from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.layers import parse_layers
 from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
+from mtcnn_gluon.training.building import widened
 from mtcnn_gluon.training.checkpoints import LAST, Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.heads import HeadPlan
 from mtcnn_gluon.training.options import TrainingOptions
@@ -106,3 +111,31 @@ def test_wrong_parameters_to_begin_with(
     status, said = train("--records", records, "--out", tmp_path / "run", "--init", source)
     assert status == 2 and message in said
     assert not (tmp_path / "run" / LAST).exists()
+
+
+NARROW = {"size": 10, "layers": parse_layers("conv 8 3, pool 2 2, conv 6 3, dense 16"), "landmarks": False}
+WIDE = {**NARROW, "size": 18, "context": 4}
+
+
+def test_a_net_that_sees_more_begins_with_the_same_outputs() -> None:
+    narrow, wide = (CascadeNet(table, f"{name}_", "portable") for name, table in (("rnet", NARROW), ("rnet", WIDE)))
+    narrow.initialize(mx.init.Normal(0.3))
+    images = mx.nd.array(np.random.default_rng(0).normal(size=(5, 3, 18, 18)))
+    expected = narrow(images[:, :, 4:14, 4:14])
+    trained = TrainedNet({name: each.data().asnumpy() for name, each in narrow.collect_params().items()}, (), table=NARROW)
+    set_parameters(wide, widened("rnet", trained, WIDE))
+    for a, b in zip(wide(images), expected):
+        np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), atol=1e-5)
+    assert widened("rnet", trained, NARROW) is trained.parameters
+
+
+@pytest.mark.parametrize("table", [
+    {**NARROW, "size": 16, "context": 3},  # the layers' stride is 2
+    {**NARROW, "size": 18, "context": 3},
+    {**NARROW, "layers": parse_layers("conv 8 3, pool 3 2, conv 6 3, dense 16")},
+])  # fmt: skip
+def test_nets_that_cannot_be_widened(table: dict) -> None:
+    with pytest.raises(
+        ConfigError, match="is another net .*: it sees 10 pixels with a context of 0 through .*, not"
+    ):
+        widened("rnet", TrainedNet({}, (), table=NARROW), table)
