@@ -6,8 +6,9 @@
     points      CNN_FacePoint's `trainImageList.txt`: for each face a line `photo x1 x2 y1 y2` and five x y
     celeba      CelebA's `list_bbox_celeba.txt`, with its `list_landmarks_celeba.txt` for landmarks
     csv         your own photos: columns `file,x1,y1,x2,y2` and optionally `left_eye_x,left_eye_y,right_eye_x` ... (all of
-                `config.LANDMARK_NAMES`; left is the viewer's left). A photo without a face has a row with empty cells. A face
-                without landmarks has empty cells for them
+                `config.LANDMARK_NAMES`; left is the viewer's left) and `score`, 0..1, of a face that a program found. A photo
+                without a face has a row with empty cells. A face without landmarks has empty cells for them
+    photos      photos without a face: a path a line
 
 Text is UTF-8. Other bytes, as in old file names, are kept.
 """
@@ -22,9 +23,10 @@ from typing import Iterator, Literal, NamedTuple, Sequence, get_args
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.io.files import printable, read_text
+from mtcnn_gluon.io.images import EXTENSIONS
 from mtcnn_gluon.prepare_data.annotations import UNLISTED, Annotations, MarkedFace, MarkedPoints, Place, Problems, assemble
 
-ListFormat = Literal["auto", "wider", "points", "celeba", "csv"]
+ListFormat = Literal["auto", "wider", "points", "celeba", "csv", "photos"]
 PathLike = str | os.PathLike
 
 Marked = dict[str, list[MarkedFace]]  # faces by the path of their photo
@@ -85,7 +87,8 @@ def read_annotations(
         path: the list.
         format: a format from above; `auto`: recognise it from the first lines.
         landmarks: for `wider` and `celeba`, the list of landmarks.
-        min_score: for `wider`, the smallest score, 0..1, of landmarks; landmarks with a smaller score stay unknown.
+        min_score: the smallest score, 0..1. For `wider`, landmarks with a smaller score stay unknown; for `csv`, faces with a
+            smaller score are to be ignored.
 
     Raises:
         ConfigError: if the options do not fit each other or the list.
@@ -99,13 +102,15 @@ def read_annotations(
     known = _recognise(path) if format == "auto" else format
     if landmarks is not None and known not in ("wider", "celeba"):
         raise ConfigError(f"landmarks is for lists of format wider and celeba, but {path} is of format {known}")
-    if min_score and (known != "wider" or landmarks is None):
-        raise ConfigError("min_score is for the landmarks of a list of format wider; there are none")
+    if min_score and known != "csv" and (known != "wider" or landmarks is None):
+        raise ConfigError("min_score is for the landmarks of a list of format wider, or for a csv with scores; there are none")
     if known == "wider":
         return read_wider(path, landmarks, min_score)
     if known == "celeba":
         return read_celeba(path, landmarks)
-    return read_points(path) if known == "points" else read_csv(path)
+    if known == "csv":
+        return read_csv(path, min_score)
+    return read_points(path) if known == "points" else read_photos(path)
 
 
 def why_no_landmarks(path: PathLike, landmarks: PathLike | None = None, min_score: float = 0.0) -> str:
@@ -118,6 +123,8 @@ def why_no_landmarks(path: PathLike, landmarks: PathLike | None = None, min_scor
         return f"all cells of {', '.join(_POINT_COLUMNS[:2])} ... are empty or unusable"
     if known == "points":
         return "its landmarks are unusable"
+    if known == "photos":
+        return "it lists photos without a face"
     if landmarks is None:
         return f"a list of format {known} holds only boxes; name its list of landmarks too (--landmarks)"
     score = f" with a score of at least {min_score:g} (--min-score)" if min_score else ""
@@ -136,10 +143,12 @@ def _recognise(path: PathLike) -> ListFormat:
         return "celeba"
     if second.isdigit():
         return "wider"
+    if all(_is_photo(line.text) for line in (first, *more)):
+        return "photos"
     try:
         first.photo_and_numbers(14, _POINTS_LINE)
     except DataError:
-        raise first.error("a list of format wider, points, celeba or csv", first.text) from None
+        raise first.error("a list of format wider, points, celeba, csv or photos", first.text) from None
     return "points"
 
 
@@ -235,10 +244,10 @@ def _celeba_rows(path: PathLike, columns: Sequence[str]) -> Iterator[tuple[_Line
         yield line, *line.photo_and_numbers(len(columns), " ".join(columns))
 
 
-def read_csv(path: PathLike) -> Annotations:
+def read_csv(path: PathLike, min_score: float = 0.0) -> Annotations:
     """Read a csv of your own photos, see `read_annotations`."""
     marked: Marked = defaultdict(list)
-    for line, row in _csv_rows(path, ("file", *_BOX_COLUMNS), _POINT_COLUMNS):
+    for line, row in _csv_rows(path, ("file", *_BOX_COLUMNS), _POINT_COLUMNS, ("score",)):
         name = _slashed(row["file"])
         if not name:
             raise line.error("a file", line.text)
@@ -246,9 +255,29 @@ def read_csv(path: PathLike) -> Annotations:
         points = _cells(line, row, _POINT_COLUMNS) if _POINT_COLUMNS[0] in row else None
         if box is None and points is not None:
             raise line.error("a box where there are landmarks", line.text)
-        found = None if points is None else MarkedPoints(points, math.nan, line.place)
-        marked[name] += [] if box is None else [MarkedFace(box, False, line.place, found)]
+        (score,) = _cells(line, row, ("score",)) or [math.nan] if "score" in row else [math.nan]
+        if score < 0 or score > 1:
+            raise line.error("a score from 0 to 1", score)
+        if min_score and "score" not in row:
+            raise ConfigError(f"min_score needs a column score, which {path} does not have")
+        found = None if points is None else MarkedPoints(points, score, line.place)
+        marked[name] += [] if box is None else [MarkedFace(box, score < min_score, line.place, found)]
     return assemble(marked, Problems())
+
+
+def read_photos(path: PathLike) -> Annotations:
+    """Read a list of photos without a face, see `read_annotations`."""
+    marked: Marked = {}
+    for line in _lines(path):
+        if not _is_photo(line.text):
+            raise line.error("the path of a photo", line.text)
+        _new_photo(marked, line, _slashed(line.text))
+    return assemble(marked, Problems())
+
+
+def _is_photo(text: str) -> bool:
+    """Whether a line is the path of an image file, and nothing else."""
+    return os.path.splitext(text)[1].lower() in EXTENSIONS
 
 
 def _cells(line: _Line, row: dict[str, str], columns: Sequence[str]) -> list[float] | None:
@@ -285,8 +314,8 @@ def _lines(path: PathLike) -> list[_Line]:
     return [_Line(path, number, text.strip()) for number, text in enumerate(texts, 1) if text.strip()]
 
 
-def _csv_rows(path: PathLike, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[_Line, dict[str, str]]]:
-    """The rows of a csv whose header has all `needed` and all or none of the `optional` columns, in any order."""
+def _csv_rows(path: PathLike, needed: Sequence[str], *optional: Sequence[str]) -> Iterator[tuple[_Line, dict[str, str]]]:
+    """The rows of a csv whose header has all `needed` columns, and all or none of each group of `optional` ones."""
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)  # so an open quote is an error
     header: list[str] = []
     try:
@@ -297,8 +326,10 @@ def _csv_rows(path: PathLike, needed: Sequence[str], optional: Sequence[str]) ->
                 continue
             if not header:
                 header = cells
-                if sorted(header) not in (sorted(needed), sorted([*needed, *optional])):
-                    raise line.error(f"the columns {','.join(needed)} [{','.join(optional)}]", line.text)
+                there = [column for group in optional if set(group) <= set(header) for column in group]
+                if sorted(header) != sorted([*needed, *there]):
+                    groups = " ".join(f"[{','.join(group)}]" for group in optional)
+                    raise line.error(f"the columns {','.join(needed)} {groups}", line.text)
             elif len(cells) != len(header):
                 raise line.error(f"{len(header)} cells", line.text)
             else:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -72,18 +72,8 @@ class Detector:
         accurate: bool = DetectorOptions.accurate,
     ) -> None:
         name = os.fspath(model) if isinstance(model, os.PathLike) else model
-        options = DetectorOptions(
-            name,
-            engine,
-            device,
-            min_face,
-            factor,
-            thresholds,
-            nms,
-            max_faces,
-            threads,
-            accurate,  # type: ignore[arg-type]
-        )
+        given: Any = name, engine, device, min_face, factor, thresholds, nms, max_faces, threads, accurate
+        options = DetectorOptions(*given)
         self.bundle: Bundle = find_bundle(options.model)
         manifest = self.bundle.manifest
         self.settings = Settings(

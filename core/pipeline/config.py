@@ -3,7 +3,7 @@
     name: mine                       # keys of `RunOptions`
     architecture:
       pnet, rnet, onet                   keys of `ArchitectureOptions`; the paper's net if missing
-    data: {images: ..., ...}         # keys of `DataOptions`; `validation` has the same
+    data: {images: ..., ...}         # keys of `DataOptions`, or a list of such; `validation` has the same keys
     pnet:                            # rnet and onet have `mine` as well
       faces, landmarks, mine, records    options of `prepare wider`, `landmarks`, `mine` and `records`
       train                              options of `train`, but `samples` instead of `epochs`; `init` and `device` too
@@ -150,13 +150,13 @@ class Config:
 
     Attributes:
         run: keys of the whole.
-        photos: `data` and `validation`.
+        photos: the sources in `data` and `validation`. The latter has one.
         nets: by name.
         wider, landmarks: of the reports.
     """
 
     run: RunOptions
-    photos: dict[str, DataOptions]
+    photos: dict[str, tuple[DataOptions, ...]]
     nets: dict[str, NetOptions]
     wider: WiderOptions
     landmarks: LandmarkOptions
@@ -187,7 +187,7 @@ def _config(given: Any, base: Path) -> Config:
     run = from_mapping(RunOptions, {key: value for key, value in given.items() if key in option_names(RunOptions)})
     if run.compare:
         run = replace(run, compare=tuple(_compared(each, base) for each in run.compare))
-    photos = {section: _photos(given.get(section, {}), section, base) for section in SETS}
+    photos = {section: _sources(given.get(section, {}), section, base) for section in SETS}
     architecture = given.get("architecture", {})
     _check_keys(architecture, NETS, "architecture")
     nets = {net: _net(net, given.get(net, {}), _architecture(net, architecture.get(net, {})), run, base) for net in NETS}
@@ -200,8 +200,15 @@ def _config(given: Any, base: Path) -> Config:
     )  # fmt: skip
 
 
+def _sources(given: Any, section: str, base: Path) -> tuple[DataOptions, ...]:
+    """The sources of photos in a section: one, or for training a list of them."""
+    if section == "data" and isinstance(given, list) and given:
+        return tuple(_photos(each, f"{section}[{number}]", base) for number, each in enumerate(given))
+    return (_photos(given, section, base),)
+
+
 def _photos(given: Any, section: str, base: Path) -> DataOptions:
-    """A section of photos with whole paths to what exists."""
+    """A source of photos with whole paths to what exists."""
     _check_keys(given, option_names(DataOptions), section)
     values = {key: value for key, value in given.items() if key not in PATHS or value}
     for key in PATHS:

@@ -29,7 +29,7 @@ from mtcnn_gluon.export.bundle_files import make_bundle
 from mtcnn_gluon.io.files import read_text, whole_file
 from mtcnn_gluon.options import Options, to_mapping, to_words
 from mtcnn_gluon.pipeline.calibration import calibration, rescored
-from mtcnn_gluon.pipeline.config import BEFORE, SETS, Config, TrainingStepOptions
+from mtcnn_gluon.pipeline.config import BEFORE, SETS, Config, DataOptions, TrainingStepOptions
 from mtcnn_gluon.pipeline.content import Digests
 from mtcnn_gluon.pipeline.steps import Action, Step
 from mtcnn_gluon.prepare_data import tasks
@@ -90,8 +90,7 @@ class Recipe:
     def __init__(self, config: Config, folder: Path, digests: Digests) -> None:
         self.config, self.folder, self._digests = config, folder, digests
         self._compared = self._find_compared()
-        kinds = {section: ("faces", "landmarks") if config.photos[section].landmark_list else ("faces",) for section in SETS}
-        self._photos = {section: {kind: self._read(section, kind) for kind in kinds[section]} for section in SETS}
+        self._photos = {section: [self._read_all(data, section) for data in config.photos[section]] for section in SETS}
 
     def steps(self) -> list[Step]:
         """All steps, in order."""
@@ -106,29 +105,35 @@ class Recipe:
 
     # ---- what is read
 
-    def _places(self, section: str, kind: str) -> dict[str, Any]:
-        """The photos of a section, as options of `prepare` and `evaluate`."""
-        data = self.config.photos[section]
+    def _places(self, data: DataOptions, kind: str) -> dict[str, Any]:
+        """The photos of a source, as options of `prepare` and `evaluate`."""
         if kind == "landmarks":
             return {"root": data.landmark_root, "list": data.landmark_list, "limit": data.limit}
         return {"images": data.images, "annotations": data.annotations, "limit": data.limit}
 
-    def _landmarks_of_faces(self, section: str, kind: str) -> dict[str, Any]:
-        """The landmarks of annotated faces, as options of `prepare`."""
-        data = self.config.photos[section]
-        return {"landmarks": data.landmarks, "min_score": data.min_score} if data.landmarks and kind != "landmarks" else {}
+    def _landmarks_of_faces(self, data: DataOptions, kind: str) -> dict[str, Any]:
+        """What else is known of annotated faces, as options of `prepare`."""
+        if kind == "landmarks" or not (data.landmarks or data.min_score):
+            return {}
+        return {"landmarks": data.landmarks, "min_score": data.min_score}
 
-    def _read(self, section: str, kind: str) -> Photos:
-        folder, path, limit = self._places(section, kind).values()
-        more = self._landmarks_of_faces(section, kind)
+    def _read_all(self, data: DataOptions, section: str) -> dict[str, Photos]:
+        """The lists of a source by kind: faces and perhaps landmarks."""
+        kinds = ("faces", "landmarks") if data.landmark_list else ("faces",)
+        return {kind: self._read(data, section, kind) for kind in kinds}
+
+    def _read(self, data: DataOptions, section: str, kind: str) -> Photos:
+        folder, path, limit = self._places(data, kind).values()
+        more = self._landmarks_of_faces(data, kind)
         annotations = read_annotations(path, **more)
         for net in NETS if kind == "landmarks" else ():
-            if self._is_cut(net, section, kind):
-                tasks.check_landmarks(annotations, replace(self.config.nets[net].samples[kind], **self._places(section, kind)))
+            if self._is_cut(net, data, kind):
+                tasks.check_landmarks(annotations, replace(self.config.nets[net].samples[kind], **self._places(data, kind)))
         used = spread(annotations.photos, limit)
         in_report = annotations.photos if kind == "landmarks" and section == "validation" else used
         if more:
-            more = {"landmarks": self._digests.of_file(more["landmarks"]), "min_score": str(more["min_score"])}
+            listed = self._digests.of_file(more["landmarks"]) if more["landmarks"] else ""
+            more = {"landmarks": listed, "min_score": str(more["min_score"])}
         reads, reported = (
             {
                 "annotations": self._digests.of_file(path),
@@ -155,7 +160,7 @@ class Recipe:
                 manifest = find_bundle(model).manifest
             except ModelError as error:
                 raise ModelError(f"compare: {error}; `compare: []` goes without other models") from error
-            if self.config.photos["validation"].landmark_list and "landmark" not in manifest["trained"]["onet"]:
+            if self.config.photos["validation"][0].landmark_list and "landmark" not in manifest["trained"]["onet"]:
                 raise ModelError(
                     f"compare: {model} was trained without landmarks, and validation.landmark_list asks for theirs: "
                     "leave one out"
@@ -167,21 +172,24 @@ class Recipe:
 
     def _sample_steps(self, net: str, section: str) -> list[Step]:
         steps = [
-            self._cut_step(net, section, kind) for kind in self.config.nets[net].samples if self._is_cut(net, section, kind)
+            self._cut_step(net, section, kind, source)
+            for kind in self.config.nets[net].samples
+            for source, data in enumerate(self.config.photos[section])
+            if self._is_cut(net, data, kind)
         ]
         return [*steps, self._records_step(net, section, [step.name for step in steps])]
 
-    def _is_cut(self, net: str, section: str, kind: str) -> bool:
-        """Whether there are photos for samples of a kind, and the net learns from them."""
+    def _is_cut(self, net: str, data: DataOptions, kind: str) -> bool:
+        """Whether a source has photos for samples of a kind, and the net learns from them."""
         asked = self.config.nets[net].trainings[0].options.landmarks
         has_head = NETS[net].landmarks if asked is None else asked
-        return kind != "landmarks" or bool(has_head and self.config.photos[section].landmark_list)
+        return kind != "landmarks" or bool(has_head and data.landmark_list)
 
-    def _cut_step(self, net: str, section: str, kind: str) -> Step:
-        name, options = f"{net}/{SETS[section]}/{kind}", self.config.nets[net].samples[kind]
-        photos = self._photos[section]["landmarks" if kind == "landmarks" else "faces"]
-        verb, prepare = PREPARE[kind]
-        places = {**self._places(section, kind), **self._landmarks_of_faces(section, kind), "out": self._path(name)}
+    def _cut_step(self, net: str, section: str, kind: str, source: int) -> Step:
+        name, options = f"{net}/{SETS[section]}/{kind}{source + 1 if source else ''}", self.config.nets[net].samples[kind]
+        photos = self._photos[section][source]["landmarks" if kind == "landmarks" else "faces"]
+        (verb, prepare), data = PREPARE[kind], self.config.photos[section][source]
+        places = {**self._places(data, kind), **self._landmarks_of_faces(data, kind), "out": self._path(name)}
 
         def action() -> Action:
             more = {}
@@ -202,7 +210,8 @@ class Recipe:
         action = Action(command("prepare records", whole), partial(make_records, whole))
         return Step(
             name, lambda: action, tuple(sources), _identity(options), kind="records",
-            units=self._photos[section]["faces"].units, frees=tuple(sources), check=partial(tasks.check_records, whole.out),
+            units=sum(each["faces"].units for each in self._photos[section]), frees=tuple(sources),
+            check=partial(tasks.check_records, whole.out),
         )  # fmt: skip
 
     # ---- nets
@@ -320,22 +329,21 @@ class Recipe:
         running = Running() if net == "onet" else Running(min_face=self.config.run.find_from)
         detectors = ModelsOrDefault((f"{net}={self._path(f'{net}/bundle')}",))
         output = Output(f"{self._path(name)}/stages.json", self._path(name))
-        options = StagesOptions(
-            **self._places("validation", "faces"), timed=0, detectors=detectors, running=running, output=output
-        )
+        where = self._places(self.config.photos["validation"][0], "faces")
+        options = StagesOptions(**where, timed=0, detectors=detectors, running=running, output=output)
         return self._evaluation_step(name, f"{net}/bundle", evaluate_stages, options, {"min_face": running.min_face}, "faces")
 
     def _report_steps(self) -> dict[str, Step]:
         """Evaluations of the finished nets beside other models, by name."""
         found = [self._report_step("wider", evaluate_wider, self.config.wider, "faces")]
-        if "landmarks" in self._photos["validation"]:
+        if "landmarks" in self._photos["validation"][0]:
             found.append(self._report_step("landmarks", self._evaluate_landmarks, self.config.landmarks, "landmarks"))
         return {step.name: step for step in found}
 
     def _report_step(self, verb: str, evaluate: Any, options: Any, kind: str) -> Step:
         name = f"report/{verb}"
         models = (f"{self.config.run.name}={self._path(EVALUATED)}", *(self.config.run.compare or ()))
-        where = {**self._places("validation", kind), **({"limit": None} if kind == "landmarks" else {})}
+        where = {**self._places(self.config.photos["validation"][0], kind), **({"limit": None} if kind == "landmarks" else {})}
         output = Output(f"{self._path(name)}/figures.json", self._path(name))
         whole = replace(options, **where, detectors=replace(options.detectors, model=models), output=output)
         step = self._evaluation_step(
@@ -344,7 +352,7 @@ class Recipe:
         return replace(step, reads={**step.reads, **self._compared}, units=step.units * len(models))
 
     def _evaluation_step(self, name: str, after: str, evaluate: Any, options: Any, about: dict[str, Any], kind: str) -> Step:
-        photos, verb = self._photos["validation"][kind], name.split("/")[1]
+        photos, verb = self._photos["validation"][0][kind], name.split("/")[1]
         action = Action(
             command(f"evaluate {verb}", options), lambda: _write_evaluation(name, evaluate(options), options.output)
         )

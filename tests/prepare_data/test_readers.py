@@ -258,6 +258,27 @@ def test_own_csv_as_programs_write_it(file: Any, text: str) -> None:
     np.testing.assert_array_equal(only.boxes, [[1, 2, 3, 4]])
 
 
+def test_scores_of_faces_in_a_csv(file: Any) -> None:
+    text = f"{COLUMNS},score\na.jpg,1,2,3,4,0.4\na.jpg,5,6,9,9,0.6\nb.jpg,1,2,3,4,\nc.jpg,,,,,\n"
+    assert [photo.ignore.tolist() for photo in read_annotations(file(text)).photos] == [[False, False], [False], []]
+    marked = read_annotations(file(text), min_score=0.5).photos
+    assert [photo.ignore.tolist() for photo in marked] == [[True, False], [False], []]
+    with pytest.raises(ConfigError, match="min_score needs a column score, which .*list.txt does not have"):
+        read_annotations(file(f"{COLUMNS}\na.jpg,1,2,3,4\n"), min_score=0.5)
+    with pytest.raises(DataError, match="list.txt:2: expected a score from 0 to 1, got 1.5"):
+        read_annotations(file(f"{COLUMNS},score\na.jpg,1,2,3,4,1.5\n"))
+
+
+def test_photos_without_faces(file: Any) -> None:
+    photos = read_annotations(file("shop/a.webp\nshop\\my photo.JPG\n")).photos
+    assert [photo.path for photo in photos] == ["shop/a.webp", "shop/my photo.JPG"]
+    assert all(photo.boxes.shape == (0, 4) for photo in photos)
+    with pytest.raises(DataError, match="list.txt:3: expected the path of a photo, got 'notes'"):
+        read_annotations(file("a.webp\nb.webp\nnotes\n"))
+    with pytest.raises(DataError, match="list.txt:2: expected each photo once, got 'a.webp'"):
+        read_annotations(file("a.webp\na.webp\n"))
+
+
 def test_own_csv_without_rows(file: Any) -> None:
     assert read_annotations(file(COLUMNS)).photos == []
 
@@ -371,14 +392,14 @@ def test_formats_are_told_apart(file: Any, text: str, expected: Any) -> None:
 
 @pytest.mark.parametrize("text", ["hello\nworld\n", "1 2 3\n", "a.jpg 1 2 3 4\n", "{}", "a" * 10**6, b"\xff\xd8\xff\xe0 JFIF"])
 def test_what_is_no_list(file: Any, text: str | bytes) -> None:
-    with pytest.raises(DataError, match=r"list.txt:1: expected a list of format wider, points, celeba or csv, got"):
+    with pytest.raises(DataError, match=r"list.txt:1: expected a list of format wider, points, celeba, csv or photos, got"):
         read_annotations(file(text))
 
 
 @pytest.mark.parametrize(
     "text, options, message",
     [
-        (WIDER, dict(format="yolo"), "format must be one of auto, wider, points, celeba, csv, not 'yolo'"),
+        (WIDER, dict(format="yolo"), "format must be one of auto, wider, points, celeba, csv, photos, not 'yolo'"),
         (WIDER, dict(min_score=1.5), "min_score must be from 0 to 1, not 1.5"),
         (WIDER, dict(min_score=float("nan")), "min_score"),
         (WIDER, dict(min_score=0.5), "min_score is for the landmarks of a list of format wider"),

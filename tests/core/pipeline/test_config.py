@@ -199,7 +199,7 @@ def test_examples_are_right(name: str, tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / f"landmarks/{'trainImageList' if each == 'train' else 'devImageList'}.txt").touch()
     monkeypatch.setenv("MTCNN_GLUON_DATA", str(tmp_path))
     config = read_config(ROOT / "example" / name)
-    assert config.photos["data"].images == str(tmp_path / "wider_train/images")
+    assert config.photos["data"][0].images == str(tmp_path / "wider_train/images")
 
 
 def test_models_to_compare_with_are_beside_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,3 +216,28 @@ def test_models_to_compare_with_are_beside_the_configuration(tmp_path: Path, mon
             read_config(write(tmp_path, "", {"compare": [model]}))
     with pytest.raises(ConfigError, match=r"compare: .*names the environment variable 'MISSING', which is not set"):
         read_config(write(tmp_path, "", {"compare": ["${MISSING}/net"]}))
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"size": 24}, "'architecture.pnet.size' must be what the layers see: they leave 7 x 7 of it, got 24"),
+    ({"context": 6}, "'architecture.pnet.context' must be less than half of size, 12, got 6"),
+    ({"layers": "conv 16 3, relu"}, "'architecture.pnet.layers[1]' must be "),
+    ({"layers": "conv 16 x"}, "layers must have the form of 'conv 16 3, pool 2 2, dense 128', not 'conv 16 x'"),
+    ({"layers": ""}, "layers must have the form of"),
+    ({"layers": "conv 16 3, dense 3"}, "'architecture.pnet.layers' must be without a dense layer"),
+])  # fmt: skip
+def test_architectures_that_cannot_be(tmp_path: Path, values: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_config(write(tmp_path, "architecture.pnet", values))
+    assert message in str(error.value)
+
+
+def test_sources_are_named_by_their_place_in_the_list(tmp_path: Path) -> None:
+    source = {"images": ".", "annotations": "faces.csv"}
+    path = write(tmp_path, "", {"data": [source, {**source, "limt": 3}]})
+    with pytest.raises(ConfigError, match=r"data\[1\]: unknown key 'limt': did you mean limit"):
+        read_config(path)
+    with pytest.raises(ConfigError, match="validation: the whole|validation must have keys"):
+        read_config(write(tmp_path, "", {"validation": [source]}))
+    with pytest.raises(ConfigError, match="data must have keys with values"):
+        read_config(write(tmp_path, "", {"data": []}))

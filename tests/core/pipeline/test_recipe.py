@@ -424,3 +424,29 @@ def test_a_foreign_folder(tmp_path: Path, photos: Path, run: Run) -> None:
         status, said = run(write_config(tmp_path, photos), tmp_path / "run", *more)
         assert status == 2 and said.endswith("is not empty, and not the folder of a pipeline's run: name another folder\n")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_photos_from_several_places(tmp_path: Path, photos: Path) -> None:
+    """Each gets its own samples; the records are made of all. Photos without faces and without landmarks are a place too."""
+    (tmp_path / "none.txt").write_text("3.png\n4.png\n")
+    faces = {"images": str(photos / "data"), "annotations": str(photos / "data/faces.csv")}
+    points = {"landmark_root": str(photos / "data"), "landmark_list": str(photos / "data/faces.csv")}
+    data = [{**faces, "limit": 4}, {**faces, "annotations": "none.txt"}, {**faces, **points}]
+    steps = steps_of(tmp_path, photos, {"data": data})
+    training = [name for name in steps if name.startswith("rnet/training/")]
+    cut = [f"rnet/training/{kind}" for kind in ("mined", "mined2", "mined3", "faces", "faces2", "faces3", "landmarks3")]
+    assert training == [*cut, "rnet/training/records"]
+    records = steps["rnet/training/records"]
+    assert list(records.after) == cut and records.units == 4 + 2 + 10
+    assert [steps[name].units for name in cut[:3]] == [4, 2, 10]
+
+
+def test_an_architecture_reaches_samples_and_trainings(tmp_path: Path, photos: Path) -> None:
+    table = {"size": 30, "context": 3, "layers": "conv 8 4 2, pool 2 2, conv 16 3, dense 32"}
+    plain, other = (steps_of(tmp_path, photos, changes) for changes in ({}, {"architecture.rnet": table}))
+    assert other["rnet/training/mined"].options["size"] == other["rnet/validation/faces"].options["size"] == 30
+    assert other["rnet/training/mined"].options["context"] == 3
+    assert other["rnet/train"].options["layers"] == table["layers"] and plain["rnet/train"].options["layers"] is None
+    changed = [name for name in plain if plain[name].options != other[name].options]
+    assert changed == [name for name in plain if name.startswith("rnet/t") or name.startswith("rnet/v")
+                       if not name.endswith("records")]  # fmt: skip

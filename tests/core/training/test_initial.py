@@ -135,7 +135,5 @@ def test_a_net_that_sees_more_begins_with_the_same_outputs() -> None:
     {**NARROW, "layers": parse_layers("conv 8 3, pool 3 2, conv 6 3, dense 16")},
 ])  # fmt: skip
 def test_nets_that_cannot_be_widened(table: dict) -> None:
-    with pytest.raises(
-        ConfigError, match="is another net .*: it sees 10 pixels with a context of 0 through .*, not"
-    ):
+    with pytest.raises(ConfigError, match="is another net .*: it sees 10 pixels with a context of 0 through .*, not"):
         widened("rnet", TrainedNet({}, (), table=NARROW), table)
