@@ -448,5 +448,5 @@ def test_an_architecture_reaches_samples_and_trainings(tmp_path: Path, photos: P
     assert other["rnet/training/mined"].options["context"] == 3
     assert other["rnet/train"].options["layers"] == table["layers"] and plain["rnet/train"].options["layers"] is None
     changed = [name for name in plain if plain[name].options != other[name].options]
-    assert changed == [name for name in plain if name.startswith("rnet/t") or name.startswith("rnet/v")
+    assert changed == [name for name in plain if name.startswith(("rnet/t", "rnet/v"))
                        if not name.endswith("records")]  # fmt: skip
