@@ -15,8 +15,9 @@ MXNET_NEEDS = [
     "opencv-python<4.12",
     "gluoncv==0.10.5.post0",
     "pyyaml",
-    "setuptools",
-]  # setuptools: distutils
+    "setuptools",  # distutils
+    "threadpoolctl",
+]
 # Where MXNet cannot run, pip must refuse at once: left alone it compiles the last numpy older than 2, which takes many minutes.
 # A version with "+" is never on PyPI, so this one is not found, and pip shows its name.
 NO_MXNET = "mxnet==1.9.1+needs.python.3.12.or.older"

@@ -3,6 +3,7 @@
 from typing import Any, Sequence
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
@@ -33,6 +34,8 @@ class Muon(Optimizer):
         self._matrices = sorted(matrices, key=lambda matrix: matrix[0].start)
         places = [place for place, _ in self._matrices]
         starts, stops = [0, *(place.stop for place in places)], [*(place.start for place in places), None]
+        # MXNet's threads spin after their work. numpy's would wait for the processors, which takes longer than to do without.
+        self._blas = ThreadpoolController()
         self._others = [slice(start, stop) for start, stop in zip(starts, stops)]  # the parts between matrices
 
     def create_state(self, index: int, weight: Any) -> tuple[Any, Any]:
@@ -41,6 +44,10 @@ class Muon(Optimizer):
 
     def update(self, index: int, weight: Any, grad: Any, state: tuple[Any, Any]) -> None:
         """Update `weight` (N,) by one step, in place."""
+        with self._blas.limit(limits=1, user_api="blas"):
+            self._update(index, weight, grad, state)
+
+    def _update(self, index: int, weight: Any, grad: Any, state: tuple[Any, Any]) -> None:
         self._update_count(index)
         count, rate = self._index_update_count[index], self._get_lr(index)
         gradient = grad.asnumpy() * np.float32(self.rescale_grad)
