@@ -110,7 +110,10 @@ class MinedSource:
         """See `generate.SampleSource`."""
         manifest = find_bundle(self.mining.model).manifest
         self._check_trained(manifest)
-        mining = declared(self.mining, MiningOptions) | {"model": {name: manifest[name] for name in MODEL_KEYS}}
+        model = {name: manifest[name] for name in (*MODEL_KEYS, "large_faces") if name in manifest}
+        if contexts := {net: table["context"] for net, table in manifest["architecture"].items() if table.get("context")}:
+            model["contexts"] = contexts
+        mining = declared(self.mining, MiningOptions) | {"model": model}
         return {"samples": "mined", "seed": self.seed, **mining, **declared(self.options)}
 
     def prepare(self) -> "MinedSource":

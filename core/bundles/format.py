@@ -8,6 +8,8 @@ The manifest holds
     architecture     for pnet, rnet and onet: `size`, `layers`, `landmarks` as in `config.NETS`
     colour_order     "RGB" or "BGR"; `mean` and `scale`: input is (pixel - mean) * scale, in `layout` "NCHW"
     thresholds, nms  defaults of the cascade, as in `config.CASCADE`
+    large_faces      may be missing: `side` in pixels of a candidate from which the thresholds are multiplied by the three
+                     `factors`, each from 0 to 1. There are few large candidates, so lower thresholds cost little there
     trained          for pnet, rnet and onet: the trained heads, see `trained`
     box_convention   decoding of P-Net's cells and offsets, see `boxes`
     landmarks        number of landmarks (5)
@@ -202,8 +204,18 @@ def _check_manifest(manifest: Any, path: Path) -> None:
         check_architecture(manifest["architecture"])
         check_convention(manifest["box_convention"])
         check_trained(manifest["trained"], manifest["architecture"])
+        _check_large_faces(manifest.get("large_faces"))
     except (ConfigError, ModelError) as error:
         raise ModelError(f"{path}: {error}") from error
+
+
+def _check_large_faces(value: Any) -> None:
+    if value is None:
+        return
+    has_keys = isinstance(value, dict) and set(value) == {"side", "factors"} and isinstance(value["factors"], list)
+    is_right = has_keys and len(value["factors"]) == 3 and all(_is_in(each, 0, 1) for each in value["factors"])
+    if not is_right or not _is_in(value["side"], 1, LARGEST):
+        raise ModelError(f"'large_faces' must be a side of 1 pixel or more and 3 factors from 0 to 1, got {shown(value)}")
 
 
 def _is_in(value: object, low: float, high: float) -> bool:

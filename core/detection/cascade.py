@@ -30,6 +30,7 @@ class Settings:
         min_face: side in pixels of the smallest face to find.
         factor: scale between neighbouring levels of the pyramid, in (0, 1).
         thresholds: face probabilities in 0..1 that P-, R- and O-Net must reach.
+        large_side, large_factors: from this side in pixels of a candidate on, the thresholds are multiplied by these factors.
         nms: overlaps in 0..1 allowed within a P-Net level, across levels and after R-Net (intersection over union), and after
             O-Net (intersection over the smaller box).
         is_bgr: whether the nets expect BGR. Images are always RGB.
@@ -43,6 +44,8 @@ class Settings:
     min_face: float
     factor: float
     thresholds: tuple[float, float, float]
+    large_side: float
+    large_factors: tuple[float, float, float]
     nms: tuple[float, float, float, float]
     is_bgr: bool
     mean: float
@@ -51,6 +54,11 @@ class Settings:
     has_landmarks: bool
     is_accurate: bool
     views: Mapping[str, View]
+
+    def threshold(self, stage: int, sides: np.ndarray) -> np.ndarray:
+        """Thresholds (N,) float32 of stage 0, 1 or 2 for candidates with these sides (N,) in pixels."""
+        low, high = self.thresholds[stage] * self.large_factors[stage], self.thresholds[stage]
+        return np.where(sides >= self.large_side, low, high).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +113,7 @@ def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) ->
 def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
     """Stage two: R-Net on every candidate. Returns those that reach the threshold, calibrated and as squares."""
     scores, offsets = run_on_crops(images, candidates, engine, "rnet", settings)
-    passed = scores >= settings.thresholds[1]
+    passed = scores >= settings.threshold(1, _sides(candidates.boxes))
     candidates = Candidates(candidates.image, candidates.boxes, scores).take(passed)
     keep = grouped_nms(candidates.boxes, candidates.scores, candidates.image, settings.nms[2])
     candidates = candidates.take(keep)
@@ -117,7 +125,7 @@ def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
 def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:
     """Stage three: O-Net on every candidate. Returns the faces in each image, with landmarks if O-Net has any."""
     scores, offsets, points = run_on_crops(images, candidates, engine, "onet", settings)
-    passed = scores >= settings.thresholds[2]
+    passed = scores >= settings.threshold(2, _sides(candidates.boxes))
     crops = candidates.boxes[passed]
     boxes = box_ops.decode(crops, offsets[passed])
     # Landmarks are relative to the crop, not to the decoded box.
@@ -176,16 +184,25 @@ def _scan(
         source for image, each in zip(images, levels) for source in pyramid.level_sources(image, each, engine.kernel_threads)
     ]
     found = [(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))]
+    sides = view.cell / np.array([level.scale_x for each in levels for level in each], np.float32)  # of cells, in the image
+    thresholds = settings.threshold(0, sides)  # of each level
     for canvas in pyramid.plan_canvases(tuple((each.height, each.width) for each in sources), view):
         pixels = pyramid.fill_canvas(canvas, sources, settings.mean, settings.scale, engine.kernel_threads)
         probability, offsets = engine.pnet(pixels)  # (h, w), (4, h, w)
         whole = probability[: view.outputs(canvas.height), : view.outputs(canvas.width)]
-        rows, columns = np.nonzero(whole >= settings.thresholds[0])
+        rows, columns = np.nonzero(whole >= min(thresholds[piece.level] for piece in canvas.pieces))
         inside, level, cells = pyramid.locate_cells(canvas, rows, columns)
         rows, columns = rows[inside], columns[inside]
-        found.append((level, cells, probability[rows, columns], offsets[:, rows, columns].T))
+        scores = probability[rows, columns]
+        passed = scores >= thresholds[level]
+        found.append((level[passed], cells[passed], scores[passed], offsets[:, rows[passed], columns[passed]].T))
     level, cells, scores, offsets = (np.concatenate(parts) for parts in zip(*found))
     return level, cells, scores, offsets
+
+
+def _sides(squares: np.ndarray) -> np.ndarray:
+    """Sides (N,) of squares (N, 4)."""
+    return squares[:, 2] - squares[:, 0]
 
 
 def _crop(images: Sequence[np.ndarray], candidates: Candidates, size: int, settings: Settings, threads: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """`Detector`: the cascade with its options, for single images, batches and video."""
 
 import logging
+import math
 import os
 from typing import Any, Iterator, Sequence
 
@@ -76,10 +77,13 @@ class Detector:
         options = DetectorOptions(*given)
         self.bundle: Bundle = find_bundle(options.model)
         manifest = self.bundle.manifest
+        large = manifest.get("large_faces") or {"side": math.inf, "factors": [1, 1, 1]}
         self.settings = Settings(
             min_face=options.min_face,
             factor=options.factor,
             thresholds=options.thresholds or tuple(manifest["thresholds"]),
+            large_side=large["side"],
+            large_factors=tuple(large["factors"]),
             nms=options.nms or tuple(manifest["nms"]),
             is_bgr=manifest["colour_order"] == "BGR",
             mean=manifest["mean"],

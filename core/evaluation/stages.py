@@ -16,6 +16,7 @@ Suggested thresholds:
   others are wrong.
 """
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any, Iterable, Sequence
@@ -83,16 +84,20 @@ def _proposals(detector: Detector, image: np.ndarray) -> list[tuple[np.ndarray, 
     def passed(candidates: Candidates, stage: int) -> Candidates:
         return candidates.take(candidates.scores >= settings.thresholds[stage])
 
+    depends_on_side = math.isfinite(settings.large_side)  # then a stage's threshold cannot be applied to what it returns
     proposed = cascade.propose(images, engine, _with_floor(settings, 0))
-    refined = cascade.refine(images, passed(proposed, 0), engine, _with_floor(settings, 1))
-    faces = cascade.output(images, passed(refined, 1), engine, _with_floor(settings, 2))[0]
+    first = cascade.propose(images, engine, settings) if depends_on_side else passed(proposed, 0)
+    refined = cascade.refine(images, first, engine, _with_floor(settings, 1))
+    second = cascade.refine(images, first, engine, settings) if depends_on_side else passed(refined, 1)
+    faces = cascade.output(images, second, engine, _with_floor(settings, 2))[0]
     return [(proposed.boxes, proposed.scores), (refined.boxes, refined.scores), (faces.boxes, faces.scores)]
 
 
 def _with_floor(settings: Settings, stage: int) -> Settings:
-    """The settings with the threshold of one stage at `FLOOR`, or its own if that is lower."""
+    """The settings with the threshold of one stage at `FLOOR`, or its own if that is lower, for candidates of all sides."""
     first, second, third = (min(FLOOR, own) if index == stage else own for index, own in enumerate(settings.thresholds))
-    return replace(settings, thresholds=(first, second, third))
+    a, b, c = (1.0 if index == stage else own for index, own in enumerate(settings.large_factors))
+    return replace(settings, thresholds=(first, second, third), large_factors=(a, b, c))
 
 
 def time_stages(detector: Detector, images: Iterable[np.ndarray]) -> np.ndarray:

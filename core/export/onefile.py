@@ -40,6 +40,7 @@ class Cascade:
         image: (H, W, 3) uint8; height, width: int64 scalars.
         min_face, factor: float64 scalars.
         thresholds: (3,) float32.
+        large: the manifest's `large_faces`, or None.
     """
 
     graph: GraphBuilder
@@ -54,6 +55,14 @@ class Cascade:
     mean: float
     scale: float
     convention: BoxConvention
+    large: Mapping[str, Any] | None = None
+
+    def threshold(self, stage: int, sides: Callable[[], Value]) -> Value:
+        """The threshold of stage 0, 1 or 2 for candidates with these float32 sides in pixels, of any shape."""
+        if self.large is None:
+            return self.thresholds[stage]
+        is_large = (sides() >= float(self.large["side"])).to(f32)
+        return self.thresholds[stage] * (is_large * (float(self.large["factors"][stage]) - 1) + 1)
 
     def view(self, net: str) -> View:
         """What a net sees of a candidate."""
@@ -85,7 +94,7 @@ def cascade_model(
     cascade = Cascade(
         g, nets, image, image.size(0), image.size(1),
         _decimal(side, 1e4).maximum(1), _decimal(ratio, 1e6).clip(0.01, MAX_FACTOR), thresholds,
-        manifest["nms"], manifest["mean"], manifest["scale"], manifest["box_convention"],
+        manifest["nms"], manifest["mean"], manifest["scale"], manifest["box_convention"], manifest.get("large_faces"),
     )  # fmt: skip
     candidates = propose(cascade)
     candidates = refine(cascade, candidates)
@@ -124,7 +133,7 @@ def propose(c: Cascade) -> Value:
 def refine(c: Cascade, candidates: Value) -> Value:
     """Stage two: R-Net on squares (N, 4). Returns those that reach the threshold; the same as `cascade.refine`."""
     scores, offsets = classify_crops(c, "rnet", candidates)
-    passed = scores >= c.thresholds[1]
+    passed = scores >= c.threshold(1, lambda: _sides(candidates))
     boxes, scores, offsets = (values.keep(passed) for values in (candidates, scores, offsets))
     keep = _nms(c.graph, boxes, scores, c.overlaps[2])
     boxes = _decode(boxes.take(keep), offsets.take(keep))
@@ -135,7 +144,7 @@ def output(c: Cascade, candidates: Value) -> tuple[Value, Value, Value | None]:
     """Stage three: O-Net on squares (N, 4). Returns boxes, scores and any landmarks; the same as `cascade.output`."""
     g = c.graph
     scores, offsets, *points = classify_crops(c, "onet", candidates)
-    passed = scores >= c.thresholds[2]
+    passed = scores >= c.threshold(2, lambda: _sides(candidates))
     crops, scores, offsets, *points = (values.keep(passed) for values in (candidates, scores, offsets, *points))
     boxes = _decode(crops, offsets)
     keep = _nms_over_smaller(g, boxes, scores, c.overlaps[3])
@@ -166,13 +175,16 @@ def scan_level(c: Cascade, halved: Value, base: Value, height: Value, width: Val
     def more(start: Value, *_: Value) -> Value:
         return start < padded_height - view.overlap
 
+    def side() -> Value:  # of a cell in the image, as in `_level_candidates`
+        return (c.width // halved * halved).to(f32) * view.cell / width.to(f32)
+
     def one_strip(start: Value, *found: Value) -> list[Value]:
         count = (padded_height - start).minimum(rows)
         pixels = _strip(c, halved, base, height, width, start, count, padded_width)
         probability, offsets = _run(c, "pnet", pixels)  # (1, 2, h, w), (1, 4, h, w)
         probability, offsets = (_whole(c, values, count, padded_width) for values in (probability, offsets))
         probability = probability[0, 1]
-        cells = (probability >= c.thresholds[0]).op("NonZero", dtype=i64).transpose(1, 0)  # (n, 2)
+        cells = (probability >= c.threshold(0, side)).op("NonZero", dtype=i64).transpose(1, 0)  # (n, 2)
         flat = cells[:, 0] * probability.size(1) + cells[:, 1]
         scores = probability.reshape(-1).take(flat)
         offsets = offsets.reshape(HEADS.box, -1).take(flat, axis=1).transpose(1, 0)
@@ -356,6 +368,11 @@ def _crop_squares(boxes: Value, convention: BoxConvention) -> Value:
     half = (boxes[:, 2:] - boxes[:, :2]).op("ReduceMax", axes=[1]) / 2
     squares = boxes.graph.concat([centre - half, centre + half], axis=1)
     return squares - 0.5 if convention == "matlab" else squares
+
+
+def _sides(squares: Value) -> Value:
+    """Sides (N,) of squares (N, 4)."""
+    return squares[:, 2] - squares[:, 0]
 
 
 def _visible(c: Cascade, boxes: Value) -> Value:

@@ -1,5 +1,7 @@
 """Nets that see more than the candidate, with a stride: what they see in detection, in training samples and in every engine."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,8 @@ from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.engines import ENGINES
-from mtcnn_gluon.errors import Unavailable
-from mtcnn_gluon.export.bundle_files import make_bundle
+from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.export.bundle_files import export_bundle, make_bundle
 from mtcnn_gluon.layers import View, parameter_shapes, parse_layers, view_of
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.prepare_data.annotations import Photo
@@ -137,3 +139,55 @@ def test_batches_and_single_images_agree(bundle: Bundle, image: np.ndarray) -> N
     for one, each in zip(detector.detect_batch(images), images):
         alone = detector.detect(each)
         np.testing.assert_allclose(one.boxes, alone.boxes, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def with_large_faces(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same nets with lower thresholds for large faces."""
+    changes = {"large_faces": {"side": 45, "factors": [0.5, 0.2, 0.5]}}
+    return export_bundle(bundle, tmp_path_factory.mktemp("large") / "model", ["params", "onnx", "onefile"], changes)
+
+
+def test_thresholds_of_large_faces(bundle: Bundle, with_large_faces: Bundle, image: np.ndarray) -> None:
+    """Candidates of each stage are those of the low thresholds, without the small ones that the high ones refuse."""
+    picture = image[::2, ::2]
+    detector = detector_of(with_large_faces)
+    high = detector.settings
+    low = replace(high, thresholds=(0.45, 0.01, 0.1), large_side=np.inf)
+    levels = [cascade.pyramid.plan_levels(*picture.shape[:2], high.min_face, high.factor, 12)]
+    level, _, scores, _ = cascade._scan([picture], levels, detector.engine, low)
+    sides = 12 / np.array([each.scale_x for each in levels[0]])[level]
+    passed = scores >= np.where(sides >= 45, 0.45, 0.9)
+    assert passed.sum() < len(passed) and (sides[passed] >= 45).any() and (sides[passed] < 45).any()
+    found = cascade._scan([picture], levels, detector.engine, high)
+    np.testing.assert_array_equal(found[2], scores[passed])
+    assert len(cascade.propose([picture], detector.engine, high)) > len(
+        cascade.propose([picture], detector.engine, detector_of(bundle).settings)
+    )
+    squares = np.array([[0, 0, 45, 45], [0, 0, 44, 44]])
+    np.testing.assert_allclose(high.threshold(1, squares[:, 2]), [0.01, 0.05])
+
+
+@pytest.mark.parametrize("engine", ["native", "onnx", "one file"])
+def test_engines_agree_on_large_faces(with_large_faces: Bundle, image: np.ndarray, engine: str) -> None:
+    picture = np.ascontiguousarray(image[::2, ::2])
+    expected = detector_of(with_large_faces, "native").detect(picture)
+    if engine == "one file":
+        runtime = pytest.importorskip("onnxruntime")
+        session = runtime.InferenceSession(str(with_large_faces.path / "mtcnn.onnx"), providers=["CPUExecutionProvider"])
+        boxes, scores, _ = session.run(None, {"image": picture})
+    else:
+        found = detector_of(with_large_faces, engine).detect(picture)
+        boxes, scores = found.boxes, found.scores
+    np.testing.assert_allclose(scores, expected.scores, atol=1e-4)
+    np.testing.assert_allclose(boxes, expected.boxes, atol=0.02)
+
+
+@pytest.mark.parametrize("value", [
+    {}, {"side": 40}, {"side": 0, "factors": [1, 1, 1]}, {"side": 40, "factors": [1, 1]}, {"side": 40, "factors": [1, 1, 1.5]},
+    {"side": True, "factors": [1, 1, 1]}, {"side": 40, "factors": [1, 1, None]}, [40, 1, 1, 1],
+    {"side": float("nan"), "factors": [1, 1, 1]},
+])  # fmt: skip
+def test_large_faces_that_cannot_be(bundle: Bundle, tmp_path: Path, value: Any) -> None:
+    with pytest.raises(ModelError, match="'large_faces' must be a side of 1 pixel or more and 3 factors from 0 to 1, got"):
+        export_bundle(bundle, tmp_path / "model", ["params"], {"large_faces": value})
