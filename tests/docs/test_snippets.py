@@ -155,7 +155,7 @@ def test_configurations(block: Block, inside: Path) -> None:
 
     path = inside / "snippet.yaml"
     path.write_text(block.text)
-    assert read_config(path).photos["data"].images == str(inside / "photos")
+    assert read_config(path).photos["data"][0].images == str(inside / "photos")
 
 
 @each("csv")

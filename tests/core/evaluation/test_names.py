@@ -123,7 +123,9 @@ class FakeDetector:
         self.model = model
         self.bundle = SimpleNamespace(manifest={"name": model})
         self.engine = SimpleNamespace(name="fake")
-        self.settings = SimpleNamespace(min_face=10.0, factor=0.7, thresholds=(0.5, 0.5, 0.5), nms=(0.5, 0.5, 0.5, 0.5))
+        self.settings = SimpleNamespace(
+            min_face=10.0, factor=0.7, thresholds=(0.5, 0.5, 0.5), nms=(0.5, 0.5, 0.5, 0.5), is_accurate=False
+        )
         self.max_faces = None
 
     def detect(self, image: np.ndarray) -> Any:
