@@ -47,7 +47,7 @@ def outputs_one_by_one(model: Detector, net: str, crops: np.ndarray) -> list[np.
 @pytest.mark.parametrize("net", list(NETS))
 def test_figures(tmp_path: Path, model: Detector, net: str) -> None:
     folder, made = write(tmp_path / "records", net)
-    found = samples.measure(model.engine, Sampler(folder, TrainingOptions(net, batch=64)), net)
+    found = samples.measure(model.engine, Sampler(folder, TrainingOptions(net, batch=64)), net, model.settings.views[net])
     probability, offsets, *points = outputs_one_by_one(model, net, made.crops)
     positive, negative = probability[made.kinds == Kind.POSITIVE], probability[made.kinds == Kind.NEGATIVE]
     expected = {
