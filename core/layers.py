@@ -18,6 +18,7 @@ from mtcnn_gluon.errors import ModelError, shown
 
 LARGEST = 65536  # largest number of channels or units of a layer
 LARGEST_SIZE = 512  # largest side in pixels of a net's input
+CANVAS_UNIT = 64  # sides of P-Net's inputs are multiples of it, see `engines.base`
 MOST_LAYERS = 64
 
 Parameters = Mapping[str, np.ndarray]  # by full name, such as pnet_conv1_weight
@@ -119,8 +120,7 @@ class View:
 
 def view_of(table: Mapping[str, Any]) -> View:
     """What a net sees, from its table."""
-    strides = (layer.stride for layer in walk(table) if not layer.is_head)
-    return View(table["size"], table.get("context", 0), math.prod(strides))
+    return View(table["size"], table.get("context", 0), math.prod(layer.stride for layer in walk(table)))
 
 
 def walk(table: Mapping[str, Any], key: str = "layers") -> Iterator[Layer]:
@@ -145,6 +145,14 @@ def walk(table: Mapping[str, Any], key: str = "layers") -> Iterator[Layer]:
     for head in heads_of(table):
         layer = _dense(inputs, side, HEADS[head]) if kind == "dense" else _conv(inputs, side, HEADS[head], 1)
         yield replace(layer, kind="dense" if kind == "dense" else "conv", name=head, is_head=True)
+
+
+def field_of(table: Mapping[str, Any]) -> tuple[int, int]:
+    """What one output of a net without a dense layer sees of an image, and the distance between outputs, in pixels."""
+    seen, stride = 1, 1
+    for layer in walk(table):
+        seen, stride = seen + (layer.kernel - 1) * stride, stride * layer.stride
+    return seen, stride
 
 
 def output_side(table: Mapping[str, Any], side: int) -> int:
@@ -240,7 +248,10 @@ def check_table(net: str, table: Any, key: str) -> None:
     *_, last = walk(table, f"{key}.layers")
     if net == "pnet":
         _check(last.kind == "conv", f"{key}.layers", "without a dense layer, as P-Net takes images of any size", layers)
-        _check(last.side == 1, f"{key}.size", f"what the layers see: they leave {last.side} x {last.side} of it", size)
+        seen, stride = field_of(table)
+        _check(size == seen, f"{key}.size", f"what the layers see, {seen} pixels", size)
+        _check(size <= CANVAS_UNIT, f"{key}.size", f"at most {CANVAS_UNIT}", size)
+        _check(CANVAS_UNIT % stride == 0, f"{key}.layers", f"of a stride that divides {CANVAS_UNIT}, not {stride}", layers)
     else:
         _check(last.kind == "dense", f"{key}.layers", "with a dense layer at the end", layers)
 

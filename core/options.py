@@ -78,6 +78,14 @@ def option(default: Any, help: str, **more: Any) -> Any:
     return field(metadata={"meaning": Meaning(help, **more)}, **known)
 
 
+def same(options: type["Options"], name: str, default: Any = ...) -> Any:
+    """A field with the meaning of an option of another class, and its default unless another one is given."""
+    known = options.__dataclass_fields__[name]
+    if default is ...:
+        return field(default=known.default, metadata=known.metadata)
+    return field(default=default, metadata={"meaning": replace(known.metadata["meaning"], usual=None)})
+
+
 @dataclass(frozen=True)
 class Options:
     """Base class of all classes of options. It checks the values.

@@ -28,7 +28,9 @@ class SampleOptions(Options):
     """Options of all verbs that cut samples out of photos."""
 
     landmarks: str | None = option(None, "list of the landmarks, if it is a file of its own", metavar="FILE")
-    min_score: float = option(0.0, "smallest score of detected landmarks", least=0, most=1, metavar="S")
+    min_score: float = option(
+        0.0, "smallest score of detected landmarks, or of faces in a csv with scores", least=0, most=1, metavar="S"
+    )
     out: str = option(..., "folder for the samples", metavar="DIR")
     limit: int | None = option(None, "number of photos to use, evenly spread", least=1, metavar="N", usual="all")
     seed: int = option(0, "random seed", least=0, metavar="N")

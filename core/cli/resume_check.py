@@ -33,7 +33,8 @@ def check_same_detector(path: Path, finished: Sequence[tuple[Path, Row]], detect
         DataError: if the faces differ from those in the file by more than engines differ.
     """
     for photo, row, image in _readable(sorted(finished, key=lambda each: not each[1]["faces"])):
-        if reason := _difference(row["faces"], detector.detect(image), detector.settings.thresholds[2]):
+        lowest = detector.settings.threshold(2, np.array([0, np.inf]))
+        if reason := _difference(row["faces"], detector.detect(image), lowest):
             raise DataError(
                 f"--resume: {path} was made by another model, with other options or of another photo: in {printable(photo)} "
                 f"{reason}; give the same options as then, or another --json FILE"
@@ -54,10 +55,10 @@ def _readable(finished: Sequence[tuple[Path, Row]]) -> Iterator[tuple[Path, Row,
             yield photo, row, image
 
 
-def _difference(before: Sequence[Row], now: Faces, threshold: float) -> str:
+def _difference(before: Sequence[Row], now: Faces, lowest: np.ndarray) -> str:
     """How the faces differ from those in a row; empty if engines may differ that much.
 
-    A face may be missing if its score is close to `threshold`, the lowest possible score.
+    A face may be missing if its score is close to one of `lowest` (T,), the lowest possible scores of small and large faces.
     """
     if before and len(now) and (before[0].get("landmarks") is None) != (now.landmarks is None):
         return "faces had landmarks then" if now.landmarks is None else "faces had no landmarks then"
@@ -65,7 +66,7 @@ def _difference(before: Sequence[Row], now: Faces, threshold: float) -> str:
     scores = np.array([face["score"] for face in before], np.float64)
     alike = (iou(boxes, now.boxes.astype(np.float64)) >= OVERLAP) & (np.abs(scores[:, None] - now.scores[None]) <= SCORE)
     unmatched = np.concatenate([scores[~alike.any(1)], now.scores[~alike.any(0)]])
-    if (np.abs(unmatched - threshold) > SCORE).any():
+    if (np.abs(unmatched[:, None] - lowest).min(axis=1) > SCORE).any():
         counts = f"{len(before)} face{'' if len(before) == 1 else 's'} then, {len(now)} now"
         return counts if len(before) != len(now) else f"{counts}, but with other boxes or scores"
     return ""

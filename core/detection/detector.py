@@ -43,7 +43,8 @@ class Detector:
         min_face: side in pixels of the smallest face to find; larger is faster.
         factor: scale between neighbouring levels of the image pyramid, above 0 and at most 0.99; a higher factor is slower and
             finds more faces.
-        thresholds: three face probabilities in 0..1 that P-, R- and O-Net must reach; None: the model's.
+        thresholds: three face probabilities in 0..1 that P-, R- and O-Net must reach; None: the model's. A model whose manifest
+            has `large_faces` (`wide-1`) multiplies them for large candidates by its factors, given ones too.
         nms: four allowed overlaps in 0..1: P-Net within a level, P-Net across levels, R-Net, O-Net; None: the model's.
         max_faces: largest number of faces per image, best first; None: all.
         threads: largest number of CPU threads; None: the runtime's choice. MXNet uses the value of the first detector in a

@@ -9,10 +9,14 @@ import numpy as np
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError, Unavailable, last_line
+from mtcnn_gluon.layers import CANVAS_UNIT
 
 # Runtimes keep buffers or code for every input shape. Few shapes keep the memory bounded.
 CANVAS_WIDTH, CANVAS_HEIGHT = 256, 640
-CANVAS_SIZES = ((64, 64), (128, 128), *((height, CANVAS_WIDTH) for height in range(64, CANVAS_HEIGHT + 1, 64)))  # of P-Net
+CANVAS_SIZES = (  # of P-Net
+    (CANVAS_UNIT, CANVAS_UNIT), (128, 128),
+    *((height, CANVAS_WIDTH) for height in range(CANVAS_UNIT, CANVAS_HEIGHT + 1, CANVAS_UNIT)),
+)  # fmt: skip
 MAX_BATCH = 128  # largest batch of R- and O-Net
 
 

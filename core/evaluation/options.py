@@ -1,6 +1,7 @@
 """Options of the benchmarks. Each is declared once, and checked when the options are made."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from mtcnn_gluon.detection.options import DetectorOptions
@@ -12,7 +13,7 @@ from mtcnn_gluon.evaluation.landmarks import Normaliser
 from mtcnn_gluon.evaluation.names import named_paths
 from mtcnn_gluon.evaluation.wider import IOU
 from mtcnn_gluon.evaluation.wider_truth import HEIGHTS
-from mtcnn_gluon.options import Options, option
+from mtcnn_gluon.options import Options, option, same
 
 BENCHMARK_THRESHOLDS = (0.5, 0.5, 0.3)  # low: curves should reach a high recall
 DETECTOR_OPTIONS = ("engine", "device", "min_face", "factor", "thresholds", "nms", "max_faces", "accurate")
@@ -21,12 +22,7 @@ MODEL = "a model that info lists, or a bundle folder; may be repeated"
 Named = list[tuple[str, str]]  # name and path, or name and model
 
 
-def _detector(name: str, default: Any = ...) -> Any:
-    """The option `name` of `Detector`, with another default if one is given."""
-    known = DetectorOptions.__dataclass_fields__[name]
-    if default is ...:
-        return field(default=known.default, metadata=known.metadata)
-    return field(default=default, metadata={"meaning": replace(known.metadata["meaning"], usual=None)})
+_detector = partial(same, DetectorOptions)
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,12 @@ from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, ModelError, did_you_mean, shown
 from mtcnn_gluon.evaluation.options import LandmarkOptions, WiderOptions
 from mtcnn_gluon.io.files import read_text
-from mtcnn_gluon.layers import LARGEST_SIZE, check_table, parse_layers
-from mtcnn_gluon.options import Options, from_mapping, option, option_names
+from mtcnn_gluon.layers import check_table, parse_layers
+from mtcnn_gluon.options import Options, from_mapping, option, option_names, same
 from mtcnn_gluon.prepare_data.merge import MergeOptions
+from mtcnn_gluon.prepare_data.sampling import SamplingOptions
 from mtcnn_gluon.prepare_data.sources import MAX_FACE
-from mtcnn_gluon.prepare_data.tasks import FaceSampleOptions, LandmarkSampleOptions, MinedSampleOptions
+from mtcnn_gluon.prepare_data.tasks import FaceSampleOptions, LandmarkSampleOptions, MinedSampleOptions, SampleOptions
 from mtcnn_gluon.training.devices import devices
 from mtcnn_gluon.training.options import TrainingOptions
 
@@ -92,7 +93,7 @@ class DataOptions(Options):
     images: str = option(..., "folder of photos")
     annotations: str = option(..., "list of the faces in these photos")
     landmarks: str | None = option(None, "list of the landmarks of these faces")
-    min_score: float = option(0.0, "smallest score of detected landmarks", least=0, most=1)
+    min_score: float = same(SampleOptions, "min_score")
     landmark_root: str | None = option(None, "folder of more photos, for landmarks")
     landmark_list: str | None = option(None, "list of the faces with landmarks in these")
     limit: int | None = option(None, "photos of each list to use, evenly spread", least=1, usual="all")
@@ -107,12 +108,9 @@ class DataOptions(Options):
 class ArchitectureOptions(Options):
     """Keys of `architecture.pnet` and so on."""
 
-    size: int | None = option(None, "side of the net's input in pixels", least=1, most=LARGEST_SIZE, usual="the paper's")
-    context: int = option(0, "pixels on each side of the input that lie around the candidate", least=0, most=LARGEST_SIZE)
-    layers: str | None = option(
-        None, "layers of the net: conv CHANNELS KERNEL [STRIDE], pool KERNEL STRIDE, dense UNITS",
-        form="a text such as 'conv 16 3, pool 2 2, dense 128'", usual="the paper's",
-    )  # fmt: skip
+    size: int | None = same(SamplingOptions, "size")
+    context: int = same(SamplingOptions, "context")
+    layers: str | None = same(TrainingOptions, "layers")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,6 +123,8 @@ class Recipe:
         return {kind: self._read(data, section, kind) for kind in kinds}
 
     def _read(self, data: DataOptions, section: str, kind: str) -> Photos:
+        if section == "validation" and data.min_score and not data.landmarks:
+            raise ConfigError("validation.min_score is for landmarks, and there are none: reports count every annotated face")
         folder, path, limit = self._places(data, kind).values()
         more = self._landmarks_of_faces(data, kind)
         annotations = read_annotations(path, **more)

@@ -154,7 +154,7 @@ class Sampler:
             part = slice(first, first + len(rows))
             record.fill(batch.images[part], batch.labels[part], rows, mirror[part], None if mix is None else mix[part])
             first += len(rows)
-        augmentation.degrade(batch.images, generator)
+        augmentation.degrade(batch.images, self.view.cell, generator)
         return batch
 
     def _empty(self) -> Batch:

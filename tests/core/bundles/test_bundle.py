@@ -110,7 +110,10 @@ def test_bad_manifest(folder: Path, changes: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(("net", "changes", "message"), [
-    ("pnet", {"size": 24}, "'architecture.pnet.size' must be what the layers see: they leave 7 x 7 of it, got 24"),
+    ("pnet", {"size": 24}, "'architecture.pnet.size' must be what the layers see, 12 pixels, got 24"),
+    ("pnet", {"size": 11}, "'architecture.pnet.size' must be what the layers see, 12 pixels, got 11"),  # of which one output is left, too
+    ("pnet", {"size": 3, "layers": [["conv", 3, 3, 3]]}, "pnet.layers' must be of a stride that divides 64, not 3"),
+    ("pnet", {"size": 65, "layers": [["conv", 3, 65]]}, "'architecture.pnet.size' must be at most 64, got 65"),
     ("rnet", {"size": "24"}, "'architecture.rnet.size' must be a whole number from 1 to 512, got '24'"),
     ("rnet", {"size": 24.0}, "'architecture.rnet.size' must be a whole number from 1 to 512, got 24.0"),
     ("rnet", {"context": 12}, "'architecture.rnet.context' must be less than half of size, 24, got 12"),

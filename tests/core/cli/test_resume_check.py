@@ -12,7 +12,7 @@ from mtcnn_gluon import Faces
 from mtcnn_gluon.cli.resume_check import check_same_detector
 from mtcnn_gluon.errors import DataError
 
-LEAST = 0.7
+LEAST, LARGE_LEAST = 0.7, 0.5  # lowest score of a face, and of a large face
 
 
 def faces(*scores: float, shift: float = 0.0, has_landmarks: bool = True) -> Faces:
@@ -23,7 +23,7 @@ def faces(*scores: float, shift: float = 0.0, has_landmarks: bool = True) -> Fac
 
 
 class Fake:
-    settings = SimpleNamespace(thresholds=(0.1, 0.1, LEAST))
+    settings = SimpleNamespace(threshold=lambda stage, sides: np.where(sides > 60, LARGE_LEAST, LEAST))
 
     def __init__(self, now: Faces) -> None:
         self.now, self.asked = now, 0
@@ -56,6 +56,7 @@ def check(folder: Path, before: Faces, now: Faces, **row: Any) -> int:
         (faces(), faces(0.705)),
         (faces(0.9, has_landmarks=False), faces(0.9, has_landmarks=False)),
         (faces(0.9), faces(0.9, 0.701)),
+        (faces(0.9, 0.505), faces(0.9)),  # a large one
     ],
 )
 def test_same(tmp_path: Path, before: Faces, now: Faces) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon import Detector
+from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.format import Bundle
+from mtcnn_gluon.bundles.onnx_nets import describe
 from mtcnn_gluon.bundles.trained import TrainedNet
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.engines import ENGINES
@@ -191,3 +193,12 @@ def test_engines_agree_on_large_faces(with_large_faces: Bundle, image: np.ndarra
 def test_large_faces_that_cannot_be(bundle: Bundle, tmp_path: Path, value: Any) -> None:
     with pytest.raises(ModelError, match="'large_faces' must be a side of 1 pixel or more and 3 factors from 0 to 1, got"):
         export_bundle(bundle, tmp_path / "model", ["params"], {"large_faces": value})
+
+
+def test_metadata_of_onnx_files_says_what_the_nets_see(with_large_faces: Bundle) -> None:
+    onnx = pytest.importorskip("onnx")
+    for name in ("pnet.onnx", "mtcnn.onnx"):
+        texts = {each.key: each.value for each in onnx.load(with_large_faces.path / name).metadata_props}
+        assert texts["context"] == '{"pnet": 11, "rnet": 6, "onet": 5}'
+        assert texts["large_faces"] == '{"side": 45, "factors": [0.5, 0.2, 0.5]}'
+    assert not {"context", "large_faces"} & set(describe(find_bundle("gluon-4").manifest))

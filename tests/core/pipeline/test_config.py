@@ -189,10 +189,14 @@ def test_trainings_to_finish_with(tmp_path: Path, given: Any, rates: list[float]
     assert {each.samples for each in trainings} == {5_000_000}
 
 
-@pytest.mark.parametrize("name", ["pipeline.yaml", "pipeline_small.yaml"])
+@pytest.mark.parametrize("name", ["pipeline.yaml", "pipeline_small.yaml", "pipeline_wide.yaml"])
 def test_examples_are_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in ("wider_train/images", "landmarks"):
+    for path in ("wider_train/images", "wider_more/images", "landmarks", "open"):
         (tmp_path / path).mkdir(parents=True)
+    for name_of_list in ("fairface.csv", "congress.csv", "groceries.txt"):
+        (tmp_path / "open" / name_of_list).touch()
+    (tmp_path / "wider_more/wider_more_train_bbx_gt.txt").touch()
+    (tmp_path / "wider_more/wider_more_train_landmarks_auto.csv").touch()
     for each in ("train", "dev"):
         (tmp_path / f"wider_train/wider_face_{each}_bbx_gt.txt").touch()
         (tmp_path / f"wider_train/wider_face_{each}_landmarks_auto.csv").touch()
@@ -219,7 +223,7 @@ def test_models_to_compare_with_are_beside_the_configuration(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("values, message", [
-    ({"size": 24}, "'architecture.pnet.size' must be what the layers see: they leave 7 x 7 of it, got 24"),
+    ({"size": 24}, "'architecture.pnet.size' must be what the layers see, 12 pixels, got 24"),
     ({"context": 6}, "'architecture.pnet.context' must be less than half of size, 12, got 6"),
     ({"layers": "conv 16 3, relu"}, "'architecture.pnet.layers[1]' must be "),
     ({"layers": "conv 16 x"}, "layers must have the form of 'conv 16 3, pool 2 2, dense 128', not 'conv 16 x'"),

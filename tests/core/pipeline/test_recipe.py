@@ -25,7 +25,7 @@ from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.format import read_bundle
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.errors import DataError, ModelError
+from mtcnn_gluon.errors import ConfigError, DataError, ModelError
 from mtcnn_gluon.export.bundle_files import bundle_parameters
 from mtcnn_gluon.pipeline.calibration import calibration
 from mtcnn_gluon.pipeline.config import read_config
@@ -450,3 +450,8 @@ def test_an_architecture_reaches_samples_and_trainings(tmp_path: Path, photos: P
     changed = [name for name in plain if plain[name].options != other[name].options]
     assert changed == [name for name in plain if name.startswith(("rnet/t", "rnet/v"))
                        if not name.endswith("records")]  # fmt: skip
+
+
+def test_scores_of_validation_faces(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(ConfigError, match="validation.min_score is for landmarks, and there are none"):
+        steps_of(tmp_path, photos, {"validation.min_score": 0.5})

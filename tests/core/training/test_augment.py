@@ -38,7 +38,7 @@ def test_options_in_range(name: str, value: float) -> None:
     mirror, mix = augmentation.draw(400, generator)
     before = generator.uniform(-1, 1, (400, 3, 12, 12)).astype(np.float32)
     images = before.copy()
-    augmentation.degrade(images, generator)
+    augmentation.degrade(images, images.shape[-1], generator)
     colours = np.abs(mix - np.eye(3, 4, dtype=np.float32)).max((1, 2)) if mix is not None else np.zeros(400)
     shares = {
         "mirror": mirror.mean(),
@@ -77,7 +77,7 @@ def test_none_at_all() -> None:
 
 def degraded(images: np.ndarray, **shares: float) -> np.ndarray:
     images = images.copy()
-    Augmentation(**shares).degrade(images, np.random.default_rng(0))
+    Augmentation(**shares).degrade(images, images.shape[-1], np.random.default_rng(0))
     return images
 
 
@@ -148,3 +148,13 @@ def test_colours_are_cut_to_their_range() -> None:
     batch = make_batch(crops, np.arange(50), mirror, mix)
     low, high = np.float32(-127.5 / 128), np.float32(127.5 / 128)
     assert batch.min() == low and batch.max() == high
+
+
+def test_what_is_covered_is_no_larger_than_half_of_the_candidate() -> None:
+    """Whatever lies around it: a larger part would hide the whole face."""
+    images = np.full((400, 3, 34, 34), 5, np.float32)
+    Augmentation(occlusion=1.0).degrade(images, 12, np.random.default_rng(0))
+    covered = (images != 5).any(1)  # (400, 34, 34)
+    assert covered.any(1).sum(1).max() == covered.any(2).sum(1).max() == 6
+    places = covered.any(0)
+    assert places[0].any() and places[-1].any() and places[:, 0].any() and places[:, -1].any()  # anywhere in the view
