@@ -111,7 +111,7 @@ def test_bad_manifest(folder: Path, changes: dict, message: str) -> None:
 
 @pytest.mark.parametrize(("net", "changes", "message"), [
     ("pnet", {"size": 24}, "'architecture.pnet.size' must be what the layers see, 12 pixels, got 24"),
-    ("pnet", {"size": 11}, "'architecture.pnet.size' must be what the layers see, 12 pixels, got 11"),  # of which one output is left, too
+    ("pnet", {"size": 11}, "'architecture.pnet.size' must be what the layers see, 12 pixels, got 11"),  # leaves one output
     ("pnet", {"size": 3, "layers": [["conv", 3, 3, 3]]}, "pnet.layers' must be of a stride that divides 64, not 3"),
     ("pnet", {"size": 65, "layers": [["conv", 3, 65]]}, "'architecture.pnet.size' must be at most 64, got 65"),
     ("rnet", {"size": "24"}, "'architecture.rnet.size' must be a whole number from 1 to 512, got '24'"),
