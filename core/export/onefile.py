@@ -18,6 +18,7 @@ import numpy as np
 from mtcnn_gluon.boxes import BoxConvention
 from mtcnn_gluon.bundles.onnx_nets import describe, net_nodes
 from mtcnn_gluon.config import FACTOR, HEADS, MAX_FACTOR, MIN_FACE
+from mtcnn_gluon.export import onnx_boxes
 from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
 from mtcnn_gluon.layers import Parameters, View, output_side, view_of
 
@@ -125,33 +126,33 @@ def propose(c: Cascade) -> Value:
     first = g.constant(cell, f64) / c.min_face
     state = g.repeat([first, g.whole(1), g.empty(0, 0, 3), *nothing], more, one_level)
     boxes, scores, offsets = state[3:]
-    keep = _nms(g, boxes, scores, c.overlaps[1])
-    boxes = _decode(boxes.take(keep), offsets.take(keep), c.convention)
-    return _visible(c, _crop_squares(boxes, c.convention))
+    keep = onnx_boxes.nms(g, boxes, scores, c.overlaps[1])
+    boxes = onnx_boxes.decode(boxes.take(keep), offsets.take(keep), c.convention)
+    return _visible(c, onnx_boxes.crop_squares(boxes, c.convention))
 
 
 def refine(c: Cascade, candidates: Value) -> Value:
     """Stage two: R-Net on squares (N, 4). Returns those that reach the threshold; the same as `cascade.refine`."""
     scores, offsets = classify_crops(c, "rnet", candidates)
-    passed = scores >= c.threshold(1, lambda: _sides(candidates))
+    passed = scores >= c.threshold(1, lambda: onnx_boxes.sides(candidates))
     boxes, scores, offsets = (values.keep(passed) for values in (candidates, scores, offsets))
-    keep = _nms(c.graph, boxes, scores, c.overlaps[2])
-    boxes = _decode(boxes.take(keep), offsets.take(keep))
-    return _visible(c, _crop_squares(boxes, c.convention))
+    keep = onnx_boxes.nms(c.graph, boxes, scores, c.overlaps[2])
+    boxes = onnx_boxes.decode(boxes.take(keep), offsets.take(keep))
+    return _visible(c, onnx_boxes.crop_squares(boxes, c.convention))
 
 
 def output(c: Cascade, candidates: Value) -> tuple[Value, Value, Value | None]:
     """Stage three: O-Net on squares (N, 4). Returns boxes, scores and any landmarks; the same as `cascade.output`."""
     g = c.graph
     scores, offsets, *points = classify_crops(c, "onet", candidates)
-    passed = scores >= c.threshold(2, lambda: _sides(candidates))
+    passed = scores >= c.threshold(2, lambda: onnx_boxes.sides(candidates))
     crops, scores, offsets, *points = (values.keep(passed) for values in (candidates, scores, offsets, *points))
-    boxes = _decode(crops, offsets)
-    keep = _nms_over_smaller(g, boxes, scores, c.overlaps[3])
+    boxes = onnx_boxes.decode(crops, offsets)
+    keep = onnx_boxes.nms_over_smaller(g, boxes, scores, c.overlaps[3])
     limits = g.integers([c.width, c.height, c.width, c.height]).to(f32)
     boxes = boxes.take(keep).maximum(0).minimum(limits)
-    inside = _areas(boxes) > 0
-    landmarks = [_decode_landmarks(crops, each).take(keep).keep(inside) for each in points]
+    inside = onnx_boxes.areas(boxes) > 0
+    landmarks = [onnx_boxes.decode_landmarks(crops, each).take(keep).keep(inside) for each in points]
     return boxes.keep(inside), scores.take(keep).keep(inside), landmarks[0] if landmarks else None
 
 
@@ -344,7 +345,7 @@ def _level_candidates(
     g, view = c.graph, c.view("pnet")
     corner = g.concat([cells[:, 1:], cells[:, :1]], axis=1).to(f32) * view.stride  # (N, 2) x, y
     squares = g.concat([corner, corner + view.cell], axis=1)
-    keep = _nms(g, squares, scores, c.overlaps[0])
+    keep = onnx_boxes.nms(g, squares, scores, c.overlaps[0])
     squares, scores, offsets = (values.take(keep) for values in (squares, scores, offsets))
     sides = [(side.to(f64) / (whole // halved * halved).to(f64)) for side, whole in ((width, c.width), (height, c.height))]
     scales = g.concat([side.reshape(1) for side in sides * 2]).to(f32)  # (4,)
@@ -354,72 +355,11 @@ def _level_candidates(
     return squares / scales, scores, offsets
 
 
-def _decode(boxes: Value, offsets: Value, convention: BoxConvention = "continuous") -> Value:
-    """The same as `boxes.decode`; with P-Net's convention as `boxes.decode_cells`."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    if convention == "matlab":
-        sides = sides - 1
-    return boxes + offsets * sides.op("Tile", boxes.graph.integers([1, 2]))
-
-
-def _crop_squares(boxes: Value, convention: BoxConvention) -> Value:
-    """The same as `boxes.crop_squares`."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    half = (boxes[:, 2:] - boxes[:, :2]).op("ReduceMax", axes=[1]) / 2
-    squares = boxes.graph.concat([centre - half, centre + half], axis=1)
-    return squares - 0.5 if convention == "matlab" else squares
-
-
-def _sides(squares: Value) -> Value:
-    """Sides (N,) of squares (N, 4)."""
-    return squares[:, 2] - squares[:, 0]
-
-
 def _visible(c: Cascade, boxes: Value) -> Value:
     """The boxes that are at least a pixel wide and high and not entirely outside the image; boxes with NaN are left out."""
     low, high = boxes[:, :2], boxes[:, 2:]
     limits = c.graph.integers([c.width, c.height]).to(f32)
     return boxes.keep(((high - low >= 1) & (high > 0) & (low < limits)).all(axis=1))
-
-
-def _nms(g: GraphBuilder, boxes: Value, scores: Value, overlap: float) -> Value:
-    """The same as `operators.nms` over the union."""
-    limit = g.constant([np.iinfo(np.int32).max], i64)
-    threshold = g.constant([overlap], f32)
-    chosen = boxes[None].op("NonMaxSuppression", scores[None, None], limit, threshold, dtype=i64)  # (K, 3)
-    return chosen[:, 2]
-
-
-def _nms_over_smaller(g: GraphBuilder, boxes: Value, scores: Value, overlap: float) -> Value:
-    """The same as `operators.nms` over the smaller box; each round keeps one box."""
-    areas = _areas(boxes)
-    order = g.top(scores, scores.size(0), largest=True)
-
-    def more(left: Value, kept: Value) -> Value:
-        return left.size(0) > 0
-
-    def keep_best(left: Value, kept: Value) -> list[Value]:
-        best, rest = left[:1], left[1:]
-        box, others = boxes.take(best), boxes.take(rest)
-        low, high = box[:, :2].maximum(others[:, :2]), box[:, 2:].minimum(others[:, 2:])
-        sides = (high - low).maximum(0)
-        smaller = areas.take(best).minimum(areas.take(rest))
-        is_free = ~(sides[:, 0] * sides[:, 1] > smaller * overlap)
-        return [rest.keep(is_free), g.concat([kept, best])]
-
-    return g.repeat([order, g.constant(np.zeros(0), i64)], more, keep_best)[1]
-
-
-def _areas(boxes: Value) -> Value:
-    """The same as `boxes.area`."""
-    sides = (boxes[:, 2:] - boxes[:, :2]).maximum(0)
-    return sides[:, 0] * sides[:, 1]
-
-
-def _decode_landmarks(crops: Value, points: Value) -> Value:
-    """The same as `boxes.decode_landmarks`."""
-    sides = crops[:, 2:] - crops[:, :2]  # (N, 2)
-    return crops[:, None, :2] + points.reshape(-1, 5, 2) * sides[:, None]
 
 
 def _has_landmarks(c: Cascade, net: str) -> bool:

@@ -10,8 +10,7 @@ Thresholds for mining and of the model come from the measured recall of each sta
 import hashlib
 import json
 import logging
-import shlex
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Sequence
@@ -26,18 +25,18 @@ from mtcnn_gluon.evaluation.names import check_names, clean_name, named_paths
 from mtcnn_gluon.evaluation.options import LandmarkOptions, ModelsOrDefault, Output, Running, StagesOptions
 from mtcnn_gluon.evaluation.report import Report
 from mtcnn_gluon.export.bundle_files import make_bundle
-from mtcnn_gluon.io.files import read_text, whole_file
-from mtcnn_gluon.options import Options, to_mapping, to_words
+from mtcnn_gluon.io.files import whole_file
 from mtcnn_gluon.pipeline.calibration import calibration, rescored
 from mtcnn_gluon.pipeline.config import BEFORE, SETS, Config, DataOptions, TrainingStepOptions
 from mtcnn_gluon.pipeline.content import Digests
+from mtcnn_gluon.pipeline.progress import epochs, epochs_done, photos_done, read_json
 from mtcnn_gluon.pipeline.steps import Action, Step
+from mtcnn_gluon.pipeline.words import command, identity
 from mtcnn_gluon.prepare_data import tasks
 from mtcnn_gluon.prepare_data.annotations import spread
-from mtcnn_gluon.prepare_data.generate import PARTS, SHARD, UNREADABLE
+from mtcnn_gluon.prepare_data.generate import UNREADABLE
 from mtcnn_gluon.prepare_data.merge import make_records
 from mtcnn_gluon.prepare_data.readers import read_annotations
-from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint
 from mtcnn_gluon.training.checkpoints import LOG as TRAINING_LOG
 from mtcnn_gluon.training.identity import digest
@@ -201,9 +200,9 @@ class Recipe:
             return Action(command(f"prepare {verb}", whole), lambda: _log_samples(name, prepare(whole)))
 
         return Step(
-            name, action, (f"{BEFORE[net]}/bundle", f"{BEFORE[net]}/stages") if kind == "mined" else (), _identity(options),
+            name, action, (f"{BEFORE[net]}/bundle", f"{BEFORE[net]}/stages") if kind == "mined" else (), identity(options),
             {**photos.reads, **photos.more}, "mine" if kind == "mined" else "cut", photos.units,
-            partial(_photos_done, self.folder / name, photos.units),
+            partial(photos_done, self.folder / name, photos.units),
         )  # fmt: skip
 
     def _records_step(self, net: str, section: str, sources: Sequence[str]) -> Step:
@@ -211,7 +210,7 @@ class Recipe:
         whole = replace(options, folders=tuple(map(self._path, sources)), out=self._path(name))
         action = Action(command("prepare records", whole), partial(make_records, whole))
         return Step(
-            name, lambda: action, tuple(sources), _identity(options), kind="records",
+            name, lambda: action, tuple(sources), identity(options), kind="records",
             units=sum(each["faces"].units for each in self._photos[section]), frees=tuple(sources),
             check=partial(tasks.check_records, whole.out),
         )  # fmt: skip
@@ -235,15 +234,15 @@ class Recipe:
         after = (records, validation, *filter(None, [before]))
 
         def action() -> Action:
-            options = replace(training.options, epochs=_epochs(self.folder / records, training.samples))
+            options = replace(training.options, epochs=epochs(self.folder / records, training.samples))
             where = {"records": self._path(records), "validation": self._path(validation), "out": self._path(name)}
             resume = (self.folder / name / LAST).is_file()
             more = {"device": training.device, "init": init, **({"resume": True} if resume else {})}
             do = partial(train, options, **where, device=training.device, initial=init, resume=resume)
             return Action(command("train", options, **where, **more), do)
 
-        progress = partial(_epochs_done, self.folder / name, self.folder / records, training.samples)
-        options = {key: value for key, value in _identity(training).items() if key != "init"}
+        progress = partial(epochs_done, self.folder / name, self.folder / records, training.samples)
+        options = {key: value for key, value in identity(training).items() if key != "init"}
         can_go_on = partial(_begins_with, self.folder / name / LAST, init, net)
         return Step(name, action, after, options, reads, net, training.samples, progress, can_go_on, is_training=True)
 
@@ -321,7 +320,7 @@ class Recipe:
 
     def _stage(self, net: str) -> dict[str, Any]:
         """What was measured of the net's stage."""
-        return _read_json(self.folder / net / "stages" / "stages.json")[net]
+        return read_json(self.folder / net / "stages" / "stages.json")[net]
 
     # ---- evaluation
 
@@ -349,7 +348,7 @@ class Recipe:
         output = Output(f"{self._path(name)}/figures.json", self._path(name))
         whole = replace(options, **where, detectors=replace(options.detectors, model=models), output=output)
         step = self._evaluation_step(
-            name, EVALUATED, evaluate, whole, {**_identity(options), "name": self.config.run.name}, kind
+            name, EVALUATED, evaluate, whole, {**identity(options), "name": self.config.run.name}, kind
         )
         return replace(step, reads={**step.reads, **self._compared}, units=step.units * len(models))
 
@@ -371,7 +370,7 @@ class Recipe:
         """What the reports say of the new model, which is their first, without how it was measured."""
         found = {}
         for name in self._report_steps():
-            rows = _read_json(self.folder / name / "figures.json")["detectors"]
+            rows = read_json(self.folder / name / "figures.json")["detectors"]
             for row in (row for row in rows if row["name"] == rows[0]["name"]):
                 key = "_".join([name.split("/")[1], *([row["boxes"]] if "boxes" in row else [])])
                 found[key] = {key: value for key, value in row.items() if key not in ("name", "boxes", "made")}
@@ -379,26 +378,6 @@ class Recipe:
 
     def _path(self, name: str) -> str:
         return str(self.folder / name)
-
-
-def command(verb: str, options: Options, **more: Any) -> str:
-    """The command line of a verb of `mtcnn-gluon`, as a shell takes it, without options that have their default."""
-    return shlex.join(["mtcnn-gluon", *verb.split(), *to_words({**_given(options), **more})])
-
-
-def _given(options: Options) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for each in fields(options):
-        value = getattr(options, each.name)
-        if isinstance(value, Options):
-            found |= _given(value)
-        elif value != each.default:
-            found["in" if each.name == "folders" else each.name] = value
-    return found
-
-
-def _identity(options: Options) -> dict[str, Any]:
-    return {key: value for key, value in to_mapping(options).items() if key != "workers"}
 
 
 def _net_digest(source: str, net: str) -> str:
@@ -443,29 +422,3 @@ def _without_landmarks(net: str, trained: TrainedNet) -> TrainedNet:
     if NETS[net].landmarks:
         return trained
     return replace(trained, heads=tuple(head for head in trained.heads if head != "landmark"))
-
-
-def _epochs(records: Path, samples: float) -> int:
-    """As many epochs as come nearest to a number of samples, at least one."""
-    counts = _read_json(records / REPORT)["counts"]
-    return max(1, round(samples / max(1, sum(counts.values()))))
-
-
-def _photos_done(folder: Path, photos: int) -> float:
-    """The share of its photos that `prepare` has worked on."""
-    shards = len(list((folder / PARTS).glob("*.npz")))
-    return min(1.0, shards * SHARD / max(1, photos))
-
-
-def _epochs_done(folder: Path, records: Path, samples: float) -> float:
-    """The share of its epochs that `train` has done."""
-    log = folder / TRAINING_LOG
-    rows = len(read_text(log).splitlines()) - 1 if log.is_file() else 0
-    return rows / _epochs(records, samples)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(read_text(path))
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
