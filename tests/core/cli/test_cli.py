@@ -47,7 +47,7 @@ class FakeDetector:
     options: dict[str, Any]
 
     has_landmarks = True
-    settings = SimpleNamespace(thresholds=(0.6, 0.6, 0.6))
+    settings = SimpleNamespace(threshold=lambda stage, sides: np.full(len(sides), 0.6))
 
     def __init__(self, **options: Any) -> None:
         FakeDetector.options = options

@@ -28,7 +28,7 @@ class FakeDetector:
     limit = 10**9
 
     has_landmarks = True
-    settings = SimpleNamespace(thresholds=(0.6, 0.6, 0.6))
+    settings = SimpleNamespace(threshold=lambda stage, sides: np.full(len(sides), 0.6))
 
     def __init__(self, **options: Any) -> None:
         FakeDetector.asked = 0

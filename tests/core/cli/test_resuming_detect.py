@@ -134,7 +134,7 @@ class FakeDetector:
     limit = 10**9
     end: type[BaseException] = KeyboardInterrupt
     has_landmarks = True
-    settings = SimpleNamespace(thresholds=(0.5, 0.5, 0.5))
+    settings = SimpleNamespace(threshold=lambda stage, sides: np.full(len(sides), 0.5))
     score = 0.9
 
     def __init__(self, **options: Any) -> None:
