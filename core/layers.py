@@ -102,6 +102,16 @@ class View:
         return self.size - 2 * self.context
 
     @property
+    def overhang(self) -> int:
+        """Pixels by which cells may reach beyond an image: at most a third of a cell, and none without context."""
+        return self.cell // 3 // self.stride * self.stride if self.context else 0
+
+    @property
+    def margin(self) -> int:
+        """Pixels of black around an image, so that there is an output for every cell."""
+        return self.context + self.overhang
+
+    @property
     def overlap(self) -> int:
         """Pixels that neighbouring parts of a larger input share, so that no output between them is lost."""
         return -((self.stride - self.size) // self.stride) * self.stride

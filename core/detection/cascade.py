@@ -93,7 +93,7 @@ def detect(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> 
 def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> Candidates:
     """Stage one: P-Net on the pyramids of all images. Returns proposals as squares."""
     view = settings.views["pnet"]
-    levels = [pyramid.plan_levels(*image.shape[:2], settings.min_face, settings.factor, view.cell) for image in images]
+    levels = [pyramid.plan_levels(*image.shape[:2], settings.min_face, settings.factor, view) for image in images]
     level_image = np.repeat(np.arange(len(images)), [len(each) for each in levels])  # image of each level
     level_scale = np.array([(v.scale_x, v.scale_y) for each in levels for v in each], np.float32).reshape(-1, 2)
 

@@ -4,8 +4,11 @@
 P-Net. Levels end when the shorter side falls below a cell. Sizes are rounded up, and the exact scale of each axis is kept. The
 image is halved by 2x2 means as long as it stays at least twice as large as the level. Every pixel of the level is the mean of
 the area that it covers in the halved image, in float, never rounded. Sides become multiples of P-Net's stride by repeating the
-last line, so that no pooling window reaches beyond the level. If P-Net sees more than a cell, a level gets that many pixels of
-black on every side instead.
+last line, so that no pooling window reaches beyond the level.
+
+**Margins.** If P-Net sees more than a cell, a level gets black on every side instead: as much as P-Net sees around a cell, and a
+third of a cell more. Cells may then reach beyond the image by a third, as the squares of faces that the border cuts do. For
+faces as large as the image, levels go on until the shorter side falls below two thirds of a cell.
 
 **Canvases.** Runtimes keep compiled code and buffers for every input shape. With photos of many sizes these would fill the
 memory, and each new size would start slowly. Therefore all levels are placed side by side on canvases of a few fixed sizes.
@@ -66,13 +69,13 @@ class Canvas(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def plan_levels(height: int, width: int, min_face: float, factor: float, cell: int) -> tuple[Level, ...]:
+def plan_levels(height: int, width: int, min_face: float, factor: float, view: View) -> tuple[Level, ...]:
     """The levels of an image of `height` x `width` pixels, largest first; none if the image is smaller than `min_face`."""
-    levels = []
-    scale = cell / min_face
-    while min(height, width) * scale >= cell - 1e-6:
+    levels: list[Level] = []
+    scale, least = view.cell / min_face, view.cell
+    while min(height, width) * scale >= least - 1e-6:
         levels.append(_plan_level(height, width, scale))
-        scale *= factor
+        scale, least = scale * factor, view.cell - view.overhang
     return tuple(levels)
 
 
@@ -131,7 +134,7 @@ def fill_canvas(
         draw_pieces(pixels[0], [sources[p.level] for p in canvas.pieces], places, mean, scale, threads)
         return pixels
     pixels = np.full((1, 3, canvas.height, canvas.width), -np.float32(mean) * np.float32(scale), np.float32)
-    drawn = [(sources[p.level], _on_level(p, sources[p.level], canvas.view.context)) for p in canvas.pieces]
+    drawn = [(sources[p.level], _on_level(p, sources[p.level], canvas.view.margin)) for p in canvas.pieces]
     drawn = [(source, place) for source, place in drawn if place[2] > 0 and place[3] > 0]
     draw_pieces(pixels[0], [source for source, _ in drawn], [place for _, place in drawn], mean, scale, threads)
     return pixels
@@ -164,13 +167,13 @@ def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple
     owner = owners[rows, columns]  # (N,)
     inside = owner >= 0
     places = np.array([(p.level, p.source_y - p.y, p.source_x - p.x) for p in canvas.pieces])[owner[inside]]  # (K, 3)
-    cells = np.stack([rows[inside], columns[inside]], axis=1) + places[:, 1:] // view.stride  # (K, 2)
+    cells = np.stack([rows[inside], columns[inside]], axis=1) + (places[:, 1:] - view.overhang) // view.stride  # (K, 2)
     return inside, places[:, 0], cells
 
 
 def padded(side: int, view: View) -> int:
     """The side in pixels that a level has on canvases, with its margins, as a multiple of the stride."""
-    return -(-(side + 2 * view.context) // view.stride) * view.stride
+    return -(-(side + 2 * view.margin) // view.stride) * view.stride
 
 
 def _cut(level: int, height: int, width: int, view: View) -> list[Piece]:

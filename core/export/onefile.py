@@ -109,10 +109,12 @@ def cascade_model(
 
 def propose(c: Cascade) -> Value:
     """Stage one: P-Net on the pyramid. Returns square candidates (N, 4); the same as `cascade.propose`."""
-    g, cell = c.graph, c.view("pnet").cell
+    g, view = c.graph, c.view("pnet")
 
     def more(scale: Value, *_: Value) -> Value:
-        return c.height.minimum(c.width).to(f64) * scale >= cell - 1e-6
+        shorter = c.height.minimum(c.width).to(f64)
+        is_left = shorter * scale >= view.cell - view.overhang - 1e-6
+        return is_left & (shorter * first >= view.cell - 1e-6) if view.overhang else is_left
 
     def one_level(scale: Value, halved: Value, base: Value, *found: Value) -> list[Value]:
         height, width = ((side.to(f64) * scale - 1e-6).op("Ceil").to(i64) for side in (c.height, c.width))
@@ -123,7 +125,7 @@ def propose(c: Cascade) -> Value:
         return [scale * c.factor, halved, base, *joined]
 
     nothing = [g.empty(0, 4), g.empty(0), g.empty(0, HEADS.box)]
-    first = g.constant(cell, f64) / c.min_face
+    first = g.constant(view.cell, f64) / c.min_face
     state = g.repeat([first, g.whole(1), g.empty(0, 0, 3), *nothing], more, one_level)
     boxes, scores, offsets = state[3:]
     keep = onnx_boxes.nms(g, boxes, scores, c.overlaps[1])
@@ -208,8 +210,8 @@ def _whole(c: Cascade, values: Value, height: Value, width: Value) -> Value:
 
 def _padded(side: Value, view: View) -> Value:
     """The same as `pyramid.padded`. Without margins the last line is repeated."""
-    if view.context:
-        side = side + 2 * view.context
+    if view.margin:
+        side = side + 2 * view.margin
     return side + side % 2 if view.stride == 2 else (side + (view.stride - 1)) // view.stride * view.stride
 
 
@@ -273,7 +275,7 @@ def _strip(
     c: Cascade, halved: Value, base: Value, height: Value, width: Value, start: Value, count: Value, padded_width: Value
 ) -> Value:
     """Rows `start` .. `start + count` of a level with margins, (1, 3, count, padded_width), normalised; see `scan_level`."""
-    g, margin = c.graph, c.view("pnet").context
+    g, margin = c.graph, c.view("pnet").margin
     image_width = c.width // halved
 
     def pick_rows(rows: Value) -> Value:
@@ -344,6 +346,8 @@ def _level_candidates(
     """A level's cells after non-maximum suppression: boxes (N, 4) in the image, scores and offsets."""
     g, view = c.graph, c.view("pnet")
     corner = g.concat([cells[:, 1:], cells[:, :1]], axis=1).to(f32) * view.stride  # (N, 2) x, y
+    if view.overhang:
+        corner = corner - view.overhang
     squares = g.concat([corner, corner + view.cell], axis=1)
     keep = onnx_boxes.nms(g, squares, scores, c.overlaps[0])
     squares, scores, offsets = (values.take(keep) for values in (squares, scores, offsets))

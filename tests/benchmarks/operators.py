@@ -153,9 +153,10 @@ def compare_crops() -> None:
 
 def compare_pyramid() -> None:
     """P-Net over all canvases of a VGA photo's pyramid, faces of 20 pixels and more."""
-    levels = pyramid.plan_levels(480, 640, 20, 0.709, 12)
+    view = view_of(NETS.pnet)
+    levels = pyramid.plan_levels(480, 640, 20, 0.709, view)
     sources = pyramid.level_sources(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8), levels)
-    canvases = pyramid.plan_canvases(tuple((source.height, source.width) for source in sources), view_of(NETS.pnet))
+    canvases = pyramid.plan_canvases(tuple((source.height, source.width) for source in sources), view)
     inputs = [mx.nd.array(pyramid.fill_canvas(canvas, sources, 127.5, 1 / 128)) for canvas in canvases]
     nets = {}
     for name, form in (("ours", "native"), ("MXNet", "export")):

@@ -39,6 +39,7 @@ from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.detection import cascade, pyramid
 from mtcnn_gluon.errors import ImageError, ModelError
 from mtcnn_gluon.io import images
+from mtcnn_gluon.layers import View
 
 COUNT = int(os.environ.get("MTCNN_GLUON_FUZZ", "100"))
 
@@ -620,7 +621,7 @@ def cut_to_cells(image: np.ndarray, options: dict[str, Any]) -> np.ndarray:
     """As much of the picture as has few enough P-Net cells, if most of them pass."""
 
     def cells() -> float:
-        levels = pyramid.plan_levels(*image.shape[:2], options["min_face"], options["factor"], 12)
+        levels = pyramid.plan_levels(*image.shape[:2], options["min_face"], options["factor"], View(12, 0, 2))
         return sum(level.height * level.width / 4 for level in levels)
 
     while options["thresholds"][0] < 0.5 and cells() > CELLS:

@@ -19,16 +19,20 @@ VIEWS = pytest.mark.parametrize("view", [PAPER, WIDE, COARSE], ids=["paper", "wi
 SIZES = [(12, 12), (20, 20), (21, 500), (99, 101), (480, 640), (1080, 1920), (3000, 4000)]
 
 
-@pytest.mark.parametrize(("height", "width", "min_face", "expected"), [
-    (20, 20, 20, [(12, 12)]),
-    (19, 500, 20, []),
-    (100, 40, 20, [(60, 24), (43, 18), (31, 13)]),
-    (12, 12, 12, [(12, 12)]),
-    (10, 10, 10, [(12, 12)]),
-    (24, 24, 24, [(12, 12)]),
+@pytest.mark.parametrize(("height", "width", "min_face", "view", "expected"), [
+    (20, 20, 20, PAPER, [(12, 12)]),
+    (19, 500, 20, PAPER, []),
+    (100, 40, 20, PAPER, [(60, 24), (43, 18), (31, 13)]),
+    (12, 12, 12, PAPER, [(12, 12)]),
+    (10, 10, 10, PAPER, [(12, 12)]),
+    (24, 24, 24, PAPER, [(12, 12)]),
+    (19, 500, 20, WIDE, []),
+    (20, 20, 20, WIDE, [(12, 12), (9, 9)]),
+    (100, 40, 20, WIDE, [(60, 24), (43, 18), (31, 13), (22, 9)]),
+    (15, 15, 15, COARSE, [(15, 15)]),
 ])  # fmt: skip
-def test_level_sizes(height: int, width: int, min_face: float, expected: list[tuple[int, int]]) -> None:
-    assert [(v.height, v.width) for v in pyramid.plan_levels(height, width, min_face, 0.709, 12)] == expected
+def test_level_sizes(height: int, width: int, min_face: float, view: View, expected: list[tuple[int, int]]) -> None:
+    assert [(v.height, v.width) for v in pyramid.plan_levels(height, width, min_face, 0.709, view)] == expected
 
 
 def choose(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +60,7 @@ def test_levels_are_area_means(
 ) -> None:
     choose(is_native, monkeypatch)
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
-    levels = pyramid.plan_levels(height, width, min_face, 0.709, 12)
+    levels = pyramid.plan_levels(height, width, min_face, 0.709, PAPER)
     expected = plain_cascade.levels(picture, min_face, 0.709)
     built = whole_levels(picture, levels)
     assert len(built) == len(expected)
@@ -100,7 +104,7 @@ def test_faces_smaller_than_a_cell(is_native: bool, min_face: float, monkeypatch
     choose(is_native, monkeypatch)
     for height, width in ((30, 50), (36, 39), (50, 41), (58, 30)):
         picture = np.random.default_rng(height).integers(0, 256, (height, width, 3)).astype(np.uint8)
-        built = whole_levels(picture, pyramid.plan_levels(height, width, min_face, 0.709, 12)[:1])[0]
+        built = whole_levels(picture, pyramid.plan_levels(height, width, min_face, 0.709, PAPER)[:1])[0]
         plain = plain_cascade.levels(picture, min_face, 0.709)[0][0]
         assert min(plain.shape[0] - height, plain.shape[1] - width) > 0
         np.testing.assert_allclose(built, plain.transpose(2, 0, 1), atol=1e-3)
@@ -112,7 +116,7 @@ def test_canvases_hold_the_pixels_of_their_pieces(is_native: bool, view: View, m
     """Between them are zeros, or black if levels have margins."""
     choose(is_native, monkeypatch)
     picture = np.random.default_rng(0).integers(0, 256, (701, 933, 3)).astype(np.uint8)
-    levels = pyramid.plan_levels(701, 933, 20, 0.709, 12)
+    levels = pyramid.plan_levels(701, 933, 20, 0.709, view)
     sources, whole = pyramid.level_sources(picture, levels), whole_levels(picture, levels, view)
     canvases = pyramid.plan_canvases(tuple((source.height, source.width) for source in sources), view)
     assert len(canvases) > 1 and max(len(canvas.pieces) for canvas in canvases) > 1
@@ -128,11 +132,11 @@ def test_canvases_hold_the_pixels_of_their_pieces(is_native: bool, view: View, m
 def test_margins_are_black(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     choose(is_native, monkeypatch)
     picture = np.random.default_rng(0).integers(1, 256, (61, 43, 3)).astype(np.uint8)
-    levels = pyramid.plan_levels(61, 43, 12, 0.709, 12)
+    levels = pyramid.plan_levels(61, 43, 12, 0.709, PAPER)
     for level, plain, wide in zip(levels, whole_levels(picture, levels), whole_levels(picture, levels, WIDE)):
-        inside = wide[:, 11 : 11 + level.height, 11 : 11 + level.width]
+        inside = wide[:, 15 : 15 + level.height, 15 : 15 + level.width]
         np.testing.assert_allclose(inside, plain[:, : level.height, : level.width], atol=1e-6)
-        assert not wide.any(0)[[0, 10, -1, -11]].any() and not wide.any(0)[:, [0, 10, -1, -11]].any()
+        assert not wide.any(0)[[0, 14, -1, -15]].any() and not wide.any(0)[:, [0, 14, -1, -15]].any()
         assert wide.shape[1] % 4 == wide.shape[2] % 4 == 0
 
 
@@ -157,7 +161,7 @@ def test_canvases_hold_every_cell_once(sizes: list[tuple[int, int]], view: View)
 @VIEWS
 @pytest.mark.parametrize("size", SIZES)
 def test_canvases_waste_little(size: tuple[int, int], view: View) -> None:
-    sizes = tuple((level.height, level.width) for level in pyramid.plan_levels(*size, 20, 0.709, 12))
+    sizes = tuple((level.height, level.width) for level in pyramid.plan_levels(*size, 20, 0.709, view))
     area = sum(c.height * c.width for c in pyramid.plan_canvases(sizes, view))
     assert (
         area
@@ -166,7 +170,7 @@ def test_canvases_waste_little(size: tuple[int, int], view: View) -> None:
 
 
 def test_cells_on_a_canvas_equal_cells_on_the_level(detector: Detector, image: np.ndarray) -> None:
-    levels = pyramid.plan_levels(*image.shape[:2], 15, 0.709, 12)
+    levels = pyramid.plan_levels(*image.shape[:2], 15, 0.709, PAPER)
     sources, pixels = pyramid.level_sources(image, levels), whole_levels(image, levels)
     alone = [detector.engine.pnet((level[None] - 127.5) / 128) for level in pixels]
     for canvas in pyramid.plan_canvases(tuple(level.shape[1:] for level in pixels), PAPER):
