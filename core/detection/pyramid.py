@@ -6,9 +6,9 @@ image is halved by 2x2 means as long as it stays at least twice as large as the 
 the area that it covers in the halved image, in float, never rounded. Sides become multiples of P-Net's stride by repeating the
 last line, so that no pooling window reaches beyond the level.
 
-**Margins.** If P-Net sees more than a cell, a level gets black on every side instead: as much as P-Net sees around a cell, and a
-third of a cell more. Cells may then reach beyond the image by a third, as the squares of faces that the border cuts do. For
-faces as large as the image, levels go on until the shorter side falls below two thirds of a cell.
+**Margins.** If P-Net sees more than a cell, a level gets black on every side instead: as much as P-Net sees around a cell, and
+at most a third of a cell more. Cells may reach that far beyond the image, as the squares of faces that the border cuts do. For
+faces as large as the image, levels go on until the shorter side falls below a cell without that part.
 
 **Canvases.** Runtimes keep compiled code and buffers for every input shape. With photos of many sizes these would fill the
 memory, and each new size would start slowly. Therefore all levels are placed side by side on canvases of a few fixed sizes.
