@@ -39,5 +39,6 @@ CASCADE = EasyDict(
 MIN_FACE, MAX_FACE = 20.0, 1e9  # side in pixels of the smallest face to find: default and largest value
 FACTOR = 0.709  # scale between two levels of the image pyramid: each level has half the area of the previous one
 MAX_FACTOR = 0.99  # a value closer to 1 would give thousands of levels
+SURE = 1e-4  # P- and R-Net's scores count as no closer to 0 or 1 in a score of all three nets
 
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left: the viewer's left

@@ -10,6 +10,8 @@ The manifest holds
     thresholds, nms  defaults of the cascade, as in `config.CASCADE`
     large_faces      may be missing: `side` in pixels of a candidate from which the thresholds are multiplied by the three
                      `factors`, each from 0 to 1. There are few large candidates, so lower thresholds cost little there
+    score_weights    may be missing: by how much, from 0 to 1, the log-odds of P-Net's and of R-Net's score count in a face's
+                     score, beside O-Net's
     trained          for pnet, rnet and onet: the trained heads, see `trained`
     box_convention   decoding of P-Net's cells and offsets, see `boxes`
     landmarks        number of landmarks (5)
@@ -205,6 +207,7 @@ def _check_manifest(manifest: Any, path: Path) -> None:
         check_convention(manifest["box_convention"])
         check_trained(manifest["trained"], manifest["architecture"])
         _check_large_faces(manifest.get("large_faces"))
+        _check_score_weights(manifest.get("score_weights"))
     except (ConfigError, ModelError) as error:
         raise ModelError(f"{path}: {error}") from error
 
@@ -216,6 +219,11 @@ def _check_large_faces(value: Any) -> None:
     is_right = has_keys and len(value["factors"]) == 3 and all(_is_in(each, 0, 1) for each in value["factors"])
     if not is_right or not _is_in(value["side"], 1, LARGEST):
         raise ModelError(f"'large_faces' must be a side of 1 pixel or more and 3 factors from 0 to 1, got {shown(value)}")
+
+
+def _check_score_weights(value: Any) -> None:
+    if value is not None and not (isinstance(value, list) and len(value) == 2 and all(_is_in(each, 0, 1) for each in value)):
+        raise ModelError(f"'score_weights' must be 2 numbers from 0 to 1, got {shown(value)}")
 
 
 def _is_in(value: object, low: float, high: float) -> bool:

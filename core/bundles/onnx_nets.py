@@ -158,14 +158,14 @@ def write_nets(folder: Path, manifest: Mapping[str, Any], parameters: Mapping[st
 def describe(manifest: Mapping[str, Any]) -> dict[str, str]:
     """A manifest's preprocessing, cascade and origin as texts for `metadata_props`; lists and numbers are JSON.
 
-    `context` and `large_faces` are left out where the manifest has none.
+    `context`, `large_faces` and `score_weights` are left out where the manifest has none.
     """
     keys = (
         "name", "licence", "training_data", "colour_order", "mean", "scale", "layout", "thresholds", "nms", "box_convention",
     )  # fmt: skip
     texts = {key: manifest[key] if isinstance(manifest[key], str) else json.dumps(manifest[key]) for key in keys}
     contexts = {net: table["context"] for net, table in manifest["architecture"].items() if table.get("context")}
-    more = {"context": contexts, "large_faces": manifest.get("large_faces")}
+    more = {"context": contexts, **{key: manifest.get(key) for key in ("large_faces", "score_weights")}}
     texts |= {key: json.dumps(value) for key, value in more.items() if value}
     return {**texts, "preprocessing": "(pixel - mean) * scale, pixel in 0..255"}
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.boxes import BoxConvention
-from mtcnn_gluon.config import HEADS
+from mtcnn_gluon.config import HEADS, SURE
 from mtcnn_gluon.detection import pyramid
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.faces import Faces
@@ -31,6 +31,7 @@ class Settings:
         factor: scale between neighbouring levels of the pyramid, in (0, 1).
         thresholds: face probabilities in 0..1 that P-, R- and O-Net must reach.
         large_side, large_factors: from this side in pixels of a candidate on, the thresholds are multiplied by these factors.
+        score_weights: by how much the log-odds of P- and of R-Net's score count in a face's score, beside O-Net's.
         nms: overlaps in 0..1 allowed within a P-Net level, across levels and after R-Net (intersection over union), and after
             O-Net (intersection over the smaller box).
         is_bgr: whether the nets expect BGR. Images are always RGB.
@@ -46,6 +47,7 @@ class Settings:
     thresholds: tuple[float, float, float]
     large_side: float
     large_factors: tuple[float, float, float]
+    score_weights: tuple[float, float]
     nms: tuple[float, float, float, float]
     is_bgr: bool
     mean: float
@@ -69,18 +71,20 @@ class Candidates:
         image: (N,) index of the image in the batch.
         boxes: (N, 4) float32 in image pixels.
         scores: (N,) float32 in 0..1.
+        odds: (N,) float32, the factor by which the scores of all nets so far multiply the odds of a face; None: 1.
     """
 
     image: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+    odds: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def take(self, rows: np.ndarray) -> "Candidates":
         """The candidates selected by indices or a mask."""
-        return Candidates(self.image[rows], self.boxes[rows], self.scores[rows])
+        return Candidates(self.image[rows], self.boxes[rows], self.scores[rows], None if self.odds is None else self.odds[rows])
 
 
 def detect(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> list[Faces]:
@@ -107,24 +111,27 @@ def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) ->
     keep = grouped_nms(crops, scores, image, settings.nms[1])
     boxes = box_ops.decode_cells(crops[keep], offsets[keep], settings.box_convention)
     squares = box_ops.crop_squares(boxes, settings.box_convention)
-    return _visible(Candidates(image[keep], squares, scores[keep]), images)
+    return _visible(Candidates(image[keep], squares, scores[keep], _odds(scores[keep], settings.score_weights[0])), images)
 
 
 def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
     """Stage two: R-Net on every candidate. Returns those that reach the threshold, calibrated and as squares."""
     scores, offsets = run_on_crops(images, candidates, engine, "rnet", settings)
     passed = scores >= settings.threshold(1, _sides(candidates.boxes))
-    candidates = Candidates(candidates.image, candidates.boxes, scores).take(passed)
+    odds = _odds(scores, settings.score_weights[1], candidates.odds)
+    candidates = Candidates(candidates.image, candidates.boxes, scores, odds).take(passed)
     keep = grouped_nms(candidates.boxes, candidates.scores, candidates.image, settings.nms[2])
     candidates = candidates.take(keep)
     boxes = box_ops.decode(candidates.boxes, offsets[passed][keep])
     squares = box_ops.crop_squares(boxes, settings.box_convention)
-    return _visible(Candidates(candidates.image, squares, candidates.scores), images)
+    return _visible(replace(candidates, boxes=squares), images)
 
 
 def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:
     """Stage three: O-Net on every candidate. Returns the faces in each image, with landmarks if O-Net has any."""
     scores, offsets, points = run_on_crops(images, candidates, engine, "onet", settings)
+    if candidates.odds is not None:
+        scores = scores * candidates.odds / (scores * candidates.odds + (1 - scores))
     passed = scores >= settings.threshold(2, _sides(candidates.boxes))
     crops = candidates.boxes[passed]
     boxes = box_ops.decode(crops, offsets[passed])
@@ -133,6 +140,18 @@ def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
     found = Faces(boxes, scores[passed], landmarks)
     image = candidates.image[passed]
     return [_suppressed(found[image == index], picture.shape, settings.nms[3]) for index, picture in enumerate(images)]
+
+
+def _odds(scores: np.ndarray, weight: float, before: np.ndarray | None = None) -> np.ndarray | None:
+    """The odds (N,) of scores (N,) to the power of `weight`, times those of the nets before; None if these count for nothing.
+
+    Scores are limited to `SURE` and 1 - `SURE`, where engines differ in the odds by little.
+    """
+    if not weight:
+        return before
+    sure = np.clip(scores, SURE, 1 - SURE)
+    odds = ((sure / (1 - sure)) ** np.float32(weight)).astype(np.float32)
+    return odds if before is None else odds * before
 
 
 def run_on_crops(

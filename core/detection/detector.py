@@ -45,6 +45,7 @@ class Detector:
             finds more faces.
         thresholds: three face probabilities in 0..1 that P-, R- and O-Net must reach; None: the model's. A model whose manifest
             has `large_faces` (`wide-1`) multiplies them for large candidates by its factors, given ones too.
+            Where it has `score_weights`, the third one holds for the score that all three nets give.
         nms: four allowed overlaps in 0..1: P-Net within a level, P-Net across levels, R-Net, O-Net; None: the model's.
         max_faces: largest number of faces per image, best first; None: all.
         threads: largest number of CPU threads; None: the runtime's choice. MXNet uses the value of the first detector in a
@@ -85,6 +86,7 @@ class Detector:
             thresholds=options.thresholds or tuple(manifest["thresholds"]),
             large_side=large["side"],
             large_factors=tuple(large["factors"]),
+            score_weights=tuple(manifest.get("score_weights") or (0, 0)),
             nms=options.nms or tuple(manifest["nms"]),
             is_bgr=manifest["colour_order"] == "BGR",
             mean=manifest["mean"],

@@ -17,7 +17,7 @@ import numpy as np
 
 from mtcnn_gluon.boxes import BoxConvention
 from mtcnn_gluon.bundles.onnx_nets import describe, net_nodes
-from mtcnn_gluon.config import FACTOR, HEADS, MAX_FACTOR, MIN_FACE
+from mtcnn_gluon.config import FACTOR, HEADS, MAX_FACTOR, MIN_FACE, SURE
 from mtcnn_gluon.export import onnx_boxes
 from mtcnn_gluon.export.onnx_graph import GraphBuilder, Value
 from mtcnn_gluon.layers import Parameters, View, output_side, view_of
@@ -42,6 +42,7 @@ class Cascade:
         min_face, factor: float64 scalars.
         thresholds: (3,) float32.
         large: the manifest's `large_faces`, or None.
+        score_weights: the manifest's, or (0, 0).
     """
 
     graph: GraphBuilder
@@ -57,6 +58,7 @@ class Cascade:
     scale: float
     convention: BoxConvention
     large: Mapping[str, Any] | None = None
+    score_weights: Sequence[float] = (0, 0)
 
     def threshold(self, stage: int, sides: Callable[[], Value]) -> Value:
         """The threshold of stage 0, 1 or 2 for candidates with these float32 sides in pixels, of any shape."""
@@ -96,10 +98,11 @@ def cascade_model(
         g, nets, image, image.size(0), image.size(1),
         _decimal(side, 1e4).maximum(1), _decimal(ratio, 1e6).clip(0.01, MAX_FACTOR), thresholds,
         manifest["nms"], manifest["mean"], manifest["scale"], manifest["box_convention"], manifest.get("large_faces"),
+        manifest.get("score_weights") or (0, 0),
     )  # fmt: skip
-    candidates = propose(cascade)
-    candidates = refine(cascade, candidates)
-    boxes, scores, landmarks = output(cascade, candidates)
+    candidates, odds = propose(cascade)
+    candidates, odds = refine(cascade, candidates, odds)
+    boxes, scores, landmarks = output(cascade, candidates, odds)
     g.output("boxes", boxes, ["faces", 4])
     g.output("scores", scores, ["faces"])
     if landmarks is not None:
@@ -107,8 +110,8 @@ def cascade_model(
     return g.model("mtcnn", OPSET, IR_VERSION, _metadata(manifest))
 
 
-def propose(c: Cascade) -> Value:
-    """Stage one: P-Net on the pyramid. Returns square candidates (N, 4); the same as `cascade.propose`."""
+def propose(c: Cascade) -> tuple[Value, Value | None]:
+    """Stage one: P-Net on the pyramid. Returns square candidates (N, 4) and any odds (N,); the same as `cascade.propose`."""
     g, view = c.graph, c.view("pnet")
 
     def more(scale: Value, *_: Value) -> Value:
@@ -129,24 +132,31 @@ def propose(c: Cascade) -> Value:
     state = g.repeat([first, g.whole(1), g.empty(0, 0, 3), *nothing], more, one_level)
     boxes, scores, offsets = state[3:]
     keep = onnx_boxes.nms(g, boxes, scores, c.overlaps[1])
+    odds = _odds(scores.take(keep), c.score_weights[0]) if c.score_weights[0] else None
     boxes = onnx_boxes.decode(boxes.take(keep), offsets.take(keep), c.convention)
-    return _visible(c, onnx_boxes.crop_squares(boxes, c.convention))
+    return _visible(c, onnx_boxes.crop_squares(boxes, c.convention), odds)
 
 
-def refine(c: Cascade, candidates: Value) -> Value:
+def refine(c: Cascade, candidates: Value, odds: Value | None) -> tuple[Value, Value | None]:
     """Stage two: R-Net on squares (N, 4). Returns those that reach the threshold; the same as `cascade.refine`."""
     scores, offsets = classify_crops(c, "rnet", candidates)
     passed = scores >= c.threshold(1, lambda: onnx_boxes.sides(candidates))
     boxes, scores, offsets = (values.keep(passed) for values in (candidates, scores, offsets))
     keep = onnx_boxes.nms(c.graph, boxes, scores, c.overlaps[2])
+    odds = odds.keep(passed).take(keep) if odds is not None else None
+    if c.score_weights[1]:
+        more = _odds(scores.take(keep), c.score_weights[1])
+        odds = more if odds is None else odds * more
     boxes = onnx_boxes.decode(boxes.take(keep), offsets.take(keep))
-    return _visible(c, onnx_boxes.crop_squares(boxes, c.convention))
+    return _visible(c, onnx_boxes.crop_squares(boxes, c.convention), odds)
 
 
-def output(c: Cascade, candidates: Value) -> tuple[Value, Value, Value | None]:
+def output(c: Cascade, candidates: Value, odds: Value | None) -> tuple[Value, Value, Value | None]:
     """Stage three: O-Net on squares (N, 4). Returns boxes, scores and any landmarks; the same as `cascade.output`."""
     g = c.graph
     scores, offsets, *points = classify_crops(c, "onet", candidates)
+    if odds is not None:
+        scores = scores * odds / (scores * odds + (scores * -1 + 1))
     passed = scores >= c.threshold(2, lambda: onnx_boxes.sides(candidates))
     crops, scores, offsets, *points = (values.keep(passed) for values in (candidates, scores, offsets, *points))
     boxes = onnx_boxes.decode(crops, offsets)
@@ -359,11 +369,18 @@ def _level_candidates(
     return squares / scales, scores, offsets
 
 
-def _visible(c: Cascade, boxes: Value) -> Value:
+def _odds(scores: Value, weight: float) -> Value:
+    """The same as `cascade._odds` of one net."""
+    sure = scores.clip(SURE, 1 - SURE)
+    return (sure / (sure * -1 + 1)).op("Pow", scores.graph.constant(weight, f32))
+
+
+def _visible(c: Cascade, boxes: Value, odds: Value | None) -> tuple[Value, Value | None]:
     """The boxes that are at least a pixel wide and high and not entirely outside the image; boxes with NaN are left out."""
     low, high = boxes[:, :2], boxes[:, 2:]
     limits = c.graph.integers([c.width, c.height]).to(f32)
-    return boxes.keep(((high - low >= 1) & (high > 0) & (low < limits)).all(axis=1))
+    is_visible = ((high - low >= 1) & (high > 0) & (low < limits)).all(axis=1)
+    return boxes.keep(is_visible), odds.keep(is_visible) if odds is not None else None
 
 
 def _has_landmarks(c: Cascade, net: str) -> bool:

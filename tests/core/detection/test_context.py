@@ -146,8 +146,8 @@ def test_batches_and_single_images_agree(bundle: Bundle, image: np.ndarray) -> N
 
 @pytest.fixture(scope="module")
 def with_large_faces(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The same nets with lower thresholds for large faces."""
-    changes = {"large_faces": {"side": 45, "factors": [0.5, 0.2, 0.5]}}
+    """The same nets with lower thresholds for large faces, and a score of all three."""
+    changes = {"large_faces": {"side": 45, "factors": [0.5, 0.2, 0.5]}, "score_weights": [0.1, 0.25]}
     return export_bundle(bundle, tmp_path_factory.mktemp("large") / "model", ["params", "onnx", "onefile"], changes)
 
 
@@ -172,7 +172,7 @@ def test_thresholds_of_large_faces(bundle: Bundle, with_large_faces: Bundle, ima
 
 
 @pytest.mark.parametrize("engine", ["native", "onnx", "one file"])
-def test_engines_agree_on_large_faces(with_large_faces: Bundle, image: np.ndarray, engine: str) -> None:
+def test_engines_agree_on_large_faces_and_scores_of_all_nets(with_large_faces: Bundle, image: np.ndarray, engine: str) -> None:
     picture = np.ascontiguousarray(image[::2, ::2])
     expected = detector_of(with_large_faces, "native").detect(picture)
     if engine == "one file":
@@ -184,6 +184,36 @@ def test_engines_agree_on_large_faces(with_large_faces: Bundle, image: np.ndarra
         boxes, scores = found.boxes, found.scores
     np.testing.assert_allclose(scores, expected.scores, atol=1e-4)
     np.testing.assert_allclose(boxes, expected.boxes, atol=0.02)
+
+
+@pytest.mark.parametrize("weights", [(0.1, 0.25), (0.1, 0), (0, 0.25), (0, 0)])
+def test_scores_of_all_nets(bundle: Bundle, image: np.ndarray, weights: tuple[float, float]) -> None:
+    """The log-odds of a face's score are O-Net's, and P- and R-Net's by their weights."""
+    picture = image[::2, ::2]
+    detector = detector_of(bundle)
+    settings = replace(detector.settings, score_weights=weights, thresholds=(0.9, 0.05, 0), nms=(0.5, 0.7, 1, 1))
+    proposed = cascade.propose([picture], detector.engine, settings)
+    first, _ = cascade.run_on_crops([picture], proposed, detector.engine, "rnet", settings)
+    refined = cascade.refine([picture], proposed, detector.engine, settings)
+    own, _, _ = cascade.run_on_crops([picture], refined, detector.engine, "onet", settings)
+    faces = cascade.output([picture], refined, detector.engine, settings)[0]
+    assert (proposed.odds is None) == (not weights[0]) and (refined.odds is None) == (weights == (0, 0))
+
+    def log_odds(scores: np.ndarray) -> np.ndarray:
+        scores = np.clip(scores.astype(np.float64), 1e-4, 1 - 1e-4)
+        return np.log(scores / (1 - scores))
+
+    rows = [np.flatnonzero(first == score)[0] for score in refined.scores]
+    expected = weights[0] * log_odds(proposed.scores[rows]) + weights[1] * log_odds(first[rows])
+    expected = own / (own + (1 - own) * np.exp(-expected))
+    assert len(set(rows)) == len(rows) > 10
+    np.testing.assert_allclose(np.sort(faces.scores), np.sort(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [[0.1], [0.1, 0.2, 1], [0.1, -1], [0.1, 2], [0.1, True], "0.1 0.2", {}, [None, None]])
+def test_score_weights_that_cannot_be(bundle: Bundle, tmp_path: Path, value: Any) -> None:
+    with pytest.raises(ModelError, match="'score_weights' must be 2 numbers from 0 to 1, got"):
+        export_bundle(bundle, tmp_path / "model", ["params"], {"score_weights": value})
 
 
 @pytest.mark.parametrize("value", [
@@ -202,4 +232,5 @@ def test_metadata_of_onnx_files_says_what_the_nets_see(with_large_faces: Bundle)
         texts = {each.key: each.value for each in onnx.load(with_large_faces.path / name).metadata_props}
         assert texts["context"] == '{"pnet": 11, "rnet": 6, "onet": 5}'
         assert texts["large_faces"] == '{"side": 45, "factors": [0.5, 0.2, 0.5]}'
-    assert not {"context", "large_faces"} & set(describe(find_bundle("gluon-4").manifest))
+        assert texts["score_weights"] == "[0.1, 0.25]"
+    assert not {"context", "large_faces", "score_weights"} & set(describe(find_bundle("gluon-4").manifest))
