@@ -163,7 +163,7 @@ def export_bundle(
 def make_bundle(
     path: str | os.PathLike, nets: Mapping[str, TrainedNet], name: str, training_data: str, licence: str,
     thresholds: tuple[float, float, float] | None = None, figures: Mapping[str, Any] | None = None,
-    formats: Iterable[BundlePart] | None = None, min_face: float = MIN_FACE,
+    formats: Iterable[BundlePart] | None = None, min_face: float = MIN_FACE, more: Mapping[str, Any] | None = None,
 ) -> Bundle:  # fmt: skip
     """Write a bundle of nets that this package has trained.
 
@@ -177,6 +177,7 @@ def make_bundle(
         thresholds: face probabilities in 0..1; None: `config.CASCADE`'s.
         figures: measured results, for the manifest.
         formats, min_face: see `write_nets`; formats None: `usual_formats`.
+        more: keys of the manifest that a bundle need not have, such as `large_faces`.
 
     Raises:
         ModelError: if pnet is missing, parameters do not fit, or the folder is not a bundle.
@@ -192,7 +193,9 @@ def make_bundle(
         heads = heads_in(net, whole[net])
         architecture[net] = {**plain, "landmarks": "landmark" in heads}
         trained[net] = [head for head in heads if net in nets and head in nets[net].heads]
-    manifest = new_manifest(name, architecture, trained, "continuous", training_data, licence, thresholds, figures)
+    manifest = new_manifest(name, architecture, trained, "continuous", training_data, licence, thresholds, figures) | dict(
+        more or {}
+    )
     chosen = usual_formats() if formats is None else tuple(formats)
     return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, whole, chosen, min_face))
 

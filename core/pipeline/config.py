@@ -76,14 +76,31 @@ class RunOptions(Options):
     thresholds: tuple[float, float, float] | None = option(
         None, "thresholds of the finished model", least=0, most=1, usual="those that the stages suggest"
     )
+    large_side: float | None = option(
+        None, "side in pixels of a candidate from which the finished model multiplies its thresholds by large_factors",
+        least=1, below=MAX_FACE, usual="never",
+    )  # fmt: skip
+    large_factors: tuple[float, float, float] | None = option(None, "these factors", least=0, most=1)
+    score_weights: tuple[float, float] | None = option(
+        None, "by how much P- and R-Net's log-odds count in a face's score, beside O-Net's", least=0, most=1
+    )
     calibrate: bool = option(False, "whether to shift the scores so that the stages would suggest these thresholds")
     compare: tuple[str, ...] | None = option(("official",), "models to evaluate beside the new one; [] for none")
     keep_samples: bool = option(True, "whether to keep samples after the records made of them have been checked")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if (self.large_side is None) != (self.large_factors is None):
+            raise ConfigError("large_side and large_factors go together")
         if self.calibrate and not (self.thresholds and all(0 < each < 1 for each in self.thresholds)):
             raise ConfigError(f"calibrate needs thresholds between 0 and 1 to shift scores to, not {shown(self.thresholds)}")
+
+    @property
+    def manifest_keys(self) -> dict[str, Any]:
+        """The keys of the finished bundle's manifest that it need not have."""
+        large = {"side": self.large_side, "factors": list(self.large_factors)} if self.large_factors else None
+        weights = list(self.score_weights) if self.score_weights else None
+        return {key: value for key, value in {"large_faces": large, "score_weights": weights}.items() if value}
 
 
 @dataclass(frozen=True)

@@ -265,12 +265,12 @@ class Recipe:
         def thresholds() -> Thresholds:
             return run.thresholds or (*self._detection_thresholds(), self._suggested("onet", "detection"))
 
-        options = {"thresholds": run.thresholds, "calibrate": run.calibrate, **about}
-        return self._bundle_step(name, after, options, list(NETS), thresholds, list(NETS))
+        options = {"thresholds": run.thresholds, "calibrate": run.calibrate, **run.manifest_keys, **about}
+        return self._bundle_step(name, after, options, list(NETS), thresholds, list(NETS), run.manifest_keys)
 
     def _bundle_step(
         self, name: str, after: Sequence[str], options: dict[str, Any], nets: Sequence[str],
-        thresholds: Callable[[], Thresholds], calibrated: Sequence[str] = (),
+        thresholds: Callable[[], Thresholds], calibrated: Sequence[str] = (), more: dict[str, Any] | None = None,
     ) -> Step:  # fmt: skip
         """A bundle of trained nets, with shifted scores of some of them if the configuration asks for it."""
         run, out = self.config.run, self._path(name)
@@ -283,7 +283,7 @@ class Recipe:
                 trained = {net: _without_landmarks(net, read_net(path, net)) for net, path in files.items()}
                 trained |= {net: rescored(net, trained[net], *shift) for net, shift in shifts.items()}
                 figures = self._figures() if name == "bundle" else None
-                make_bundle(out, trained, run.name, run.training_data, run.licence, chosen, figures)
+                make_bundle(out, trained, run.name, run.training_data, run.licence, chosen, figures, more=more)
 
             shifted = "".join(f", logits of {net} * {slope} + {offset}" for net, (slope, offset) in shifts.items())
             return Action(f"make the bundle {out} of {', '.join(files.values())}; thresholds {chosen}{shifted}", make)

@@ -161,6 +161,9 @@ def test_what_options_may_be(place: str, values: dict[str, Any], tmp_path: Path)
     ("", {"pnet": 3}, "pnet must have keys with values, not 3"),
     ("pnet", {"faces": None}, "pnet.faces must have keys with values, not None"),
     ("", {"calibrate": True}, "calibrate needs thresholds between 0 and 1 to shift scores to, not None"),
+    ("", {"large_side": 40}, "large_side and large_factors go together"),
+    ("", {"large_side": 0.5, "large_factors": [1, 1, 1]}, "large_side must be a number from 1 to below 1e+09"),
+    ("", {"score_weights": [0.1]}, "score_weights must be "),
     ("", {"calibrate": True, "thresholds": [0.5, 0, 0.5]}, "calibrate needs thresholds between 0 and 1"),
 ])  # fmt: skip
 def test_what_is_wrong_is_named(place: str, values: dict[str, Any], message: str, tmp_path: Path) -> None:
