@@ -38,7 +38,7 @@ class Settings:
         mean, scale: the input of the nets is (pixel - mean) * scale.
         box_convention: how P-Net's cells are decoded, see `boxes`.
         has_landmarks: whether O-Net has landmarks.
-        is_accurate: whether R- and O-Net also see each candidate mirrored.
+        is_accurate: whether R- and O-Net also see each candidate mirrored, and O-Net each face again for its landmarks.
         views: what each net sees of a candidate, by net.
     """
 
@@ -139,7 +139,19 @@ def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
     landmarks = box_ops.decode_landmarks(crops, points[passed]) if settings.has_landmarks else None
     found = Faces(boxes, scores[passed], landmarks)
     image = candidates.image[passed]
-    return [_suppressed(found[image == index], picture.shape, settings.nms[3]) for index, picture in enumerate(images)]
+    faces = [_suppressed(found[image == index], picture.shape, settings.nms[3]) for index, picture in enumerate(images)]
+    return _look_again(images, faces, engine, settings) if settings.is_accurate and settings.has_landmarks else faces
+
+
+def _look_again(images: Sequence[np.ndarray], faces: list[Faces], engine: Engine, settings: Settings) -> list[Faces]:
+    """The faces with the mean of their landmarks and of those that O-Net sees in the square around the final box."""
+    boxes = np.concatenate([each.boxes for each in faces]).astype(np.float32)
+    image = np.repeat(np.arange(len(faces)), [len(each) for each in faces])
+    squares = box_ops.crop_squares(boxes, settings.box_convention)
+    candidates = Candidates(image, squares, np.ones(len(boxes), np.float32))
+    _, _, points = run_on_crops(images, candidates, engine, "onet", settings)
+    second = box_ops.decode_landmarks(squares, points)
+    return [replace(each, landmarks=(each.landmarks + second[image == index]) / 2) for index, each in enumerate(faces)]
 
 
 def _odds(scores: np.ndarray, weight: float, before: np.ndarray | None = None) -> np.ndarray | None:

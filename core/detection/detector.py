@@ -50,8 +50,8 @@ class Detector:
         max_faces: largest number of faces per image, best first; None: all.
         threads: largest number of CPU threads; None: the runtime's choice. MXNet uses the value of the first detector in a
             process, within `OMP_NUM_THREADS`.
-        accurate: whether R- and O-Net also see each candidate mirrored, and the mean of both outputs counts: slower, finds
-            more.
+        accurate: whether R- and O-Net also see each candidate mirrored, and the mean of both outputs counts; O-Net then looks
+            for the landmarks of each face once more, in its final box. Slower, finds more.
 
     Attributes:
         has_landmarks: whether the model has trained landmarks; otherwise `Faces.landmarks` is None.

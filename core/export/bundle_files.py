@@ -193,9 +193,8 @@ def make_bundle(
         heads = heads_in(net, whole[net])
         architecture[net] = {**plain, "landmarks": "landmark" in heads}
         trained[net] = [head for head in heads if net in nets and head in nets[net].heads]
-    manifest = new_manifest(name, architecture, trained, "continuous", training_data, licence, thresholds, figures) | dict(
-        more or {}
-    )
+    manifest = new_manifest(name, architecture, trained, "continuous", training_data, licence, thresholds, figures)
+    manifest |= more or {}
     chosen = usual_formats() if formats is None else tuple(formats)
     return write_bundle(path, manifest, lambda folder: write_nets(folder, manifest, whole, chosen, min_face))
 

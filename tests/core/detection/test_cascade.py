@@ -11,6 +11,7 @@ import plain_cascade
 from mtcnn_gluon import Detector, Faces, boxes, read_image
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Candidates, detect
+from mtcnn_gluon.evaluation.landmarks import landmarks_in
 from plain_cascade import ReferenceNets
 
 
@@ -137,6 +138,21 @@ def test_accurate_outputs_of_a_mirrored_image_are_mirrored(image: np.ndarray, ne
 
 def mirrored(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
     return np.stack([image.shape[1] - boxes[:, 2], boxes[:, 1], image.shape[1] - boxes[:, 0], boxes[:, 3]], axis=1)
+
+
+def test_accurate_landmarks_are_the_mean_of_two_looks(image: np.ndarray) -> None:
+    """The second one at the square around the final box, of every face in every image."""
+    detector = Detector("official", accurate=True)
+    pictures = [image, image[:40, :40], np.hstack([image, image[:, ::-1]])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cascade, "_look_again", lambda images, faces, engine, settings: faces)
+        first = detector.detect_batch(pictures)
+    assert [len(each) for each in first] == [1, 0, 2]
+    for picture, plain, found, batched in zip(pictures, first, map(detector.detect, pictures), detector.detect_batch(pictures)):
+        second = landmarks_in(detector, picture, plain.boxes)[0]
+        np.testing.assert_allclose(found.landmarks, (plain.landmarks + second) / 2, atol=1e-3)
+        np.testing.assert_allclose(batched.landmarks, found.landmarks, atol=1e-2)
+        np.testing.assert_array_equal(found.scores, plain.scores)
 
 
 def test_accurate_finds_the_portrait(image: np.ndarray) -> None:
