@@ -4,7 +4,7 @@ used for.
 
 from pathlib import Path
 
-DEFAULT = "gluon-4"  # the model that is used unless another is asked for
+DEFAULT = "wide-1"  # the model that is used unless another is asked for
 
 
 def shipped_bundles() -> dict[str, Path]:
