@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
         "faces": {"jitters": 60, "negatives": 60},
         "train": {
             "samples": 16_000, "batch": 96, "rate": 0.001, "warm_up": 10, "average": 0.9, "landmarks": True,
-            "landmark_faces": True, "init": "default",
+            "landmark_faces": True, "init": "gluon-4",
         },
     },
     "onet": {

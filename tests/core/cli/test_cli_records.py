@@ -22,7 +22,7 @@ COUNT = 301  # no whole number of rows of tiles, nor of batches
 
 @pytest.fixture(scope="module")
 def model(own_cache: None) -> Detector:
-    return Detector(engine="native")
+    return Detector("gluon-4", engine="native")
 
 
 def write(folder: Path, net: str) -> tuple[Path, Samples]:
@@ -66,7 +66,7 @@ def test_figures(tmp_path: Path, model: Detector, net: str) -> None:
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder, made = write(tmp_path / "records", "rnet")
-    words = ["evaluate", "records", "--records", str(folder), "--net", "rnet", "--model", "official", "--model", "b=default"]
+    words = ["evaluate", "records", "--records", str(folder), "--net", "rnet", "--model", "official", "--model", "b=gluon-4"]
     out = tmp_path / "out.json"
     assert cli.main([*words, "--engine", "native", "--json", str(out), "--report", str(tmp_path / "report")]) == 0
     figures = json.loads(out.read_text())

@@ -13,7 +13,7 @@ JSON = {
     "official": '{"image": "portrait.jpg", "width": 340, "height": 320, "faces": [{"box": [117.77, 58.44, 207.47, 171.17], '
     '"score": 0.999997, "landmarks": {"left_eye": [144.11, 100.98], "right_eye": [186.86, 104.19], "nose": [164.42, 128.49], '
     '"left_mouth": [140.99, 138.23], "right_mouth": [184.8, 140.99]}}]}\n',
-    "default": '{"image": "portrait.jpg", "width": 340, "height": 320, "faces": [{"box": [117.81, 64.42, 207.59, 176.68], '
+    "gluon-4": '{"image": "portrait.jpg", "width": 340, "height": 320, "faces": [{"box": [117.81, 64.42, 207.59, 176.68], '
     '"score": 0.964767, "landmarks": {"left_eye": [143.85, 100.88], "right_eye": [185.44, 103.14], "nose": [164.61, 128.89], '
     '"left_mouth": [140.39, 138.14], "right_mouth": [185.62, 141.1]}}]}\n',
 }
@@ -24,14 +24,14 @@ CSV_HEAD = (
 CSV_ROW = {
     "official": "portrait.jpg,,,340,320,0,117.77,58.44,207.47,171.17,0.999997,144.11,100.98,186.86,104.19,164.42,128.49,"
     "140.99,138.23,184.8,140.99,\r\n",
-    "default": "portrait.jpg,,,340,320,0,117.81,64.42,207.59,176.68,0.964767,143.85,100.88,185.44,103.14,164.61,128.89,"
+    "gluon-4": "portrait.jpg,,,340,320,0,117.81,64.42,207.59,176.68,0.964767,143.85,100.88,185.44,103.14,164.61,128.89,"
     "140.39,138.14,185.62,141.1,\r\n",
 }
 
 
 @pytest.mark.skipif(kernels() is None, reason="needs the package's own kernels")
 @pytest.mark.parametrize("instruction_set", ["baseline", "avx2", ""])
-@pytest.mark.parametrize("model", ["official", "default"])
+@pytest.mark.parametrize("model", ["official", "gluon-4"])
 def test_json_and_csv_to_the_letter(model: str, instruction_set: str, tmp_path: Path) -> None:
     tables = {"json": tmp_path / "faces.jsonl", "csv": tmp_path / "faces.csv"}
     outputs = [word for name, path in tables.items() for word in (f"--{name}", str(path))]

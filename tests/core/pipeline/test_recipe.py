@@ -348,15 +348,15 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
         words = shlex.split(step.action().text)
         return [value for word, value in zip(words, words[1:]) if word == "--init"]
 
-    nets = bundle_parameters(find_bundle("default"))
+    nets = bundle_parameters(find_bundle("gluon-4"))
     write_checkpoint(tmp_path / "best.npz", Checkpoint(HEADS, nets["rnet"]))
     for net in NETS:
         records = tmp_path / "run" / net / "training/records"
         records.mkdir(parents=True)
         (records / "report.json").write_text('{"counts": {"positive": 5000}}')
-    changes = {"rnet.train.init": "best.npz", "onet.train.init": "default"}
+    changes = {"rnet.train.init": "best.npz", "onet.train.init": "gluon-4"}
     found = steps(changes)
-    assert [initial(found[f"{net}/train"]) for net in NETS] == [[], [str(tmp_path / "best.npz")], ["default"]]
+    assert [initial(found[f"{net}/train"]) for net in NETS] == [[], [str(tmp_path / "best.npz")], ["gluon-4"]]
     assert initial(found["onet/finish"]) == [str(tmp_path / "run/onet/train/best.npz")]
 
     write_checkpoint(tmp_path / "other.npz", Checkpoint(HEADS, nets["rnet"]))
@@ -372,7 +372,7 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
 def test_a_training_goes_on_only_with_the_net_it_began_with(tmp_path: Path, photos: Path) -> None:
     """Not if the training before it has made another net since."""
     step, last = steps_of(tmp_path, photos, {})["onet/finish"], tmp_path / "run/onet/finish/last.npz"
-    parameters = bundle_parameters(find_bundle("default"))["onet"]
+    parameters = bundle_parameters(find_bundle("gluon-4"))["onet"]
     for path in (last, tmp_path / "run/onet/train/best.npz"):
         path.parent.mkdir(parents=True)
     write_checkpoint(tmp_path / "run/onet/train/best.npz", Checkpoint(HEADS, parameters))

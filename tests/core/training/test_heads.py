@@ -70,14 +70,14 @@ def records_of(image: np.ndarray, folder: Path) -> Path:
     return write_records(folder, net="onet", samples=samples)
 
 
-def default_net(net: str) -> TrainedNet:
-    return read_net("default", net)
+def shipped_net(net: str) -> TrainedNet:
+    return read_net("gluon-4", net)
 
 
 @pytest.fixture(scope="module")
 def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default's nets, O-Net's landmarks left out."""
-    nets = {net: default_net(net) for net in ("pnet", "rnet", "onet")}
+    """gluon-4's nets, O-Net's landmarks left out."""
+    nets = {net: shipped_net(net) for net in ("pnet", "rnet", "onet")}
     nets["onet"] = replace(nets["onet"], heads=("cls", "box"))
     return make_bundle(tmp_path_factory.mktemp("bundles") / "silent", nets, "silent", "noise", "MIT").path
 
@@ -106,7 +106,7 @@ def test_plans(tmp_path: Path, settings: dict, kinds: tuple[int, ...], initial: 
         TrainingOptions("onet", **{**SETTINGS, **settings}),
         records,
         tmp_path / "run",
-        initial=default_net("onet") if initial else None,
+        initial=shipped_net("onet") if initial else None,
     )
     assert tuple(" ".join(heads) for heads in (run.heads.present, run.heads.learned, run.heads.kept)) == expected
     assert ("onet_landmark_weight" in run.parameters()) == ("landmark" in expected[0])
@@ -150,7 +150,7 @@ def test_landmarks_without_samples_stay_as_they_were(
     for name in ("kept", "not kept"):
         if name == "not kept":
             monkeypatch.setattr(state, "plan_heads", lambda *about: replace(plan_heads(*about), kept=()))
-        run = Run(options, records, tmp_path / name, initial=default_net("onet"))
+        run = Run(options, records, tmp_path / name, initial=shipped_net("onet"))
         crops = next(run.sampler.everything()).images[:32]  # positives come first
         before = outputs_on(run.parameters(), crops)[2]
         fit(run)
@@ -163,9 +163,9 @@ def test_resumed_with_a_head_that_is_kept(tmp_path: Path) -> None:
     """What it was is read from the run's folder, so the model that it began with need not be given again."""
     records = records_without(tmp_path / "records", "onet")
     options = TrainingOptions("onet", epochs=2, batch=32, warm_up=5)
-    whole = Run(options, records, tmp_path / "whole", initial=default_net("onet"))
+    whole = Run(options, records, tmp_path / "whole", initial=shipped_net("onet"))
     fit(whole)
-    begun = Run(options, records, tmp_path / "begun", initial=default_net("onet"))
+    begun = Run(options, records, tmp_path / "begun", initial=shipped_net("onet"))
     begun.options = replace(options, epochs=1)
     fit(begun)
     begun.options = options
@@ -183,10 +183,10 @@ def test_resumed_with_a_head_that_is_kept(tmp_path: Path) -> None:
 def test_not_resumed_without_the_net_that_a_head_is_kept_of(tmp_path: Path, content: bytes | None) -> None:
     records = records_without(tmp_path / "records", "onet")
     options = TrainingOptions("onet", **SETTINGS)
-    fit(Run(options, records, tmp_path / "run", initial=default_net("onet")))
+    fit(Run(options, records, tmp_path / "run", initial=shipped_net("onet")))
     (tmp_path / "run" / BEFORE).unlink()
     if content == b"other":
-        write_params(tmp_path / "run" / BEFORE, default_net("pnet").parameters)
+        write_params(tmp_path / "run" / BEFORE, shipped_net("pnet").parameters)
     elif content is not None:
         (tmp_path / "run" / BEFORE).write_bytes(content)
     with pytest.raises(DataError, match=f"{BEFORE} is not the initial net of this run"):
@@ -204,7 +204,7 @@ def test_a_checkpoint_without_a_head_that_it_calls_trained(tmp_path: Path) -> No
 
 
 def test_a_box_head_that_nothing_trained_moves_nothing(tmp_path: Path) -> None:
-    nets = {net: default_net(net) for net in ("pnet", "rnet", "onet")}
+    nets = {net: shipped_net(net) for net in ("pnet", "rnet", "onet")}
     nets["rnet"] = replace(nets["rnet"], heads=("cls",))
     bundle = make_bundle(tmp_path / "model", nets, "model", "noise", "MIT")
     assert bundle.manifest["trained"]["rnet"] == ["cls"]
@@ -214,7 +214,7 @@ def test_a_box_head_that_nothing_trained_moves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_faces_without_landmarks_on_every_engine(silent: Path, image: np.ndarray, engine: str) -> None:
-    expected = Detector(engine=engine).detect(image)
+    expected = Detector("gluon-4", engine=engine).detect(image)
     detector = Detector(silent, engine=engine)
     faces = detector.detect(image)
     assert not detector.has_landmarks and faces.landmarks is None and len(faces) == len(expected) == 1
@@ -272,7 +272,7 @@ def test_what_is_said_of_a_bundle(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture,
 ) -> None:  # fmt: skip
     """By Detector with the first photo, and by export."""
-    nets = {"pnet": default_net("pnet"), **{net: replace(default_net(net), heads=each) for net, each in heads.items()}}
+    nets = {"pnet": shipped_net("pnet"), **{net: replace(shipped_net(net), heads=each) for net, each in heads.items()}}
     make_bundle(tmp_path / "model", nets, "model", "noise", "MIT")
     detector = Detector(tmp_path / "model")
     assert not caplog.messages
@@ -290,12 +290,12 @@ def test_what_is_said_of_a_bundle(
 def test_landmarks_that_are_not_there_are_not_evaluated(tmp_path: Path, silent: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "list.txt").write_text("a.png 1 9 1 9 " + "3 " * 10)
     words = ["evaluate", "landmarks", "--list", str(tmp_path / "list.txt"), "--root", str(tmp_path)]
-    assert cli.main([*words, "--model", "default", "--model", str(silent)]) == 2
+    assert cli.main([*words, "--model", "gluon-4", "--model", str(silent)]) == 2
     assert "was trained without landmarks" in capsys.readouterr().err
 
 
 def test_every_head_of_the_shipped_models_is_trained() -> None:
-    for model in ("default", "official"):
+    for model in ("gluon-4", "official"):
         manifest = find_bundle(model).manifest
         assert manifest["trained"] == {
             net: list(each.heads) for net, each in as_trained(bundle_parameters(find_bundle(model))).items()
