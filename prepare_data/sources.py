@@ -110,7 +110,7 @@ class MinedSource:
         """See `generate.SampleSource`."""
         manifest = find_bundle(self.mining.model).manifest
         self._check_trained(manifest)
-        model = {name: manifest[name] for name in (*MODEL_KEYS, "large_faces", "score_weights") if name in manifest}
+        model = {name: manifest[name] for name in (*MODEL_KEYS, "large_faces") if name in manifest}
         if contexts := {net: table["context"] for net, table in manifest["architecture"].items() if table.get("context")}:
             model["contexts"] = contexts
         mining = declared(self.mining, MiningOptions) | {"model": model}

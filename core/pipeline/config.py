@@ -92,6 +92,10 @@ class RunOptions(Options):
         super().__post_init__()
         if (self.large_side is None) != (self.large_factors is None):
             raise ConfigError("large_side and large_factors go together")
+        if self.manifest_keys and not self.thresholds:  # the stages suggest thresholds for all sides and O-Net's own score
+            raise ConfigError(f"{next(iter(self.manifest_keys))} needs thresholds that fit it: give thresholds")
+        if self.calibrate and self.score_weights:
+            raise ConfigError("calibrate and score_weights cannot go together: weighted scores would be shifted too")
         if self.calibrate and not (self.thresholds and all(0 < each < 1 for each in self.thresholds)):
             raise ConfigError(f"calibrate needs thresholds between 0 and 1 to shift scores to, not {shown(self.thresholds)}")
 
