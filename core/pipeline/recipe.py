@@ -26,6 +26,7 @@ from mtcnn_gluon.evaluation.options import LandmarkOptions, ModelsOrDefault, Out
 from mtcnn_gluon.evaluation.report import Report
 from mtcnn_gluon.export.bundle_files import make_bundle
 from mtcnn_gluon.io.files import whole_file
+from mtcnn_gluon.layers import View
 from mtcnn_gluon.pipeline.calibration import calibration, rescored
 from mtcnn_gluon.pipeline.config import BEFORE, SETS, Config, DataOptions, TrainingStepOptions
 from mtcnn_gluon.pipeline.content import Digests
@@ -37,6 +38,7 @@ from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.generate import UNREADABLE
 from mtcnn_gluon.prepare_data.merge import make_records
 from mtcnn_gluon.prepare_data.readers import read_annotations
+from mtcnn_gluon.training.building import table_of, widened
 from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint
 from mtcnn_gluon.training.checkpoints import LOG as TRAINING_LOG
 from mtcnn_gluon.training.identity import digest
@@ -230,7 +232,7 @@ class Recipe:
     def _training_step(self, net: str, name: str, training: TrainingStepOptions, before: str) -> Step:
         records, validation = f"{net}/training/records", f"{net}/validation/records"
         init = f"{self._path(before)}/{BEST}" if before else training.init
-        reads = {"init": _net_digest(init, net)} if init and not before else {}
+        reads = {"init": self._initial(init, training)} if init and not before else {}
         after = (records, validation, *filter(None, [before]))
 
         def action() -> Action:
@@ -245,6 +247,22 @@ class Recipe:
         options = {key: value for key, value in identity(training).items() if key != "init"}
         can_go_on = partial(_begins_with, self.folder / name / LAST, init, net)
         return Step(name, action, after, options, reads, net, training.samples, progress, can_go_on, is_training=True)
+
+    def _initial(self, source: str, training: TrainingStepOptions) -> str:
+        """What a training begins with, as a digest.
+
+        Raises:
+            ConfigError: if it is another net than the one to train.
+            DataError, ModelError: if it holds no parameters of this net.
+        """
+        net, found = training.options.net, read_net(source, training.options.net)
+        sampling = self.config.nets[net].samples["landmarks"].sampling
+        view = View(sampling.size or NETS[net].size, sampling.context)
+        try:
+            widened(net, found, table_of(training.options, view, "landmark" in found.heads))
+        except ConfigError as error:
+            raise ConfigError(f"{net}.train.init: {source}: {error}") from error
+        return f"{digest(found.parameters)} {' '.join(found.heads)}"
 
     def _net_bundle_step(self, net: str) -> Step:
         """A bundle of the nets so far, with the thresholds for mining; O-Net's with those for detection."""
@@ -378,16 +396,6 @@ class Recipe:
 
     def _path(self, name: str) -> str:
         return str(self.folder / name)
-
-
-def _net_digest(source: str, net: str) -> str:
-    """Of parameters to begin with.
-
-    Raises:
-        DataError, ModelError: if there are none for this net.
-    """
-    found = read_net(source, net)
-    return f"{digest(found.parameters)} {' '.join(found.heads)}"
 
 
 def _begins_with(last: Path, init: str | None, net: str) -> bool:

@@ -369,6 +369,8 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
     assert [net for net in NETS if changed[f"{net}/train"].reads != found[f"{net}/train"].reads] == ["rnet"]
     with pytest.raises(DataError, match="holds no parameters of onet"):
         steps({"onet.train.init": "best.npz"})
+    with pytest.raises(ConfigError, match="rnet.train.init: wide-1: the initial rnet is another net than the one to train"):
+        steps({"rnet.train.init": "wide-1"})
 
 
 def test_a_training_goes_on_only_with_the_net_it_began_with(tmp_path: Path, photos: Path) -> None:
@@ -448,7 +450,9 @@ def test_photos_from_several_places(tmp_path: Path, photos: Path) -> None:
 
 def test_an_architecture_reaches_samples_and_trainings(tmp_path: Path, photos: Path) -> None:
     table = {"size": 30, "context": 3, "layers": "conv 8 4 2, pool 2 2, conv 16 3, dense 32"}
-    plain, other = (steps_of(tmp_path, photos, changes) for changes in ({}, {"architecture.rnet": table}))
+    plain, other = (
+        steps_of(tmp_path, photos, {"rnet.train.init": None, **changes}) for changes in ({}, {"architecture.rnet": table})
+    )
     assert other["rnet/training/mined"].options["size"] == other["rnet/validation/faces"].options["size"] == 30
     assert other["rnet/training/mined"].options["context"] == 3
     assert other["rnet/train"].options["layers"] == table["layers"] and plain["rnet/train"].options["layers"] is None
