@@ -167,7 +167,7 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
             parts = get_args(kind)
             more["type"] = parts[0] if parts[0] in NAMES else str
             more["nargs"] = "+" if parts[-1] is ... else len(parts)
-            if parts[-1] is ... and each.default is None:
+            if parts[-1] is ... and each.default in (None, MISSING):
                 more["action"] = "extend"  # the option may be repeated
         required = each.default is MISSING
         text = _sentence(each, kind).replace("%", "%%")

@@ -70,6 +70,7 @@ def detect(options: argparse.Namespace) -> int:
     detector = Detector(**vars(from_arguments(DetectorOptions, options)))
     if options.crops and not detector.has_landmarks:
         raise ConfigError(f"--crops aligns faces by landmarks, and model {options.model} was trained without")
+    say(f"licence of model {detector.bundle.manifest['name']}: {detector.bundle.manifest['licence']}")
     if earlier:
         check_same_detector(Path(options.json), finished_photos(tasks), detector)
     with ExitStack() as stack:

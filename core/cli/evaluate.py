@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.evaluation import benchmarks
-from mtcnn_gluon.evaluation.options import FddbOptions, LandmarkOptions, RecordsOptions, StagesOptions, WiderOptions
+from mtcnn_gluon.evaluation.options import FddbOptions, GroupsOptions, LandmarkOptions, RecordsOptions, StagesOptions, WiderOptions
 from mtcnn_gluon.evaluation.report import Report, json_text
 from mtcnn_gluon.options import add_arguments, from_arguments
 
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, tuple[str, Evaluate, type]] = {
     "wider": ("average precision by WIDER FACE's protocol", benchmarks.evaluate_wider, WiderOptions),
     "fddb": ("ROC by FDDB's protocol", benchmarks.evaluate_fddb, FddbOptions),
     "landmarks": ("errors of the five landmarks", benchmarks.evaluate_landmarks, LandmarkOptions),
+    "groups": ("share of photos with a face found, by group of people", benchmarks.evaluate_groups, GroupsOptions),
     "stages": ("recall, proposals, thresholds and time of each stage", benchmarks.evaluate_stages, StagesOptions),
     "records": ("a net on training samples", benchmarks.evaluate_records, RecordsOptions),
 }

@@ -95,4 +95,5 @@ def _engine(name: str) -> str:
 
 
 def _model(name: str) -> str:
-    return "; ".join(["yes", *warnings(find_bundle(name).manifest)])
+    manifest = find_bundle(name).manifest
+    return "; ".join(["yes", *warnings(manifest), f"licence: {manifest['licence']}"])

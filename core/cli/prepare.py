@@ -11,6 +11,7 @@ from mtcnn_gluon.options import Options, add_arguments, from_arguments, option
 from mtcnn_gluon.prepare_data import tasks
 from mtcnn_gluon.prepare_data.generate import UNREADABLE, read_report
 from mtcnn_gluon.prepare_data.merge import MergeOptions, kinds_of, make_records
+from mtcnn_gluon.prepare_data.scenes import LIST, SceneOptions, prepare_scenes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
     )
     for name, text, options, make in cuts:
         _add(verbs, name, text, options, _cut(options, make))
+    _add(verbs, "scenes", "compose photos of scenes from crops of faces", SceneOptions, scenes)
     parser = _add(verbs, "records", "merge samples into training records", MergeOptions, records)
     parser.add_argument("--in", required=True, nargs="+", dest="folders", metavar="DIR", help="folders of samples")
     for parser in (
@@ -58,6 +60,13 @@ def _cut(options: type[tasks.SampleOptions], make: Callable[[Any], dict[str, Any
 
     run.__doc__ = str(make.__doc__).partition("\n")[0]
     return run
+
+
+def scenes(arguments: argparse.Namespace) -> int:
+    """Compose photos of scenes from portraits or crops of faces and photos without people, with a list of their faces."""
+    counts = prepare_scenes(from_arguments(SceneOptions, arguments))["counts"]
+    put_line(f"{counts['scenes']} scenes with {counts['faces']} faces: {Path(arguments.out) / LIST}")
+    return 0
 
 
 def records(arguments: argparse.Namespace) -> int:

@@ -16,11 +16,12 @@ import numpy as np
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError
-from mtcnn_gluon.evaluation import fddb, landmarks, samples, stages, summaries, summaries_nets, wider, wider_truth
+from mtcnn_gluon.evaluation import fddb, groups, landmarks, samples, stages, summaries, summaries_nets, wider, wider_truth
 from mtcnn_gluon.evaluation.coverage import cover
 from mtcnn_gluon.evaluation.names import THE_ANNOTATIONS, THE_PHOTOS, check_names, file_stems
 from mtcnn_gluon.evaluation.options import (
     FddbOptions,
+    GroupsOptions,
     LandmarkOptions,
     Output,
     PhotoOptions,
@@ -157,6 +158,18 @@ def evaluate_stages(options: StagesOptions) -> Report:
     return summaries_nets.of_stages(coverage, curves, seconds, results, problems)
 
 
+def evaluate_groups(options: GroupsOptions) -> Report:
+    """In how many photos of each group of people a detector finds a face."""
+    members = groups.read_groups(options.list, options.column)
+    _check_files(options)
+    every = tuple(members[options.column[0]])
+    photos = PhotoSet(every, options.images)
+    names = spread(every, options.limit)
+    results = _found_faces(options, photos, names, groups.FindInBorder(options.border) if options.border else find_faces)
+    coverage = cover(names, results, options.detectors.missing, total=len(every))
+    return replace(groups.report(members, coverage, results, options.border, {}), photo_file=photos.finder)
+
+
 def evaluate_records(options: RecordsOptions) -> Report:
     """One net of each bundle on the same training samples: accuracy of each class, recall at 1 % false positives, errors of
     boxes and landmarks, as in the training log."""
@@ -209,11 +222,11 @@ def _check_files(options: PhotoOptions) -> None:
         need("matplotlib.figure", "drawing curves")
 
 
-def _found_faces(options: PhotoOptions, photos: PhotoSet, names: Sequence[str]) -> list[Results]:
+def _found_faces(options: PhotoOptions, photos: PhotoSet, names: Sequence[str], work: Work = find_faces) -> list[Results]:
     """What all detectors found in the photos `names`."""
     read = [read_results(path, names, title=name, others=photos.names) for name, path in options.detectors.named_results()]
     jobs = [Job(name, str(photos.path(name))) for name in names] if options.detectors.model else []
-    return read + _model_results(options, jobs, find_faces)
+    return read + _model_results(options, jobs, work)
 
 
 def _model_results(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> list[Results]:

@@ -225,6 +225,20 @@ class StagesOptions(PhotoOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupsOptions(PhotoOptions):
+    """Photos of one person each, in groups."""
+
+    list: str = option(..., "a csv with a column file, and a column or more that name each photo's group", metavar="FILE")
+    column: tuple[str, ...] = option(..., "columns of the groups, such as age", metavar="NAME")
+    images: str | None = option(None, PHOTOS, metavar="DIR")
+    border: int = option(
+        0, "width of a black border to put around the photos; detectors miss faces that fill a photo", least=0, most=10_000,
+        metavar="PX",
+    )  # fmt: skip
+    detectors: Detectors
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecordsOptions(Options):
     """A net on training records."""
 
