@@ -50,16 +50,12 @@ fuzz: $(VENV)/installed-dev
 	@MTCNN_GLUON_FUZZ=2000 $(BIN)/python -m pytest tests/fuzz
 
 # The kernels under AddressSanitizer and UndefinedBehaviorSanitizer, compared with plain loops, with every instruction set.
-SANITIZED := -std=c++17 -g -O1 -Wall -Wextra -Wno-psabi -fopenmp \
-	-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
-KERNELS := $(filter-out %/mxnet_adapter.cc,$(wildcard core/operators/src/*.cc))
-
-sanitize:
+sanitize: $(VENV)/python
 	@echo "== Checking the compiled kernels with sanitizers"
-	@mkdir -p build
-	@$(CXX) $(SANITIZED) -DSOURCE_DIGEST='"sanitized"' -Icore/operators/src -o build/check_kernels tests/native/check_kernels.cc $(KERNELS)
+	@$(BIN)/cmake -S core/operators/src -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DMTCNN_SANITIZE=ON >/dev/null
+	@$(BIN)/cmake --build build/sanitized --target check_kernels
 	@for isa in baseline avx2 ""; do \
-		OMP_NUM_THREADS=3 MTCNN_GLUON_ISA=$$isa build/check_kernels || exit 1; done
+		OMP_NUM_THREADS=3 MTCNN_GLUON_ISA=$$isa build/sanitized/check_kernels || exit 1; done
 
 lint: $(VENV)/installed-dev
 	@echo "== Checking style and types"
@@ -71,7 +67,7 @@ lint: $(VENV)/installed-dev
 $(VENV)/python: | system
 	@test -n "$(PYTHON)" || { echo "mtcnn-gluon needs Python 3.10, 3.11 or 3.12 with venv (on Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@echo "== Making a virtual environment in $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip setuptools cmake ninja
 	@touch $@
 
 $(VENV)/dependencies: setup.py pyproject.toml $(VENV)/python

@@ -1,11 +1,17 @@
 """Maps the project's folders onto the one import name `mtcnn_gluon`, and states what each way of using it needs."""
 
+import os
 import re
 import runpy
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "core/__init__.py").read_text("utf-8")).group(1)
@@ -41,6 +47,8 @@ EXTRAS = {
         "nvidia-cusolver-cu11==11.4.1.48", "nvidia-cusparse-cu11==11.7.5.86", "nvidia-nccl-cu11==2.21.5",
         "nvidia-nvtx-cu11==11.8.86",
     ),
+    "opencv": ["opencv-python"],
+    "headless": ["opencv-python-headless"],
     "onnx": ONNX,
     "openvino": OPENVINO,
     "export": EXPORT,
@@ -59,24 +67,57 @@ FOLDERS = {"mtcnn_gluon": "core", "mtcnn_gluon.symbol": "symbol", "mtcnn_gluon.p
            "mtcnn_gluon.model": "model"}  # fmt: skip
 
 SOURCES = "core/operators/src"
+# What becomes of the compiled kernels: "required" stops if they cannot be built, as a release must; "none" makes a wheel for
+# every machine, which runs on ONNX Runtime. Otherwise the package installs without them where there is no compiler, and says so.
+KERNELS = os.environ.get("MTCNN_GLUON_KERNELS", "optional")
+LIBRARY = {"win32": "_kernels.dll", "darwin": "_kernels.dylib"}.get(sys.platform, "_kernels.so")
 
 
-def kernels() -> Extension:
-    """The compiled kernels. `optional`: without a C++ compiler the package installs all the same, and runs on numpy."""
-    source_digest = runpy.run_path(str(ROOT / "core/operators/source_digest.py"))["source_digest"]
-    openmp = [] if sys.platform == "darwin" else ["-fopenmp"]  # Apple's compiler has none
-    return Extension(
-        "mtcnn_gluon.operators._kernels",
-        sources=[f"{SOURCES}/{name}.cc" for name in ("boxes", "instruction_set", "mining", "nets", "pyramid", "threads")],
-        depends=[str(path.relative_to(ROOT)) for path in (ROOT / SOURCES).glob("*.h")],
-        define_macros=[("SOURCE_DIGEST", f'"{source_digest()}"')],
-        # Trapping arithmetic would keep GCC from turning conditions, as in PReLU, into vectors; nothing here asks for traps.
-        extra_compile_args=["-std=c++17", "-O3", "-fno-trapping-math", "-g0", "-Wall", "-Wextra", "-Wno-psabi", *openmp],
-        extra_link_args=openmp,
-        language="c++",
-        optional=True,
-    )
+class BuildKernels(build_ext):
+    """Builds the kernels by CMake. They are a plain C library, so one file serves every Python."""
 
+    def get_ext_filename(self, name: str) -> str:
+        """The library's path, the same for every Python."""
+        return str(Path(*name.split(".")[:-1]) / LIBRARY)
+
+    def build_extension(self, extension: Extension) -> None:
+        """Build the library, or raise what `optional` turns into a warning."""
+        try:
+            self.build_kernels(Path(self.get_ext_fullpath(extension.name)))
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise CompileError(f"the kernels of the engine native were not built: {error}") from error
+
+    def build_kernels(self, target: Path) -> None:
+        """Build the library as `target`."""
+        source_digest = runpy.run_path(str(ROOT / "core/operators/source_digest.py"))["source_digest"]
+        cmake, folder = tool("cmake"), Path(self.build_temp).resolve() / "kernels"
+        ninja = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"] if shutil.which(tool("ninja")) else []
+        digest = f"-DSOURCE_DIGEST={source_digest()}"
+        subprocess.run([cmake, "-S", str(ROOT / SOURCES), "-B", str(folder), *ninja, digest], check=True)
+        subprocess.run([cmake, "--build", str(folder), "--config", "Release"], check=True)
+        built = next(path for path in folder.rglob(LIBRARY) if path.is_file())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(built, target)
+
+
+class Wheel(bdist_wheel):
+    """A wheel with kernels is for every Python 3 on one kind of machine, one without for every machine."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Python, ABI and platform that the wheel is for."""
+        *_, platform = super().get_tag()
+        return "py3", "none", platform
+
+
+def tool(name: str) -> str:
+    """A program of the environment that runs this file, else of the machine."""
+    here = shutil.which(name, path=str(Path(sys.executable).parent))
+    return here or name
+
+
+if KERNELS not in ("optional", "required", "none"):
+    raise SystemExit(f"MTCNN_GLUON_KERNELS must be optional, required or none, not {KERNELS!r}")
+KERNEL_LIBRARY = Extension("mtcnn_gluon.operators._kernels", sources=[], language="c++", optional=KERNELS == "optional")
 
 setup(
     name="mtcnn-gluon",
@@ -92,8 +133,9 @@ setup(
         "mtcnn_gluon": ["py.typed", "operators/src/*"],
         "mtcnn_gluon.model": ["*/*.json", "*/*.params", "*/*.onnx", "*/*.md"],
     },
-    ext_modules=[kernels()],
-    install_requires=["numpy>=1.23.5", "opencv-python", "easydict", "tqdm", "pillow>=9.4"],
+    ext_modules=[] if KERNELS == "none" else [KERNEL_LIBRARY],
+    cmdclass={"build_ext": BuildKernels, "bdist_wheel": Wheel},
+    install_requires=["numpy>=1.23.5", "easydict", "tqdm", "pillow>=9.4"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["mtcnn-gluon=mtcnn_gluon.cli.main:main"]},
 )

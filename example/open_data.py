@@ -9,7 +9,8 @@ It writes lists of faces and of photos without people, and composes scenes of th
     GroceryStoreDataset/     a clone of github.com/marcusklasson/GroceryStoreDataset (MIT)
     clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small (CC0)
 
-model/open-1/MODEL_CARD.md says which photos of FairFace and Congress it was. yunet.onnx is YuNet (BSD) of github.com/opencv/opencv_zoo.
+model/open-1/MODEL_CARD.md says which photos of FairFace and Congress it was. yunet.onnx is YuNet (BSD), of
+github.com/opencv/opencv_zoo.
 """
 
 import argparse
@@ -40,18 +41,17 @@ def main() -> None:
     for name in ("sources", "yunet", "out"):
         parser.add_argument(f"--{name}", required=True, type=Path)
     parser.add_argument("--scenes", type=int, default=3000)
-    parser.add_argument("--empty", type=int, default=3000, help="photos without people to choose from")
+    parser.add_argument("--empty", type=int, default=2600, help="photos without people to choose from")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     sources, out = arguments.sources, arguments.out
     out.mkdir(parents=True)
-    finder = cv2.FaceDetectorYN.create(str(arguments.yunet), "", (320, 320))
+    finder = cv2.FaceDetectorYN.create(str(arguments.yunet), "", (320, 320), 0.6)
 
-    def found(path: str, least: float, scale: float = 1) -> list[list[float]]:
-        """Scores, boxes and points of YuNet in a photo, the best first."""
+    def found(path: str, scale: float = 1) -> list[list[float]]:
+        """Scores, boxes and points of the faces that YuNet finds in a photo."""
         image = cv2.resize(cv2.cvtColor(read_image(sources / path), cv2.COLOR_RGB2BGR), None, fx=scale, fy=scale)
         finder.setInputSize(image.shape[1::-1])
-        finder.setScoreThreshold(least)
         rows = finder.detect(image)[1]
         return [] if rows is None else [[r[14], r[0], r[1], r[0] + r[2], r[1] + r[3], *r[4:14]] for r in rows.tolist()]
 
@@ -61,20 +61,23 @@ def main() -> None:
 
     faces, header = [], ("file", *COLUMNS[1:5], "score", *COLUMNS[5:])
     for path in (path for folder in FACES for path in files_of(sources / folder, sources)):
-        faces.append([[path, *map("{:.2f}".format, row[1:5]), f"{row[0]:.3f}", *map("{:.2f}".format, row[5:])] for row in found(path, 0.6)])
+        faces.append(
+            [[path, *map("{:.2f}".format, row[1:5]), f"{row[0]:.3f}", *map("{:.2f}".format, row[5:])] for row in found(path)]
+        )
     write("faces.csv", header, [row for number, rows in enumerate(faces) for row in rows if number % HELD_OUT])
     write("faces_dev.csv", header, [row for rows in faces[::HELD_OUT] for row in rows])
 
     empty = spread([path for folder in EMPTY for path in files_of(sources / folder, sources)], arguments.empty)
-    empty = [path for path in empty if not found(path, 0.3) and not found(path, 0.3, scale=2)]
+    empty = [path for path in empty if not found(path, scale=2)]
     is_dev = [("/test/" in path or "/val" in path) for path in empty]
     for name, wanted in (("empty.txt", False), ("empty_dev.txt", True)):
         (out / name).write_text("\n".join(path for path, dev in zip(empty, is_dev) if dev == wanted) + "\n")
 
     for name, count in (("", arguments.scenes), ("_dev", arguments.scenes // 20)):
         options = SceneOptions(
-            images=str(sources), annotations=str(out / f"faces{name}.csv"), min_score=0.6, backgrounds=str(sources),
-            background_list=str(out / f"empty{name}.txt"), out=str(out / f"scenes{name}"), count=count, workers=arguments.workers,
+            images=str(sources), annotations=str(out / f"faces{name}.csv"), min_score=0.6,
+            backgrounds=str(sources), background_list=str(out / f"empty{name}.txt"),
+            out=str(out / f"scenes{name}"), count=count, workers=arguments.workers,
         )  # fmt: skip
         print(prepare_scenes(options)["counts"], "in", options.out)
 

@@ -1,6 +1,6 @@
 """Photos of scenes, composed of portraits or crops of faces and of photos without people.
 
-A net that learns from crops of faces alone never sees a small face, a crowd or most of what is not a face. Scenes have them all.
+A net that learns from crops of faces alone never sees a small face, a crowd or most of what is not a face. Scenes have them.
 Faces are pasted in several ways, and so are pieces without a face: an edge then says nothing about what is inside it (cut,
 paste and learn, Dwibedi et al., ICCV 2017).
 """
@@ -68,10 +68,10 @@ class Piece(NamedTuple):
 
 
 def prepare_scenes(options: SceneOptions) -> dict[str, Any]:
-    """Compose scenes of faces and of photos without people, with a list of their faces: photos for `prepare wider` and the rest.
+    """Compose scenes of faces and of photos without people, with a list of their faces.
 
-    Writes `images/*.jpg`, at the end `scenes.json` with the options and counts, which it returns, and `faces.csv` with boxes and
-    landmarks. The same options give the same scenes, whatever the number of workers.
+    Writes `images/*.jpg`, then `scenes.json` with the options and counts, which it returns, and `faces.csv` with boxes and
+    landmarks, for `prepare wider` and the rest. The same options give the same scenes, whatever the number of workers.
 
     Raises:
         ConfigError: if `out` exists and is no unfinished work of this function, or an option is wrong.
@@ -128,26 +128,25 @@ class Composer:
         self.shows_person = {photo.path for photo in self.portraits}
 
     def scene(self, index: int) -> tuple[bytes, np.ndarray, np.ndarray]:
-        """Scene `index` as JPEG, the boxes (N, 4) float32 x1, y1, x2, y2 and landmarks (N, 5, 2) float32 of its faces, in pixels."""
+        """Scene `index` as JPEG, and boxes (N, 4) x1, y1, x2, y2 and landmarks (N, 5, 2) x, y of its faces, float32 pixels."""
         generator = np.random.default_rng((self.options.seed, index))
         width, height = (int(self.options.side * share) for share in SHAPES[generator.integers(len(SHAPES))])
         canvas = self._background(width, height, generator)
         owner = np.full((height, width), -1, np.int32)  # the face that each pixel shows
-        boxes, landmarks = [], []
+        placed: list[tuple[np.ndarray, np.ndarray]] = []
         for centre, size in self._places(width, height, generator):
             if generator.random() < 0.4:
                 spot = generator.random(2) * (width, height)
                 self._paste(canvas, owner, self._nothing(size * generator.uniform(0.5, 2), generator), spot, -1, generator)
             piece = self._face(size, generator)
-            box, points = self._paste(canvas, owner, piece, centre, len(boxes), generator)
-            boxes.append(box)
-            landmarks.append(points)
-        boxes, landmarks = np.reshape(boxes, (-1, 4)), np.reshape(landmarks, (-1, 5, 2))
+            placed.append(self._paste(canvas, owner, piece, centre, len(placed), generator))
+        boxes = np.array([box for box, _ in placed], np.float32).reshape(-1, 4)
+        landmarks = np.array([points for _, points in placed], np.float32).reshape(-1, 5, 2)
         seen = [self._share_seen(owner, box, number) for number, box in enumerate(boxes)]
         for number in np.flatnonzero(np.array(seen) < 1 - HIDDEN):  # neither a clear face nor clear background
             canvas[owner == number] = generator.integers(0, 256, 3)
         keep = np.flatnonzero(np.array(seen) >= 1 - HIDDEN)
-        return _photographed(canvas, generator), boxes[keep].astype(np.float32), landmarks[keep].astype(np.float32)
+        return _photographed(canvas, generator), boxes[keep], landmarks[keep]
 
     # ---- what is pasted
 
@@ -163,7 +162,7 @@ class Composer:
             cover = self.person(photo)
         elif photo.path not in self.shows_person and style < 0.6:  # the head; what is beyond the crop's border is mirrored
             border = int(0.4 * max(image.shape[:2]))
-            image = cv2.copyMakeBorder(image, *[border] * 4, cv2.BORDER_REFLECT_101)
+            image = np.pad(image, [(border, border), (border, border), (0, 0)], "reflect")
             corners, landmarks = corners + border, landmarks + border
             cover = _oval(image.shape[:2], corners[[0, 2]].mean(0), x2 - x1, y2 - y1, generator)
             if style < 0.35 and self.portraits:
@@ -187,7 +186,9 @@ class Composer:
         cover = cv2.warpAffine(head.cover, move, shape, flags=cv2.INTER_LINEAR)
         image = np.roll(image, max(0, generator.integers(5) - 2), 2)  # for some, clothes of other colours
         mixed = cover[..., None] * colours + (1 - cover[..., None]) * image
-        return Piece(mixed.astype(np.uint8), np.maximum(cover, person), head.corners * scale + shift, head.landmarks * scale + shift)
+        return Piece(
+            mixed.astype(np.uint8), np.maximum(cover, person), head.corners * scale + shift, head.landmarks * scale + shift
+        )
 
     def _image(self, photo: Photo) -> np.ndarray:
         return self.read(Path(self.options.images) / photo.path)
@@ -217,7 +218,9 @@ class Composer:
         if style < 0.45:
             cover = _oval(image.shape[:2], middle, side * 0.6, side * 0.75, generator)
         else:
-            cover = _soft(image.shape[:2], generator.uniform(0.02, 0.15)) if style < 0.65 else np.ones(image.shape[:2], np.float32)
+            cover = (
+                _soft(image.shape[:2], generator.uniform(0.02, 0.15)) if style < 0.65 else np.ones(image.shape[:2], np.float32)
+            )
         return Piece(image, cover, np.zeros((4, 2)), np.zeros((5, 2)))
 
     def _background(self, width: int, height: int, generator: np.random.Generator) -> np.ndarray:
@@ -226,7 +229,9 @@ class Composer:
         share = generator.uniform(0.4, 1) * min(image.shape[1] / width, image.shape[0] / height)
         w, h = max(2, int(share * width)), max(2, int(share * height))
         x, y = (generator.integers(0, room + 1) for room in (image.shape[1] - w, image.shape[0] - h))
-        part = cv2.resize(image[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_AREA if share > 1 else cv2.INTER_LINEAR)
+        part = cv2.resize(
+            image[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_AREA if share > 1 else cv2.INTER_LINEAR
+        )
         return np.ascontiguousarray(part[:, ::-1]) if generator.random() < 0.5 else part
 
     # ---- where
@@ -251,12 +256,19 @@ class Composer:
         return sorted(places, key=lambda place: place[1])
 
     def _paste(
-        self, canvas: np.ndarray, owner: np.ndarray, piece: Piece, centre: np.ndarray, number: int, generator: np.random.Generator
+        self,
+        canvas: np.ndarray,
+        owner: np.ndarray,
+        piece: Piece,
+        centre: np.ndarray,
+        number: int,
+        generator: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Paste a piece with its face's middle at `centre`; returns the face's box (4,) and landmarks (5, 2) in the scene."""
         middle = piece.corners.mean(0) if number >= 0 else np.array(piece.cover.shape[::-1]) / 2
-        x, y = np.rint(centre - middle).astype(int)
-        box = np.concatenate([piece.corners.min(0), piece.corners.max(0)]) + (x, y, x, y)
+        shift = np.rint(centre - middle).astype(int)
+        x, y = shift
+        corners, landmarks = piece.corners + shift, piece.landmarks + shift
         h, w = piece.cover.shape
         left, top, right, bottom = max(0, x), max(0, y), min(canvas.shape[1], x + w), min(canvas.shape[0], y + h)
         if left < right and top < bottom:
@@ -267,7 +279,7 @@ class Composer:
             colours = piece.colours[inside] * gain + shift
             canvas[there] = np.clip(cover * colours + (1 - cover) * canvas[there] + 0.5, 0, 255)
             owner[there][piece.cover[inside] > 0.5] = number
-        return box, piece.landmarks + (x, y)
+        return np.concatenate([corners.min(0), corners.max(0)]), landmarks
 
     @staticmethod
     def _share_seen(owner: np.ndarray, box: np.ndarray, number: int) -> float:
@@ -285,7 +297,9 @@ def _between(low: float, high: float, generator: np.random.Generator) -> float:
     return float(np.exp(generator.uniform(np.log(low), np.log(max(low, high)))))
 
 
-def _oval(shape: tuple[int, int], middle: np.ndarray, width: float, height: float, generator: np.random.Generator) -> np.ndarray:
+def _oval(
+    shape: tuple[int, ...], middle: np.ndarray, width: float, height: float, generator: np.random.Generator
+) -> np.ndarray:
     """A soft oval around a face of `width` x `height` pixels, with hair and ears; (H, W) float32 0..1."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     a, b = width * generator.uniform(0.6, 0.85), height * generator.uniform(0.6, 0.8)
@@ -294,7 +308,7 @@ def _oval(shape: tuple[int, int], middle: np.ndarray, width: float, height: floa
     return np.clip((1 - distance) / generator.uniform(0.03, 0.25) + 0.5, 0, 1)
 
 
-def _soft(shape: tuple[int, int], margin: float) -> np.ndarray:
+def _soft(shape: tuple[int, ...], margin: float) -> np.ndarray:
     """A rectangle with a soft edge of `margin` sides, (H, W) float32 0..1."""
     ramps = [np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / (margin * n) for n in shape]
     return np.clip(np.minimum(ramps[0][:, None], ramps[1]), 0, 1).astype(np.float32)
@@ -312,7 +326,8 @@ def _person(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     mask[: max(1, int(y1 - side)), :] = cv2.GC_BGD
     mask[: int(y1), [0, -1]] = cv2.GC_BGD
     cv2.setRNGSeed(0)  # GrabCut draws random numbers
-    cv2.grabCut(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), mask, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+    models, whole = [np.zeros((1, 65)) for _ in range(2)], (0, 0, width, height)
+    cv2.grabCut(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), mask, whole, *models, 3, cv2.GC_INIT_WITH_MASK)
     is_person = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     return cv2.GaussianBlur(is_person, (0, 0), 1.5)
 
@@ -339,7 +354,7 @@ def _turned(piece: Piece, size: float, generator: np.random.Generator) -> Piece:
 
 def _photographed(image: np.ndarray, generator: np.random.Generator) -> bytes:
     """A scene as a camera would give it: gamma, blur, noise, JPEG."""
-    scaled = (image / np.float32(255)) ** np.float32(generator.uniform(0.7, 1.5)) * np.float32(generator.uniform(0.6, 1.1))
+    scaled: Any = (image / np.float32(255)) ** np.float32(generator.uniform(0.7, 1.5)) * np.float32(generator.uniform(0.6, 1.1))
     if generator.random() < 0.6:
         scaled = cv2.GaussianBlur(scaled, (0, 0), generator.uniform(0.2, 1.2))
     scaled += generator.standard_normal(scaled.shape, np.float32) * np.float32(generator.uniform(0, 0.03))

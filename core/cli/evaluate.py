@@ -7,7 +7,14 @@ from typing import Any, Callable
 
 from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.evaluation import benchmarks
-from mtcnn_gluon.evaluation.options import FddbOptions, GroupsOptions, LandmarkOptions, RecordsOptions, StagesOptions, WiderOptions
+from mtcnn_gluon.evaluation.options import (
+    FddbOptions,
+    GroupsOptions,
+    LandmarkOptions,
+    RecordsOptions,
+    StagesOptions,
+    WiderOptions,
+)
 from mtcnn_gluon.evaluation.report import Report, json_text
 from mtcnn_gluon.options import add_arguments, from_arguments
 

@@ -167,7 +167,7 @@ def evaluate_groups(options: GroupsOptions) -> Report:
     names = spread(every, options.limit)
     results = _found_faces(options, photos, names, groups.FindInBorder(options.border) if options.border else find_faces)
     coverage = cover(names, results, options.detectors.missing, total=len(every))
-    return replace(groups.report(members, coverage, results, options.border, {}), photo_file=photos.finder)
+    return replace(groups.report(members, coverage, results, options.border), photo_file=photos.finder)
 
 
 def evaluate_records(options: RecordsOptions) -> Report:

@@ -5,7 +5,6 @@ import io
 from dataclasses import dataclass
 from typing import Any, Sequence
 
-import cv2
 import numpy as np
 
 from mtcnn_gluon.detection.detector import Detector
@@ -17,7 +16,6 @@ from mtcnn_gluon.evaluation.results import Detections, Results
 from mtcnn_gluon.evaluation.run import Job
 from mtcnn_gluon.evaluation.summaries import how
 from mtcnn_gluon.io.files import printable, read_text
-from mtcnn_gluon.prepare_data.annotations import Problems
 
 Z = 1.96  # of the middle 95 % of a normal distribution
 MOST_GROUPS = 100  # of a column; more are rather a number or a name than a group
@@ -74,7 +72,8 @@ class FindInBorder:
         return f"find_faces_border_{self.border}"
 
     def __call__(self, detector: Detector, image: np.ndarray, job: Job) -> dict[str, Any]:
-        framed = cv2.copyMakeBorder(image, *[self.border] * 4, cv2.BORDER_CONSTANT)
+        """As `run.find_faces`."""
+        framed = np.pad(image, [(self.border,) * 2, (self.border,) * 2, (0, 0)])
         rows = detector.detect(framed).to_dicts()
         for row in rows:
             row["box"] = [number - self.border for number in row["box"]]
@@ -95,7 +94,7 @@ def wilson(found: int, count: int) -> Interval | None:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def report(groups: Groups, coverage: Coverage, results: Sequence[Results], border: int, problems: dict[str, Problems]) -> Report:
+def report(groups: Groups, coverage: Coverage, results: Sequence[Results], border: int) -> Report:
     """In how many photos of each group each detector found a face or more.
 
     Args:
@@ -103,13 +102,12 @@ def report(groups: Groups, coverage: Coverage, results: Sequence[Results], borde
         coverage: the photos that count.
         results: what each detector found.
         border: width in pixels of the border that the photos had, for the notes.
-        problems: those of sources other than the results.
     """
-    problems = {**{each.name: each.problems for each in results}, **problems}
     has_face = {
         each.name: {name: len(each.photos.get(name, Detections.NONE)) > 0 for name in coverage.names} for each in results
     }
-    tables, summary = [], {}
+    tables: list[Table] = []
+    summary: dict[str, Any] = {}
     names = [each.name for each in results]
     every = {"": dict.fromkeys(coverage.names, "all")}
     for column, of_photo in {**every, **groups}.items():
@@ -124,14 +122,16 @@ def report(groups: Groups, coverage: Coverage, results: Sequence[Results], borde
             rows.append((group, f"{len(photos):,}", *cells))
             figures = {name: {"found": count, "interval": wilson(count, len(photos))} for name, count in counts.items()}
             summary.setdefault(column or "all", {})[group] = {"photos": len(photos), **figures}
-        tables.append(Table(f"Photos with a face found{f', by {column}' if column else ''}", ("group", "photos", *names), tuple(rows)))
+        tables.append(
+            Table(f"Photos with a face found{f', by {column}' if column else ''}", ("group", "photos", *names), tuple(rows))
+        )
     frame = f"The photos had a border of {border} black pixels. " if border else ""
     return Report(
         headline=f"{'' if coverage.is_complete else 'PARTIAL: '}Groups: where a face is found, on {coverage.sentence()}",
         is_complete=coverage.is_complete,
         tables=tuple(tables),
         notes=(f"{frame}In brackets: the middle 95 % of the share (Wilson).", *how(results)),
-        problems=problems,
+        problems={each.name: each.problems for each in results},
         summary={"benchmark": "groups", "border": border, "groups": summary},
     )
 

@@ -1,17 +1,20 @@
 """Loading the compiled kernels.
 
-`setup.py` builds them if there is a C++ compiler (GCC or Clang; nothing else is needed). Without kernels everything works on
-numpy and the frameworks' own operators, but slower. The environment variable `MTCNN_GLUON_NATIVE=0` switches them off.
+Wheels for one kind of machine hold them; from source `setup.py` builds them if there is a C++ compiler (GCC or Clang). Without
+kernels everything works on numpy and the frameworks' own operators, but slower. The environment variable
+`MTCNN_GLUON_NATIVE=0` switches them off.
 """
 
 import ctypes
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 
 from mtcnn_gluon.errors import Unavailable
 from mtcnn_gluon.operators.source_digest import source_digest
 
+LIBRARY = {"win32": "_kernels.dll", "darwin": "_kernels.dylib"}.get(sys.platform, "_kernels.so")
 _bool, _float, _i64, _pointer = ctypes.c_bool, ctypes.c_float, ctypes.c_int64, ctypes.c_void_p
 _FUNCTIONS = {  # the functions of src/kernels.h: type of the result, types of the arguments
     "instruction_set": (ctypes.c_char_p, []),
@@ -38,9 +41,12 @@ def load_kernels() -> ctypes.CDLL:
     """
     if os.environ.get("MTCNN_GLUON_NATIVE") == "0":
         raise Unavailable("switched off by MTCNN_GLUON_NATIVE=0")
-    path = next(iter(sorted(Path(__file__).parent.glob("_kernels*.so"))), None)
-    if path is None:
-        raise Unavailable("not built: install a C++ compiler (on Debian and Ubuntu: apt-get install g++) and mtcnn-gluon again")
+    path = Path(__file__).with_name(LIBRARY)
+    if not path.is_file():
+        raise Unavailable(
+            "not built: install mtcnn-gluon from a wheel for this kind of machine, or install a C++ compiler (on Debian and "
+            "Ubuntu: apt-get install g++) and then mtcnn-gluon from source"
+        )
     try:
         library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)  # the MXNet adapter finds the kernels by name in the process
     except OSError as error:

@@ -22,7 +22,11 @@ FACE, EMPTY = (255, 0, 0), (0, 90, 0)  # colours RGB: scenes show a face where t
 def sources(tmp_path_factory):
     """Two crops of a red face, a portrait with a small one, and green photos without people."""
     folder, rows = tmp_path_factory.mktemp("sources"), []
-    for name, side, box in (("a.png", 64, (8, 6, 56, 60)), ("b.png", 64, (6, 8, 58, 62)), ("portrait.png", 160, (60, 40, 100, 90))):
+    for name, side, box in (
+        ("a.png", 64, (8, 6, 56, 60)),
+        ("b.png", 64, (6, 8, 58, 62)),
+        ("portrait.png", 160, (60, 40, 100, 90)),
+    ):
         x1, y1, x2, y2 = box
         image = np.full((side, side, 3), 128, np.uint8)
         image[y1:y2, x1:x2] = FACE

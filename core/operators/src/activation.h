@@ -128,14 +128,18 @@ static NOINLINE void pool_plane_gradient(const PooledPlane& p, const float* dy) 
 
 static void prelu_forward(const float* x, const float* alpha, float* y, int64_t outer, int64_t channels, int64_t inner) {
   if (inner >= SHORT_PLANE) {
-#pragma omp parallel for schedule(static) num_threads(threads_for(outer * channels * inner / SMALL_WORK))
-    for (int64_t i = 0; i < outer * channels; ++i) prelu_plane(x + i * inner, alpha[i % channels], y + i * inner, inner);
-    return;
+    const int threads = threads_for(outer * channels * inner / SMALL_WORK);
+    return each_task(
+        outer * channels, threads,
+        [=](int64_t i, int) { prelu_plane(x + i * inner, alpha[i % channels], y + i * inner, inner); },
+        share_of(outer * channels, threads));
   }
   const std::vector<float> spread = spread_alpha(alpha, channels, inner);
   const int64_t row = channels * inner;
-#pragma omp parallel for schedule(static) num_threads(threads_for(outer * row / SMALL_WORK))
-  for (int64_t i = 0; i < outer; ++i) prelu_row(x + i * row, spread.data(), y + i * row, row);
+  const float* alphas = spread.data();
+  const int threads = threads_for(outer * row / SMALL_WORK);
+  each_task(
+      outer, threads, [=](int64_t i, int) { prelu_row(x + i * row, alphas, y + i * row, row); }, share_of(outer, threads));
 }
 
 static void prelu_backward(const float* dy, const float* x, const float* alpha, float* dx, float* dalpha, int64_t outer,
@@ -145,8 +149,7 @@ static void prelu_backward(const float* dy, const float* x, const float* alpha, 
   const std::vector<float> spread = is_long ? std::vector<float>() : spread_alpha(alpha, channels, inner);
   const int64_t width = is_long ? channels : row;  // of a part's sums
   std::vector<float> sums(parts * width);
-#pragma omp parallel for schedule(dynamic) num_threads(threads_for(outer * row / SMALL_WORK))
-  for (int64_t part = 0; part < parts; ++part) {
+  each_task(parts, threads_for(outer * row / SMALL_WORK), [&](int64_t part, int) {
     float* sum = sums.data() + part * width;
     for (int64_t i = outer * part / parts; i < outer * (part + 1) / parts; ++i) {
       const int64_t at = i * row;
@@ -157,7 +160,7 @@ static void prelu_backward(const float* dy, const float* x, const float* alpha, 
       for (int64_t c = 0; c < channels; ++c)
         sum[c] += prelu_plane_gradient(dy + at + c * inner, x + at + c * inner, alpha[c], dx + at + c * inner, inner);
     }
-  }
+  });
   for (int64_t c = 0; c < channels; ++c) {
     double total = 0;
     for (int64_t part = 0; part < parts; ++part)
@@ -174,15 +177,14 @@ static bool each_pooled_plane(const float* x, int64_t planes, int64_t height, in
   Memory memory;
   float* work = memory.take(threads * floats);
   if (!memory.is_enough()) return false;
-#pragma omp parallel num_threads(threads)
-  {
-    const PooledPlane plane(height, width, kernel, work + omp_get_thread_num() * floats);
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < planes; ++i) {
-      plane.take(x + i * size);
-      f(i, plane);
-    }
-  }
+  each_task(
+      planes, threads,
+      [&](int64_t i, int thread) {
+        const PooledPlane plane(height, width, kernel, work + thread * floats);
+        plane.take(x + i * size);
+        f(i, plane);
+      },
+      share_of(planes, threads));
   return true;
 }
 

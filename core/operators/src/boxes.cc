@@ -71,22 +71,24 @@ int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_m
 
 bool mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
                        float shift, float scale, int64_t threads, float* out) {
-  bool is_enough = true;
-#pragma omp parallel num_threads(threads_for(count / 16, threads)) reduction(&& : is_enough)
-  {
+  std::atomic<bool> is_enough{true};
+  Tasks tasks(count, 4);
+  in_threads(threads_for(count / 16, threads), [&](int) {
     Axis rows, columns;
     std::vector<float> row;
-#pragma omp for schedule(dynamic, 4)
-    for (int64_t i = 0; i < count; ++i) {
-      is_enough = is_enough && with_memory([&] {
+    const auto crop = [&](int64_t i) {
+      return with_memory([&] {
         const double* box = boxes + 4 * i;
         rows.set(box[1], box[3], size, height);
         columns.set(box[0], box[2], size, width);
         row.resize(size_t(3 * columns.count + 1));
         DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
       });
-    }
-  }
+    };
+    for (int64_t i, last; is_enough && tasks.take(&i, &last);)
+      for (; i < last; ++i)
+        if (!crop(i)) is_enough = false;
+  });
   return is_enough;
 }
 

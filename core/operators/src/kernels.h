@@ -1,7 +1,7 @@
 // The C interface of the package's kernels. They know nothing of MXNet or Python.
 //
 // All arrays are dense and row-major. Sizes must be positive unless said otherwise; who calls checks them. Results do not
-// depend on the number of threads (OpenMP's; one in a forked process), nor on which thread calls.
+// depend on the number of threads (`threads`, or OMP_NUM_THREADS, or as many as there are processors), nor on which thread calls.
 //
 // Where there is not enough memory, functions that return bool return false, and mtcnn_nms -1; what they have written then is of
 // no use. Nothing throws.
@@ -65,7 +65,7 @@ void mtcnn_pack(const MtcnnNetLayer* layer, const float* weight, const float* bi
 // layers, or a layer has no output.
 bool mtcnn_net_output(const MtcnnNetLayer* layers, int64_t count, int64_t height, int64_t width, int64_t* out_height,
                       int64_t* out_width);
-// `in` (images, channels, height, width) -> out. threads: at most so many; 0 for OpenMP's number. False also
+// `in` (images, channels, height, width) -> out. threads: at most so many; 0 for the default. False also
 // if there is no output.
 bool mtcnn_net_forward(const MtcnnNetLayer* layers, int64_t count, int64_t images, int64_t height, int64_t width, int64_t threads,
                        const float* in, float* out);

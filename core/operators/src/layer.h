@@ -268,9 +268,8 @@ static bool layer_forward(const LayerSizes& s, const float* in, const float* alp
   each_weight(s.channels, s.filters, s.kernel, false, [&](int64_t at, int64_t from) { packed[at] = weight[from]; });
   std::copy(bias, bias + s.filters, biases);
   for (int64_t i = 0; alpha && i < row; ++i) alphas[i] = alpha[i % s.channels];
-#pragma omp parallel for schedule(dynamic) num_threads(threads_for(groups * strips))
-  for (int64_t task = 0; task < groups * strips; ++task) {
-    float *a = work + omp_get_thread_num() * room, *tall = a + size + MAX_LANES;
+  each_task(groups * strips, threads_for(groups * strips), [&](int64_t task, int thread) {
+    float *a = work + thread * room, *tall = a + size + MAX_LANES;
     const int64_t from = task / strips * group, count = std::min(group, s.images - from);
     const int64_t top = task % strips * strip, rows = std::min(strip, s.out_height - top);
     Conv part = c;
@@ -280,7 +279,7 @@ static bool layer_forward(const LayerSizes& s, const float* in, const float* alp
       activate(s, in + (from + i) * s.height * row, alpha ? alphas : nullptr, top * s.stride, rows_seen(s, rows),
                a + i * part.in_image, tall);
     convolve(part, count, a, packed, biases, out + from * c.out_image + top * c.out_row);
-  }
+  });
   return true;
 }
 
@@ -302,9 +301,8 @@ static bool layer_backward(const LayerSizes& s, const float* dout, const float* 
   if (!memory.is_enough()) return false;
   each_weight(s.channels, s.filters, s.kernel, true, [&](int64_t at, int64_t from) { packed[at] = weight[from]; });
   for (int64_t i = 0; alpha && i < row; ++i) alphas[i] = alpha[i % s.channels];
-#pragma omp parallel for schedule(dynamic) num_threads(threads_for(parts))
-  for (int64_t part = 0; part < parts; ++part) {
-    float *a = work + omp_get_thread_num() * size, *da = a + group * c.in_image, *dy = da + group * c.in_image;
+  each_task(parts, threads_for(parts), [&](int64_t part, int thread) {
+    float *a = work + thread * size, *da = a + group * c.in_image, *dy = da + group * c.in_image;
     float *tall = dy + group * back.in_image + MAX_LANES, *sum = total + part * sums;
     const int64_t border = (s.kernel - 1) * (back.in_row + s.filters);
     for (int64_t g = groups * part / parts; g < groups * (part + 1) / parts; ++g) {
@@ -320,7 +318,7 @@ static bool layer_backward(const LayerSizes& s, const float* dout, const float* 
         activate_gradient(s, in + (from + i) * image, alpha ? alphas : nullptr, da + i * c.in_image, din + (from + i) * image,
                           sum + weights + s.filters, tall);
     }
-  }
+  });
   for (int64_t part = 1; part < parts; ++part)
     for (int64_t i = 0; i < sums; ++i) total[i] += total[part * sums + i];
   each_weight(s.channels, s.filters, s.kernel, false, [&](int64_t at, int64_t to) { dweight[to] = total[at]; });

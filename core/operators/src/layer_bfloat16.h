@@ -172,18 +172,17 @@ static bool layer_forward_bfloat16(const LayerSizes& s, const float* in, const f
   pack_tiles(c, weight, false, packed);
   std::copy(bias, bias + s.filters, biases);
   for (int64_t i = 0; alpha && i < row; ++i) alphas[i] = alpha[i % s.channels];
-#pragma omp parallel num_threads(int(threads))
-  {
+  Tasks tasks(s.images);
+  in_threads(int(threads), [&](int thread) {
     const Tiles tiles;
-    float* a = work + omp_get_thread_num() * room;
-    bfloat16* b = narrow_work + omp_get_thread_num() * narrow_room;
-#pragma omp for schedule(dynamic)
-    for (int64_t i = 0; i < s.images; ++i) {
+    float* a = work + thread * room;
+    bfloat16* b = narrow_work + thread * narrow_room;
+    for (int64_t i, last; tasks.take(&i, &last);) {
       activate(s, in + i * s.height * row, alpha ? alphas : nullptr, 0, s.pooled_height, a, a + c.in_image + MAX_LANES);
       narrow(a, c.in_image, b);
       convolve_tiles(c, b, packed, biases, out + i * c.out_image);
     }
-  }
+  });
   return true;
 }
 
@@ -209,14 +208,13 @@ static bool layer_backward_bfloat16(const LayerSizes& s, const float* dout, cons
   if (!memory.is_enough()) return false;
   pack_tiles(back, weight, true, packed);
   for (int64_t i = 0; alpha && i < row; ++i) alphas[i] = alpha[i % s.channels];
-#pragma omp parallel num_threads(int(threads))
-  {
+  Tasks tasks(parts);
+  in_threads(int(threads), [&](int thread) {
     const Tiles tiles;
-    float *a = work + omp_get_thread_num() * room, *da = a + c.in_image + MAX_LANES, *tall = da + c.in_image + MAX_LANES;
-    bfloat16 *dy = narrow_work + omp_get_thread_num() * narrow_room, *pairs = dy + dy_size;
+    float *a = work + thread * room, *da = a + c.in_image + MAX_LANES, *tall = da + c.in_image + MAX_LANES;
+    bfloat16 *dy = narrow_work + thread * narrow_room, *pairs = dy + dy_size;
     bfloat16* turned = pairs + steps * DEEP * filters;
-#pragma omp for schedule(dynamic)
-    for (int64_t part = 0; part < parts; ++part) {
+    for (int64_t part, last; tasks.take(&part, &last);) {
       float* sum = total + part * sums;
       for (int64_t i = s.images * part / parts; i < s.images * (part + 1) / parts; ++i) {
         for (int64_t y = 0; y < s.out_height; ++y) {
@@ -239,7 +237,7 @@ static bool layer_backward_bfloat16(const LayerSizes& s, const float* dout, cons
         activate_gradient(s, in + i * image, alpha ? alphas : nullptr, da, din + i * image, sum + weights + s.filters, tall);
       }
     }
-  }
+  });
   for (int64_t part = 1; part < parts; ++part)
     for (int64_t i = 0; i < sums; ++i) total[i] += total[part * sums + i];
   for (int64_t o = 0; o < s.filters; ++o)

@@ -102,11 +102,10 @@ static bool net_forward(const MtcnnNetLayer* layers, const LayerSizes* sizes, in
     alphas[l] = spread;
     for (int64_t i = 0; i < sizes[l].width * sizes[l].channels; ++i) *spread++ = layers[l].alpha[i % sizes[l].channels];
   }
-#pragma omp parallel for schedule(dynamic) num_threads(int(threads))
-  for (int64_t task = 0; task < tasks; ++task) {
+  each_task(tasks, int(threads), [&](int64_t task, int thread) {
     const int64_t from = task / plan.strips * plan.group, top = task % plan.strips * plan.strip;
     forward_part(layers, sizes, count, plan, from, std::min(plan.group, sizes->images - from), top,
-                 std::min(plan.strip, sizes[count - 1].out_height - top), in, alphas, work + omp_get_thread_num() * room, out);
-  }
+                 std::min(plan.strip, sizes[count - 1].out_height - top), in, alphas, work + thread * room, out);
+  });
   return true;
 }

@@ -42,14 +42,15 @@ struct Plan {
 
 void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t width, int64_t threads, float* out) {
   const int64_t rows = height / 2, columns = width / 2;
-#pragma omp parallel for schedule(static) num_threads(threads_for(rows * columns / (8 * SMALL_WORK), threads))
-  for (int64_t y = 0; y < rows; ++y) {
+  const int team = threads_for(rows * columns / (8 * SMALL_WORK), threads);
+  const auto halve_line = [=](int64_t y, int) {
     const int64_t at = 2 * y * width * 3;
     if (is_float)
       DISPATCH(halve_row, static_cast<const float*>(pixels) + at, width * 3, columns, out + y * columns * 3);
     else
       DISPATCH(halve_row, static_cast<const uint8_t*>(pixels) + at, width * 3, columns, out + y * columns * 3);
-  }
+  };
+  each_task(rows, team, halve_line, share_of(rows, team));
 }
 
 bool mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
@@ -57,7 +58,8 @@ bool mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, flo
   std::vector<Plan> plans;
   std::vector<int64_t> starts;  // of each plan's rows, counted over all
   int64_t pixels = 0, held = 0;
-  bool is_enough = with_memory([&] {
+  std::atomic<bool> is_enough{true};
+  is_enough = with_memory([&] {
     starts.push_back(0);
     for (int64_t i = 0; i < count; ++i) {
       plans.emplace_back(pieces[i]);
@@ -67,17 +69,19 @@ bool mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, flo
     }
   });
   if (!is_enough) return false;
-#pragma omp parallel num_threads(threads_for(pixels / SMALL_WORK, threads)) reduction(&& : is_enough)
-  {
+  Tasks tasks(starts.back(), 8);
+  in_threads(threads_for(pixels / SMALL_WORK, threads), [&](int) {
     std::vector<float> row;
-#pragma omp for schedule(dynamic, 8)
-    for (int64_t i = 0; i < starts.back(); ++i) {
-      is_enough = is_enough && with_memory([&] {
+    const auto draw = [&](int64_t i) {
+      return with_memory([&] {
         row.resize(size_t(3 * held + 1));  // one more: pixels are read four floats at a time
         const size_t k = size_t(std::upper_bound(starts.begin(), starts.end(), i) - starts.begin()) - 1;
         DISPATCH(draw_row, plans[k], i - starts[k], shift, scale, row.data(), height, width, out);
       });
-    }
-  }
+    };
+    for (int64_t i, last; is_enough && tasks.take(&i, &last);)
+      for (; i < last; ++i)
+        if (!draw(i)) is_enough = false;
+  });
   return is_enough;
 }

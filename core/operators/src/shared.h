@@ -1,6 +1,7 @@
 // What the bodies of all instruction sets share.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -9,12 +10,6 @@
 #include <stdexcept>
 #include <utility>
 #include <vector>
-
-#if defined(_OPENMP)
-#include <omp.h>
-#else
-inline int omp_get_thread_num() { return 0; }
-#endif
 
 #include "instruction_set.h"
 #include "kernels.h"
@@ -31,9 +26,47 @@ constexpr int64_t MAX_LANES = 16;
 
 // Sums over a batch are made over this many parts: a number that depends on the batch alone, so that results do too.
 inline int64_t parts_of(int64_t count) { return std::min<int64_t>(count, 32); }
-// `wanted`, if not 0, else OpenMP's number; 1 in a forked process, where OpenMP would wait for threads that are not there.
+// `wanted`, if not 0, else OMP_NUM_THREADS or the processors that this process may use.
 int usable_threads(int64_t wanted = 0);
 inline int threads_for(int64_t tasks, int64_t wanted = 0) { return int(std::clamp<int64_t>(tasks, 1, usable_threads(wanted))); }
+
+// Calls run(context, i) in at most `threads` threads at once, i being another number below `threads` in each and 0 in this one.
+// It must not throw.
+void run_in_threads(int threads, void (*run)(void*, int), void* context);
+
+// Calls f(i) so.
+template <class F>
+void in_threads(int threads, F f) {
+  run_in_threads(threads, [](void* context, int i) { (*static_cast<F*>(context))(i); }, &f);
+}
+
+// The numbers below a count, for threads that take some each time.
+class Tasks {
+ public:
+  explicit Tasks(int64_t count, int64_t some = 1) : count_(count), some_(some) {}
+  // Takes first to last - 1; false if none is left.
+  bool take(int64_t* first, int64_t* last) {
+    *first = next_.fetch_add(some_, std::memory_order_relaxed);
+    *last = std::min(*first + some_, count_);
+    return *first < count_;
+  }
+
+ private:
+  std::atomic<int64_t> next_{0};
+  const int64_t count_, some_;
+};
+
+// Calls f(task, i) for every task below a count, in threads as above; each takes `some` tasks at a time.
+template <class F>
+void each_task(int64_t count, int threads, F f, int64_t some = 1) {
+  Tasks tasks(count, some);
+  in_threads(threads, [&](int i) {
+    for (int64_t task, last; tasks.take(&task, &last);)
+      for (; task < last; ++task) f(task, i);
+  });
+}
+// How many of `count` like tasks a thread should take at a time.
+inline int64_t share_of(int64_t count, int threads) { return std::max<int64_t>(1, count / (4 * threads)); }
 
 struct LayerSizes : MtcnnLayer {
   int64_t pooled_height, pooled_width, out_height, out_width;

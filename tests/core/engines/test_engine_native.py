@@ -143,7 +143,7 @@ def inherited_outputs(_: int) -> list[np.ndarray]:
 
 
 def test_after_a_fork(engine: NativeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenMP's threads do not survive a fork; whoever waits for them waits forever."""
+    """Threads do not survive a fork; whoever waits for them waits forever."""
     monkeypatch.setattr(f"{__name__}.inherited", engine)
     expected = outputs(engine)
     with multiprocessing.get_context("fork").Pool(2) as pool:

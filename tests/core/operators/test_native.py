@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable
@@ -327,10 +328,38 @@ def sum_of_crops(image: np.ndarray) -> float:
 
 
 def test_a_forked_process_can_use_the_kernels(picture: np.ndarray) -> None:
-    """OpenMP's threads do not survive a fork; whoever waits for them waits forever."""
+    """Threads do not survive a fork; whoever waits for them waits forever."""
     expected = sum_of_crops(picture)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map_async(sum_of_crops, [picture] * 2).get(timeout=20) == [expected] * 2
+
+
+def test_forks_beside_busy_threads(picture: np.ndarray) -> None:
+    """A process may fork while other threads hold the locks of the kernels' pool."""
+    expected, stop, context = sum_of_crops(picture), threading.Event(), multiprocessing.get_context("fork")
+
+    def work() -> None:
+        while not stop.is_set():
+            sum_of_crops(picture)
+
+    def check() -> None:
+        os._exit(0 if sum_of_crops(picture) == expected else 1)
+
+    busy = [threading.Thread(target=work) for _ in range(2)]
+    for thread in busy:
+        thread.start()
+    try:
+        for _ in range(4):
+            children = [context.Process(target=check) for _ in range(8)]
+            for child in children:
+                child.start()
+            for child in children:
+                child.join(30)
+            assert [child.exitcode for child in children] == [0] * 8
+    finally:
+        stop.set()
+        for thread in busy:
+            thread.join()
 
 
 # ---- Where they cannot be used
@@ -350,7 +379,7 @@ def test_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         patch.setattr(native, "source_digest", lambda: "0123456789abcdef")
         assert "was built from other sources: install mtcnn-gluon again" in why_not()
     monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
-    assert "not built: install a C++ compiler" in why_not()
+    assert "not built: install mtcnn-gluon from a wheel for this kind of machine, or install a C++ compiler" in why_not()
     (tmp_path / "_kernels.so").write_bytes(b"no library")
     assert "_kernels.so cannot be loaded" in why_not()
 

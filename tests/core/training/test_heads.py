@@ -284,7 +284,7 @@ def test_what_is_said_of_a_bundle(
     assert expected in said if expected else not said
     assert cli.main(["info", "--json", "--model", str(tmp_path / "model")]) == 0
     state = json.loads(capsys.readouterr().out)["models"][str(tmp_path / "model")]
-    assert state.startswith("yes") and (expected in state if expected else state == "yes")
+    assert state.startswith("yes") and (expected in state if expected else state == "yes; licence: MIT")
 
 
 def test_landmarks_that_are_not_there_are_not_evaluated(tmp_path: Path, silent: Path, capsys: pytest.CaptureFixture) -> None:
