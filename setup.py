@@ -68,7 +68,7 @@ FOLDERS = {"mtcnn_gluon": "core", "mtcnn_gluon.symbol": "symbol", "mtcnn_gluon.p
 
 SOURCES = "core/operators/src"
 # What becomes of the compiled kernels: "required" stops if they cannot be built, as a release must; "none" makes a wheel for
-# every machine, which runs on ONNX Runtime. Otherwise the package installs without them where there is no compiler, and says so.
+# every machine, which runs on ONNX Runtime. Otherwise the package installs without them where there is no compiler.
 KERNELS = os.environ.get("MTCNN_GLUON_KERNELS", "optional")
 LIBRARY = {"win32": "_kernels.dll", "darwin": "_kernels.dylib"}.get(sys.platform, "_kernels.so")
 
@@ -126,6 +126,21 @@ setup(
     long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    keywords="face detection, face alignment, MTCNN, MXNet, Gluon, ONNX",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: OS Independent",
+        "Programming Language :: C++",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.10",
     packages=[*FOLDERS, *(f"mtcnn_gluon.{name}" for name in find_packages(str(ROOT / "core")))],
     package_dir=FOLDERS,

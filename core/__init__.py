@@ -11,5 +11,5 @@ from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.images import read_image
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
 __all__ = ["Detector", "Faces", "__version__", "read_image"]

@@ -326,8 +326,8 @@ def _person(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     mask[: max(1, int(y1 - side)), :] = cv2.GC_BGD
     mask[: int(y1), [0, -1]] = cv2.GC_BGD
     cv2.setRNGSeed(0)  # GrabCut draws random numbers
-    models, whole = [np.zeros((1, 65)) for _ in range(2)], (0, 0, width, height)
-    cv2.grabCut(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), mask, whole, *models, 3, cv2.GC_INIT_WITH_MASK)
+    colours, behind, person = cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(colours, mask, (0, 0, width, height), behind, person, 3, cv2.GC_INIT_WITH_MASK)
     is_person = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     return cv2.GaussianBlur(is_person, (0, 0), 1.5)
 
