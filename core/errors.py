@@ -5,6 +5,7 @@ from typing import Iterable
 
 NEAR = 0.6  # smallest similarity, in 0..1, between a word and a suggestion
 BEHIND = 0.15  # largest difference in similarity between a suggestion and the best one
+MANY = 8  # packages that a message can name
 SUGGESTED = 3  # largest number of suggestions
 
 
@@ -49,6 +50,21 @@ def last_line(error: Exception) -> str:
     """The last line of an error's message, where libraries state the cause; lines about a stack trace do not count."""
     lines = [line for line in str(error).splitlines() if line.strip() and "Stack trace" not in line]
     return lines[-1].strip() if lines else type(error).__name__
+
+
+def install_command(extra: str) -> str:
+    """The command that installs what an extra of this package asks for, such as `pip install onnxruntime`."""
+    from importlib.metadata import PackageNotFoundError, requires  # only here, so that `import mtcnn_gluon` stays fast
+
+    try:
+        lines = [line.partition(";") for line in requires("mtcnn-gluon") or ()]
+    except PackageNotFoundError:  # run from its sources
+        lines = []
+    wanted = [name.strip() for name, _, marker in lines if f'extra == "{extra}"' in marker.replace("'", '"')]
+    wanted = [f'"{name}"' if {"<", ">"} & set(name) else name for name in wanted if "needs.python" not in name]
+    if not 0 < len(wanted) <= MANY:
+        return f'pip install ".[{extra}]" in the folder of the sources of mtcnn-gluon'
+    return f"pip install {' '.join(wanted)}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

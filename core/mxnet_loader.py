@@ -13,7 +13,7 @@ from typing import Any, Iterator, Mapping
 
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError, ModelError
+from mtcnn_gluon.errors import ConfigError, ModelError, install_command
 
 # Libraries that libmxnet.so of mxnet-cu112 links, each after the ones it depends on.
 _CUDA_LIBRARIES = (
@@ -25,7 +25,7 @@ _CUDA_LIBRARIES = (
 _MAX_THREADS = "MXNET_OMP_MAX_THREADS"
 _PROBLEMS = {  # by part of an error's text: the advice
     "libcuda.so": "the CUDA build of MXNet needs the NVIDIA driver (libcuda.so.1), which this machine lacks; "
-    'without an NVIDIA GPU use pip install "mtcnn-gluon[cpu]" in a new environment',
+    "without an NVIDIA GPU install the package mxnet instead, in a new environment",
     "libquadmath": "MXNet needs the system library libquadmath.so.0: on Debian and Ubuntu, apt-get install libquadmath0",
     "distutils": "MXNet needs the module distutils, which this Python lacks: pip install setuptools",
 }
@@ -66,7 +66,7 @@ def load_mxnet(threads: int | None = None) -> Any:
 def why_not_mxnet() -> str | None:
     """Why MXNet cannot be imported, as far as this is known without trying; None if it probably can."""
     if importlib.util.find_spec("mxnet") is None:
-        return 'MXNet is not installed: run pip install "mtcnn-gluon[cpu]" (Linux x86-64, Python 3.10 to 3.12)'
+        return f"MXNet is not installed: run {install_command('cpu')} (Linux x86-64, Python 3.10 to 3.12)"
     is_new = int(np.__version__.split(".")[0]) >= 2
     return f"MXNet 1.9.1 needs numpy older than 2, but numpy {np.__version__} is installed" if is_new else None
 

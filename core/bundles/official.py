@@ -16,7 +16,7 @@ from mtcnn_gluon import layers
 from mtcnn_gluon.bundles import onnx_nets, params_file
 from mtcnn_gluon.bundles.format import Bundle, new_manifest, read_bundle, write_bundle
 from mtcnn_gluon.config import HEADS, NETS
-from mtcnn_gluon.errors import ModelError
+from mtcnn_gluon.errors import ModelError, install_command
 from mtcnn_gluon.io.cache import cache_path
 from mtcnn_gluon.io.extras import need
 
@@ -106,7 +106,7 @@ def _wheel_file(net: str) -> Path:
         path = Path(folder) / "assets" / "weights" / f"{net}.lz4"
         if path.is_file():
             return path
-    raise ModelError('the official weights are not installed: run pip install "mtcnn-gluon[official]"')
+    raise ModelError(f"the official weights are not installed: run {install_command('official')}")
 
 
 def _conversion_digest() -> str:

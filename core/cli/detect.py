@@ -17,7 +17,7 @@ from mtcnn_gluon.cli.resume_check import check_same_detector
 from mtcnn_gluon.cli.resuming import Row, Task, finished_photos, plan, put_in_order, read_earlier, rows_to_begin_with
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.detection.options import DetectorOptions
-from mtcnn_gluon.errors import ConfigError, ImageError
+from mtcnn_gluon.errors import ConfigError, ImageError, install_command
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.files import draft_of, printable, real_path
 from mtcnn_gluon.io.images import is_url
@@ -49,8 +49,8 @@ def detect(options: argparse.Namespace) -> int:
     """Find faces and five landmarks in photos and videos. Without PATH, detect uses scikit-image's public-domain portrait.
 
     In a folder, detect reads every file with the ending of a known image or video format, and every file without an ending
-    whose content is an image. The number of skipped files goes to standard error. HEIC needs pillow-heif:
-    pip install "mtcnn-gluon[heic]".
+    whose content is an image. The number of skipped files goes to standard error. HEIC needs the
+    package pillow-heif.
     """
     _check_outputs(options)
     tables = [path for path in (options.json, options.csv) if path and path != "-"]
@@ -173,7 +173,7 @@ def portrait() -> Path:
         path = Path(folder) / "data" / "astronaut.png"
         if path.is_file():
             return path
-    raise ConfigError('give the path of a photo, or run pip install "mtcnn-gluon[demo]" for a portrait to try')
+    raise ConfigError(f"give the path of a photo, or run {install_command('demo')} for a portrait to try")
 
 
 def _results(source: Input, names: Names, detector: Detector) -> Iterator[Result]:

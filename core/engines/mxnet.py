@@ -10,7 +10,7 @@ import numpy as np
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.engines.base import Engine
-from mtcnn_gluon.errors import ModelError, Unavailable, last_line
+from mtcnn_gluon.errors import ModelError, Unavailable, install_command, last_line
 from mtcnn_gluon.mxnet_loader import load_mxnet
 
 
@@ -69,7 +69,7 @@ class MXNetEngine(Engine):
         if not self._mx.runtime.Features().is_enabled("CUDA"):
             raise Unavailable(
                 f"device={device!r} needs the CUDA build of MXNet, but the CPU build is installed: "
-                'run pip install "mtcnn-gluon[cu112]" in a new environment'
+                f"run {install_command('cu112')}, in a new environment"
             )
         return self._usable_gpu(int(number or 0))
 

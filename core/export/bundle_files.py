@@ -12,7 +12,7 @@ from mtcnn_gluon.bundles import onnx_nets, params_file
 from mtcnn_gluon.bundles.format import Bundle, new_manifest, write_bundle
 from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
 from mtcnn_gluon.config import MIN_FACE, NETS
-from mtcnn_gluon.errors import ModelError, last_line
+from mtcnn_gluon.errors import ModelError, install_command, last_line
 from mtcnn_gluon.layers import Parameters, check_parameters, parameter_shapes
 from mtcnn_gluon.mxnet_loader import load_mxnet, why_not_mxnet
 
@@ -46,7 +46,7 @@ def _why_not_new(part: BundlePart) -> str | None:
     if part == "params":
         return None
     if part != "symbol":
-        return None if importlib.util.find_spec("onnx") else 'onnx is not installed: run pip install "mtcnn-gluon[export]"'
+        return None if importlib.util.find_spec("onnx") else f"onnx is not installed: run {install_command('export')}"
     return why_not_mxnet()
 
 

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from mtcnn_gluon.errors import ConfigError, MtcnnError, last_line
+from mtcnn_gluon.errors import ConfigError, MtcnnError, install_command, last_line
 
 
 def need(module: str, purpose: str, extra: str = "evaluate", error_class: type[MtcnnError] = ConfigError) -> Any:
@@ -22,7 +22,7 @@ def need(module: str, purpose: str, extra: str = "evaluate", error_class: type[M
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise error_class(f'{purpose} needs {package} ({error}): run pip install "mtcnn-gluon[{extra}]"') from error
+        raise error_class(f"{purpose} needs {package} ({error}): run {install_command(extra)}") from error
     except Exception as error:  # a damaged library may raise anything
         text = f"{purpose} needs {package}, which is installed but cannot be imported: {last_line(error)}"
         raise error_class(text) from error

