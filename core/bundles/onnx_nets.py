@@ -11,6 +11,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
+from mtcnn_gluon.bundles.protobuf import initializers
 from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.io.extras import need
@@ -174,12 +175,10 @@ def parameters_of(path: Path) -> dict[str, np.ndarray]:
     """The parameters in an ONNX file that `net_model` wrote: float32 by full name, in the shapes that Gluon has.
 
     Raises:
-        ModelError: if the file cannot be read, or `onnx` is not installed.
+        ModelError: if the file cannot be read.
     """
-    onnx = load_onnx()
     try:
-        model = onnx.load_model_from_string(path.read_bytes())
-        values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    except Exception as error:  # protobuf and onnx raise many classes of errors
+        values = initializers(path.read_bytes())
+    except (OSError, ValueError, IndexError) as error:
         raise ModelError(f"{path} cannot be read as ONNX: {error}") from error
     return {name: value.reshape(-1) if name.endswith("_alpha") else value for name, value in values.items()}

@@ -91,7 +91,7 @@ def _plan_level(height: int, width: int, scale: float) -> Level:
 def level_sources(image: np.ndarray, levels: Sequence[Level], threads: int = 0) -> list[LevelSource]:
     """The sources of `levels`: the image (H, W, 3) uint8, halved as often as each level needs.
 
-    `threads` is the largest number of CPU threads; 0: OpenMP's number.
+    `threads` is the largest number of CPU threads; 0: OMP_NUM_THREADS, or one a processor.
     """
     pixels, halvings, sources = np.ascontiguousarray(image), 0, []
     for level in levels:

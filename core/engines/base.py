@@ -7,6 +7,7 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
+from mtcnn_gluon.bundles.parameters import ONNX
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError, Unavailable, last_line
 from mtcnn_gluon.layers import CANVAS_UNIT
@@ -31,14 +32,14 @@ class Engine:
         runtime: name of the runtime in messages.
         ending: how the names of the bundle's files that it reads end.
         needs_warming: whether the first input of a shape takes longer than the next.
-        kernel_threads: CPU threads of the package's own kernels between the nets; 0: OpenMP's number. OpenMP's threads spin for
-            milliseconds after their work, so with more than one they take processors from a runtime with its own threads.
+        kernel_threads: CPU threads of the package's own kernels between the nets; 0: OMP_NUM_THREADS or one a processor. They
+            wait busily for a moment after their work, so more than one take processors from a runtime with its own threads.
         crops_a_run: for each net, the number of additional crops that take as long as one additional run; missing: 0.
     """
 
     name: str
     runtime: str
-    ending = ".onnx"
+    ending = ONNX
     needs_warming = True
     kernel_threads = 1
     crops_a_run: Mapping[str, int] = MappingProxyType({})
@@ -102,7 +103,7 @@ class Engine:
         """
         names = {net: f"{net}{self.ending}" for net in NETS}
         if missing := [name for name in names.values() if name not in bundle.manifest["files"]]:
-            where = ' where "mtcnn-gluon[export]" is installed' if self.ending == ".onnx" else ""
+            where = " where onnx is installed" if self.ending == ONNX else ""
             raise Unavailable(
                 f"{bundle.path}: the bundle has no {', '.join(missing)}, which {self.runtime} needs; "
                 f"mtcnn-gluon export writes them{where}"

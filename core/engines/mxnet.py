@@ -8,7 +8,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.bundles.params_file import read_params
+from mtcnn_gluon.bundles.parameters import parameters_ending, read_parameters
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.errors import ModelError, Unavailable, install_command, last_line
 from mtcnn_gluon.mxnet_loader import load_mxnet
@@ -18,7 +18,7 @@ class MXNetEngine(Engine):
     """The engine on MXNet: the package's hybridized blocks with the bundle's parameters.
 
     Args:
-        bundle: a model bundle with `{p,r,o}net-0000.params`.
+        bundle: a model bundle with `{p,r,o}net-0000.params` or `{p,r,o}net.onnx`.
         device: `cpu`, `gpu` or `gpu:N`.
         threads: largest number of CPU threads of MXNet's operators in the whole process; None: the runtime's choice.
 
@@ -30,7 +30,6 @@ class MXNetEngine(Engine):
 
     name = "mxnet"
     runtime = "MXNet"
-    ending = "-0000.params"
     crops_a_run = MappingProxyType({"rnet": 40, "onet": 10})
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
@@ -42,6 +41,7 @@ class MXNetEngine(Engine):
         self._ctx = self._context(device)
         self._lock = threading.Lock()  # Gluon blocks are not safe to call from two threads at once
         tables = bundle.manifest["architecture"]
+        self.ending = parameters_ending(bundle)
         self._nets = self._build_nets(bundle, lambda net, path: self._build(net, tables[net], path))
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
@@ -57,7 +57,7 @@ class MXNetEngine(Engine):
         is_native = self._ctx.device_type == "cpu" and why_not_native(table) is None
         form: Form = "native" if is_native else "export"
         net = CascadeNet(table, f"{name}_", form)
-        set_parameters(net, read_params(path), self._ctx)
+        set_parameters(net, read_parameters(path), self._ctx)
         block = FaceProbability(net)
         block.hybridize()
         return block

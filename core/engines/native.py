@@ -6,25 +6,22 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.bundles.onnx_nets import load_onnx, parameters_of
-from mtcnn_gluon.bundles.params_file import read_params
-from mtcnn_gluon.config import HEADS, NETS
+from mtcnn_gluon.bundles.parameters import parameters_ending, read_parameters
+from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.engines.base import Engine
-from mtcnn_gluon.errors import ModelError, Unavailable
+from mtcnn_gluon.errors import Unavailable
 from mtcnn_gluon.layers import check_parameters
 from mtcnn_gluon.operators import native
 from mtcnn_gluon.operators.native_net import NativeNet, why_not_net
-
-PARAMS, ONNX = "-0000.params", ".onnx"
 
 
 class NativeEngine(Engine):
     """The engine on the compiled kernels. It has no state between calls, so it may be used from several threads.
 
     Args:
-        bundle: a model bundle with `{p,r,o}net-0000.params` or, if `onnx` is installed, `{p,r,o}net.onnx`.
+        bundle: a model bundle with `{p,r,o}net-0000.params` or `{p,r,o}net.onnx`.
         device: `cpu`.
-        threads: CPU threads of each call; None: OpenMP's number. Results do not depend on it.
+        threads: CPU threads of each call; None: OMP_NUM_THREADS or one a processor. Results do not depend on it.
 
     Raises:
         Unavailable: if there are no kernels, they cannot run such nets, the bundle's files cannot be read here, or the device
@@ -41,11 +38,10 @@ class NativeEngine(Engine):
         tables = bundle.manifest["architecture"]
         if reason := _why_not(tables):
             raise Unavailable(f"the compiled kernels cannot be used: {reason}")
-        self.ending = _ending(bundle)
-        read = read_params if self.ending == PARAMS else parameters_of
+        self.ending = parameters_ending(bundle)
 
         def build(net: str, path: Path) -> NativeNet:
-            return NativeNet(net, tables[net], check_parameters(net, tables[net], read(path)))
+            return NativeNet(net, tables[net], check_parameters(net, tables[net], read_parameters(path)))
 
         self._nets: dict[str, NativeNet] = self._build_nets(bundle, build)
         self._threads = threads
@@ -73,15 +69,3 @@ def _why_not(tables: Mapping[str, Mapping[str, Any]]) -> str | None:
         return str(error)
     reasons = ((net, why_not_net(table)) for net, table in tables.items())
     return next((f"{net}: {reason}" for net, reason in reasons if reason), None)
-
-
-def _ending(bundle: Bundle) -> str:
-    """The ending of the files with the parameters: MXNet's files if the bundle has them, otherwise ONNX files."""
-    has = {ending: all(f"{net}{ending}" in bundle.manifest["files"] for net in NETS) for ending in (PARAMS, ONNX)}
-    if has[PARAMS] or not has[ONNX]:
-        return PARAMS
-    try:
-        load_onnx()
-    except ModelError as error:
-        raise Unavailable(f"{bundle.path}: the bundle has no {PARAMS} files, and {error}") from error
-    return ONNX

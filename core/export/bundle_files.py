@@ -10,6 +10,7 @@ import numpy as np
 
 from mtcnn_gluon.bundles import onnx_nets, params_file
 from mtcnn_gluon.bundles.format import Bundle, new_manifest, write_bundle
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
 from mtcnn_gluon.config import MIN_FACE, NETS
 from mtcnn_gluon.errors import ModelError, install_command, last_line
@@ -107,24 +108,6 @@ def _write_symbols(folder: Path, architecture: Mapping[str, Any], parameters: Ma
             block.export(str(folder / name), epoch=0)
         except mx.base.MXNetError as error:  # for example a full disk
             raise ModelError(f"MXNet cannot write the files of {name}: {last_line(error)}") from error
-
-
-def bundle_parameters(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
-    """The parameters of each net of a bundle by full name, from its `.params` or else its `.onnx` files, without MXNet.
-
-    Raises:
-        ModelError: if a file cannot be read, a net has neither file, or its parameters do not fit its architecture.
-    """
-    parameters = {}
-    for net, table in bundle.manifest["architecture"].items():
-        has_params = f"{net}-0000.params" in bundle.manifest["files"]
-        file = bundle.file(f"{net}-0000.params" if has_params else f"{net}.onnx")
-        values = params_file.read_params(file) if has_params else onnx_nets.parameters_of(file)
-        try:
-            parameters[net] = check_parameters(net, table, values)
-        except ModelError as error:
-            raise ModelError(f"{file}: {error}") from error
-    return parameters
 
 
 def export_bundle(

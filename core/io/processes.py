@@ -41,7 +41,7 @@ def in_processes(
         workers: number of processes, at most one for each item; with 1 this process does the work itself.
         name: describes an item in messages.
         ordered: whether results come in the order of the items; otherwise each comes as soon as it is computed.
-        threads: OpenMP threads of each worker; None: as in this process.
+        threads: threads of each worker (OMP_NUM_THREADS); None: as in this process.
 
     Raises:
         MtcnnError: if a worker dies; the message names its item. Errors of `start` and `function` are raised unchanged, where

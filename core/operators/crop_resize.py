@@ -21,7 +21,7 @@ def crop_resize(
         boxes: (N, 4) finite x1, y1, x2, y2 with positive sides, in pixels; they may reach beyond the image.
         size: side S of the crops in pixels, positive.
         mean, scale: the crops are (pixel - mean) * scale.
-        threads: largest number of CPU threads; 0: OpenMP's number.
+        threads: largest number of CPU threads; 0: OMP_NUM_THREADS, or one a processor.
 
     Returns:
         (N, 3, S, S) float32, not rounded; 0..255 with the default `mean` and `scale`.

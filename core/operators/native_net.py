@@ -73,7 +73,7 @@ class NativeNet:
 
         Args:
             images: (N, 3, H, W) float32, normalised.
-            threads: largest number of CPU threads; None: OpenMP's number. The result does not depend on it.
+            threads: largest number of CPU threads; None: OMP_NUM_THREADS, or one a processor. The result does not depend on it.
 
         Raises:
             ValueError: if there are no images, or they are too small or have another shape or type.

@@ -62,7 +62,7 @@ def _enlarged(plane: np.ndarray, size: int) -> np.ndarray:
 def halve(image: np.ndarray, threads: int = 0) -> np.ndarray:
     """The 2 x 2 means (H // 2, W // 2, 3) float32 of an image (H, W, 3) uint8 or float32; an odd last line is dropped.
 
-    `threads` is the largest number of CPU threads; 0: OpenMP's number.
+    `threads` is the largest number of CPU threads; 0: OMP_NUM_THREADS, or one a processor.
 
     Raises:
         ValueError: if `image` has another shape or type, or a side of less than two pixels.
@@ -99,7 +99,7 @@ def draw_pieces(
         places: `source_y, source_x, rows, columns, y, x` of each part: first pixel and size on the level, and first pixel on
             the canvas. Below and to the right of the level, its last line is repeated.
         mean, scale: the values are (pixel - mean) * scale for pixels in 0..255, not rounded.
-        threads: largest number of CPU threads; 0: OpenMP's number.
+        threads: largest number of CPU threads; 0: OMP_NUM_THREADS, or one a processor.
 
     Raises:
         ValueError: if a part does not begin on its level or does not lie on the canvas.

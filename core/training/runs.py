@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.bundles.params_file import read_params
 from mtcnn_gluon.bundles.trained import TrainedNet, as_trained
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError, ModelError
-from mtcnn_gluon.export.bundle_files import bundle_parameters
 from mtcnn_gluon.layers import check_table
 from mtcnn_gluon.training.checkpoints import BEST, LAST, Checkpoint, check_run, read_checkpoint
 

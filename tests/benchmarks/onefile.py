@@ -22,7 +22,7 @@ from tqdm import tqdm
 from mtcnn_gluon import Detector, Faces, boxes, read_image
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.onnx_nets import to_bytes
-from mtcnn_gluon.export.bundle_files import bundle_parameters
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.export.onefile import cascade_model
 
 ROOT = Path(os.environ["MTCNN_GLUON_DATA"]) / "wider_train"

@@ -18,12 +18,13 @@ from mtcnn_gluon import Detector
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.format import read_bundle, write_bundle
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Candidates
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError, MtcnnError
-from mtcnn_gluon.export.bundle_files import bundle_parameters, make_bundle
+from mtcnn_gluon.export.bundle_files import make_bundle
 from mtcnn_gluon.io import files
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.operators import crop_resize

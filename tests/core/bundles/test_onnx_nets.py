@@ -10,10 +10,13 @@ import pytest
 
 from engine_agreement import STRIDED_NET
 from mtcnn_gluon.bundles import onnx_nets
+from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.official import MANIFEST, official_parameters
+from mtcnn_gluon.bundles.protobuf import DIMENSIONS, FLOAT32, GRAPH, INITIALIZER, NAME, RAW, TYPE, field, initializers, varint
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.layers import parameter_shapes
+from mtcnn_gluon.model import shipped_bundles
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import CascadeNet, FaceProbability, set_parameters
 
@@ -170,10 +173,31 @@ def test_what_cannot_be_built_or_read(tmp_path: Path, monkeypatch: pytest.Monkey
             onnx_nets.net_nodes("pnet", NETS.pnet, official_parameters("pnet"), "image", outputs)
     for data in (b"", b"garbage", b"\x00" * 50):
         (tmp_path / "x.onnx").write_bytes(data)
-        try:
-            assert onnx_nets.parameters_of(tmp_path / "x.onnx") == {}  # no bytes are an empty message
-        except ModelError as error:
-            assert "x.onnx" in str(error)
+        with pytest.raises(ModelError, match="x.onnx cannot be read as ONNX"):
+            onnx_nets.parameters_of(tmp_path / "x.onnx")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ModelError, match=r"mtcnn-gluon\[export\]"):
+    with pytest.raises(ModelError, match="pip install onnx"):
         onnx_nets.net_model("pnet", NETS.pnet, official_parameters("pnet"))
+
+
+@pytest.mark.parametrize("name", shipped_bundles())
+def test_parameters_are_read_as_onnx_reads_them(name: str) -> None:
+    for net in NETS:
+        file = find_bundle(name).file(f"{net}.onnx")
+        tensors = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(file).graph.initializer}
+        found = initializers(file.read_bytes())
+        assert found.keys() == tensors.keys()
+        for key, value in tensors.items():
+            assert found[key].shape == value.shape and found[key].dtype == np.float32
+            np.testing.assert_array_equal(found[key], value)
+
+
+def test_dimensions_may_be_packed_or_not_and_other_kinds_are_refused() -> None:
+    raw = field(RAW, np.arange(6, dtype="<f4").tobytes())
+    kind, name = varint(TYPE << 3) + varint(FLOAT32), field(NAME, b"a")
+    for dimensions in (varint(DIMENSIONS << 3) + b"\x02" + varint(DIMENSIONS << 3) + b"\x03", field(DIMENSIONS, b"\x02\x03")):
+        model = field(GRAPH, field(INITIALIZER, dimensions + kind + name + raw))
+        np.testing.assert_array_equal(initializers(model)["a"], np.arange(6).reshape(2, 3))
+        for wrong in (dimensions + name + raw, dimensions + kind + name, kind + name + raw):
+            with pytest.raises(ValueError, match="'a' is no float32 array"):
+                initializers(field(GRAPH, field(INITIALIZER, wrong)))

@@ -10,9 +10,9 @@ from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.bundles.find import find_bundle, model_names
 from mtcnn_gluon.bundles.format import read_bundle
 from mtcnn_gluon.bundles.onnx_nets import parameters_of
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.cli.detect import portrait
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.export.bundle_files import bundle_parameters
 from mtcnn_gluon.model import DEFAULT, shipped_bundles
 
 CARD = "MODEL_CARD.md"
@@ -33,7 +33,7 @@ def test_what_ships(name: str) -> None:
     manifest, files = bundle.manifest, {path.name for path in folder.iterdir()}
     assert find_bundle(name).manifest == manifest and manifest["name"] == name
     assert files == {"manifest.json", CARD, *manifest["files"]}
-    assert {f"{net}{end}" for net in ("pnet", "rnet", "onet") for end in ("-symbol.json", "-0000.params", ".onnx")} <= files
+    assert {f"{net}.onnx" for net in ("pnet", "rnet", "onet")} <= files
     assert sum((folder / file).stat().st_size for file in files) < LARGEST
     assert manifest["licence"] != "not stated" != manifest["training_data"] and manifest["figures"]["wider"]
     card = (folder / CARD).read_text("utf-8")

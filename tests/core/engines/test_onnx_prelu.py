@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mtcnn_gluon.bundles.find import find_bundle
+from mtcnn_gluon.bundles.protobuf import GRAPH, fields
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.engines.onnx_prelu import _GRAPH, _fields, spell_out_prelu
+from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
 
 
 def run(model: bytes, image: np.ndarray) -> list[np.ndarray]:
@@ -80,7 +81,7 @@ def test_other_files_come_back(data: bytes) -> None:
 
 def test_cut_off_anywhere() -> None:
     whole = prelu_model(np.ones(7, np.float32), (2, 7))
-    graph = next(field for number, field, _ in _fields(whole) if number == _GRAPH)
+    graph = next(field for number, field, _ in fields(whole) if number == GRAPH)
     end = whole.index(graph) + len(graph)
     for length in range(end):
         assert spell_out_prelu(whole[:length]) == whole[:length]

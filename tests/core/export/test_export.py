@@ -11,11 +11,12 @@ import pytest
 from mtcnn_gluon import Detector
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.format import Bundle
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.config import CASCADE, NETS
 from mtcnn_gluon.engines import AUTO
 from mtcnn_gluon.errors import MtcnnError
-from mtcnn_gluon.export.bundle_files import BundlePart, Parameters, bundle_parameters, export_bundle, make_bundle
+from mtcnn_gluon.export.bundle_files import BundlePart, Parameters, export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import CascadeNet
 

@@ -6,8 +6,9 @@ import pytest
 
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.format import Bundle, sha256
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.bundles.trained import as_trained
-from mtcnn_gluon.export.bundle_files import bundle_parameters, export_bundle, make_bundle
+from mtcnn_gluon.export.bundle_files import export_bundle, make_bundle
 
 pytest.importorskip("onnx")
 

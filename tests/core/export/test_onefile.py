@@ -14,9 +14,10 @@ import pytest
 from mtcnn_gluon import Detector, Faces, read_image
 from mtcnn_gluon.bundles.format import Bundle
 from mtcnn_gluon.bundles.onnx_nets import to_bytes
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.bundles.trained import as_trained
 from mtcnn_gluon.detection import cascade
-from mtcnn_gluon.export.bundle_files import bundle_parameters, make_bundle
+from mtcnn_gluon.export.bundle_files import make_bundle
 from mtcnn_gluon.export.onefile import cascade_model
 from onefile_session import MANIFEST, PARAMETERS, Session, agreeing, make_model
 from painted_faces import make_photo, paint

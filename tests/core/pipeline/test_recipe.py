@@ -23,10 +23,10 @@ from mtcnn_gluon import Detector
 from mtcnn_gluon.bundles import find
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.format import read_bundle
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError, ModelError
-from mtcnn_gluon.export.bundle_files import bundle_parameters
 from mtcnn_gluon.pipeline.calibration import calibration
 from mtcnn_gluon.pipeline.config import read_config
 from mtcnn_gluon.pipeline.content import Digests

@@ -14,12 +14,13 @@ from mtcnn_gluon import Detector, Faces
 from mtcnn_gluon.boxes import encode, iou
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.bundles.format import read_bundle
+from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.bundles.params_file import write_params
 from mtcnn_gluon.bundles.trained import TrainedNet, as_trained
 from mtcnn_gluon.cli import main as cli
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import DataError, ModelError
-from mtcnn_gluon.export.bundle_files import bundle_parameters, export_bundle, make_bundle
+from mtcnn_gluon.export.bundle_files import export_bundle, make_bundle
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import crop_resize
 from mtcnn_gluon.records.samples import NO_FACE, Samples
