@@ -81,6 +81,11 @@ def usable_cores() -> int:
         return len(usable)
 
 
+def loaded_threads() -> int:
+    """The number of threads that MXNet was told to use; 0 if nobody said one."""
+    return _running_threads() or 0
+
+
 def _running_threads() -> int | None:
     """The number of threads that MXNet was loaded with; from the environment if this module did not load it."""
     if _loaded_with:

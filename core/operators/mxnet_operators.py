@@ -32,7 +32,7 @@ from typing import Any
 
 from mtcnn_gluon.errors import ModelError, Unavailable, last_line
 from mtcnn_gluon.io.cache import cache_path
-from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.mxnet_loader import load_mxnet, loaded_threads
 from mtcnn_gluon.operators.native import load_kernels
 from mtcnn_gluon.operators.source_digest import SOURCES
 
@@ -48,7 +48,7 @@ def register() -> str | None:
     """
     mx, reason = load_mxnet(), None
     try:
-        load_kernels()
+        load_kernels().mtcnn_set_operator_threads(loaded_threads())
         _load_adapter(mx)
     except (Unavailable, mx.base.MXNetError) as error:
         reason = last_line(error)

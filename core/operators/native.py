@@ -20,6 +20,7 @@ _FUNCTIONS = {  # the functions of src/kernels.h: type of the result, types of t
     "instruction_set": (ctypes.c_char_p, []),
     "source_digest": (ctypes.c_char_p, []),
     "has_bfloat16": (_bool, []),
+    "set_operator_threads": (None, [_i64]),
     "nms": (_i64, [_pointer, _i64, ctypes.c_double, ctypes.c_int, _float, _pointer]),
     "crop_resize": (_bool, [_pointer, _i64, _i64, _pointer, _i64, _i64, _float, _float, _i64, _pointer]),
     "make_batch": (_bool, [_pointer, _i64, _pointer, _pointer, _pointer, _i64, _i64, _float, _float, _pointer]),

@@ -65,12 +65,14 @@ class Photos(NamedTuple):
 
     Attributes:
         units: number of the photos that are used.
+        faces: number of their annotated faces.
         reads: digests of the list and of these photos.
         reported: the same of the photos that the report is about; for landmarks these are all.
         more: what else decides which faces samples are cut from.
     """
 
     units: int
+    faces: int
     reads: dict[str, str]
     reported: dict[str, str]
     more: dict[str, str]
@@ -144,7 +146,7 @@ class Recipe:
             }
             for photos in (used, in_report)
         )
-        return Photos(len(used), reads, reported, more)
+        return Photos(len(used), sum(map(len, used)), reads, reported, more)
 
     def _find_compared(self) -> dict[str, str]:
         """Digests of the models to compare with, by their names in reports.
@@ -178,7 +180,7 @@ class Recipe:
             self._cut_step(net, section, kind, source)
             for kind in self.config.nets[net].samples
             for source, data in enumerate(self.config.photos[section])
-            if self._is_cut(net, data, kind)
+            if self._is_cut(net, data, kind) and self._gives_samples(net, section, kind, source)
         ]
         return [*steps, self._records_step(net, section, [step.name for step in steps])]
 
@@ -187,6 +189,11 @@ class Recipe:
         asked = self.config.nets[net].trainings[0].options.landmarks
         has_head = NETS[net].landmarks if asked is None else asked
         return kind != "landmarks" or bool(has_head and data.landmark_list)
+
+    def _gives_samples(self, net: str, section: str, kind: str, source: int) -> bool:
+        """Whether samples can come of a source: photos without a face give only random negatives, which may not be wanted."""
+        negatives = self.config.nets[net].samples[kind].sampling.negatives
+        return kind != "faces" or negatives > 0 or self._photos[section][source]["faces"].faces > 0
 
     def _cut_step(self, net: str, section: str, kind: str, source: int) -> Step:
         name, options = f"{net}/{SETS[section]}/{kind}{source + 1 if source else ''}", self.config.nets[net].samples[kind]

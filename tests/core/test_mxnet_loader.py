@@ -12,7 +12,7 @@ from mtcnn_gluon import mxnet_loader
 from mtcnn_gluon.errors import ModelError
 
 BROKEN = {
-    "missing": (None, r"MXNet is not installed: .*mtcnn-gluon\[cpu\]"),
+    "missing": (None, r"MXNet is not installed: .*pip install mxnet==1.9.1"),
     "driver": ("raise OSError('libcuda.so.1: cannot open shared object file')", "needs the NVIDIA driver"),
     "quadmath": ("raise OSError('libquadmath.so.0: cannot open shared object file')", "apt-get install libquadmath0"),
     "distutils": ("raise ImportError(\"No module named 'distutils'\")", "pip install setuptools"),

@@ -64,12 +64,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(folder / "photos", annotations)
     for name in ("train.csv", "validation.csv", "faces.csv"):
         write_csv(folder / name, annotations)
+    rows = [
+        f"{photo.path},{number % 2 + 20},{'xy'[number % 2]},{'ab'[number % 2]}"
+        for number, photo in enumerate(annotations.photos)
+    ]
+    for name in ("groups.csv", "fairface_dev.csv"):
+        (folder / name).write_text("\n".join(["file,age,race,gender", *rows]))
     for name in ("own/bundle", "runs/small/bundle", "runs/gluon-4/bundle"):  # what pipelines make
         shutil.copytree(ROOT / "model/gluon-4", folder / name)
     with pytest.MonkeyPatch.context() as patch:  # what other detectors found
         patch.chdir(folder)
         words = "evaluate wider --annotations faces.csv --images photos --model a=default --workers 1"
         assert cli.main([*words.split(), "--detections", ".", "--write-text", "wider_text"]) == 0
+    shutil.copyfile(folder / "a.jsonl", folder / "yunet.jsonl")
     return folder
 
 

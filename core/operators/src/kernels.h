@@ -1,7 +1,7 @@
 // The C interface of the package's kernels. They know nothing of MXNet or Python.
 //
 // All arrays are dense and row-major. Sizes must be positive unless said otherwise; who calls checks them. Results do not
-// depend on the number of threads (`threads`, or OMP_NUM_THREADS, or as many as there are processors), nor on which thread calls.
+// depend on the number of threads (by default OMP_NUM_THREADS, or one a processor), nor on which thread calls.
 //
 // Where there is not enough memory, functions that return bool return false, and mtcnn_nms -1; what they have written then is of
 // no use. Nothing throws.
@@ -16,6 +16,9 @@ const char* mtcnn_instruction_set();
 bool mtcnn_has_bfloat16();
 // The digest of the sources that the library was built from.
 const char* mtcnn_source_digest();
+
+// The number of threads of functions without an argument `threads`, which are MXNet's operators; 0, as at first: the default.
+void mtcnn_set_operator_threads(int64_t threads);
 
 // y = x where x > 0, else alpha[c] * x, for x (outer, channels, inner).
 bool mtcnn_prelu_forward(const float* x, const float* alpha, float* y, int64_t outer, int64_t channels, int64_t inner);

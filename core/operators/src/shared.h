@@ -26,9 +26,10 @@ constexpr int64_t MAX_LANES = 16;
 
 // Sums over a batch are made over this many parts: a number that depends on the batch alone, so that results do too.
 inline int64_t parts_of(int64_t count) { return std::min<int64_t>(count, 32); }
-// `wanted`, if not 0, else OMP_NUM_THREADS or the processors that this process may use.
-int usable_threads(int64_t wanted = 0);
-inline int threads_for(int64_t tasks, int64_t wanted = 0) { return int(std::clamp<int64_t>(tasks, 1, usable_threads(wanted))); }
+// `wanted`, if not 0, else OMP_NUM_THREADS or the processors that this process may use. OPERATOR: what mtcnn_set_operator_threads said.
+enum { OPERATOR = -1 };
+int usable_threads(int64_t wanted = OPERATOR);
+inline int threads_for(int64_t tasks, int64_t wanted = OPERATOR) { return int(std::clamp<int64_t>(tasks, 1, usable_threads(wanted))); }
 
 // Calls run(context, i) in at most `threads` threads at once, i being another number below `threads` in each and 0 in this one.
 // It must not throw.

@@ -142,7 +142,14 @@ const int is_registered = pthread_atfork(nullptr, nullptr, [] { pool = nullptr; 
 
 }  // namespace
 
-int usable_threads(int64_t wanted) { return wanted ? int(std::min<int64_t>(wanted, MOST)) : DEFAULT_THREADS; }
+static std::atomic<int64_t> operator_threads{0};
+
+void mtcnn_set_operator_threads(int64_t threads) { operator_threads = threads; }
+
+int usable_threads(int64_t wanted) {
+  if (wanted == OPERATOR) wanted = operator_threads;
+  return wanted ? int(std::min<int64_t>(wanted, MOST)) : DEFAULT_THREADS;
+}
 
 void run_in_threads(int threads, void (*run)(void*, int), void* context) {
   if (threads < 2) return run(context, 0);

@@ -63,7 +63,7 @@ def test_missing_model() -> None:
 
 
 def test_no_gpu_is_a_clear_error() -> None:
-    with pytest.raises(ModelError, match=r"mtcnn-gluon\[cu112\]"):
+    with pytest.raises(ModelError, match=r"needs the CUDA build of MXNet"):
         Detector(device="gpu")
 
 

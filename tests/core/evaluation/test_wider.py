@@ -357,7 +357,7 @@ def test_missing_and_damaged_ground_truth(tmp_path: Path) -> None:
 
 def test_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(ConfigError, match=r'reading .mat files needs scipy .*pip install "mtcnn-gluon\[evaluate\]"'):
+    with pytest.raises(ConfigError, match=r"reading .mat files needs scipy .*pip install scipy matplotlib"):
         read_mat(tmp_path)
 
 
