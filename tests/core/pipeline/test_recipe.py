@@ -446,6 +446,10 @@ def test_photos_from_several_places(tmp_path: Path, photos: Path) -> None:
     records = steps["rnet/training/records"]
     assert list(records.after) == cut and records.units == 4 + 2 + 10
     assert [steps[name].units for name in cut[:3]] == [4, 2, 10]
+    for negatives, expected in ((1, True), (0, False)):  # of photos without faces come only these
+        steps = steps_of(tmp_path, photos, {"data": data, "onet.faces": {"negatives": negatives}})
+        assert ("onet/training/faces2" in steps) == expected and "onet/training/faces3" in steps
+        assert ("onet/training/faces2" in steps["onet/training/records"].after) == expected
 
 
 def test_an_architecture_reaches_samples_and_trainings(tmp_path: Path, photos: Path) -> None:
