@@ -9,8 +9,8 @@ It writes lists of faces and of photos without people, and composes scenes of th
     GroceryStoreDataset/     a clone of github.com/marcusklasson/GroceryStoreDataset (MIT)
     clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small (CC0)
 
-open_faces.txt says which photos of FairFace and Congress were tried, with the beginnings of their SHA-256 (as WebP). yunet.onnx is YuNet
-(BSD), of github.com/opencv/opencv_zoo.
+open_faces.txt says which photos of FairFace and Congress were tried, with the beginnings of their SHA-256 (as WebP). yunet.onnx
+is YuNet (BSD), of github.com/opencv/opencv_zoo.
 """
 
 import argparse
