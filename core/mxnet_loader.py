@@ -65,6 +65,8 @@ def load_mxnet(threads: int | None = None) -> Any:
 
 def why_not_mxnet() -> str | None:
     """Why MXNet cannot be imported, as far as this is known without trying; None if it probably can."""
+    if importlib.util.find_spec("mxnet") is None and sys.version_info >= (3, 13):
+        return f"MXNet is not installed, and there is none for Python {sys.version.split()[0]}: use Python 3.10 to 3.12"
     if importlib.util.find_spec("mxnet") is None:
         return f"MXNet is not installed: run {install_command('cpu')} (Linux x86-64, Python 3.10 to 3.12)"
     is_new = int(np.__version__.split(".")[0]) >= 2
