@@ -45,8 +45,8 @@ docs: $(VENV)/dependencies-docs $(VENV)/installed
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "== Done: build/site/index.html"
 
-# What a release hands out, in dist/: a wheel with kernels for Linux, one without for every machine, and the sources. Two builds of a
-# commit are the same, byte by byte. The first wheel is then installed and tried with the Pythons in PYTHONS, or all that are found.
+# What a release hands out, in dist/: a wheel with kernels for Linux, one without for every machine, and the sources. Two builds of the
+# wheels of a commit are the same, byte by byte. The first wheel is then installed and tried with the Pythons in PYTHONS, or all that are found.
 wheels: $(VENV)/dependencies-release
 	@echo "== Building the wheels and the source distribution"
 	@rm -rf dist build && mkdir -p build/wheels
