@@ -95,7 +95,7 @@ class BuildKernels(build_ext):
         digest = f"-DSOURCE_DIGEST={source_digest()}"
         subprocess.run([cmake, "-S", str(ROOT / SOURCES), "-B", str(folder), *ninja, digest], check=True)
         subprocess.run([cmake, "--build", str(folder), "--config", "Release"], check=True)
-        built = next(path for path in folder.rglob(LIBRARY) if path.is_file())
+        built = next(folder.rglob(LIBRARY), folder / LIBRARY)  # some generators have a folder for each configuration
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(built, target)
 

@@ -81,7 +81,8 @@ def prepare_scenes(options: SceneOptions) -> dict[str, Any]:
     if out.exists() and (not out.is_dir() or any(path.name not in (PHOTOS, ABOUT) for path in out.iterdir())):
         raise ConfigError(f"out must be a new folder, or what an interrupted run left, but {out} is not")
     rows: list[list[Any]] = []
-    counts = {"scenes": 0, "faces": 0}
+    every, used = _portraits(options)
+    counts = {"portraits": len(used), "left out": every - len(used), "scenes": 0, "faces": 0}
     work = in_processes(_draw, range(options.count), partial(Composer, options), options.workers, "scene {}".format)
     for index, (picture, boxes, landmarks) in enumerate(work):
         name = f"{PHOTOS}/{index:05d}.jpg"
@@ -101,6 +102,19 @@ def prepare_scenes(options: SceneOptions) -> dict[str, Any]:
     return about
 
 
+def _portraits(options: SceneOptions) -> tuple[int, list[Photo]]:
+    """How many photos the list has, and those that show one face, which is sure enough and has landmarks.
+
+    Raises:
+        DataError: if the list cannot be read, or has no such photo.
+    """
+    photos = read_annotations(options.annotations, min_score=options.min_score).photos
+    used = [photo for photo in photos if len(photo) == 1 and photo.has_landmarks[0] and not photo.ignore[0]]
+    if not used:
+        raise DataError(printable(f"{options.annotations} has no photo with one face and its landmarks"))
+    return len(photos), used
+
+
 def _draw(composer: "Composer", index: int) -> tuple[bytes, np.ndarray, np.ndarray]:
     return composer.scene(index)
 
@@ -117,10 +131,7 @@ class Composer:
 
     def __init__(self, options: SceneOptions) -> None:
         self.options = options
-        photos = read_annotations(options.annotations, min_score=options.min_score).photos
-        self.faces = [photo for photo in photos if len(photo) == 1 and photo.has_landmarks[0] and not photo.ignore[0]]
-        if not self.faces:
-            raise DataError(printable(f"{options.annotations} has no photo with one face and its landmarks"))
+        _, self.faces = _portraits(options)
         self.empty = [photo.path for photo in read_annotations(options.background_list, format="photos").photos]
         self.read = lru_cache(CACHED)(read_image)
         self.person = lru_cache(CACHED)(self._person)

@@ -20,6 +20,7 @@ from mtcnn_gluon.io.files import printable, read_text
 Z = 1.96  # of the middle 95 % of a normal distribution
 MOST_GROUPS = 100  # of a column; more are rather a number or a name than a group
 NO_GROUP = "(empty)"
+EVERYBODY = "all"  # the group of all photos, and its key in the JSON report
 
 Groups = dict[str, dict[str, str]]  # for each column, the group of each photo
 
@@ -29,17 +30,20 @@ def read_groups(path: str, columns: Sequence[str]) -> Groups:
 
     Raises:
         ConfigError: if a column is not there, is named twice, or has more than 100 different values.
-        DataError: if the file cannot be read, is no csv, or has a photo twice.
+        DataError: if the file cannot be read, is no csv, or has a photo or a column twice.
     """
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         rows, header = list(reader), [name.strip() for name in reader.fieldnames or ()]
     except csv.Error as error:
         raise DataError(printable(f"{path}:{reader.line_num}: expected csv: {error}")) from error
-    reader.fieldnames = header
     if "file" not in header or not rows:
         raise DataError(printable(f"{path}: expected a csv with a column file and a row for each photo, got {shown(header)}"))
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise DataError(printable(f"{path} has two columns {twice[0]}: which is meant?"))
     for column in columns:
+        if column == EVERYBODY:
+            raise ConfigError(f"a column cannot be called {EVERYBODY}, which is the row of all photos: rename it")
         if column not in header:
             raise ConfigError(printable(f"{path} has no column {column}; it has {', '.join(header)}"))
         if columns.count(column) > 1:
@@ -109,7 +113,7 @@ def report(groups: Groups, coverage: Coverage, results: Sequence[Results], borde
     tables: list[Table] = []
     summary: dict[str, Any] = {}
     names = [each.name for each in results]
-    every = {"": dict.fromkeys(coverage.names, "all")}
+    every = {EVERYBODY: dict.fromkeys(coverage.names, EVERYBODY)}
     for column, of_photo in {**every, **groups}.items():
         members: dict[str, list[str]] = {}
         for name in coverage.names:
@@ -121,10 +125,9 @@ def report(groups: Groups, coverage: Coverage, results: Sequence[Results], borde
             cells = (percent(counts[name] / len(photos), wilson(counts[name], len(photos))) for name in names)
             rows.append((group, f"{len(photos):,}", *cells))
             figures = {name: {"found": count, "interval": wilson(count, len(photos))} for name, count in counts.items()}
-            summary.setdefault(column or "all", {})[group] = {"photos": len(photos), **figures}
-        tables.append(
-            Table(f"Photos with a face found{f', by {column}' if column else ''}", ("group", "photos", *names), tuple(rows))
-        )
+            summary.setdefault(column, {})[group] = {"photos": len(photos), **figures}
+        by = "" if column == EVERYBODY else f", by {column}"
+        tables.append(Table(f"Photos with a face found{by}", ("group", "photos", *names), tuple(rows)))
     frame = f"The photos had a border of {border} black pixels. " if border else ""
     return Report(
         headline=f"{'' if coverage.is_complete else 'PARTIAL: '}Groups: where a face is found, on {coverage.sentence()}",

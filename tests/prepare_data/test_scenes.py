@@ -96,7 +96,8 @@ def test_prepare_reads_what_the_command_writes(sources, tmp_path, capsys):
     arguments = ["--images", sources, "--annotations", sources / "faces.csv", "--backgrounds", sources]
     more = ["--background-list", sources / "empty.txt", "--out", out, "--count", 2, "--side", 128]
     assert main(["prepare", "scenes", *map(str, arguments + more)]) == 0
-    assert "2 scenes with" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "3 portraits; 0 left out" in said and "2 scenes with" in said
     cut = ["--net", "pnet", "--images", out, "--annotations", out / "faces.csv", "--out", tmp_path / "samples"]
     assert main(["prepare", "wider", *map(str, cut)]) == 0
 

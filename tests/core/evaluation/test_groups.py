@@ -83,6 +83,8 @@ def test_intervals_are_wilsons():
     [
         ("file,age\na,1\n", ["race"], ConfigError, "has no column race; it has file, age"),
         ("file,age\na,1\n", ["age", "age"], ConfigError, "column age is named twice"),
+        ("file,age,age\na,1,2\n", ["age"], DataError, "has two columns age"),
+        ("file,all\na,1\n", ["all"], ConfigError, "a column cannot be called all"),
         ("name,age\na,1\n", ["age"], DataError, "a column file and a row for each photo"),
         ("file,age\n", ["age"], DataError, "a row for each photo"),
         ("file,age\na,1\na,2\n", ["age"], DataError, "row 3: a is there twice"),
