@@ -2,10 +2,15 @@
 
     python example/open_data.py --sources SOURCES --yunet yunet.onnx --out OPEN
 
-It writes lists of faces and of photos without people, and composes scenes of them. Put into SOURCES before:
+It copies photos to OPEN, at most 1,024 pixels wide or high, writes lists of faces and of photos without people, and composes
+scenes of them. Put into SOURCES before:
 
     fairface/                photos of FairFace at 128 x 128 (CC BY 4.0, github.com/joojs/fairface), by their numbers
     congress/                portraits of github.com/unitedstates/images (public domain), at most 320 px
+    18f.gsa.gov/             a clone of github.com/18F/18f.gsa.gov (CC0)
+    hub/                     a clone of github.com/18F/hub (CC0)
+    pif-website/             a clone of github.com/presidential-innovation-fellows/pif-website (CC0)
+    interfaces/              a clone of github.com/cjdowner/interfaces (CC0)
     GroceryStoreDataset/     a clone of github.com/marcusklasson/GroceryStoreDataset (MIT)
     clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small (CC0)
 
@@ -15,71 +20,101 @@ is YuNet (BSD), of github.com/opencv/opencv_zoo.
 
 import argparse
 import csv
+import hashlib
 import os
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.scenes import COLUMNS, SceneOptions, prepare_scenes
 
-FACES = ("fairface", "congress")
+CROPS = ("fairface", "congress")
+PHOTOS = ("18f.gsa.gov/assets", "hub/assets", "pif-website/assets/images", "interfaces/500")
 EMPTY = ("GroceryStoreDataset/dataset", "clothing-dataset-small")
-HELD_OUT = 20  # every 20th face is for validation
-
-
-def files_of(folder: Path, root: Path) -> list[str]:
-    """Paths of the photos of a folder, without the pictures of single products on white."""
-    paths = (path.relative_to(root).as_posix() for path in folder.rglob("*") if path.suffix in (".jpg", ".png", ".webp"))
-    return sorted(path for path in paths if "iconic" not in path and "sample_images" not in path)
+KINDS = (".jpg", ".jpeg", ".png", ".webp")
+LONGEST = 1024  # pixels of a copied photo
+SURE, UNSURE = 0.6, 0.3  # scores of YuNet from which a box is a face, and is neither face nor background
+HELD_OUT = {"crops": 20, "photos": 8}  # every so many are for validation
 
 
 def main() -> None:
-    """Write faces.csv, faces_dev.csv, empty.txt, empty_dev.txt and the folders scenes and scenes_dev."""
+    """Write the photos, faces.csv, photos.csv, empty.txt, the folder scenes, and the same of validation with _dev."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("sources", "yunet", "out"):
         parser.add_argument(f"--{name}", required=True, type=Path)
-    parser.add_argument("--scenes", type=int, default=3000)
-    parser.add_argument("--empty", type=int, default=2600, help="photos without people to choose from")
+    parser.add_argument("--scenes", type=int, default=4000)
+    parser.add_argument("--empty", type=int, default=6000, help="photos without people to choose from")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     sources, out = arguments.sources, arguments.out
     out.mkdir(parents=True)
-    finder = cv2.FaceDetectorYN.create(str(arguments.yunet), "", (320, 320), 0.6)
+    finder = cv2.FaceDetectorYN.create(str(arguments.yunet), "", (320, 320), UNSURE)
+    seen: set[str] = set()
 
-    def found(path: str, scale: float = 1) -> list[list[float]]:
-        """Scores, boxes and points of the faces that YuNet finds in a photo."""
-        image = cv2.resize(cv2.cvtColor(read_image(sources / path), cv2.COLOR_RGB2BGR), None, fx=scale, fy=scale)
+    def copied(path: str) -> np.ndarray | None:
+        """A photo, copied and read, with OpenCV's order of colours; None if it is small or was there before."""
+        image = cv2.cvtColor(read_image(sources / path), cv2.COLOR_RGB2BGR)
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        if min(image.shape[:2]) < 100 or digest in seen:
+            return None
+        seen.add(digest)
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        if max(image.shape[:2]) <= LONGEST:
+            (out / path).write_bytes((sources / path).read_bytes())
+        else:
+            scale = LONGEST / max(image.shape[:2])
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(out / path), image)
+        return image
+
+    def found(image: np.ndarray, scale: float = 1) -> list[list[float]]:
+        """Boxes, scores and points of the faces that YuNet finds in a photo."""
+        image = cv2.resize(image, None, fx=scale, fy=scale)
         finder.setInputSize(image.shape[1::-1])
         rows = finder.detect(image)[1]
-        return [] if rows is None else [[r[14], r[0], r[1], r[0] + r[2], r[1] + r[3], *r[4:14]] for r in rows.tolist()]
+        return [] if rows is None else [[r[0], r[1], r[0] + r[2], r[1] + r[3], r[14], *r[4:14]] for r in rows.tolist()]
 
-    def write(name: str, header: tuple[str, ...], rows: list[list[object]]) -> None:
+    def write(name: str, faces: list[tuple[str, list[float]]]) -> None:
+        header = ("file", *COLUMNS[1:5], "score", *COLUMNS[5:])
         with open(out / name, "w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([header, *rows])
+            csv.writer(file, lineterminator="\n").writerows([header, *((path, *map("{:.3f}".format, row)) for path, row in faces)])
 
-    faces, header = [], ("file", *COLUMNS[1:5], "score", *COLUMNS[5:])
-    for path in (path for folder in FACES for path in files_of(sources / folder, sources)):
-        faces.append(
-            [[path, *map("{:.2f}".format, row[1:5]), f"{row[0]:.3f}", *map("{:.2f}".format, row[5:])] for row in found(path)]
-        )
-    write("faces.csv", header, [row for number, rows in enumerate(faces) for row in rows if number % HELD_OUT])
-    write("faces_dev.csv", header, [row for rows in faces[::HELD_OUT] for row in rows])
+    faces: dict[str, list[tuple[str, list[float]]]] = {"crops": [], "photos": [], "crops_dev": [], "photos_dev": []}
+    empty: dict[bool, list[str]] = {False: [], True: []}
+    for kind, folders in (("crops", CROPS), ("photos", PHOTOS)):
+        for number, path in enumerate(path for folder in folders for path in files_of(sources / folder, sources)):
+            image = copied(path)
+            rows = found(image) if image is not None else []
+            is_dev = number % HELD_OUT[kind] == 0
+            faces[kind + "_dev" * is_dev] += [(path, row) for row in rows if row[4] >= SURE or not is_dev]
+            if kind == "photos" and not is_dev and image is not None and not rows and not found(image, 2):
+                empty[False].append(path)  # screens, drawings, rooms
+    write("faces.csv", faces["crops"] + faces["photos"])
+    write("photos.csv", faces["photos"])
+    write("crops_dev.csv", faces["crops_dev"])
+    write("photos_dev.csv", faces["photos_dev"])
 
-    empty = spread([path for folder in EMPTY for path in files_of(sources / folder, sources)], arguments.empty)
-    empty = [path for path in empty if not found(path, scale=2)]
-    is_dev = [("/test/" in path or "/val" in path) for path in empty]
-    for name, wanted in (("empty.txt", False), ("empty_dev.txt", True)):
-        (out / name).write_text("\n".join(path for path, dev in zip(empty, is_dev) if dev == wanted) + "\n")
+    for path in spread([path for folder in EMPTY for path in files_of(sources / folder, sources)], arguments.empty):
+        image = copied(path)
+        if image is not None and not found(image, 2):
+            empty["/test/" in path or "/val" in path].append(path)
+    for name, is_dev in (("empty.txt", False), ("empty_dev.txt", True)):
+        (out / name).write_text("\n".join(empty[is_dev]) + "\n")
 
-    for name, count in (("", arguments.scenes), ("_dev", arguments.scenes // 20)):
-        options = SceneOptions(
-            images=str(sources), annotations=str(out / f"faces{name}.csv"), min_score=0.6,
-            backgrounds=str(sources), background_list=str(out / f"empty{name}.txt"),
-            out=str(out / f"scenes{name}"), count=count, workers=arguments.workers,
-        )  # fmt: skip
-        print(prepare_scenes(options)["counts"], "in", options.out)
+    options = SceneOptions(
+        images=str(out), annotations=str(out / "faces.csv"), min_score=SURE, backgrounds=str(out),
+        background_list=str(out / "empty.txt"), out=str(out / "scenes"), count=arguments.scenes, workers=arguments.workers,
+    )  # fmt: skip
+    print(prepare_scenes(options)["counts"], "in", options.out)
+
+
+def files_of(folder: Path, root: Path) -> list[str]:
+    """Paths of the photos of a folder, without the pictures of single products on white."""
+    paths = (path.relative_to(root).as_posix() for path in folder.rglob("*") if path.suffix.lower() in KINDS)
+    return sorted(path for path in paths if "iconic" not in path and "sample_images" not in path)
 
 
 if __name__ == "__main__":
