@@ -80,7 +80,9 @@ def main() -> None:
     def write(name: str, faces: list[tuple[str, list[float]]]) -> None:
         header = ("file", *COLUMNS[1:5], "score", *COLUMNS[5:])
         with open(out / name, "w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([header, *((path, *map("{:.3f}".format, row)) for path, row in faces)])
+            csv.writer(file, lineterminator="\n").writerows(
+                [header, *((path, *map("{:.3f}".format, row)) for path, row in faces)]
+            )
 
     faces: dict[str, list[tuple[str, list[float]]]] = {"crops": [], "photos": [], "crops_dev": [], "photos_dev": []}
     empty: dict[bool, list[str]] = {False: [], True: []}

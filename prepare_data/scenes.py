@@ -88,9 +88,9 @@ def prepare_scenes(options: SceneOptions) -> dict[str, Any]:
     if out.exists() and (not out.is_dir() or any(path.name not in (PHOTOS, ABOUT) for path in out.iterdir())):
         raise ConfigError(f"out must be a new folder, or what an interrupted run left, but {out} is not")
     rows: list[list[Any]] = []
-    every, single, whole = _portraits(options)
-    used = len(whole if options.whole else single)
-    counts = {"portraits": len(single), "left out": every - used, "scenes": 0, "faces": 0}
+    composer = Composer(options)
+    used = {photo.path for photo in composer.faces + (composer.whole if options.whole else [])}
+    counts = {"portraits": len(used), "left out": composer.listed - len(used), "scenes": 0, "faces": 0}
     work = in_processes(_draw, range(options.count), partial(Composer, options), options.workers, "scene {}".format)
     for index, (picture, boxes, landmarks) in enumerate(work):
         name = f"{PHOTOS}/{index:05d}.jpg"
@@ -140,7 +140,7 @@ class Composer:
 
     def __init__(self, options: SceneOptions) -> None:
         self.options = options
-        _, self.faces, photos = _portraits(options)
+        self.listed, self.faces, photos = _portraits(options)
         self.empty = [photo.path for photo in read_annotations(options.background_list, format="photos").photos]
         self.read = lru_cache(CACHED)(read_image)
         self.outline = lru_cache(None)(lambda path, box: _person(self.read(path), np.array(box)))
@@ -454,7 +454,9 @@ def _turned(piece: Piece, scale: float, generator: np.random.Generator) -> Piece
 
 def _photographed(image: np.ndarray, generator: np.random.Generator) -> bytes:
     """A scene as a camera would give it: gamma, blur, fewer pixels, motion, noise, JPEG."""
-    scaled: Any = (image / np.float32(255)) ** np.float32(generator.uniform(0.6, 1.8)) * np.float32(generator.uniform(0.5, 1.15))
+    scaled: Any = (image / np.float32(255)) ** np.float32(generator.uniform(0.6, 1.8)) * np.float32(
+        generator.uniform(0.5, 1.15)
+    )
     kind, (height, width) = generator.random(), image.shape[:2]
     if kind < 0.5:
         scaled = cv2.GaussianBlur(scaled, (0, 0), generator.uniform(0.2, 1.5))

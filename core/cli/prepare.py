@@ -66,7 +66,7 @@ def scenes(arguments: argparse.Namespace) -> int:
     """Compose photos of scenes from portraits or crops of faces and photos without people, with a list of their faces."""
     counts = prepare_scenes(from_arguments(SceneOptions, arguments))["counts"]
     put_line(
-        f"{counts['portraits']} portraits; {counts['left out']} left out, which do not show exactly one face with landmarks"
+        f"{counts['portraits']} portraits; {counts['left out']} left out, which show a face without landmarks, or several close up"
     )
     put_line(f"{counts['scenes']} scenes with {counts['faces']} faces: {Path(arguments.out) / LIST}")
     return 0
