@@ -35,6 +35,7 @@ HIDDEN = 0.35  # a face that others cover by more than this is painted over inst
 QUALITY = (25, 96)  # of JPEG
 CACHED = 500  # images and outlines of persons that a process keeps
 OUTLINED = 160  # longer side in pixels at which the outline of a person is looked for
+GREY = np.array([[0.299], [0.587], [0.114]], np.float32)  # of red, green and blue, ITU-R BT.601
 TURNED = 0.3  # a face looks aside if its nose is this far from the middle of its eyes, in distances of the eyes
 SQUEEZED = 0.6  # the narrowest that a face is made, in its widths
 
@@ -169,8 +170,8 @@ class Composer:
         for box, number in zip(boxes[~is_clear], numbers[~is_clear]):  # neither a clear face nor clear background
             part = _inside(canvas, box)
             part[_inside(owner, box) == number] = generator.integers(0, 256, 3)
-        keep = np.float32(boxes[is_clear]), np.float32(points[is_clear, 4:])
-        return _photographed(canvas, generator), *keep
+        faces = boxes[is_clear].astype(np.float32), points[is_clear, 4:].astype(np.float32)
+        return _photographed(canvas, generator), *faces
 
     def _people(self, width: int, height: int, generator: np.random.Generator) -> Iterator[tuple[Piece, np.ndarray]]:
         """Faces and their places, with pieces without a face among them and over them."""
@@ -385,7 +386,7 @@ def _lit(colours: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     lit = colours.astype(np.float32)
     kind = generator.random()
     if kind < 0.06:
-        lit = np.repeat(lit @ np.float32([0.299, 0.587, 0.114])[:, None], 3, 2)
+        lit = np.repeat(lit @ GREY, 3, 2)
     tint = generator.uniform(0.35, 1.2, 3) if 0.06 <= kind < 0.12 else generator.uniform(0.9, 1.1, 3)
     contrast = _between(0.5, 1.6, generator)
     middle = lit.mean() if lit.size else 0
@@ -453,27 +454,31 @@ def _turned(piece: Piece, scale: float, generator: np.random.Generator) -> Piece
 
 
 def _photographed(image: np.ndarray, generator: np.random.Generator) -> bytes:
-    """A scene as a camera would give it: gamma, blur, fewer pixels, motion, noise, JPEG."""
-    scaled: Any = (image / np.float32(255)) ** np.float32(generator.uniform(0.6, 1.8)) * np.float32(
-        generator.uniform(0.5, 1.15)
-    )
+    """A scene as a camera would give it: gamma, blur, for some grey, noise, JPEG."""
+    gamma, light = np.float32(generator.uniform(0.6, 1.8)), np.float32(generator.uniform(0.5, 1.15))
+    scaled: Any = _blurred((image / np.float32(255)) ** gamma * light, generator)
+    if generator.random() < 0.08:
+        scaled = np.repeat(scaled @ GREY, 3, 2)
+    scaled += generator.standard_normal(scaled.shape, np.float32) * np.float32(generator.uniform(0, 0.04))
+    whole = (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(*QUALITY))]
+    return bytes(cv2.imencode(".jpg", cv2.cvtColor(whole, cv2.COLOR_RGB2BGR), quality)[1])
+
+
+def _blurred(image: Any, generator: np.random.Generator) -> Any:
+    """An image (H, W, 3) out of focus, of fewer pixels, moved, or as it is."""
     kind, (height, width) = generator.random(), image.shape[:2]
     if kind < 0.5:
-        scaled = cv2.GaussianBlur(scaled, (0, 0), generator.uniform(0.2, 1.5))
-    elif kind < 0.65:
+        return cv2.GaussianBlur(image, (0, 0), generator.uniform(0.2, 1.5))
+    if kind < 0.65:
         share = generator.uniform(0.35, 0.9)
-        small = cv2.resize(scaled, (int(share * width), int(share * height)), interpolation=cv2.INTER_AREA)
-        scaled = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    elif kind < 0.75:
+        small = cv2.resize(image, (int(share * width), int(share * height)), interpolation=cv2.INTER_AREA)
+        return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    if kind < 0.75:
         side = 2 * int(generator.integers(1, 4)) + 1
         kernel = np.zeros((side, side), np.float32)
         kernel[side // 2] = 1 / side
         turn = cv2.getRotationMatrix2D((side // 2, side // 2), generator.uniform(0, 180), 1)
         kernel = cv2.warpAffine(kernel, turn, (side, side))
-        scaled = cv2.filter2D(scaled, -1, kernel / kernel.sum())
-    if generator.random() < 0.08:
-        scaled = np.repeat(scaled @ np.float32([0.299, 0.587, 0.114])[:, None], 3, 2)
-    scaled += generator.standard_normal(scaled.shape, np.float32) * np.float32(generator.uniform(0, 0.04))
-    whole = (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(*QUALITY))]
-    return bytes(cv2.imencode(".jpg", cv2.cvtColor(whole, cv2.COLOR_RGB2BGR), quality)[1])
+        return cv2.filter2D(image, -1, kernel / kernel.sum())
+    return image

@@ -65,9 +65,7 @@ def _cut(options: type[tasks.SampleOptions], make: Callable[[Any], dict[str, Any
 def scenes(arguments: argparse.Namespace) -> int:
     """Compose photos of scenes from portraits or crops of faces and photos without people, with a list of their faces."""
     counts = prepare_scenes(from_arguments(SceneOptions, arguments))["counts"]
-    put_line(
-        f"{counts['portraits']} portraits; {counts['left out']} left out, which show a face without landmarks, or several close up"
-    )
+    put_line(f"{counts['portraits']} portraits; {counts['left out']} left out: a face without landmarks, or several close up")
     put_line(f"{counts['scenes']} scenes with {counts['faces']} faces: {Path(arguments.out) / LIST}")
     return 0
 
