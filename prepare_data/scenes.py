@@ -479,6 +479,6 @@ def _blurred(image: Any, generator: np.random.Generator) -> Any:
         kernel = np.zeros((side, side), np.float32)
         kernel[side // 2] = 1 / side
         turn = cv2.getRotationMatrix2D((side // 2, side // 2), generator.uniform(0, 180), 1)
-        kernel = cv2.warpAffine(kernel, turn, (side, side))
+        kernel = np.asarray(cv2.warpAffine(kernel, turn, (side, side)), np.float32)
         return cv2.filter2D(image, -1, kernel / kernel.sum())
     return image
