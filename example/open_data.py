@@ -10,7 +10,6 @@ scenes of them. Put into SOURCES before:
     18f.gsa.gov/             a clone of github.com/18F/18f.gsa.gov (CC0)
     hub/                     a clone of github.com/18F/hub (CC0)
     pif-website/             a clone of github.com/presidential-innovation-fellows/pif-website (CC0)
-    interfaces/              a clone of github.com/cjdowner/interfaces (CC0)
     GroceryStoreDataset/     a clone of github.com/marcusklasson/GroceryStoreDataset (MIT)
     clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small (CC0)
 
@@ -32,7 +31,7 @@ from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.scenes import COLUMNS, SceneOptions, prepare_scenes
 
 CROPS = ("fairface", "congress")
-PHOTOS = ("18f.gsa.gov/assets", "hub/assets", "pif-website/assets/images", "interfaces/500")
+PHOTOS = ("18f.gsa.gov/assets", "hub/assets", "pif-website/assets/images")
 EMPTY = ("GroceryStoreDataset/dataset", "clothing-dataset-small")
 KINDS = (".jpg", ".jpeg", ".png", ".webp")
 LONGEST = 1024  # pixels of a copied photo
@@ -41,11 +40,11 @@ HELD_OUT = {"crops": 20, "photos": 8}  # every so many are for validation
 
 
 def main() -> None:
-    """Write the photos, faces.csv, photos.csv, empty.txt, the folder scenes, and the same of validation with _dev."""
+    """Write the photos, crops.csv, photos.csv, both as faces.csv, landmarks.csv, empty.txt, those of validation, and scenes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("sources", "yunet", "out"):
         parser.add_argument(f"--{name}", required=True, type=Path)
-    parser.add_argument("--scenes", type=int, default=4000)
+    parser.add_argument("--scenes", type=int, default=3600)
     parser.add_argument("--empty", type=int, default=6000, help="photos without people to choose from")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
@@ -94,10 +93,10 @@ def main() -> None:
             faces[kind + "_dev" * is_dev] += [(path, row) for row in rows if row[4] >= SURE or not is_dev]
             if kind == "photos" and not is_dev and image is not None and not rows and not found(image, 2):
                 empty[False].append(path)  # screens, drawings, rooms
-    write("faces.csv", faces["crops"] + faces["photos"])
-    write("photos.csv", faces["photos"])
-    write("crops_dev.csv", faces["crops_dev"])
-    write("photos_dev.csv", faces["photos_dev"])
+    every = faces["crops"] + faces["photos"]
+    lists = {**faces, "faces": every, "landmarks": [face for face in every if face[1][4] >= SURE]}
+    for name, rows in lists.items():
+        write(f"{name}.csv", rows)
 
     for path in spread([path for folder in EMPTY for path in files_of(sources / folder, sources)], arguments.empty):
         image = copied(path)
