@@ -3,8 +3,8 @@
 // `model` is what `readManifest` gives. `run(net, data, dims)` runs a net on an input (N, 3, H, W) and resolves to its outputs
 // { probability, offsets, landmarks }, each { data, dims }. A candidate is { box, score, odds }.
 import * as boxes from "./boxes.js";
+import { cropperOf } from "./crops.js";
 import { drawPiece, halvedImages, pieces, planLevels } from "./pyramid.js";
-import { crops } from "./sampling.js";
 
 export const FACTOR = 0.709; // scale between neighbouring levels: each has half the pixels of the previous one
 const BATCH = 64; // largest number of crops that a net sees at once
@@ -17,7 +17,7 @@ const SURE = 1e-4; // P- and R-Net's scores count as no closer to 0 or 1 in a sc
  * reach. `pause(done)` is awaited between runs of a net; `done` is the share of P-Net's work.
  */
 export async function detect(image, model, run, options, pause = () => {}) {
-  const job = { image, model, run, pause, threshold: thresholdOf(model, options.thresholds) };
+  const job = { image, model, run, pause, crop: cropperOf(image), threshold: thresholdOf(model, options.thresholds) };
   const proposals = await propose(job, options.minFace);
   const refined = await refine(job, proposals);
   return output(job, refined);
@@ -114,13 +114,13 @@ async function output(job, candidates) {
 }
 
 /** The outputs of R- or O-Net for each candidate: { score, offsets, points }. */
-async function runOnCrops({ image, model, run, pause }, net, candidates) {
+async function runOnCrops({ model, run, pause, crop }, net, candidates) {
   const view = model.views[net];
   const found = [];
   for (let start = 0; start < candidates.length; start += BATCH) {
     await pause(1);
     const part = candidates.slice(start, start + BATCH);
-    const data = crops(image, part.map(({ box }) => boxes.around(box, view)), view.size, model.input);
+    const data = crop(part.map(({ box }) => boxes.around(box, view)), view.size, model.input);
     const { probability, offsets, landmarks } = await run(net, data, [part.length, 3, view.size, view.size]);
     const values = (tensor, i, width) => tensor.data.subarray(width * i, width * (i + 1));
     part.forEach((_, i) => {

@@ -53,7 +53,6 @@ export function axisWeights(start, stop, size, length, first = 0, count = size) 
  */
 export function draw(image, rows, columns, target, { mean, scale, colours }) {
   const { data, step } = image;
-  const count = columns.from.length;
   const left = Math.min(...columns.from);
   const span = Math.max(...columns.to, left) - left; // pixels of a row that count at all
   const mixed = new Float32Array(3 * span); // the mean of the rows that a row of the result covers
@@ -63,19 +62,27 @@ export function draw(image, rows, columns, target, { mean, scale, colours }) {
     for (let p = rows.from[y], w = rows.at[y]; p < rows.to[y]; p++, w++) {
       addRow(mixed, data, (p * image.width + left) * step, step, rows.weights[w]);
     }
-    for (let x = 0; x < count; x++) {
-      let [red, green, blue] = [0, 0, 0];
-      for (let p = columns.from[x], w = columns.at[x]; p < columns.to[x]; p++, w++) {
-        const [weight, at] = [columns.weights[w], 3 * (p - left)];
-        red += weight * mixed[at];
-        green += weight * mixed[at + 1];
-        blue += weight * mixed[at + 2];
-      }
-      const to = y * target.width + x;
-      target.data[planes[0] + to] = (red - mean) * scale;
-      target.data[planes[1] + to] = (green - mean) * scale;
-      target.data[planes[2] + to] = (blue - mean) * scale;
+    mixColumns(mixed, columns, left, target, y * target.width, planes, mean, scale);
+  }
+}
+
+/** Write a row: the means over the columns, of a row of means over rows that begins with column `left`. */
+function mixColumns(mixed, columns, left, target, offset, planes, mean, scale) {
+  const { from, to, at, weights } = columns;
+  const { data } = target;
+  for (let x = 0; x < from.length; x++) {
+    let red = 0;
+    let green = 0;
+    let blue = 0;
+    let w = at[x];
+    for (let i = 3 * (from[x] - left); i < 3 * (to[x] - left); i += 3, w++) {
+      red += weights[w] * mixed[i];
+      green += weights[w] * mixed[i + 1];
+      blue += weights[w] * mixed[i + 2];
     }
+    data[planes[0] + offset + x] = (red - mean) * scale;
+    data[planes[1] + offset + x] = (green - mean) * scale;
+    data[planes[2] + offset + x] = (blue - mean) * scale;
   }
 }
 
@@ -86,14 +93,4 @@ function addRow(sums, data, from, step, weight) {
     sums[to + 1] += weight * data[from + 1];
     sums[to + 2] += weight * data[from + 2];
   }
-}
-
-/** Crops (N, 3, size, size) of boxes, as a `Float32Array`. */
-export function crops(image, boxes, size, input) {
-  const data = new Float32Array(boxes.length * 3 * size * size);
-  boxes.forEach(([x1, y1, x2, y2], i) => {
-    const target = { data, offset: i * 3 * size * size, width: size, plane: size * size };
-    draw(image, axisWeights(y1, y2, size, image.height), axisWeights(x1, x2, size, image.width), target, input);
-  });
-  return data;
 }
