@@ -13,7 +13,6 @@ from typing import Mapping, Sequence
 
 from mtcnn_gluon.bundles.find import find_bundle
 from mtcnn_gluon.config import NETS
-from mtcnn_gluon.engines.onnx_prelu import spell_out_prelu
 from mtcnn_gluon.errors import ModelError
 from mtcnn_gluon.model import DEFAULT, shipped_bundles
 from mtcnn_gluon.serving.runtime import DIGESTS
@@ -35,11 +34,7 @@ def make_site(runtime: Path, more_models: Sequence[str] = ()) -> Site:
     names = dict.fromkeys([DEFAULT, *shipped_bundles(), *more_models])
     bundles = [find_bundle(name) for name in names]
     manifests = [{key: value for key, value in each.manifest.items() if key != "figures"} for each in bundles]
-    nets = {
-        f"models/{number}/{net}.onnx": spell_out_prelu(each.file(f"{net}.onnx").read_bytes())
-        for number, each in enumerate(bundles)
-        for net in NETS
-    }
+    nets = {f"models/{number}/{net}.onnx": each.file(f"{net}.onnx") for number, each in enumerate(bundles) for net in NETS}
     return {
         **{path.name: path for path in sorted(page_folder().iterdir()) if path.is_file()},
         "models/index.json": json.dumps(manifests).encode(),

@@ -21,18 +21,15 @@ export class Detector {
    * Faces in a photo (a File), or in an ImageBitmap, which is handed back: { faces, width, height, milliseconds, bitmap }.
    *
    * `options` are { model, minFace, thresholds }, `model` being an index of `models`. `onProgress` is called with a share, 0..1.
+   * An `AbortSignal` ends the work soon: then the promise is rejected, unless the work was done already.
    */
-  detect(source, options, onProgress = () => {}) {
+  detect(source, options, onProgress = () => {}, signal = null) {
     const id = this.#count++;
     const job = { ...withResolvers(), onProgress };
     this.#jobs.set(id, job);
     this.#worker.postMessage({ id, source, options }, source instanceof ImageBitmap ? [source] : []);
+    signal?.addEventListener("abort", () => this.#jobs.has(id) && this.#worker.postMessage({ cancel: id }));
     return job.promise;
-  }
-
-  /** End all jobs soon; they are rejected with the message "cancelled", or end as usual. */
-  cancel() {
-    for (const id of this.#jobs.keys()) this.#worker.postMessage({ cancel: id });
   }
 
   #receive({ id, models, progress, result, error }) {

@@ -27,7 +27,7 @@ function missing() {
 async function start() {
   if (missing()) throw new Error(`This browser cannot run the page: it has no ${missing()}, or it is switched off.`);
   detector = new Detector();
-  settings = new Settings(element("settings"), () => photos.again(!camera.isOn));
+  settings = new Settings(element("settings"), () => photos.again());
   photos = new Photos(element("photos"), detector, () => settings.values, showPhoto);
   connect();
   settings.offer(await detector.models);
@@ -103,6 +103,7 @@ async function runCamera() {
 }
 
 function beginCamera() {
+  photos.leave();
   settings.mode = CAMERA;
   cameraButton.textContent = "Stop camera";
   cameraButton.disabled = false;

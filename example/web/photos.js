@@ -1,7 +1,10 @@
 // The photos: a list to choose from, and the work on them, one after the other.
 import { counted } from "./results.js";
 
-/** A photo is { file, name, picture, result, error, isDone, share }; `share` of the work on it is done. `picture` is undefined until it is decoded. */
+/**
+ * A photo is { file, name, picture, result, error, isDone, share }. `share` of the work on it is done. `picture` is undefined
+ * unless it is selected and decoded, and null if it cannot be decoded.
+ */
 export class Photos {
   #list;
   #detector;
@@ -9,7 +12,7 @@ export class Photos {
   #onChange;
   #all = [];
   #isBusy = false;
-  #round = 0; // of settings; results of earlier ones do not count
+  #round = new AbortController(); // ends when results of now would be out of date
   selected = null;
 
   /** `options()` gives the settings. `onChange(photo)` is called when the selected photo changes, or what is known of it. */
@@ -51,12 +54,24 @@ export class Photos {
     }
   }
 
-  /** Settings have changed: all results are out of date. Look for faces again, now or when a photo is selected. */
-  again(now) {
-    this.#round++;
+  /** Settings have changed: all results are out of date. Look for faces again. */
+  again() {
+    this.#stop();
     for (const photo of this.#all) Object.assign(photo, { isDone: false, share: 0 });
-    this.#detector.cancel();
-    if (now) this.#work();
+    this.#work();
+  }
+
+  /** No photo is shown any more. The work rests until one is selected. */
+  leave() {
+    this.#stop();
+    if (this.selected) this.selected.picture = undefined;
+    this.selected = null;
+    for (const row of this.#list.children) row.firstChild.setAttribute("aria-current", false);
+  }
+
+  #stop() {
+    this.#round.abort();
+    this.#round = new AbortController();
   }
 
   async #work() {
@@ -68,11 +83,11 @@ export class Photos {
 
   /** The photo to work on: the one that the user sees before the others. */
   #next() {
-    return [this.selected, ...this.#all].find((photo) => photo && !photo.isDone);
+    return this.selected && [this.selected, ...this.#all].find((photo) => !photo.isDone);
   }
 
   async #find(photo) {
-    const round = this.#round;
+    const { signal } = this.#round;
     const report = (share) => {
       photo.share = share;
       if (photo === this.selected) this.#onChange(photo);
@@ -80,14 +95,14 @@ export class Photos {
     report(0);
     let found;
     try {
-      found = { result: await this.#detector.detect(photo.file, this.#options(), report), error: undefined };
+      found = { result: await this.#detector.detect(photo.file, this.#options(), report, signal), error: undefined };
     } catch (error) {
       found = { result: undefined, error: error.message };
     }
-    if (round !== this.#round) return;
+    if (signal.aborted) return;
     Object.assign(photo, found, { isDone: true });
     const row = this.#list.children[this.#all.indexOf(photo)];
-    row.querySelector(".count").textContent = photo.error ? "unreadable" : counted(photo.result.faces.length);
+    row.querySelector(".count").textContent = photo.error ? "failed" : counted(photo.result.faces.length);
     if (photo === this.selected) this.#onChange(photo);
   }
 }

@@ -19,6 +19,7 @@ let tableTime = -Infinity;
  * `rate` is the number of pictures a second from the camera; null for a photo.
  */
 export function show(picture, name, result, rate = null) {
+  if (shown?.picture === picture && shown?.result === result) return; // only the progress has changed
   shown = picture && { picture, name, result };
   if (picture !== undefined) canvas.hidden = picture === null;
   if (picture) paint(canvas, picture, result?.faces ?? [], LONGEST);
