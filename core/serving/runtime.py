@@ -29,8 +29,8 @@ def find_runtime(folder: str | None = None) -> Path:
     """The folder with the files of `DIGESTS`.
 
     Args:
-        folder: the files of any version of onnxruntime-web, its unpacked package, or a folder that it is installed in; None: the
-            cache, which npm fills if need be.
+        folder: holds the files of any version of onnxruntime-web, or its unpacked package, or is where npm installed it; None:
+            the cache, which npm fills if need be.
 
     Raises:
         ConfigError: if a file is missing in `folder`.
@@ -60,7 +60,9 @@ def _fetch(draft: Path) -> None:
     npm = shutil.which("npm")
     by_hand = f"unpack {ADDRESS} and give its folder package/dist as --runtime"
     if npm is None:
-        raise ModelError(f"the page needs {PACKAGE} {VERSION}, and npm, which fetches it, is missing: install Node.js, or {by_hand}")
+        raise ModelError(
+            f"the page needs {PACKAGE} {VERSION}, and npm, which fetches it, is missing: install Node.js, or {by_hand}"
+        )
     log.warning("npm fetches %s %s, once: 33 MB", PACKAGE, VERSION)
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", "--silent", "--pack-destination", folder, f"{PACKAGE}@{VERSION}"]

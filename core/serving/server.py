@@ -43,7 +43,9 @@ def make_server(site: Site, port: int) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer((HOST, port), PageHandler)
     except OSError as error:
-        raise ConfigError(f"--port {port} cannot be used ({error.strerror or error}): give another one, or 0 for any") from error
+        raise ConfigError(
+            f"--port {port} cannot be used ({error.strerror or error}): give another one, or 0 for any"
+        ) from error
     server.daemon_threads = True  # open connections do not keep the program from ending
     return server
 
@@ -51,7 +53,7 @@ def make_server(site: Site, port: int) -> ThreadingHTTPServer:
 class Handler(BaseHTTPRequestHandler):
     """Answers GET and HEAD with what a site holds."""
 
-    contents: Site = {}
+    contents: Site
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -73,7 +75,11 @@ class Handler(BaseHTTPRequestHandler):
         content = self.contents[name]
         body = content.read_bytes() if isinstance(content, Path) else content
         self.send_response(200)
-        for header, value in {**HEADERS, "Content-Type": TYPES.get(Path(name).suffix, OTHER), "Content-Length": len(body)}.items():
+        for header, value in {
+            **HEADERS,
+            "Content-Type": TYPES.get(Path(name).suffix, OTHER),
+            "Content-Length": len(body),
+        }.items():
             self.send_header(header, str(value))
         self.end_headers()
         if with_body:

@@ -1,9 +1,9 @@
 """What each address of the browser page holds: the page, the models and ONNX Runtime.
 
-    index.html, *.js ...        the page's own files, `example/web` of the sources
-    models/index.json           the manifests of the models, without their figures; the first is the default
-    models/N/pnet.onnx ...      the nets of model N
-    runtime/                    ONNX Runtime for WebAssembly
+index.html, *.js ...        the page's own files, `example/web` of the sources
+models/index.json           the manifests of the models, without their figures; the first is the default
+models/N/pnet.onnx ...      the nets of model N
+runtime/                    ONNX Runtime for WebAssembly
 """
 
 import importlib.util
@@ -31,8 +31,8 @@ def make_site(runtime: Path, more_models: Sequence[str] = ()) -> Site:
     Raises:
         ModelError: if a model cannot be used or has no ONNX files, or the page's own files are not installed.
     """
-    names = dict.fromkeys([DEFAULT, *shipped_bundles(), *more_models])
-    bundles = [find_bundle(name) for name in names]
+    found = [find_bundle(name) for name in (DEFAULT, *shipped_bundles(), *more_models)]
+    bundles = list({each.path: each for each in found}.values())  # each once, in this order
     manifests = [{key: value for key, value in each.manifest.items() if key != "figures"} for each in bundles]
     nets = {f"models/{number}/{net}.onnx": each.file(f"{net}.onnx") for number, each in enumerate(bundles) for net in NETS}
     return {

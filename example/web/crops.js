@@ -4,8 +4,8 @@ import { axisWeights, draw } from "./sampling.js";
 const MOST_SUMMED = 4e6; // pixels of an image whose sums fit into memory well: 100 MB
 
 /** A function (boxes, size, input) that gives crops (N, 3, size, size) of an image as a `Float32Array`. */
-export function cropperOf(image) {
-  const sums = image.width * image.height <= MOST_SUMMED ? sumsOf(image) : null;
+export function cropperOf(image, mostSummed = MOST_SUMMED) {
+  const sums = image.width * image.height <= mostSummed ? sumsOf(image) : null;
   return (boxes, size, input) => {
     const plane = size * size;
     const data = new Float32Array(boxes.length * 3 * plane);

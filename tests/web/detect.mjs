@@ -1,0 +1,18 @@
+// Finds faces with the page's cascade in Node.js; reads jobs as JSON, prints the faces of each as JSON.
+//
+//     node detect.mjs < jobs.json      jobs: [{ folder, pixels, width, height, minFace, thresholds }], `pixels` a file of RGB bytes
+import { readFileSync } from "node:fs";
+import * as ort from "onnxruntime-web/wasm";
+import { detect } from "./page/cascade.js";
+import { readManifest } from "./page/model.js";
+import { openNets } from "./page/nets.js";
+
+ort.env.wasm.numThreads = 1;
+const results = [];
+for (const { folder, pixels, width, height, minFace, thresholds } of JSON.parse(readFileSync(0, "utf8"))) {
+  const model = readManifest(JSON.parse(readFileSync(`${folder}/manifest.json`, "utf8")));
+  const run = await openNets(ort, ["pnet", "rnet", "onet"].map((net) => readFileSync(`${folder}/${net}.onnx`)))();
+  const image = { data: readFileSync(pixels), width, height, step: 3 };
+  results.push(await detect(image, model, run, { minFace, thresholds: thresholds ?? model.thresholds }));
+}
+console.log(JSON.stringify(results));
