@@ -12,7 +12,7 @@ export function paint(canvas, picture, faces, longest = Infinity) {
   context.fillStyle = "white"; // behind a transparent picture
   context.fillRect(0, 0, width, height);
   context.drawImage(picture, 0, 0, width, height);
-  const line = Math.max(1.5, Math.min(width, height) / 250);
+  const line = Math.max(1.5, Math.min(width, height) / 350);
   for (const face of faces) paintFace(context, face, [width / picture.width, height / picture.height], line);
 }
 
@@ -24,7 +24,7 @@ function paintFace(context, { box, score, landmarks }, [scaleX, scaleY], line) {
   (landmarks ?? []).forEach(([x, y], i) => {
     context.fillStyle = POINTS[i];
     context.beginPath();
-    context.arc(x * scaleX, y * scaleY, Math.max(line * 0.8, 0.02 * (x2 - x1)), 0, 2 * Math.PI);
+    context.arc(x * scaleX, y * scaleY, Math.max(1, 0.02 * (x2 - x1)), 0, 2 * Math.PI);
     context.fill();
   });
   paintLabel(context, score.toFixed(3), x1, y1, x2 - x1, line);
@@ -32,7 +32,7 @@ function paintFace(context, { box, score, landmarks }, [scaleX, scaleY], line) {
 
 /** Write a text on a strip above a box, or inside it where there is no room above. A small box gets none. */
 function paintLabel(context, text, left, top, width, line) {
-  const size = 7 * line;
+  const size = 8 * line;
   context.font = `${size}px system-ui, sans-serif`;
   const wide = context.measureText(text).width + 2 * line;
   if (wide > 1.5 * width) return;

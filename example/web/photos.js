@@ -57,7 +57,10 @@ export class Photos {
   /** Settings have changed: all results are out of date. Look for faces again. */
   again() {
     this.#stop();
-    for (const photo of this.#all) Object.assign(photo, { isDone: false, share: 0 });
+    for (const photo of this.#all) {
+      Object.assign(photo, { isDone: false, share: 0 });
+      this.#count(photo, "…");
+    }
     this.#work();
   }
 
@@ -101,9 +104,12 @@ export class Photos {
     }
     if (signal.aborted) return;
     Object.assign(photo, found, { isDone: true });
-    const row = this.#list.children[this.#all.indexOf(photo)];
-    row.querySelector(".count").textContent = photo.error ? "failed" : counted(photo.result.faces.length);
+    this.#count(photo, photo.error ? "failed" : counted(photo.result.faces.length));
     if (photo === this.selected) this.#onChange(photo);
+  }
+
+  #count(photo, text) {
+    this.#list.children[this.#all.indexOf(photo)].querySelector(".count").textContent = text;
   }
 }
 

@@ -15,7 +15,7 @@ export function jsonLine({ name, result, error }) {
   return JSON.stringify({ image: name, width, height, faces });
 }
 
-/** "no face", "1 face", "12 faces". */
+/** "no faces", "1 face", "12 faces". */
 export const counted = (count) => `${count || "no"} face${count === 1 ? "" : "s"}`;
 
 /** Fill the body of a table with a row for each face. */

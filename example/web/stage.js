@@ -6,6 +6,7 @@ const LONGEST = 1600; // pixels of the picture on the page; the saved one has al
 const SLOW = 1000; // milliseconds between changes of the table while the camera runs
 
 const canvas = document.getElementById("stage");
+const empty = document.getElementById("empty");
 const detail = document.getElementById("detail");
 const results = document.getElementById("results");
 const rows = document.getElementById("faces");
@@ -22,6 +23,7 @@ export function show(picture, name, result, rate = null) {
   if (shown?.picture === picture && shown?.result === result) return; // only the progress has changed
   shown = picture && { picture, name, result };
   if (picture !== undefined) canvas.hidden = picture === null;
+  empty.hidden = true;
   if (picture) paint(canvas, picture, result?.faces ?? [], LONGEST);
   canvas.setAttribute("aria-label", result ? `${name} with ${counted(result.faces.length)} marked` : name);
   detail.textContent = result ? figures(result, rate) : "";

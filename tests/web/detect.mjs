@@ -8,10 +8,12 @@ import { readManifest } from "./page/model.js";
 import { openNets } from "./page/nets.js";
 
 ort.env.wasm.numThreads = 1;
+const opened = {};
 const results = [];
 for (const { folder, pixels, width, height, minFace, thresholds } of JSON.parse(readFileSync(0, "utf8"))) {
   const model = readManifest(JSON.parse(readFileSync(`${folder}/manifest.json`, "utf8")));
-  const run = await openNets(ort, ["pnet", "rnet", "onet"].map((net) => readFileSync(`${folder}/${net}.onnx`)))();
+  opened[folder] ??= openNets(ort, ["pnet", "rnet", "onet"].map((net) => readFileSync(`${folder}/${net}.onnx`)));
+  const run = await opened[folder]();
   const image = { data: readFileSync(pixels), width, height, step: 3 };
   results.push(await detect(image, model, run, { minFace, thresholds: thresholds ?? model.thresholds }));
 }
