@@ -34,7 +34,7 @@ function paintFace(context, { box, score, landmarks }, [scaleX, scaleY], line) {
 function paintLabel(context, text, left, top, width, line) {
   const size = 8 * line;
   context.font = `${size}px system-ui, sans-serif`;
-  const wide = context.measureText(text).width + 2 * line;
+  const wide = context.measureText(text).width + 4 * line;
   if (wide > 1.5 * width) return;
   const high = size + 2 * line;
   const y = top > high ? top - high : top;
@@ -42,5 +42,5 @@ function paintLabel(context, text, left, top, width, line) {
   context.fillRect(left, y, wide, high);
   context.fillStyle = "black";
   context.textBaseline = "middle";
-  context.fillText(text, left + line, y + high / 2);
+  context.fillText(text, left + 2 * line, y + high / 2);
 }

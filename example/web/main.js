@@ -25,12 +25,16 @@ function missing() {
 }
 
 async function start() {
+  say("Loading the networks …");
   if (missing()) throw new Error(`This browser cannot run the page: it has no ${missing()}, or it is switched off.`);
   detector = new Detector();
   settings = new Settings(element("settings"), () => photos.again());
   photos = new Photos(element("photos"), detector, () => settings.values, showPhoto);
   connect();
-  settings.offer(await detector.models);
+  const models = await detector.models.catch(({ message }) => {
+    throw new Error(`The networks cannot be loaded: ${message}`);
+  });
+  settings.offer(models);
   for (const id of ["files", "camera"]) element(id).disabled = false;
   say("Ready");
 }

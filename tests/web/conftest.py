@@ -1,12 +1,13 @@
 """A folder with the page's modules and the scripts of this folder, and npm's packages beside them."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ROOT / "build/web/node_modules"  # which `make test-web` installs
+PACKAGES = Path(sys.prefix) / "web/node_modules"  # which `make test-web` installs
 
 
 @pytest.fixture(scope="session")
