@@ -30,7 +30,7 @@ def serve(options: argparse.Namespace) -> int:
     only, and photos never leave the browser. The page runs the networks with onnxruntime-web, which npm fetches once."""
     if not 0 <= options.port <= LAST_PORT:
         raise ConfigError(f"--port must be a whole number from 0 to {LAST_PORT}, not {options.port}")
-    site = make_site(find_runtime(options.runtime), options.model)
+    site = make_site(find_runtime(options.runtime, say), options.model)
     with make_server(site, options.port) as server:
         address = f"http://{HOST}:{server.server_address[1]}/"
         put_line(address)

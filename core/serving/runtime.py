@@ -1,11 +1,12 @@
 """ONNX Runtime's files for the browser: from a folder that the user names, or fetched once by npm and kept in the cache."""
 
-import logging
 import shutil
 import subprocess
 import tarfile
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Callable
 
 from mtcnn_gluon.bundles.format import sha256
 from mtcnn_gluon.errors import ConfigError, ModelError, last_line
@@ -22,15 +23,14 @@ ADDRESS = f"https://registry.npmjs.org/{PACKAGE}/-/{PACKAGE}-{VERSION}.tgz"
 PLACES = ("", "dist", "package/dist", f"node_modules/{PACKAGE}/dist")  # of the files in a folder that the user names
 LONGEST_WAIT = 600  # seconds for npm, which fetches 33 MB
 
-log = logging.getLogger(__name__)
 
-
-def find_runtime(folder: str | None = None) -> Path:
+def find_runtime(folder: str | None = None, tell: Callable[[str], None] = print) -> Path:
     """The folder with the files of `DIGESTS`.
 
     Args:
         folder: holds the files of any version of onnxruntime-web, or its unpacked package, or is where npm installed it; None:
             the cache, which npm fills if need be.
+        tell: is called with a sentence before npm fetches anything.
 
     Raises:
         ConfigError: if a file is missing in `folder`.
@@ -40,7 +40,7 @@ def find_runtime(folder: str | None = None) -> Path:
         return _in_folder(Path(folder))
     cached = cache_path(f"{PACKAGE}-{VERSION}")
     if not _is_intact(cached):
-        write_folder(cached, _fetch, lambda _: DIGESTS, first=PROGRAM)
+        write_folder(cached, partial(_fetch, tell), lambda _: DIGESTS, first=PROGRAM)
     return cached
 
 
@@ -55,7 +55,7 @@ def _is_intact(folder: Path) -> bool:
     return all((folder / name).is_file() and sha256(folder / name) == digest for name, digest in DIGESTS.items())
 
 
-def _fetch(draft: Path) -> None:
+def _fetch(tell: Callable[[str], None], draft: Path) -> None:
     """Write the files into a folder, from the package that npm fetches."""
     npm = shutil.which("npm")
     by_hand = f"unpack {ADDRESS} and give its folder package/dist as --runtime"
@@ -63,7 +63,7 @@ def _fetch(draft: Path) -> None:
         raise ModelError(
             f"the page needs {PACKAGE} {VERSION}, and npm, which fetches it, is missing: install Node.js, or {by_hand}"
         )
-    log.warning("npm fetches %s %s, once: 33 MB", PACKAGE, VERSION)
+    tell(f"npm fetches {PACKAGE} {VERSION}, once: 33 MB")
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", "--silent", "--pack-destination", folder, f"{PACKAGE}@{VERSION}"]
         try:

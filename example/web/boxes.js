@@ -45,8 +45,8 @@ export const isVisible = ([x1, y1, x2, y2], { width, height }) =>
   x2 - x1 >= 1 && y2 - y1 >= 1 && x2 > 0 && y2 > 0 && x1 < width && y1 < height && Number.isFinite(x2 - x1 + y2 - y1);
 
 /**
- * Greedy suppression of candidates with `box` and `score`. Returns those to keep, best first. A kept box removes every later one
- * that overlaps it by more than `threshold`: intersection over union or, if `overSmaller`, over the smaller box.
+ * Greedy suppression of candidates with `box` and `score`. Returns those to keep, best first. A kept box removes every later
+ * one that overlaps it by more than `threshold`: intersection over union or, if `overSmaller`, over the smaller box.
  */
 export function suppress(candidates, threshold, overSmaller = false) {
   const sorted = [...candidates].sort((a, b) => b.score - a.score); // stable: among equal scores the earlier one comes first

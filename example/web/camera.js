@@ -7,6 +7,8 @@ const REASONS = {
   NotReadableError: "another program uses it",
 };
 
+const LONGEST_WAIT = 1000; // milliseconds for a new picture: a camera that was unplugged gives none
+
 /** Asks for the camera, then awaits `onPicture` with an ImageBitmap, again and again, until `stop`. */
 export class Camera {
   #video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
@@ -29,6 +31,8 @@ export class Camera {
         await next();
         if (this.#stream === stream) await onPicture(await createImageBitmap(this.#video));
       }
+    } catch (error) {
+      if (this.#stream === stream) throw error; // else it only says that there is no picture after `stop`
     } finally {
       if (this.#stream === stream) this.stop();
     }
@@ -62,9 +66,13 @@ export class Camera {
       if (this.#stream === stream) wait(note);
     };
     wait(note);
-    stream.getTracks().forEach((track) => track.addEventListener("ended", () => wake()));
     return async () => {
-      if (!isFresh) await Promise.race([new Promise((resolve) => (wake = resolve)), new Promise((end) => setTimeout(end, 1000))]);
+      if (!isFresh) {
+        await new Promise((resolve) => {
+          wake = resolve;
+          setTimeout(resolve, LONGEST_WAIT);
+        });
+      }
       isFresh = false;
     };
   }

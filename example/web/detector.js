@@ -9,7 +9,7 @@ export class Detector {
 
   constructor() {
     this.#worker.addEventListener("message", ({ data }) => this.#receive(data));
-    this.#worker.addEventListener("error", (event) => this.#opened.reject(new Error(event.message ?? "its program cannot be loaded")));
+    this.#worker.addEventListener("error", ({ message }) => this.#opened.reject(new Error(message ?? "the worker is missing")));
   }
 
   /** The models { name, licence, thresholds }, once the first one can be used. */
@@ -20,8 +20,8 @@ export class Detector {
   /**
    * Faces in a photo (a File), or in an ImageBitmap, which is handed back: { faces, width, height, milliseconds, bitmap }.
    *
-   * `options` are { model, minFace, thresholds }, `model` being an index of `models`. `onProgress` is called with a share, 0..1.
-   * An `AbortSignal` ends the work soon: then the promise is rejected, unless the work was done already.
+   * `options` are { model, minFace, thresholds }, `model` being an index of `models`. `onProgress` is called with a share of
+   * the work, 0..1. An `AbortSignal` ends the work soon: then the promise is rejected, unless the work was done already.
    */
   detect(source, options, onProgress = () => {}, signal = null) {
     const id = this.#count++;

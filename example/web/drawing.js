@@ -3,7 +3,7 @@
 const BOX = "rgb(0 220 90)";
 const POINTS = ["rgb(255 60 60)", "rgb(60 120 255)", "rgb(255 220 0)", "rgb(255 60 200)", "rgb(0 230 230)"];
 
-/** Draw a picture and its faces on a canvas, which gets the picture's size, or `longest` pixels on its longer side if that is less. */
+/** Draw a picture and its faces on a canvas, which gets the picture's size, or `longest` pixels on its longer side if less. */
 export function paint(canvas, picture, faces, longest = Infinity) {
   const scale = Math.min(1, longest / Math.max(picture.width, picture.height));
   const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));

@@ -2,11 +2,11 @@
 
 const SCHEMA = 2;
 
-/** What a net sees of a candidate: its square, which fills `cell` of the `size` pixels of its input, and what lies around it. */
+/** What a net sees of a candidate: its square, which fills `cell` of the input's `size` pixels, and what lies around it. */
 export function viewOf({ size, layers, context = 0 }) {
   const stride = layers.reduce((product, layer) => product * strideOf(layer), 1);
   const cell = size - 2 * context;
-  const overhang = context ? Math.floor(Math.floor(cell / 3) / stride) * stride : 0; // pixels by which cells may leave the image
+  const overhang = context ? Math.floor(cell / 3 / stride) * stride : 0; // pixels by which cells may leave the image
   return {
     size, context, cell, stride, overhang,
     margin: context + overhang, // pixels of black around an image, so that there is an output for every cell

@@ -2,7 +2,7 @@
 // than a cell. Sizes are rounded up, and the exact scale of each axis is kept.
 //
 // P-Net sees a level with a black margin if it sees more than a cell, else with its last lines repeated so that its sides are
-// multiples of P-Net's stride. Large levels are cut into pieces that overlap by what P-Net sees of a cell: this bounds the memory.
+// multiples of P-Net's stride. To bound the memory, large levels are cut into pieces that overlap by what P-Net sees of a cell.
 import { axisWeights, draw, halve } from "./sampling.js";
 
 const LARGEST = 640; // side in pixels of a piece; a multiple of every stride

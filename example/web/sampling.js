@@ -47,9 +47,9 @@ export function axisWeights(start, stop, size, length, first = 0, count = size) 
 /**
  * Draw a part of an image, resized, as a net's input: (pixel - mean) * scale, a plane a colour.
  *
- * `rows` and `columns` are `axisWeights`. `target` is { data, offset, width, plane }: the first number to write, those from a row
- * to the next, and those from a colour to the next. `input` is a model's { mean, scale, colours }, `colours` being the plane of
- * red, green and blue.
+ * `rows` and `columns` are `axisWeights`. `target` is { data, offset, width, plane }: the first number to write, those from a
+ * row to the next, and those from a colour to the next. `input` is a model's { mean, scale, colours }, `colours` being the
+ * planes of red, green and blue.
  */
 export function draw(image, rows, columns, target, { mean, scale, colours }) {
   const { data, step } = image;

@@ -17,7 +17,7 @@ let tableTime = -Infinity;
  * Show a picture and what was found in it, if that is known yet. A picture is an ImageBitmap, null if it cannot be shown, and
  * undefined if it follows soon.
  *
- * `rate` is the number of pictures a second from the camera; null for a photo.
+ * `rate` is the number of pictures a second from the camera, 0 if it is not known yet; null for a photo.
  */
 export function show(picture, name, result, rate = null) {
   if (shown?.picture === picture && shown?.result === result) return; // only the progress has changed
@@ -34,7 +34,7 @@ export function show(picture, name, result, rate = null) {
 }
 
 function figures({ width, height, milliseconds }, rate) {
-  const speed = rate === null ? "" : `, ${rate.toFixed(1)} pictures a second`;
+  const speed = rate === null || rate === 0 ? "" : `, ${rate.toFixed(1)} pictures a second`;
   return `${width} × ${height} pixels, ${milliseconds.toFixed(0)} ms${speed}`;
 }
 

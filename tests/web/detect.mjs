@@ -1,6 +1,8 @@
 // Finds faces with the page's cascade in Node.js; reads jobs as JSON, prints the faces of each as JSON.
 //
-//     node detect.mjs < jobs.json      jobs: [{ folder, pixels, width, height, minFace, thresholds }], `pixels` a file of RGB bytes
+//     node detect.mjs < jobs.json
+//
+// A job is { folder, pixels, width, height, minFace, thresholds }: `folder` has a bundle, and `pixels` is a file of RGB bytes.
 import { readFileSync } from "node:fs";
 import * as ort from "onnxruntime-web/wasm";
 import { detect } from "./page/cascade.js";

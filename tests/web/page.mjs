@@ -2,8 +2,8 @@
 //
 //     node page.mjs < task.json     task: { address, chromium, camera, folder, photos, large }
 //
-// `photos` are files to choose, `large` is one of 24 megapixels, and `camera` is a video for the camera to show; pictures of the
-// page go to `folder`. When the page is loaded, the script prints "loaded" and waits for a line: until then the server may end.
+// `photos` are files to choose, `large` is one of 24 megapixels, and `camera` is a video for the camera to show. Pictures of
+// the page go to `folder`. When the page is loaded, the script prints "loaded" and waits for a line; then it needs no server.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
