@@ -19,6 +19,8 @@ function say(text, isTrouble = false) {
   status.classList.toggle("trouble", isTrouble);
 }
 
+const trouble = (error) => say(error.message, true);
+
 function missing() {
   if (typeof WebAssembly !== "object") return "WebAssembly";
   return typeof OffscreenCanvas === "undefined" ? "OffscreenCanvas" : "";
@@ -44,9 +46,9 @@ function connect() {
     add(target.files);
     target.value = ""; // so that the same photo can be chosen again
   });
-  cameraButton.addEventListener("click", () => (camera.isOn ? keepPicture() : runCamera()));
+  cameraButton.addEventListener("click", () => (camera.isOn ? keepPicture() : runCamera()).catch(trouble));
   element("save-json").addEventListener("click", saveJson);
-  element("save-picture").addEventListener("click", savePicture);
+  element("save-picture").addEventListener("click", () => savePicture().catch(trouble));
   addEventListener("paste", ({ clipboardData }) => add(clipboardData.files));
   addEventListener("dragover", (event) => event.preventDefault()); // else the browser would open the photo
   addEventListener("dragenter", () => document.body.classList.add("dropping"));
@@ -100,10 +102,10 @@ async function runCamera() {
       show(result.bitmap, CAMERA, result, rate ?? 0);
       canSave();
     }, beginCamera);
-  } catch (error) {
-    say(error.message, true);
+  } finally {
+    endCamera();
+    canSave();
   }
-  endCamera();
 }
 
 function beginCamera() {
@@ -136,11 +138,7 @@ function saveJson() {
 }
 
 async function savePicture() {
-  try {
-    save(await pictureFile("", true), `${shownName().replace(/\.\w+$/, "")} faces.png`);
-  } catch (error) {
-    say(error.message, true);
-  }
+  save(await pictureFile("", true), `${shownName().replace(/\.\w+$/, "")} faces.png`);
 }
 
-start().catch((error) => say(error.message, true));
+start().catch(trouble);
