@@ -64,7 +64,7 @@ EXTRAS = {
 }  # fmt: skip
 
 FOLDERS = {"mtcnn_gluon": "core", "mtcnn_gluon.symbol": "symbol", "mtcnn_gluon.prepare_data": "prepare_data",
-           "mtcnn_gluon.model": "model"}  # fmt: skip
+           "mtcnn_gluon.model": "model", "mtcnn_gluon.web": "example/web"}  # fmt: skip
 
 SOURCES = "core/operators/src"
 # What becomes of the compiled kernels: "required" stops if they cannot be built, as a release must; "none" makes a wheel for
@@ -146,6 +146,7 @@ setup(
     package_data={
         "mtcnn_gluon": ["py.typed", "operators/src/*"],
         "mtcnn_gluon.model": ["*/*.json", "*/*.params", "*/*.onnx", "*/*.md"],
+        "mtcnn_gluon.web": ["*.css", "*.html", "*.js", "*.svg"],
     },
     ext_modules=[] if KERNELS == "none" else [KERNEL_LIBRARY],
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": Wheel},
