@@ -3,7 +3,7 @@
     ENV/bin/python tests/benchmarks/compat.py PHOTOS LIST [--limit 60] [--model official] [--package facenet-pytorch]
 
 ENV has mtcnn_gluon, facenet-pytorch with PyTorch, and mtcnn with TensorFlow. The list is of any format that `prepare` reads. A
-face counts as the same if the boxes' intersection is at least half of their union. Faces count by the size that the package gives.
+face counts as the same if the boxes' intersection is at least half of their union. Pairs count by the package's box.
 """
 
 import argparse

@@ -9,12 +9,12 @@ from mtcnn_gluon.compat.arrays import is_tensor, pixels, stacked
 from mtcnn_gluon.compat.facenet_pytorch.crops import extract_face, fixed_image_standardization
 from mtcnn_gluon.compat.facenet_pytorch.selection import best
 from mtcnn_gluon.compat.finder import SHARE, Finder, Triple, pyramid_settings
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.options import checked
 
-# There boxes count their first pixel from 1, as the paper's MATLAB code does. Networks see crops at the whole pixels below a box, but
-# their outputs are applied to the box itself: so boxes and landmarks lie half a pixel, on average, to the right and below.
+# There boxes count the first pixel as 1, as the paper's MATLAB code does. Networks see crops at the whole pixels below a box,
+# but their outputs apply to the box itself: so boxes and landmarks lie half a pixel, on average, further right and down.
 TO_THEIRS = np.array([1.5, 1.5, 0.5, 0.5], np.float32)
 TO_THEIR_POINTS = np.float32(0.5)
 
@@ -144,16 +144,17 @@ class MTCNN:
             of boxes, probabilities (1,) or [None], and landmarks.
 
         Raises:
-            ConfigError: if there is no such method.
+            ConfigError: if there is no such method, or the results are not those of as many images.
         """
         images, is_batch = _listed(imgs)
-        given = zip(images, *((all_boxes, all_probs, all_points) if is_batch else ([all_boxes], [all_probs], [all_points])))
-        rows = [best(*each, method, threshold, center_weight) for each in given]
+        boxes, probs, points = (_of_each(results, images, is_batch) for results in (all_boxes, all_probs, all_points))
+        given = zip(images, boxes, probs, points)
+        rows = [best(image, found, method, threshold, center_weight) for image, *found in given]
         if not is_batch:
             box, probability, point = rows[0]
             return box, probability[0], point
-        boxes, probs, points = (_objects(column) for column in (zip(*rows) if rows else ((), (), ())))
-        return boxes, probs, points
+        columns = [_objects(column) for column in (zip(*rows) if rows else ((), (), ()))]
+        return columns[0], columns[1], columns[2]
 
     def extract(self, img: Any, batch_boxes: Any, save_path: Any) -> Any:
         """Cut faces out; see `forward` for the arguments and the result.
@@ -164,13 +165,13 @@ class MTCNN:
             save_path: None, or the picture files.
 
         Raises:
-            ConfigError: if there are not as many paths as images.
+            ConfigError: if there are not as many paths, or boxes, as images.
         """
         images, is_batch = _listed(img)
         paths = [save_path] * len(images) if save_path is None or not is_batch else save_path
         if is_batch and (isinstance(paths, (str, os.PathLike)) or len(paths) != len(images)):
             raise ConfigError(f"save_path must be a list of {len(images)} paths, one for each image")
-        boxes = batch_boxes if is_batch else [batch_boxes]
+        boxes = _of_each(batch_boxes, images, is_batch)
         faces = [self._cut(*each) for each in zip(images, boxes, paths)]
         return faces if is_batch else faces[0]
 
@@ -204,6 +205,7 @@ class MTCNN:
         """Boxes, probabilities and landmarks of the faces in one image, in order."""
         if not len(faces):
             return None, [None], None
+        assert faces.landmarks is not None  # see Finder
         boxes, points = faces.boxes + TO_THEIRS, faces.landmarks + TO_THEIR_POINTS
         if self.select_largest:
             order = np.argsort((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), kind="stable")[::-1]
@@ -227,6 +229,13 @@ def _listed(img: Any) -> tuple[Any, bool]:
     """Images as a sequence, and whether they were several."""
     is_batch = isinstance(img, (list, tuple)) or ((isinstance(img, np.ndarray) or is_tensor(img)) and len(img.shape) == 4)
     return (img, True) if is_batch else ([img], False)
+
+
+def _of_each(results: Any, images: Sequence[Any], is_batch: bool) -> Any:
+    """The results of each image in a sequence."""
+    if is_batch and (not hasattr(results, "__len__") or len(results) != len(images)):
+        raise ConfigError(f"expected the results of {len(images)} images, got {shown(results)}")
+    return results if is_batch else [results]
 
 
 def _objects(column: Sequence[Any]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Which of several faces in an image is meant."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Sequence
 
 import numpy as np
 
@@ -10,14 +10,18 @@ from mtcnn_gluon.options import Meaning, checked
 Method = Literal["probability", "largest", "largest_over_threshold", "center_weighted_size"]
 
 
-def best(
-    image: Any, boxes: Any, probs: Any, points: Any, method: str, threshold: float, center_weight: float
-) -> tuple[Any, Any, Any]:
+def best(image: Any, found: Sequence[Any], method: str, threshold: float, center_weight: float) -> tuple[Any, Any, Any]:
     """The box (1, 4), probability (1,) and landmarks (1, 5, 2) of one face; see `MTCNN.select_boxes`.
+
+    Args:
+        image: the image.
+        found: boxes (N, 4), probabilities (N,) and landmarks (N, 5, 2) of its faces, or None for boxes if there is none.
+        method, threshold, center_weight: see there.
 
     Returns:
         None, [None] and None if there is no face, or none above the threshold.
     """
+    boxes, probs, points = found
     checked("method", method, Method, Meaning(""))
     if boxes is None:
         return None, [None], None

@@ -103,7 +103,7 @@ class MTCNN:
         images = [rgb(each) for each in (image if isinstance(image, list) else [image])]
         tables = self._tables(images, settings)
         if postprocess and fit_to_image:
-            tables = [_fitted(table, *each.shape[:2], limit_boundaries_landmarks) for table, each in zip(tables, images)]
+            tables = [_fitted(table, each.shape, limit_boundaries_landmarks) for table, each in zip(tables, images)]
         if box_format == "xywh":
             tables = [_with_sizes(table) for table in tables]
         if output_type == "numpy":
@@ -120,7 +120,7 @@ class MTCNN:
         tables = []
         if len(self._stages) == len(STAGES):
             for number, faces in enumerate(self._finder.faces(images, **settings)):
-                assert faces.landmarks is not None
+                assert faces.landmarks is not None  # see Finder
                 points = faces.landmarks.transpose(2, 1, 0).reshape(10, -1)  # all x, then all y
                 tables.append(np.column_stack([np.full(len(faces), number), faces.boxes, faces.scores, *points]))
             return tables
@@ -143,9 +143,9 @@ def _stages(stages: Any) -> list[Stage]:
     return made
 
 
-def _fitted(table: np.ndarray, height: int, width: int, landmarks: bool) -> np.ndarray:
-    """A table whose boxes, and maybe landmarks, lie in 0..width - 1 and 0..height - 1."""
-    table = table.copy()
+def _fitted(table: np.ndarray, shape: Sequence[int], landmarks: bool) -> np.ndarray:
+    """A table whose boxes, and maybe landmarks, lie in 0..width - 1 and 0..height - 1 of an image of this shape."""
+    table, (height, width) = table.copy(), shape[:2]
     for columns, side in (([1, 3], width), ([2, 4], height), *(((X, width), (Y, height)) if landmarks else ())):
         table[:, columns] = np.clip(table[:, columns], 0, side - 1)
     return table
