@@ -1,8 +1,8 @@
 """How far the drop-in replacements find the faces that the packages themselves find.
 
-    ENV/bin/python tests/benchmarks/compat.py PHOTOS LIST [--limit 60] [--model official] [--package facenet-pytorch]
+    python tests/benchmarks/compat.py PHOTOS LIST [--limit 60] [--model official] [--package facenet-pytorch]
 
-ENV has mtcnn_gluon, facenet-pytorch with PyTorch, and mtcnn with TensorFlow. The list is of any format that `prepare` reads. A
+It needs facenet-pytorch with PyTorch, and mtcnn with TensorFlow. The list is of any format that `prepare` reads. A
 face counts as the same if the boxes' intersection is at least half of their union. Pairs count by the package's box.
 """
 
@@ -94,6 +94,7 @@ def main() -> None:
             import facenet_pytorch
 
             finds = by_facenet(facenet_pytorch), by_facenet(our_facenet, model=arguments.model)
+        print(f"{len(images)} photos, model {arguments.model}")
         report(package, [(finds[0](image), finds[1](image)) for image in images])
 
 

@@ -105,6 +105,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     import nbclient
     import nbformat
 
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # other tests run beside it
     for variable in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "TMPDIR"):
         monkeypatch.setenv(variable, str(tmp_path))
     notebook = nbformat.read(TOUR, as_version=4)
