@@ -10,6 +10,7 @@ from PIL import Image
 from mtcnn_gluon.compat.arrays import as_tensor, is_tensor, pixels
 from mtcnn_gluon.errors import ConfigError, shown
 from mtcnn_gluon.io.files import write_picture
+from mtcnn_gluon.options import Meaning, checked
 
 
 def extract_face(
@@ -22,21 +23,21 @@ def extract_face(
             is scaled: PIL images bilinearly, the others by the means of areas.
         box: x1, y1, x2, y2 in pixels; the part of it inside the image counts.
         image_size: side of the output in pixels.
-        margin: widening of the box, in pixels of the output, both sides together.
+        margin: widening of the box, in pixels of the output, both sides together; less than `image_size`.
         save_path: picture file to write the face to; its folder is made.
 
     Returns:
         (3, image_size, image_size) float32 in 0..255, RGB: a tensor if PyTorch can be imported, otherwise an array.
 
     Raises:
-        ConfigError: if the margin fills the output, or no pixel of the image is in the box.
+        ConfigError: if an argument is out of range, or no pixel of the image is in the box.
         ImageError: if `img` is not an image.
         DataError: if the picture cannot be written.
     """
-    if not 0 <= margin < image_size:
-        raise ConfigError(f"margin must be from 0 to below image_size, {image_size}, not {shown(margin)}")
+    image_size = checked("image_size", image_size, int, Meaning("", least=1))
+    margin = checked("margin", margin, float, Meaning("", least=0, below=image_size))
     image = pixels(img)
-    x1, y1, x2, y2 = (float(value) for value in box)
+    x1, y1, x2, y2 = _numbers(box)
     dx, dy = (margin * side / (image_size - margin) / 2 for side in (x2 - x1, y2 - y1))
     left, top = int(max(x1 - dx, 0)), int(max(y1 - dy, 0))
     right, bottom = int(min(x2 + dx, image.shape[1])), int(min(y2 + dy, image.shape[0]))
@@ -46,6 +47,17 @@ def extract_face(
     if save_path is not None:
         write_picture(save_path, face)
     return as_tensor(face.astype(np.float32).transpose(2, 0, 1))
+
+
+def _numbers(box: Any) -> list[float]:
+    """The four numbers of a box."""
+    try:
+        values = np.asarray(box, np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    if values.shape != (4,) or not np.isfinite(values).all():
+        raise ConfigError(f"box must be four numbers, not {shown(box)}")
+    return values.tolist()
 
 
 def _scaled(part: np.ndarray, size: int, source: Any) -> np.ndarray:

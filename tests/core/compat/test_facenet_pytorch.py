@@ -248,7 +248,9 @@ def test_other_methods_of_choosing(net: ours.MTCNN, photo: Image.Image) -> None:
     [
         ((10, 10, 10.5, 20), 160, 0, "holds no pixel"), ((400, 10, 500, 90), 160, 0, "holds no pixel"),
         ((30, 10, 20, 90), 160, 0, "holds no pixel"), ((10, 10, 90, 90), 160, 160, "margin must be"),
-        ((10, 10, 90, 90), 160, -1, "margin must be"), ((10, 10, 90, 90), 0, 0, "margin must be"),
+        ((10, 10, 90, 90), 160, -1, "margin must be"), ((10, 10, 90, 90), 0, 0, "image_size must be"),
+        ((10, 10, 90, 90), (80, 80), 0, "image_size must be"), ((10, 10, 90), 160, 0, "box must be four numbers"),
+        ((10, 10, 90, np.nan), 160, 0, "box must be four"), (None, 160, 0, "box must be four"), ("abcd", 160, 0, "box must be"),
     ],
 )  # fmt: skip
 def test_crops_that_cannot_be(photo: Image.Image, box: tuple, size: int, margin: float, message: str) -> None:

@@ -1,6 +1,8 @@
 """Devices as other packages name them, and settings that differ from call to call."""
 
 import logging
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -71,3 +73,12 @@ def test_candidates(photo: Image.Image, stages: int) -> None:
     found = Finder("gluon-4", "auto", None).candidates(np.asarray(photo), stages)
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
     assert len(found) > 1 and np.allclose(sides[:, 0], sides[:, 1], rtol=1e-3) and (np.diff(found.scores) <= 0).all()
+
+
+def test_no_other_framework_is_loaded() -> None:
+    code = (
+        "import sys, mtcnn_gluon.compat.facenet_pytorch, mtcnn_gluon.compat.mtcnn; "
+        "print(*(name for name in ('torch', 'tensorflow', 'mxnet', 'facenet_pytorch', 'mtcnn') if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stdout.strip(), f"the drop-in replacements load {done.stdout.strip()}"
