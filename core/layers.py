@@ -175,7 +175,7 @@ def output_side(table: Mapping[str, Any], side: int) -> int:
 
 
 def multiply_adds(table: Mapping[str, Any], height: int, width: int) -> int:
-    """Number of multiply-adds of a net for one image of `height` x `width` pixels: those of its convolutions, dense layers and heads.
+    """Number of multiply-adds of a net for one image of `height` x `width` pixels: of convolutions, dense layers and heads.
 
     Biases, PReLU, pooling and the softmax are not counted. A net with a dense layer takes images of its own size only.
 

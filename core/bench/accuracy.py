@@ -3,7 +3,7 @@
 - Faces found and boxes right, by what is found in the time that is told: at the thresholds of the contest.
 - Average precision, by what the same detectors find with low thresholds, since its curve must reach a high recall.
 
-Both are computed as `mtcnn-gluon evaluate wider --annotations` does (`evaluation/wider.py`), for faces of at least some heights.
+Both are computed as `mtcnn-gluon evaluate wider --annotations` does (`evaluation/wider.py`), for faces from some heights on.
 """
 
 from dataclasses import dataclass, replace
@@ -73,7 +73,8 @@ def read_annotated(annotations: str, folder: str, limit: int | None = None) -> A
         except ImageError as error:
             unread.append(str(error))
     if kept and not any(photo.counts.any() for photo in kept):
-        raise ConfigError(f"--annotations {annotations}: none of the {len(kept)} photos has a face of {wider_truth.HEIGHTS[-1]} px")
+        least = wider_truth.HEIGHTS[-1]
+        raise ConfigError(f"--annotations {annotations}: none of the {len(kept)} photos has a face of {least} px or higher")
     return Annotated(photos, replace(whole, photos=tuple(kept)), {THE_ANNOTATIONS: found.problems}, unread)
 
 
@@ -92,8 +93,8 @@ def measure(annotated: Annotated, timings: Sequence[Timing]) -> dict[str, Accura
     truth, photos = annotated.truth, annotated.photos
     timed = [_results(each.name, photos, zip(each.boxes, each.scores)) for each in timings]
     unsure = [_results(each.name, photos, each.unsure or ()) for each in timings]
-    sizes = {photo.name: photo.image.shape[1::-1] for photo in photos}
-    annotated.problems[THE_PHOTOS] = check_scale({each.name: each.boxes for each in truth.photos}, timed, sizes.get)
+    sizes = {photo.name: _size(photo) for photo in photos}
+    annotated.problems[THE_PHOTOS] = check_scale({each.name: each.boxes for each in truth.photos}, timed, sizes.__getitem__)
     for each in timed:
         annotated.problems[each.name] = each.problems
     _, at_work = wider.evaluate(truth, timed)
@@ -112,8 +113,13 @@ def _results(title: str, photos: Sequence[BenchPhoto], found: Iterable[tuple[np.
     """Boxes and scores of each photo as results of a detector."""
     by_name = {}
     for photo, (boxes, scores) in zip(photos, found):
-        by_name[photo.name] = Detections.of_boxes(boxes, scores, photo.image.shape[1::-1])
+        by_name[photo.name] = Detections.of_boxes(boxes, scores, _size(photo))
     return Results(title, by_name)
+
+
+def _size(photo: BenchPhoto) -> tuple[int, int]:
+    """Width and height."""
+    return photo.image.shape[1], photo.image.shape[0]
 
 
 def _defined(value: float) -> float | None:

@@ -46,8 +46,8 @@ def engine_contenders(names: Sequence[str] | None, models: Sequence[str] = (OFFI
 
     Args:
         names: of the engines.
-        models: models as `[NAME=]MODEL`, each a contender with every engine. Their names are shown if it is not the official one
-            alone.
+        models: models as `[NAME=]MODEL`, each a contender with every engine. The contenders are named by them too, unless there
+            is only the official one.
 
     Raises:
         ConfigError: if a name is unknown or given twice.
@@ -60,15 +60,13 @@ def engine_contenders(names: Sequence[str] | None, models: Sequence[str] = (OFFI
     for _, model in named:
         if model != OFFICIAL:  # whose weights may not be installed: a reason to leave engines out, not to refuse the peers
             find_bundle(model)
-    command, is_plain = (sys.executable, "-m", "mtcnn_gluon.bench.engine"), [model for _, model in named] == [OFFICIAL]
-    return [
-        Contender(
-            f"mtcnn-gluon, {name}" + ("" if is_plain else f", {title}"), name, command, is_peer=False, is_optional=names is None,
-            model=model,
-        )
-        for title, model in named
-        for name in chosen
-    ]  # fmt: skip
+    command, shows_model = (sys.executable, "-m", "mtcnn_gluon.bench.engine"), [model for _, model in named] != [OFFICIAL]
+    contenders = []
+    for title, model in named:
+        for name in chosen:
+            whole = f"mtcnn-gluon, {name}" + (f", {title}" if shows_model else "")
+            contenders.append(Contender(whole, name, command, is_peer=False, is_optional=names is None, model=model))
+    return contenders
 
 
 def peer_contenders(arguments: Sequence[str] | None) -> list[Contender]:

@@ -94,7 +94,9 @@ class Timing:
     @property
     def name(self) -> str:
         """The contender and, if the contest has several, the smallest face."""
-        return self.contender.name if self.is_only else f"{self.contender.name}, {self.min_face} px"
+        if self.is_only:
+            return self.contender.name
+        return f"{self.contender.name}, {'beside ' if self.contender.is_fixed else ''}{self.min_face} px"
 
 
 def absent(contenders: Sequence[Contender], lost: Mapping[str, str]) -> set[str]:

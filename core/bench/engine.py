@@ -1,7 +1,7 @@
 """One of the package's own engines as a contender of `mtcnn-gluon bench`; see `worker.py` for the protocol.
 
-`contender` is the engine, `model` a model. The answer to `{"photo", "detail": true}` is `{"stages", "nets", "operations"}`, three
-numbers each: seconds of P-, R- and O-Net's stages, seconds in the nets alone, and the operations that the nets made.
+`contender` is the engine, `model` a model. The answer to `{"photo", "detail": true}` is `{"stages", "nets", "operations"}`,
+three numbers each: seconds of P-, R- and O-Net's stages, seconds in the nets alone, and the operations that the nets made.
 """
 
 import copy
@@ -64,7 +64,7 @@ class EngineWorker:
     def make(self, options: dict[str, Any]) -> Made:
         """Make the detector that `options` describe. Raises the errors of `Detector`.
 
-        The thresholds are those of `options` for the official weights, and for faces with low scores; otherwise the model's own.
+        The thresholds are those of `options` for the official weights and where low scores are wanted, else the model's own.
         """
         model = options["model"]
         given = {key: options[key] for key in ("min_face", "factor", "threads")}

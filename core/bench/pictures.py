@@ -18,41 +18,57 @@ MARKERS = "os^Dv"  # another one after each ten contenders, when colours repeat
 
 
 def times_figure(groups: Groups, timings: Sequence[Timing]) -> Any:
-    """A Matplotlib figure with bars of the median times of every group, and their quartiles."""
+    """A Matplotlib figure with bars of the median times of every group, and their quartiles.
+
+    With several smallest faces, the bars are those of all photos with each of them.
+    """
     figure = need("matplotlib.figure", "drawing times").Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    width, ends = 0.8 / max(len(timings), 1), [1.0]
-    labels = legend_labels([timing.name for timing in timings])
-    for index, (timing, label) in enumerate(zip(timings, labels)):
-        times = [1e3 * np.percentile(timing.seconds[:, photos], (25, 50, 75)) for photos in groups.values()]
-        low, middle, high = np.array(times).T  # (G,) each
-        x = np.arange(len(groups)) + (index - (len(timings) - 1) / 2) * width
+    sides = list(dict.fromkeys(timing.min_face for timing in timings))
+    places: list[tuple[str, int | None, np.ndarray]] = [(title, None, photos) for title, photos in groups.items()]
+    if len(sides) > 1:
+        places = [(f"smallest face {side} px", side, np.concatenate([*groups.values()])) for side in sides]
+    by_contender = _by_contender(timings)
+    width, ends = 0.8 / max(len(by_contender), 1), list[float]()
+    for index, (each, label) in enumerate(zip(by_contender.values(), legend_labels(list(by_contender)))):
+        by_side = {side: timing for timing in each for side in (None, timing.min_face)}
+        bars = [(x, by_side[side].seconds[:, photos]) for x, (_, side, photos) in enumerate(places) if side in by_side]
+        low, middle, high = np.array([1e3 * np.percentile(seconds, (25, 50, 75)) for _, seconds in bars]).T  # (G,) each
+        x = np.array([x for x, _ in bars]) + (index - (len(by_contender) - 1) / 2) * width
         axes.bar(x, middle, width * 0.92, yerr=[middle - low, high - middle], label=label, capsize=2)
-        ends = [*(ends if index else []), low.min(), high.max()]
-    _show_times(axes, "y", ends)
-    axes.set_xticks(np.arange(len(groups)), [textwrap.fill(title, 12) for title in groups])
+        ends += [low.min(), high.max()]
+    _show_times(axes, "y", ends or [1.0])
+    axes.set_xticks(np.arange(len(places)), [textwrap.fill(title, 12) for title, _, _ in places])
     axes.set(title="Whole detection: median and quartiles", ylabel="milliseconds a photo")
     axes.grid(axis="y", alpha=0.3)
     if timings:
-        figure.legend(fontsize="small", loc="outside lower center", ncols=min(3, len(timings)))
+        figure.legend(fontsize="small", loc="outside lower center", ncols=min(3, len(by_contender)))
     return figure
 
 
-def accuracy_figure(timings: Sequence[Timing], accuracies: Mapping[str, Accuracy]) -> Any:
-    """A Matplotlib figure of the average precision over the median time of a photo: for each set of faces, a point for each timing.
+def _by_contender(timings: Sequence[Timing]) -> dict[str, list[Timing]]:
+    """The timings by the name of the contender."""
+    found: dict[str, list[Timing]] = {}
+    for timing in timings:
+        found.setdefault(timing.contender.name, []).append(timing)
+    return found
 
-    The points of a contender with several smallest faces are joined, and have their pixels beside them. A contender to which
-    the smallest face makes no difference has one point: that of the first contest.
+
+def accuracy_figure(timings: Sequence[Timing], accuracies: Mapping[str, Accuracy]) -> Any:
+    """A Matplotlib figure of average precision over the median time of a photo, with a panel for each set of faces.
+
+    Each timing is a point. The points of a contender with several smallest faces are joined, and have their pixels beside them.
+    A contender to which the smallest face makes no difference has one point: that of the first contest.
 
     Args:
         timings: of a contest with annotated photos; at least one.
         accuracies: by the name of the timing.
     """
-    by_contender: dict[str, list[Timing]] = {}
-    for timing in timings:
-        by_contender.setdefault(timing.contender.name, []).append(timing)
+    by_contender = _by_contender(timings)
     sets = list(accuracies[timings[0].name].ap)
-    figure = need("matplotlib.figure", "drawing the plot").Figure(figsize=(1 + 4.5 * len(sets), 5.5), dpi=100, layout="constrained")
+    figure = need("matplotlib.figure", "drawing the plot").Figure(
+        figsize=(1 + 4.5 * len(sets), 5.5), dpi=100, layout="constrained"
+    )
     panels = np.ravel(figure.subplots(1, len(sets), sharey=True))
     labels = legend_labels(list(by_contender))
     shown = [each[:1] if each[0].contender.is_fixed else each for each in by_contender.values()]
@@ -68,7 +84,9 @@ def accuracy_figure(timings: Sequence[Timing], accuracies: Mapping[str, Accuracy
         axes.set(title=f"Faces of {set_title(name)}", xlabel="milliseconds a photo")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("average precision")
-    figure.legend(*panels[0].get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=min(4, len(labels)))
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=min(4, len(labels))
+    )
     return figure
 
 

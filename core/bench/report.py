@@ -182,7 +182,9 @@ def _stages(groups: Groups, engines: Sequence[Timing], machine: Machine, rules: 
             rows.append((timing.name, title, *stages, percent(figures["outside"])))
     heads = ("", "photos", *(f"{net}'s stage (net; GFLOP/s)" for net in NETS), "share outside the nets")
     share = f", as a share of {rules.threads} x the peak of one thread" if peak else ""
-    return Table(f"Median time by stage, the part of it in the net itself, and how fast the net computes{share}", heads, tuple(rows))
+    return Table(
+        f"Median time by stage, the part of it in the net itself, and how fast the net computes{share}", heads, tuple(rows)
+    )
 
 
 def _speed(gflops: float | None, peak: float) -> str:
@@ -224,9 +226,9 @@ def _notes(
     if annotated:
         low = " ".join(f"{each:g}" for each in BENCHMARK_THRESHOLDS)
         yield (
-            f"Annotated faces: {annotated.truth.source}. Faces found and boxes right are those of the time that is told. Average "
-            f"precision is of the same detector with thresholds {low}, or for peers without a cascade a score from {LOW_SCORE:g} "
-            "on. Photos without annotated faces count for the time only."
+            f"Annotated faces: {annotated.truth.source}. Faces found and boxes right are those of the time that is told. "
+            f"Average precision is of the same detector with thresholds {low}, or without a cascade with a score of at least "
+            f"{LOW_SCORE:g}. Photos without annotated faces count for the time only."
         )
     yield from (f"Left out: {name}: {reason}" for name, reason in lost.items())
 

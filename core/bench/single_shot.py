@@ -1,12 +1,12 @@
 """YuNet and SCRFD, single-shot detectors that many use today: from their ONNX files to faces, for comparison.
 
-Both nets look at an image on three levels, with a cell every 8, 16 and 32 pixels. In every cell YuNet gives one face, SCRFD two.
+Both nets look at an image on three levels, with a cell every 8, 16 and 32 pixels. A cell of YuNet gives one face, of SCRFD two.
 
 - YuNet (Wu et al., 2023): score = sqrt(cls * obj); centre = (cell + box[:2]) * stride, size = exp(box[2:]) * stride, landmarks
-  = (cell + points) * stride. It takes BGR in 0..255, in images of any size that 32 divides. The smallest faces that it finds have
-  about `SMALLEST` pixels, so that the size of the image says what it finds, and how long that takes.
-- SCRFD (Guo et al., 2021): box = the distances of its four sides from the cell's corner, in strides, landmarks likewise. It takes
-  RGB as (x - 127.5) / 128, and photos of every size at 640 x 640: scaled, with black below or to the right.
+  = (cell + points) * stride. It takes BGR in 0..255, in images of any size that 32 divides. The smallest faces that it finds
+  have about `SMALLEST` pixels, so that the size of the image decides what it finds, and how long that takes.
+- SCRFD (Guo et al., 2021): box = the distances of its four sides from the cell's corner, in strides, landmarks likewise. It
+  takes RGB as (x - 127.5) / 128, and photos of every size at 640 x 640: scaled, with black below or to the right.
 
 This file also runs in processes of its own, see `worker.py`, whose memory is measured. So it imports nothing of this package.
 """
@@ -35,8 +35,9 @@ class Limits:
     overlap: float
 
 
-YUNET = Limits(0.9, 0.3)  # the defaults of OpenCV's FaceDetectorYN
-SCRFD = Limits(0.5, 0.4)  # those of insightface
+YUNET = Limits(0.6, 0.3)  # as in OpenCV's model zoo; FaceDetectorYN's own 0.9 finds only a quarter of small faces
+YUNET_OVERLAP = 0.45  # of its authors, when they measure average precision
+SCRFD = Limits(0.5, 0.4)  # the defaults of insightface
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (N, 4) x1, y1, x2, y2, scores (N,), landmarks (N, 5, 2), in pixels
 Detect = Callable[[np.ndarray], Arrays]  # of an image (H, W, 3) uint8 RGB
@@ -156,7 +157,7 @@ def decode_scrfd(outputs: list[np.ndarray], least: float) -> Arrays:
     """The faces of at least the score `least` in an input of `SIDE` x `SIDE` pixels, before suppression.
 
     Args:
-        outputs: for each stride the scores (1, N, 1) or (N, 1), then for each the boxes (1, N, 4), then the landmarks (1, N, 10).
+        outputs: for each stride the scores (1, N, 1) or (N, 1), then for each the boxes (1, N, 4), then the points (1, N, 10).
         least: in 0..1.
     """
 

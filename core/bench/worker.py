@@ -10,9 +10,9 @@ package. It reads and writes lines of JSON on standard input and output:
     <- {"photo", "unsure": options that differ, such as {"thresholds", "score"}}
     -> {"boxes", "scores"} of a second detector with these options, which is not timed
 
-`model` is the file of a contender that is one. `score`, the smallest one of a face, is for detectors without a cascade; null: what
-they usually have. Faces in every photo are detected twice, and the second time counts: at first, caches hold another contender's
-data. After an `{"error": sentence}` the process ends.
+`model` is the file of a contender that is one. `score`, the smallest one of a face, is for detectors without a cascade; null:
+what they usually have. Faces in every photo are detected twice, and the second time counts: at first, caches hold another
+contender's data. After an `{"error": sentence}` the process ends.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ def make_uniface(options: dict[str, Any]) -> Made:
     limit_onnxruntime(options["threads"])
     from uniface.detection import RetinaFace
 
-    net = RetinaFace(confidence_threshold=options["score"] or USUAL, input_size=(SIDE, SIDE), providers=["CPUExecutionProvider"])
+    net = RetinaFace(
+        confidence_threshold=options["score"] or USUAL, input_size=(SIDE, SIDE), providers=["CPUExecutionProvider"]
+    )
 
     def find(image: Any) -> Found:
         faces = net.detect(image[:, :, ::-1])
@@ -106,21 +108,23 @@ def make_yunet_opencv(options: dict[str, Any]) -> Made:
 
     cv2.setNumThreads(options["threads"])
     nets = _single_shot()
-    detect = nets.yunet_opencv(options["model"], _limits(nets.YUNET, options), options["min_face"])
+    limits = _limits(nets, nets.YUNET, nets.YUNET_OVERLAP, options)
+    detect = nets.yunet_opencv(options["model"], limits, options["min_face"])
     return _as_lists(detect), versions("opencv-python", "opencv-python-headless", "numpy")
 
 
 def make_yunet_onnx(options: dict[str, Any]) -> Made:
     """YuNet on ONNX Runtime."""
     nets = _single_shot()
-    detect = nets.yunet_onnx(options["model"], _limits(nets.YUNET, options), options["min_face"], options["threads"])
+    limits = _limits(nets, nets.YUNET, nets.YUNET_OVERLAP, options)
+    detect = nets.yunet_onnx(options["model"], limits, options["min_face"], options["threads"])
     return _as_lists(detect), versions("onnxruntime", "numpy")
 
 
 def make_scrfd(options: dict[str, Any]) -> Made:
     """SCRFD on ONNX Runtime."""
     nets = _single_shot()
-    detect = nets.scrfd(options["model"], _limits(nets.SCRFD, options), options["threads"])
+    detect = nets.scrfd(options["model"], _limits(nets, nets.SCRFD, nets.SCRFD.overlap, options), options["threads"])
     return _as_lists(detect), versions("onnxruntime", "numpy")
 
 
@@ -176,16 +180,16 @@ def _single_shot() -> Any:
     return module
 
 
-def _limits(usual: Any, options: dict[str, Any]) -> Any:
-    """The usual limits of a detector, or those with another smallest score."""
-    return type(usual)(usual.score if options["score"] is None else options["score"], usual.overlap)
+def _limits(nets: Any, usual: Any, overlap: float, options: dict[str, Any]) -> Any:
+    """The usual limits of a detector or, with another smallest score, this and `overlap`."""
+    return usual if options["score"] is None else nets.Limits(options["score"], overlap)
 
 
 def limit_onnxruntime(threads: int) -> None:
     """Give all sessions of ONNX Runtime that a package will open so many CPU threads: packages have no option for that."""
     import onnxruntime
 
-    class Session(onnxruntime.InferenceSession):  # type: ignore[misc]
+    class Session(onnxruntime.InferenceSession):
         def __init__(self, model: Any, sess_options: Any = None, *arguments: Any, **more: Any) -> None:
             options = sess_options or onnxruntime.SessionOptions()
             options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

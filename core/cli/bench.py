@@ -43,16 +43,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     tested.add_argument("--engines", nargs="*", metavar="E", help=text)
     text = f"models of the own engines; all but {OFFICIAL} at their own thresholds ({OFFICIAL})"
     tested.add_argument("--models", nargs="+", default=[OFFICIAL], metavar="[NAME=]MODEL", help=text)
+    files = ", ".join((*SEVERAL, *PEER_FILES))
     text = (
-        f"other packages, each with the Python it is installed in: {', '.join(PEER_MODULES)} (those installed here that need no "
-        f"download); other detectors as ONNX files: {', '.join((*SEVERAL, *PEER_FILES))}, where yunet means it both in OpenCV and "
-        "on ONNX Runtime"
+        f"other packages, each with the Python it is installed in: {', '.join(PEER_MODULES)} (those installed here that need "
+        f"no download); other detectors as ONNX files: {files}, where yunet stands for it in OpenCV and on ONNX Runtime"
     )
     tested.add_argument("--peers", nargs="*", metavar="NAME[=PYTHON|FILE]", help=text)
     rules = parser.add_argument_group(
         "rules, the same for all",
-        f"Photos are scaled for YuNet so that the smallest face has {SMALLEST} pixels. It makes no difference to {', '.join(FIXED)}, "
-        "which look at every photo at 640 x 640.",
+        f"Photos are scaled for YuNet so that the smallest face has {SMALLEST} pixels. The smallest face makes no difference "
+        f"to {', '.join(FIXED)}, which look at every photo at 640 x 640.",
     )
     text = "photos, folders or globs; with --annotations, the folder of all photos (a portrait in 3 sizes)"
     rules.add_argument("--photos", nargs="+", default=[], metavar="PATH", help=text)

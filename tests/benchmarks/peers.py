@@ -15,12 +15,10 @@ from typing import Any
 
 import cv2
 
-from mtcnn_gluon.bench.single_shot import SCRFD, Limits, scrfd, yunet_opencv
+from mtcnn_gluon.bench.single_shot import SCRFD, YUNET_OVERLAP, Limits, scrfd, yunet_opencv
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.prepare_data.readers import read_annotations
-
-YUNET_OVERLAP = 0.45  # of its authors, when they measure average precision
 
 
 def names(path: str) -> list[str]:
