@@ -797,6 +797,7 @@ def test_info(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     states = {name: f"yes; licence: {find_bundle(name).manifest['licence']}" for name in ("default", *shipped_bundles())}
     assert {**report["models"], **states} == {**report["models"], "official": "no: not installed here"}
     assert report["engines"] == {**dict.fromkeys(ENGINES, "yes"), "auto": "takes auto"}
+    assert set(report["processor"]) == {"instruction set", "peak of one thread"}
     assert FakeDetector.options == {"engine": "auto"}
     outcome = run("info")
     assert (outcome.status, outcome.err) == (0, "")
@@ -835,8 +836,8 @@ def test_info_stays_json_whatever_is_broken(run: Run, monkeypatch: pytest.Monkey
     outcome = run("info", "--json")
     report = json.loads(outcome.out)
     assert outcome.status == 0 and set(report["packages"].values()) == {None} and "a library that talks" in outcome.err
-    states = [state for part in ("native operators", "engines", "models") for state in report[part].values()]
-    assert len(states) == 2 + len(ENGINES) + 1 + len(report["models"])
+    states = [state for part in ("processor", "native operators", "engines", "models") for state in report[part].values()]
+    assert len(states) == 2 + 2 + len(ENGINES) + 1 + len(report["models"])
     assert all(state.startswith(f"no: {type(error).__name__}") and state.isprintable() for state in states)
     assert run("info").status == 0
 
