@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon.errors import DataError, ImageError
-from mtcnn_gluon.io.video import EXTENSIONS, Video, VideoWriter, is_video_path
+from mtcnn_gluon.io.video import EXTENSIONS, Video, is_video_path
+from mtcnn_gluon.io.video_writer import VideoWriter
 
 
 def noise(seed: int, width: int = 64, height: int = 48) -> np.ndarray:
