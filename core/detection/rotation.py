@@ -11,6 +11,7 @@ from mtcnn_gluon.faces import Faces
 
 Rotation = Literal["0", "90", "180", "270", "auto"]
 ROTATIONS = (0, 90, 180, 270)
+SUREST = 1e-4  # no face counts as more certain than this
 
 
 def turned(image: np.ndarray, rotation: int) -> np.ndarray:
@@ -46,8 +47,8 @@ def _points_back(points: np.ndarray, rotation: int, height: int, width: int) -> 
 
 
 def most_confident(found: Sequence[Faces]) -> Faces:
-    """The faces with the largest sum of squared scores: many sure ones beat few, and unsure ones count little.
+    """The faces that are least likely to be all false: those with the smallest product of 1 - score.
 
-    Of equal ones the first is taken, so `found` begins with the image as it is.
+    So many sure faces beat few, and an unsure one hardly counts. Of equal ones the first is taken.
     """
-    return max(found, key=lambda faces: float((faces.scores.astype(np.float64) ** 2).sum()))
+    return max(found, key=lambda faces: -float(np.log(np.maximum(1 - faces.scores.astype(np.float64), SUREST)).sum()))

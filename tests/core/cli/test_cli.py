@@ -50,6 +50,7 @@ class FakeDetector:
     options: dict[str, Any]
 
     has_landmarks = True
+    rotate = "0"
     bundle = SimpleNamespace(manifest={"name": "fake", "licence": "any use"})
     settings = SimpleNamespace(threshold=lambda stage, sides: np.full(len(sides), 0.6))
 
