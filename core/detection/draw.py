@@ -31,7 +31,7 @@ def draw_faces(image: np.ndarray, faces: Faces) -> np.ndarray:
 
 def _dots(picture: np.ndarray, points: np.ndarray, width: float, line: int) -> None:
     """Draw landmarks (5, 2) as dots with a rim. They are as thick as the lines in `picture`, but leave a small face visible."""
-    radius = max(0.02 * width, min(0.9 * line, 0.06 * width), 1.0)
+    radius = max(0.025 * width, min(1.5 * line, 0.06 * width), 1.2)
     for shown, colours in ((1.4 * radius, (RIM,) * len(POINT_COLOURS)), (radius, POINT_COLOURS)):
         if shown > radius and radius < 1.5:  # too small for a rim
             continue

@@ -17,6 +17,7 @@ EXTENSIONS = (
     ".3g2", ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm",
     ".wmv",
 )  # fmt: skip
+COUNTED = (".3g2", ".3gp", ".avi", ".m4v", ".mov", ".mp4")  # formats whose headers count the frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +68,16 @@ class Video:
             index += 1
         if index == 0:
             raise ImageError(f"{self._name}: no frame can be read")
-        # Some headers count a few frames too many. Matroska has no count, and one guessed from the length and the rate is wrong
-        # where the rate varies: then the last frame is near the end.
-        if index < 0.9 * self.count and time < 0.9 * self.count / self.rate:
+        if self._lacks_frames(index, time):
             raise ImageError(f"{self._name}: damaged or truncated, only {index} of {self.count} frames can be read")
+
+    def _lacks_frames(self, found: int, last: float) -> bool:
+        """Whether far fewer frames were found than the header states; `last` is the time of the last one in seconds."""
+        is_short = found < 0.9 * self.count  # some headers count a few frames too many
+        if Path(self._name).suffix.lower() in COUNTED:
+            return is_short
+        # The count is guessed from the length of picture and sound and from the rate, which may vary.
+        return is_short and last < 0.9 * self.count / self.rate - 1
 
     def __enter__(self) -> "Video":
         return self
