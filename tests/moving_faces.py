@@ -43,10 +43,10 @@ def _put(frame: np.ndarray, face: np.ndarray, x: float, y: float, side: float) -
     frame[mask > 0] = moved[mask > 0]
 
 
-def uneven_times(count: int) -> list[float]:
-    """Times in seconds, in whole milliseconds, of frames that are 25 a second on average and from 10 to 110 ms apart."""
+def uneven_times(count: int, rate: float = 25) -> list[float]:
+    """Times in seconds, in whole milliseconds, of frames that are `rate` a second on average and very unevenly apart."""
     steps = np.random.default_rng(0).choice([1, 1, 3, 4, 5, 11], count - 1)
-    return [0.0, *(round(float(v), 3) for v in np.cumsum(steps) * (count - 1) / 25 / steps.sum())]
+    return [0.0, *(round(float(v), 3) for v in np.cumsum(steps) * (count - 1) / rate / steps.sum())]
 
 
 def write_clip(
@@ -56,15 +56,16 @@ def write_clip(
     """Write frames with their times, from `start` on, and a tone from 0 to the last frame, by PyAV."""
     import av
 
+    ticks = 25 if path.suffix == ".avi" else 1000  # a second; avi has no uneven times
     with av.open(str(path), "w") as file:
         video = file.add_stream(codec, rate=25)
         frames = list(frames)
         video.height, video.width = frames[0].shape[:2]
-        video.pix_fmt, video.codec_context.time_base = "yuv420p", Fraction(1, 90_000)
+        video.pix_fmt, video.codec_context.time_base = "yuv420p", Fraction(1, ticks)
         audio = file.add_stream(sound, rate=SAMPLES, layout="mono") if sound else None
         for image, time in zip(frames, times):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = round((time + start) * 90_000), Fraction(1, 90_000)
+            frame.pts, frame.time_base = round((time + start) * ticks), Fraction(1, ticks)
             file.mux(video.encode(frame))
         file.mux(video.encode(None))
         if audio:

@@ -48,7 +48,6 @@ class Clip:
 
     rate: float  # frames per second
     source: Path | None  # the file; None for a camera
-    every: int = 1  # of so many frames, the detector looks at one
 
 
 class Painter:
@@ -70,8 +69,7 @@ class Painter:
             return draw_faces(result.image, result.faces)
         if result.clip is None:
             return self._hider.photo(result.image, result.faces)
-        is_checked = result.row["frame"] % result.clip.every == 0
-        return self._hider.frame(result.image, result.faces, result.time, is_checked)
+        return self._hider.frame(result.image, result.faces, result.time)
 
 
 class Output:

@@ -52,7 +52,7 @@ class Finder:
     def _frames(self, source: Input, names: Names, row: Row) -> Iterator[Result]:
         is_camera = source.kind is InputKind.CAMERA
         with Video(int(str(source.path)) if is_camera else source.path) as video:
-            clip = Clip(video.rate, None if is_camera else source.path, self._options.every)
+            clip = Clip(video.rate, None if is_camera else source.path)
             found = find_in_video(video, self._detector, self._options)
             off = no_bar(self._is_quiet)
             with tqdm(found, printable(source.name), video.count or None, unit="frame", disable=off, leave=False) as bar:

@@ -10,6 +10,7 @@ from mtcnn_gluon.cli.detect_outputs import Output, Painter, Result
 
 TITLE = "mtcnn-gluon (q or Esc ends)"
 STOP_KEYS = (ord("q"), 27)  # 27: Esc
+LARGEST = 1280  # longer side in pixels of the window at first
 _TRY = f"import cv2; cv2.namedWindow({TITLE!r}); cv2.waitKey(1)"
 
 
@@ -34,13 +35,15 @@ class Window(Output):
 
     def __init__(self, painter: Painter) -> None:
         self._painter = painter
+        self._is_open = False
 
     def add(self, result: Result) -> None:
         """Show a frame, and see whether a key was pressed."""
         self.asks_to_stop = False
         if result.image is None or result.clip is None:
             return
-        cv2.namedWindow(TITLE, cv2.WINDOW_KEEPRATIO)
+        if not self._is_open:
+            self._open(*result.image.shape[1::-1])
         cv2.imshow(TITLE, cv2.cvtColor(self._painter.paint(result), cv2.COLOR_RGB2BGR))
         key = cv2.waitKey(1) & 0xFF
         self.asks_to_stop = key in STOP_KEYS or cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
@@ -51,4 +54,13 @@ class Window(Output):
 
     def close(self) -> None:
         """Close the window."""
-        cv2.destroyAllWindows()
+        if self._is_open:
+            cv2.destroyAllWindows()
+            self._is_open = False
+
+    def _open(self, width: int, height: int) -> None:
+        """Open the window for frames of this size."""
+        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        scale = min(1.0, LARGEST / max(width, height))
+        cv2.resizeWindow(TITLE, round(width * scale), round(height * scale))
+        self._is_open = True

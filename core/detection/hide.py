@@ -89,14 +89,8 @@ class Hider:
             picture = hide_faces(picture, left, "fill")
         return picture
 
-    def frame(self, image: np.ndarray, faces: Faces, time: float, is_checked: bool = True) -> np.ndarray:
-        """The same for the next frame of a video; a `time` in seconds before that of the last frame begins another video.
-
-        Args:
-            image, faces: the frame.
-            time: of the frame.
-            is_checked: whether to look for faces in the copy.
-        """
+    def frame(self, image: np.ndarray, faces: Faces, time: float) -> np.ndarray:
+        """The same for the next frame of a video; a `time` in seconds before that of the last frame begins another video."""
         overlaps = iou(np.array([box for _, box in self._seen], np.float32).reshape(-1, 4), faces.boxes)
         missed = [
             (seen, box)
@@ -106,4 +100,4 @@ class Hider:
         self._seen = [*((time, box) for box in faces.boxes), *missed]
         count = len(self._seen)
         hidden = Faces(np.array([box for _, box in self._seen]).reshape(-1, 4), np.ones(count), None)
-        return self.photo(image, hidden) if is_checked else hide_faces(image, hidden, self._hiding)
+        return self.photo(image, hidden)

@@ -16,7 +16,8 @@ ENCODERS = {  # those that make what browsers play, best first, with their optio
     "libvpx-vp9": {"crf": "28", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
 }
 TICKS = 90_000  # a second, the usual unit of time in videos
-COPIED = ("aac", "mp3", "opus", "flac")  # sound that browsers play from MP4 files; other sound is converted to AAC
+# Decoders of sound that browsers play from MP4 files; other sound is converted to AAC.
+COPIED = ("aac", "flac", "libopus", "mp3", "mp3float", "opus")
 MPEG_RANGE = 1  # AVCOL_RANGE_MPEG: black is 16, white is 235
 
 
