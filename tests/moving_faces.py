@@ -10,18 +10,19 @@ import numpy as np
 
 TONE = 440  # Hz
 SAMPLES = 48_000  # of the sound a second
+LENGTH = 10.0  # seconds in which two faces cross
 
 
-def moving_faces(portrait: np.ndarray, count: int, width: int = 640, height: int = 360) -> Iterator[np.ndarray]:
-    """Frames (height, width, 3) uint8 in which two faces cross and a third one moves and scales above them.
+def moving_faces(portrait: np.ndarray, times: Sequence[float], width: int = 320, height: int = 180) -> Iterator[np.ndarray]:
+    """Frames (height, width, 3) uint8 of these times, in which two faces cross and a third one moves and scales above them.
 
-    The first face passes in front of the second, which it hides for some frames, in the middle of the clip.
+    The first face passes in front of the second, which it hides for more than a second, in the middle of ten seconds.
     """
     y, x = np.mgrid[:height, :width]
     ground = np.repeat((90 + 40 * np.sin(x / 37) * np.cos(y / 29))[:, :, None], 3, axis=2).astype(np.uint8)
     face = portrait[30:230, 80:250]
-    for number in range(count):
-        share = number / max(1, count - 1)
+    for time in times:
+        share = time / LENGTH
         frame = ground.copy()
         way = 0.15 + 0.7 * share
         third = 0.5 + 0.25 * math.sin(2 * math.pi * share)

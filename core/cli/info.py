@@ -20,6 +20,7 @@ from mtcnn_gluon.operators.native import load_kernels
 
 PACKAGES = (
     "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "mtcnn",
+    "av", "edgefirst-tracker",
 )  # fmt: skip
 
 

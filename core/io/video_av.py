@@ -1,14 +1,20 @@
 """H.264 and sound in MP4 files, by PyAV. Only `video_writer` imports this module, where PyAV is installed."""
 
+import logging
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Iterator
 
+import cv2
 import numpy as np
 
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.io.extras import need
+
+logger = logging.getLogger(__name__)
 
 ENCODERS = {  # those that make what browsers play, best first, with their options for good quality
     "libx264": {"crf": "20", "preset": "fast"},
@@ -18,7 +24,8 @@ ENCODERS = {  # those that make what browsers play, best first, with their optio
 TICKS = 90_000  # a second, the usual unit of time in videos
 # Decoders of sound that browsers play from MP4 files; other sound is converted to AAC.
 COPIED = ("aac", "flac", "libopus", "mp3", "mp3float", "opus")
-MPEG_RANGE = 1  # AVCOL_RANGE_MPEG: black is 16, white is 235
+# Labels of FFmpeg for the colours in a video: of BT.709, of BT.601, none, and of black as 16 and white as 235.
+BT709, BT601, NONE, MPEG_RANGE = 1, 6, 2, 1
 
 
 class AvEncoder:
@@ -40,6 +47,7 @@ class AvEncoder:
         self._width, self._height = width, height
         self._last = -1  # time of the last frame in ticks
         self._usual = max(1, round(TICKS / rate))  # ticks between two frames
+        self._matrix = BT601  # how colours become brightness and two differences
         with _system_errors(self._av):
             self._file = self._av.open(path, "w", format="mp4", options={"movflags": "+faststart"})
         self._sound: Sound | None = None
@@ -60,7 +68,8 @@ class AvEncoder:
         frame.pts, frame.time_base = ticks, Fraction(1, TICKS)
         with _system_errors(self._av):
             self._write_sound(ticks / TICKS)
-            self._file.mux(self._video.encode(frame.reformat(format="yuv420p")))
+            matrix = {"dst_colorspace": BT709} if self._matrix == BT709 else {}
+            self._file.mux(self._video.encode(frame.reformat(format="yuv420p", **matrix)))
 
     def finish(self, is_whole: bool) -> None:
         """See `Encoder`."""
@@ -89,16 +98,19 @@ class AvEncoder:
         return stream
 
     def _keep_colours(self, source: Path | None) -> None:
-        """Label the colours as in the source: frames were read without regard to its label, so it still holds."""
-        if source is None:
+        """Label the colours as in the source, and undo how OpenCV read them: some builds heed labels, others assume BT.601."""
+        file = _opened(self._av, source) if source else None
+        if file is None:
             return
-        with self._av.open(str(source), metadata_errors="ignore") as file:
+        with file:
             if not file.streams.video:
                 return
             given, ours = file.streams.video[0].codec_context, self._video.codec_context
-            for label in ("colorspace", "color_primaries", "color_trc"):
+            for label in ("color_primaries", "color_trc"):
                 setattr(ours, label, getattr(given, label))
-            ours.color_range = MPEG_RANGE
+            ours.colorspace, ours.color_range = given.colorspace, MPEG_RANGE
+            if given.colorspace not in (BT601, NONE) and opencv_heeds_labels(self._video.codec_context.name):
+                self._matrix = ours.colorspace = BT709 if given.colorspace == BT709 else BT601
 
     def _write_sound(self, until: float) -> None:
         """Write the sound before `until` in seconds, so that picture and sound alternate in the file."""
@@ -176,16 +188,48 @@ class Sound:
             yield from self._stream.encode(frame)
 
 
+@cache
+def opencv_heeds_labels(encoder: str) -> bool:
+    """Whether this OpenCV reads the colours of a video by their label: it is tried with a red that is 204 or 189 bright."""
+    import av
+
+    with TemporaryDirectory() as folder:
+        path = f"{folder}/red.mp4"
+        with av.open(path, "w") as file:
+            stream = file.add_stream(encoder, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            stream.codec_context.colorspace = BT709
+            red = np.full((96, 64), 80, np.uint8)  # the brightness, and below it the two differences, each in a sixth
+            red[64:80], red[80:] = 128, 200
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(red, format="yuv420p")))
+            file.mux(stream.encode(None))
+        is_read, bgr = cv2.VideoCapture(path).read()
+    return bool(is_read) and int(bgr[32, 32, 2]) > 196
+
+
 def open_sound(av: Any, source: Path, target: Any) -> Sound | None:
-    """The sound of a video file for the opened file `target`; None if it has none that can be read."""
-    try:
-        file = av.open(str(source), metadata_errors="ignore")
-    except (av.error.FFmpegError, OSError):
+    """The sound of a video file for the opened file `target`; None if it has none. If it cannot be read, a warning says so."""
+    file = _opened(av, source)
+    if file is None:
+        logger.warning("%s: PyAV cannot read it, so its sound is not kept", source)
         return None
     if file.streams.audio and file.streams.audio[0].codec_context is not None:
         return Sound(av, file, target)
+    if file.streams.audio:
+        logger.warning("%s: PyAV does not know its sound, so it is not kept", source)
     file.close()
     return None
+
+
+def _opened(av: Any, source: Path) -> Any:
+    """A video file, opened to read it even if its metadata are not UTF-8; None if PyAV cannot."""
+    try:
+        try:
+            return av.open(str(source), metadata_errors="ignore")
+        except TypeError:  # since PyAV 19 they never are an error
+            return av.open(str(source))
+    except (av.error.FFmpegError, OSError):
+        return None
 
 
 @contextmanager

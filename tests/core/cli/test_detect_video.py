@@ -1,7 +1,6 @@
-"""`detect` with videos: one id a face, what browsers play, times and sound, hidden faces, a window, and what lacks without PyAV."""
+"""`detect` with videos: one id a face, what browsers play, times and sound, hidden faces, a window; and without PyAV."""
 
 import csv
-import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def short() -> list[np.ndarray]:
-    """The first frames of a long clip."""
-    return list(itertools.islice(moving_faces(read_image(PORTRAIT), 250, 320, 180), COUNT))
+    """The frames of a short clip, in which no face is hidden."""
+    return list(moving_faces(read_image(PORTRAIT), uneven_times(COUNT)))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def streams(path: Path) -> SimpleNamespace:
         start = float((video.start_time or 0) * video.time_base)
         times = [frame.time - start for frame in file.decode(video)]
         file.seek(0)
-        sound = [frame for frame in file.decode(audio)] if audio else []
+        sound = list(file.decode(audio)) if audio else []
         wave = np.concatenate([frame.to_ndarray()[0] for frame in sound]) if sound else np.zeros(0)
         return SimpleNamespace(
             container=file.format.name, codec=video.codec_context.name, pixels=video.codec_context.pix_fmt, times=times,
@@ -82,8 +81,8 @@ def pitch(wave: np.ndarray) -> float:
 def test_one_id_a_face_for_ten_seconds(inside: Path, every: int) -> None:
     """Three faces that move, scale and cross; one is hidden behind another for more than a second."""
     count = 120
-    frames = moving_faces(read_image(PORTRAIT), count, 320, 180)
-    write_clip(inside / "clip.mp4", frames, uneven_times(count, 12), sound=None)
+    times = uneven_times(count, 12)
+    write_clip(inside / "clip.mp4", moving_faces(read_image(PORTRAIT), times), times, sound=None)
     assert cli.main(["detect", "clip.mp4", "--json", "a.jsonl", "--every", str(every), *QUICK]) == 0
     rows = rows_of(inside / "a.jsonl")
     assert [row["frame"] for row in rows] == list(range(count)) and rows[-1]["time"] > 9.8
@@ -133,6 +132,26 @@ def test_sound(
     if sound:
         assert len(made.wave) / SAMPLES == pytest.approx(times[-1] + 0.04, abs=0.1)
         assert pitch(made.wave) == pytest.approx(TONE, abs=2) and abs(made.sound_start) < 0.03
+
+
+@needs_pyav
+@pytest.mark.parametrize("label", [1, 2, 6])
+def test_colours(inside: Path, label: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of the source, whether or not OpenCV heeds the label that says how they are coded."""
+    import av
+
+    monkeypatch.setattr(Detector, "detect", lambda self, image: Faces.empty())
+    codes = np.full((270, 320), 120, np.uint8)
+    codes[180:225], codes[225:] = 90, 170
+    with av.open("a.mp4", "w") as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.codec_context.colorspace = 320, 180, "yuv420p", label
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(codes, format="yuv420p")))
+        file.mux(stream.encode(None))
+    assert cli.main(["detect", "a.mp4", "--save", "drawn", *QUICK, "--quiet"]) == 0
+    with av.open("drawn/a.mp4") as file:
+        frame = next(file.decode(video=0))
+        assert int(frame.colorspace) == label and np.abs(frame.to_ndarray().astype(int) - codes).max() <= 2
 
 
 @needs_pyav
