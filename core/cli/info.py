@@ -20,6 +20,7 @@ from mtcnn_gluon.operators.native import PEAK_SECONDS, has_bfloat16, load_kernel
 
 PACKAGES = (
     "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "mtcnn",
+    "av", "edgefirst-tracker",
 )  # fmt: skip
 
 

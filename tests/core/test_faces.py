@@ -651,6 +651,43 @@ def test_draw_faces_puts_colours_where_they_belong() -> None:
     assert (result[100, 70] == 128).all() and (result[240, 140] == 128).all()  # not filled
 
 
+@pytest.mark.parametrize(
+    "height, width, side",
+    [(120, 160, 30), (360, 640, 60), (720, 1280, 140), (2160, 3840, 90), (3000, 4000, 400), (6000, 4000, 60)],
+)
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_dots_are_seen_at_any_resolution(height: int, width: int, side: int, shade: int) -> None:
+    """Each is at least a 400th of the picture wide, or else a tenth of the face, and at least two pixels; they stay apart."""
+    picture = np.full((height, width, 3), shade, np.uint8)
+    result, faces = drawn(picture, (width // 2, height // 2, width // 2 + side, height // 2 + side))
+    least = max(2, min(height / 400, 0.1 * side))
+    for (x, y), colour in zip(faces.landmarks[0], POINT_COLOURS):
+        reach = int(0.2 * side)
+        part = result[int(y) - reach : int(y) + reach, int(x) - reach : int(x) + reach].astype(int)
+        inside = np.abs(part - colour).max(axis=2) < 60
+        assert np.pi / 4 * (least - 1) ** 2 <= inside.sum() <= (0.2 * side) ** 2
+        assert inside.any(axis=0).sum() >= least - 0.5
+
+
+def test_ids_are_drawn_in_colours_of_their_own() -> None:
+    boxes = [(20, 20, 90, 110), (110, 20, 180, 110)]
+    faces = Faces(boxes, [0.9, 0.8], [upright(box) for box in boxes], np.array([3, 4]))
+    result = draw_faces(np.zeros((200, 200, 3), np.uint8), faces)
+    edges = [result[109:112, x].max(axis=0).tolist() for x in (50, 140)]
+    assert edges[0] != edges[1] and not (result == draw_faces(np.zeros((200, 200, 3), np.uint8), faces[:1])).all()
+
+
+def test_ids() -> None:
+    faces = Faces(np.zeros((3, 4)), [0.9, 0.8, 0.7], None, np.array([7, 2, 5], np.int32), 90)
+    assert faces.ids.dtype == np.int64 and [face["id"] for face in faces.to_dicts()] == [7, 2, 5]
+    assert list(faces.to_dicts()[0]) == ["id", "box", "score", "landmarks"]
+    for part, ids in ((faces[1:], [2, 5]), (faces[[2, 0]], [5, 7]), (faces[1], [2]), (faces[:0], [])):
+        assert part.ids.tolist() == ids and part.rotation == 90
+    assert "id" not in Faces(np.zeros((1, 4)), [0.5], None).to_dicts()[0] and Faces.empty().ids is None
+    with pytest.raises(ValueError, match=r"ids must have shape \(3,\), got \(2,\)"):
+        Faces(np.zeros((3, 4)), [0.9, 0.8, 0.7], None, np.array([1, 2]))
+
+
 def test_draw_nothing() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     result = draw_faces(picture, Faces.empty())

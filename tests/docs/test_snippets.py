@@ -17,7 +17,7 @@ from PIL import Image
 
 from markdown_pages import PAGES, ROOT, Block, blocks, commands
 from mtcnn_gluon.cli import main as cli
-from mtcnn_gluon.io.video import VideoWriter
+from mtcnn_gluon.io.video_writer import VideoWriter
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from painted_faces import make_annotations, write_csv, write_photos
 

@@ -50,6 +50,7 @@ class FakeDetector:
     options: dict[str, Any]
 
     has_landmarks = True
+    rotate = "0"
     bundle = SimpleNamespace(manifest={"name": "fake", "licence": "any use"})
     settings = SimpleNamespace(threshold=lambda stage, sides: np.full(len(sides), 0.6))
 
@@ -728,14 +729,14 @@ def test_options_reach_the_detector(photos: Path, run: Run) -> None:
     assert run("detect", "in/a.png").status == 0
     assert FakeDetector.options == {
         "model": "default", "engine": "auto", "device": "cpu", "min_face": 20, "factor": 0.709, "thresholds": None,
-        "nms": None, "max_faces": None, "threads": None, "accurate": False,
+        "nms": None, "max_faces": None, "threads": None, "accurate": False, "rotate": "0",
     }  # fmt: skip
     options = "--model m --engine mxnet --device gpu:1 --min-face 31.5 --factor 0.5 --max-faces 3 --threads 2 --accurate"
-    options += " --thresholds 0.1 0.2 0.3 --nms 0.4 0.5 0.6 0.7"
+    options += " --rotate auto --thresholds 0.1 0.2 0.3 --nms 0.4 0.5 0.6 0.7"
     run("detect", "in/a.png", *options.split())
     assert FakeDetector.options == {
         "model": "m", "engine": "mxnet", "device": "gpu:1", "min_face": 31.5, "factor": 0.5, "thresholds": (0.1, 0.2, 0.3),
-        "nms": (0.4, 0.5, 0.6, 0.7), "max_faces": 3, "threads": 2, "accurate": True,
+        "nms": (0.4, 0.5, 0.6, 0.7), "max_faces": 3, "threads": 2, "accurate": True, "rotate": "auto",
     }  # fmt: skip
 
 
