@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from markdown_pages import ROOT
-from mtcnn_gluon.io.video import VideoWriter
+from mtcnn_gluon.io.video_writer import VideoWriter
 
 LONGEST, LARGEST = 60, 400_000  # lines of a script; bytes of the notebook
 FOLDER = ROOT / "example"

@@ -143,7 +143,7 @@ def test_own_thresholds(net: MTCNN) -> None:
         ("face_detection_only", 6), ("face_and_landmarks_detection", 16), ([StagePNet], 6), ([StagePNet, StageRNet()], 6),
         ((StagePNet(), StageRNet(), StageONet()), 16),
     ],
-    ids=str,
+    ids=["name", "names", "class", "class and object", "objects"],
 )  # fmt: skip
 def test_stages(photo: Image.Image, stages: Any, columns: int) -> None:
     net = MTCNN(stages, model="official")
