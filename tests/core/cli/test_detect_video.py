@@ -234,8 +234,11 @@ def test_rotation(inside: Path, rotate: str, rotation: int, clip: Path) -> None:
     for image in short()[:3]:
         writer.write(cv2.cvtColor(cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE), cv2.COLOR_RGB2BGR))
     writer.release()
-    assert cli.main(["detect", "lying.png", "lying.avi", str(PORTRAIT), "--json", "a.jsonl", "--rotate", rotate, *QUICK]) == 0
-    photo, *frames, upright = rows_of(inside / "a.jsonl")
+    options = ["--json", "a.jsonl", "--csv", "a.csv", "--rotate", rotate, *QUICK]
+    assert cli.main(["detect", "lying.png", "lying.avi", str(PORTRAIT), *options]) == 0
+    photo, *frames, upright = rows = rows_of(inside / "a.jsonl")
+    expected = [str(row["rotation"]) for row in rows for _ in row["faces"] or [None]]
+    assert [line["rotation"] for line in csv.DictReader((inside / "a.csv").open())] == expected
     assert photo["rotation"] == rotation and (photo["width"], photo["height"]) == (320, 340)
     assert [(row["rotation"], len(row["faces"])) for row in frames] == [(rotation, 3)] * 3
     if rotate == "auto":
