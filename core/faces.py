@@ -17,7 +17,7 @@ from mtcnn_gluon.options import Meaning, checked
 ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
-ARCFACE_SIZE = 112
+ARCFACE_SIZE, LARGEST_SIZE = 112, 10_000
 ROTATIONS = (0, 90, 180, 270)  # clockwise, in degrees
 
 
@@ -173,14 +173,16 @@ class Faces:
 
         Args:
             image: (H, W, 3) uint8, the image with the faces.
-            size: side of the output in pixels; the template is scaled from 112.
+            size: side of the output in pixels, at most 10,000; the template is scaled from 112.
 
         Returns:
             (N, size, size, 3) uint8.
 
         Raises:
+            ConfigError: if `size` is not such a number.
             ModelError: if there are no landmarks.
         """
+        size = checked("size", size, int, Meaning("", least=1, most=LARGEST_SIZE))
         if self.landmarks is None:
             raise ModelError("alignment needs landmarks, but the model that found these faces was trained without landmarks")
         template = ARCFACE_TEMPLATE * (size / ARCFACE_SIZE)
@@ -192,8 +194,13 @@ class Faces:
 
         Args:
             image: (H, W, 3), the image with the faces.
-            margin: widening on each side, as a share of the box's side; the result is clipped to the image.
+            margin: widening on each side, as a share of the box's side, or narrowing if negative, above -0.5; the result is
+                clipped to the image.
+
+        Raises:
+            ConfigError: if `margin` is not such a number.
         """
+        margin = checked("margin", margin, float, Meaning("", above=-0.5))
         height, width = image.shape[:2]
         cut = []
         for x1, y1, x2, y2 in self.boxes.astype(np.float64):

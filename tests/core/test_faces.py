@@ -200,6 +200,18 @@ def test_from_dicts_of_something_else(given: Any, message: str) -> None:
         Faces.from_dicts(given)
 
 
+@pytest.mark.parametrize("size", [0, -1, 2.5, "112", None, np.nan, 10_001])
+def test_align_to_another_size(size: Any) -> None:
+    with pytest.raises(ConfigError, match="size must be a whole number from 1 to 10000"):
+        some_faces(1).align(np.zeros((9, 9, 3), np.uint8), size)
+
+
+@pytest.mark.parametrize("margin", [-0.5, "0.1", None, np.nan, np.inf])
+def test_crops_with_another_margin(margin: Any) -> None:
+    with pytest.raises(ConfigError, match="margin must be a number above -0.5"):
+        some_faces(1).crops(np.zeros((9, 9, 3), np.uint8), margin)
+
+
 # ---- merging
 
 
