@@ -217,6 +217,7 @@ def test_without_the_extra(clip: Path, inside: Path, monkeypatch: pytest.MonkeyP
     "arguments, message",
     [
         ("--blur", "--blur needs --save DIR"), ("--pixelate --json a", "--pixelate needs --save DIR"),
+        ("--pixelate --save d --max-faces 2", "--pixelate hides all faces, and --max-faces would leave some visible"),
         ("--blur --pixelate --save d", "--blur and --pixelate exclude each other"), ("--every 0", "every must be"),
         ("--every 2 --no-track", "every needs track"), ("--rotate 45", "rotate must be 0, 90, 180, 270 or auto, not '45'"),
     ],
@@ -248,6 +249,11 @@ def test_rotation(inside: Path, rotate: str, rotation: int, clip: Path) -> None:
 
 
 # ---- the window
+
+
+def test_photos_are_not_shown(inside: Path, screen: SimpleNamespace, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["detect", str(PORTRAIT), "--show", "--blur"]) == 2
+    assert "--show is for videos and cameras, and none is given" in capsys.readouterr().err and not screen.opened
 
 
 @pytest.fixture
