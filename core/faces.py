@@ -1,6 +1,7 @@
 """The result of a detection."""
 
-from dataclasses import dataclass
+import operator
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
@@ -16,7 +17,8 @@ from mtcnn_gluon.options import Meaning, checked
 ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
-ARCFACE_SIZE = 112
+ARCFACE_SIZE, LARGEST_SIZE = 112, 10_000
+ROTATIONS = (0, 90, 180, 270)  # clockwise, in degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +29,14 @@ class Faces:
         boxes: (N, 4) float32, continuous x1, y1, x2, y2 in pixels of the image as displayed, inside the image.
         scores: (N,) float32 in 0..1.
         landmarks: (N, 5, 2) float32 x, y in pixels: left eye, right eye, nose, left and right corner of the mouth. Left is the
-            viewer's left. Landmarks are not clipped to the image. None if the model has no trained landmarks.
+            viewer's left where the face is upright: in an image with a `rotation`, the left of the turned image. Landmarks
+            are not clipped to the image. None if the model has no trained landmarks.
         ids: (N,) int64, the same number for the same face in all frames of a video, from 1; None if faces are not tracked.
         rotation: 0, 90, 180 or 270: the degrees by which the image was turned clockwise to find the faces. The coordinates are
             those of the image as displayed.
 
     Raises:
-        ValueError: if the shapes of the arrays do not match.
+        ValueError: if the shapes of the arrays do not match, or there is no such rotation.
     """
 
     boxes: np.ndarray
@@ -51,6 +54,9 @@ class Faces:
             if array.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
             object.__setattr__(self, name, array)
+        if self.rotation not in ROTATIONS:
+            raise ValueError(f"rotation must be one of {ROTATIONS}, got {shown(self.rotation)}")
+        object.__setattr__(self, "rotation", int(self.rotation))
 
     @classmethod
     def empty(cls, has_landmarks: bool = True) -> "Faces":
@@ -62,27 +68,32 @@ class Faces:
         """The faces that `to_dicts` or `mtcnn-gluon detect --json` wrote, in the order given.
 
         Args:
-            faces: what `to_dicts` returns; or an object of a JSON Lines file, with these under `faces`.
+            faces: what `to_dicts` returns; or an object of a JSON Lines file, with these under `faces` and maybe a `rotation`,
+                which is 0 otherwise.
 
         Raises:
-            DataError: if a face lacks a box of four numbers, a score or landmarks by name, if some faces have landmarks and
-                others do not, or if the object is of a photo that could not be read.
+            DataError: if a face lacks a box of four numbers, a score or landmarks by name, if some faces have landmarks or ids
+                and others do not, or if the object is of a photo that could not be read.
         """
         rows = [_face_arrays(index, face) for index, face in enumerate(_listed(faces))]
+        rotation = _rotation_of(faces)
         if not rows:
-            return cls.empty()
-        boxes, scores, points = zip(*rows)
-        without = [each is None for each in points]
-        if any(without) and not all(without):
-            raise DataError(f"face {without.index(True)} has no landmarks, but face {without.index(False)} has")
-        return cls(np.array(boxes), np.array(scores), None if without[0] else np.array(points))
+            return replace(cls.empty(), rotation=rotation)
+        boxes, scores, points, ids = zip(*rows)
+        for what, values in (("landmarks", points), ("id", ids)):
+            without = [each is None for each in values]
+            if any(without) and not all(without):
+                raise DataError(f"face {without.index(True)} has no {what}, but face {without.index(False)} has")
+        landmarks, numbers = (None if values[0] is None else np.array(values) for values in (points, ids))
+        return cls(np.array(boxes), np.array(scores), landmarks, numbers, rotation)
 
     @classmethod
     def merge(cls, results: Iterable["Faces"], overlap: float = 0.5) -> "Faces":
         """Several results for one photo as one without doubles: those of its tiles, of its rotations or of several models.
 
         From the best score on, every face is kept that overlaps no kept face of another result by more than `overlap`. The
-        faces of one result are taken for different ones, as its own suppression decided.
+        faces of one result are taken for different ones, as its own suppression decided. The merged faces have no ids, since
+        those of several results are not of the same faces, and the rotation of the results, or 0 if these have several.
 
         Args:
             results: in pixels of the same image. Those of a tile are moved by the tile's corner before.
@@ -103,7 +114,10 @@ class Faces:
             raise ConfigError("some of the results have landmarks and others do not: merge those of one kind")
         boxes, scores = (np.concatenate([getattr(part, name) for part in parts]) for name in ("boxes", "scores"))
         origin = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        whole = cls(boxes, scores, np.concatenate(points) if points else None)
+        rotations = {part.rotation for part in parts}
+        whole = cls(
+            boxes, scores, np.concatenate(points) if points else None, None, rotations.pop() if len(rotations) == 1 else 0
+        )
         return whole[_without_doubles(boxes, scores, origin, overlap)]
 
     def __len__(self) -> int:
@@ -134,8 +148,8 @@ class Faces:
         """The faces as `supervision.Detections`, for its annotators, trackers and zones.
 
         Returns:
-            Detections with `xyxy` (N, 4), `confidence` (N,), `class_id` (N,) of zeros, and in `data` `class_name` "face" (N,)
-            and, if there are any, `landmarks` (N, 5, 2). All arrays are copies.
+            Detections with `xyxy` (N, 4), `confidence` (N,), `class_id` (N,) of zeros, `tracker_id` (N,) if the faces have ids,
+            and in `data` `class_name` "face" (N,) and, if there are any, `landmarks` (N, 5, 2). All arrays are copies.
 
         Raises:
             LibraryError: (an ImportError) if the package `supervision` cannot be imported.
@@ -147,8 +161,9 @@ class Faces:
         data = {"class_name": np.full(len(self), "face")}
         if self.landmarks is not None:
             data["landmarks"] = self.landmarks.copy()
-        classes = np.zeros(len(self), int)
-        return detections(xyxy=self.boxes.copy(), confidence=self.scores.copy(), class_id=classes, data=data)
+        ids = None if self.ids is None else self.ids.copy()
+        known: dict[str, Any] = {"class_id": np.zeros(len(self), int), "tracker_id": ids, "data": data}
+        return detections(xyxy=self.boxes.copy(), confidence=self.scores.copy(), **known)
 
     def align(self, image: np.ndarray, size: int = ARCFACE_SIZE) -> np.ndarray:
         """Every face, rotated, scaled and moved onto the ArcFace five-point template that recognition models expect.
@@ -158,14 +173,16 @@ class Faces:
 
         Args:
             image: (H, W, 3) uint8, the image with the faces.
-            size: side of the output in pixels; the template is scaled from 112.
+            size: side of the output in pixels, at most 10,000; the template is scaled from 112.
 
         Returns:
             (N, size, size, 3) uint8.
 
         Raises:
+            ConfigError: if `size` is not such a number.
             ModelError: if there are no landmarks.
         """
+        size = checked("size", size, int, Meaning("", least=1, most=LARGEST_SIZE))
         if self.landmarks is None:
             raise ModelError("alignment needs landmarks, but the model that found these faces was trained without landmarks")
         template = ARCFACE_TEMPLATE * (size / ARCFACE_SIZE)
@@ -177,8 +194,13 @@ class Faces:
 
         Args:
             image: (H, W, 3), the image with the faces.
-            margin: widening on each side, as a share of the box's side; the result is clipped to the image.
+            margin: widening on each side, as a share of the box's side, or narrowing if negative, above -0.5; the result is
+                clipped to the image.
+
+        Raises:
+            ConfigError: if `margin` is not such a number.
         """
+        margin = checked("margin", margin, float, Meaning("", above=-0.5))
         height, width = image.shape[:2]
         cut = []
         for x1, y1, x2, y2 in self.boxes.astype(np.float64):
@@ -216,18 +238,31 @@ def _listed(faces: Any) -> Iterable[Any]:
     return found
 
 
-def _face_arrays(index: int, face: Any) -> tuple[np.ndarray, float, np.ndarray | None]:
-    """Box (4,), score and landmarks (5, 2) of a face's dictionary; the inverse of `face_dicts`."""
+def _rotation_of(faces: Any) -> int:
+    """The rotation of an object of a JSON Lines file; 0 without one."""
+    rotation = faces.get("rotation", 0) if isinstance(faces, Mapping) else 0
+    if isinstance(rotation, bool) or not isinstance(rotation, int) or rotation not in ROTATIONS:
+        raise DataError(f"rotation must be {', '.join(map(str, ROTATIONS[:-1]))} or {ROTATIONS[-1]}, not {shown(rotation)}")
+    return rotation
+
+
+def _face_arrays(index: int, face: Any) -> tuple[np.ndarray, float, np.ndarray | None, int | None]:
+    """Box (4,), score, landmarks (5, 2) and id of a face's dictionary; the inverse of `to_dicts`."""
     try:
         box, score, named = np.array(face["box"], np.float64), float(face["score"]), face["landmarks"]
         points = None if named is None else np.array([named[name] for name in LANDMARK_NAMES], np.float64)
         numbers = np.hstack([box, score, np.zeros(10) if points is None else points.ravel()])
         if box.shape != (4,) or numbers.shape != (15,) or not np.isfinite(numbers).all():
             raise ValueError
-    except (KeyError, TypeError, ValueError, IndexError):
-        text = f"a box of four numbers, a score, and landmarks ({', '.join(LANDMARK_NAMES)}) or None"
+        number = face.get("id")
+        if number is not None and (isinstance(number, bool) or not 0 <= operator.index(number) < 2**63):
+            raise ValueError
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError):
+        text = (
+            f"a box of four numbers, a score, landmarks ({', '.join(LANDMARK_NAMES)}) or None, and maybe a whole number as id"
+        )
         raise DataError(f"face {index}: expected {text}, got {shown(face)}") from None
-    return box, score, points
+    return box, score, points, number
 
 
 def _parts(results: Any) -> list[Faces]:

@@ -9,6 +9,7 @@ import numpy as np
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.bench.accuracy import Accuracy, Annotated
 from mtcnn_gluon.bench.contest import LOW_SCORE, BenchPhoto, Rules, Timing
+from mtcnn_gluon.bench.engine import OFFICIAL
 from mtcnn_gluon.bench.pictures import times_figure
 from mtcnn_gluon.evaluation.options import BENCHMARK_THRESHOLDS
 from mtcnn_gluon.evaluation.report import Report, Table, json_text, number, percent
@@ -79,7 +80,7 @@ def make_report(
         headline=f"Whole detection of {len(photos)} photo(s), {rules.rounds} round(s): {settings}",
         is_complete=not set(lost) - set(absent),
         tables=tuple(tables + ([_stages(groups, engines, machine, rules)] if engines else [])),
-        notes=tuple(_notes(lost, machine, rules, annotated, any(each.operations is not None for each in timings))),
+        notes=tuple(_notes(lost, machine, rules, annotated, timings)),
         summary=summary,
         problems=annotated.problems if annotated else {},
     )
@@ -210,14 +211,17 @@ def _stage_figures(groups: Groups, timing: Timing) -> dict[str, dict[str, Any]]:
 
 
 def _notes(
-    lost: dict[str, str], machine: Machine, rules: Rules, annotated: Annotated | None, has_operations: bool
+    lost: dict[str, str], machine: Machine, rules: Rules, annotated: Annotated | None, timings: Sequence[Timing]
 ) -> Iterator[str]:
     if machine.busy > MAX_BUSY:
         slow = "That slows some contenders far more than others: measure again on a quiet machine."
         yield f"DISTURBED: other programs kept {machine.busy:.1f} processors busy at the start. {slow}"
     kernels = f", kernels for {machine.instruction_set}" if machine.instruction_set else ", no kernels"
     yield f"Machine: {machine.name}{kernels}."
-    if machine.peak_flops and has_operations:
+    own = [each.name for each in timings if not each.contender.is_peer and each.contender.model not in ("", OFFICIAL)]
+    if own:
+        yield f"The thresholds above are those of the official weights. At their own: {'; '.join(own)}."
+    if machine.peak_flops and any(each.operations is not None for each in timings):
         peak = f"one thread of this machine reaches {1e-9 * machine.peak_flops:.0f} GFLOP/s in float32 on registers alone"
         yield f"GFLOP/s count the multiply-adds of the nets, two operations each, on all that they were given; {peak}."
     yield "Decoding photos is not timed. Contenders take turns photo by photo; each detects twice, and the second time counts."

@@ -120,8 +120,7 @@ def scrfd(file: str, limits: Limits = SCRFD, threads: int | None = None) -> Dete
         raise ValueError(f"{file}: expected an input of {SIDE} x {SIDE} or of any size, got {source.shape}")
 
     def detect(image: np.ndarray) -> Arrays:
-        scale = SIDE / max(image.shape[:2])
-        height, width = (max(1, int(side * scale)) for side in image.shape[:2])
+        height, width = (max(1, side * SIDE // max(image.shape[:2])) for side in image.shape[:2])
         canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
         canvas[:height, :width] = cv2.resize(image, (width, height))
         values = (canvas.astype(np.float32) - 127.5) / 128

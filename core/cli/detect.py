@@ -112,7 +112,9 @@ def _check_outputs(options: argparse.Namespace) -> None:
     if len(set(options.hide or ())) > 1:
         raise ConfigError("--blur and --pixelate exclude each other")
     if options.hide and not options.save and not options.show:
-        raise ConfigError(f"--{options.hide[0]} needs --save DIR, for the pictures without faces")
+        raise ConfigError(f"--{options.hide[0]} needs --save DIR or --show, for the pictures without faces")
+    if options.hide and options.max_faces is not None:
+        raise ConfigError(f"--{options.hide[0]} hides all faces, and --max-faces would leave some visible: give one of them")
     if options.resume and options.json in (None, "-"):
         raise ConfigError("--resume needs --json FILE, the file of the earlier run")
     if options.resume and "-" in options.paths:
@@ -136,6 +138,8 @@ def _check_inputs(options: argparse.Namespace, tables: Sequence[str], inputs: Se
 def _shows_window(options: argparse.Namespace, inputs: Sequence[Input]) -> bool:
     """Whether to show videos in a window. Raises ConfigError if one is asked for that cannot be opened."""
     wants = any(each.kind is InputKind.CAMERA for each in inputs) if options.show is None else options.show
+    if options.show and not any(each.kind in VIDEOS for each in inputs):
+        raise ConfigError("--show is for videos and cameras, and none is given; --save DIR writes the pictures")
     reason = why_no_window() if wants else ""
     if reason and options.show:
         raise ConfigError(f"--show cannot open a window: {reason}")

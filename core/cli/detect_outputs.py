@@ -119,7 +119,7 @@ def open_outputs(
         outputs.append(_CropFolder(names))
     # Tables come last: --resume skips the photos in them, so the other outputs of a photo must be written before.
     if options.csv:
-        outputs.append(_CsvTable(options.csv, stack, has_videos))
+        outputs.append(_CsvTable(options.csv, stack, has_videos, has_rotations=options.rotate != "0"))
     if options.json and options.json != "-":
         outputs.append(_JsonFile(options.json, earlier, stack))
     return outputs
@@ -188,15 +188,18 @@ class _JsonFile(Output):
 class _CsvTable(Output):
     """A table with one row per face. An image without faces has one row, where the columns of the face are empty.
 
-    With `has_videos` it has the column `id`, which is empty for photos and where faces are not tracked.
+    With `has_videos` it has the column `id`, which is empty for photos and where faces are not tracked; with `has_rotations`
+    it has `rotation`.
     """
 
-    def __init__(self, path: str, stack: ExitStack, has_videos: bool) -> None:
+    def __init__(self, path: str, stack: ExitStack, has_videos: bool, has_rotations: bool) -> None:
         target: Any = SimpleNamespace(write=put_out) if path == "-" else stack.enter_context(whole_file(path))
         is_translated = path == "-" and os.linesep != "\n"  # standard output converts line ends
         columns = [*CSV_COLUMNS]
         if has_videos:
             columns.insert(columns.index("face") + 1, "id")
+        if has_rotations:
+            columns.insert(columns.index("height") + 1, "rotation")
         line_end = "\n" if is_translated else "\r\n"
         self._table = csv.DictWriter(target, columns, lineterminator=line_end, extrasaction="ignore")
         self._table.writeheader()
@@ -205,7 +208,7 @@ class _CsvTable(Output):
         self.keep(result.row)
 
     def keep(self, row: Row) -> None:
-        common = {key: row.get(key) for key in ("image", "frame", "time", "width", "height", "error")}
+        common = {key: row.get(key) for key in ("image", "frame", "time", "width", "height", "rotation", "error")}
         for index, face in enumerate(row["faces"]):
             points = {f"{name}_{axis}": v for name, xy in (face.get("landmarks") or {}).items() for axis, v in zip("xy", xy)}
             box = dict(zip(("x1", "y1", "x2", "y2"), face["box"]))

@@ -34,12 +34,19 @@ def check_same_detector(path: Path, finished: Sequence[tuple[Path, Row]], detect
     """
     for photo, row, image in _readable(sorted(finished, key=lambda each: not each[1]["faces"])):
         lowest = detector.settings.threshold(2, np.array([0, np.inf]))
-        if reason := _difference(row["faces"], detector.detect(image), lowest):
+        now = detector.detect(image)
+        before, rotation = row.get("rotation"), None if detector.rotate == "0" else now.rotation
+        reason = "" if before == rotation else f"there was {_rotation(before)} then, {_rotation(rotation)} now"
+        if reason := reason or _difference(row["faces"], now, lowest):
             raise DataError(
                 f"--resume: {path} was made by another model, with other options or of another photo: in {printable(photo)} "
                 f"{reason}; give the same options as then, or another --json FILE"
             )
         return
+
+
+def _rotation(degrees: int | None) -> str:
+    return "no rotation" if degrees is None else f"a rotation of {degrees}"
 
 
 def _readable(finished: Sequence[tuple[Path, Row]]) -> Iterator[tuple[Path, Row, np.ndarray]]:

@@ -16,10 +16,10 @@ from mtcnn_gluon.bundles.trained import warnings
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Settings
 from mtcnn_gluon.detection.options import DetectorOptions, VideoOptions
-from mtcnn_gluon.detection.rotation import ROTATIONS, most_confident, turned, turned_back
+from mtcnn_gluon.detection.rotation import most_confident, turned, turned_back
 from mtcnn_gluon.detection.video import find_in_video, make_tracker
 from mtcnn_gluon.errors import ConfigError, shown
-from mtcnn_gluon.faces import Faces
+from mtcnn_gluon.faces import ROTATIONS, Faces
 from mtcnn_gluon.io.images import ImageSource, read_image
 from mtcnn_gluon.io.video import Frame, Video
 from mtcnn_gluon.layers import view_of

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from mtcnn_gluon.config import FACTOR, MAX_FACE, MAX_FACTOR, MIN_FACE
-from mtcnn_gluon.detection.rotation import ROTATIONS, Rotation
+from mtcnn_gluon.detection.rotation import Rotation
 from mtcnn_gluon.engines import ENGINES, check_names
+from mtcnn_gluon.faces import ROTATIONS
 from mtcnn_gluon.options import Options, option
 
 MAX_THREADS = 1024

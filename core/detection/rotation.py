@@ -10,7 +10,6 @@ import numpy as np
 from mtcnn_gluon.faces import Faces
 
 Rotation = Literal["0", "90", "180", "270", "auto"]
-ROTATIONS = (0, 90, 180, 270)
 SUREST = 1e-4  # no face counts as more certain than this
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mtcnn_gluon.detection.options import VideoOptions
 from mtcnn_gluon.detection.tracking import Tracker, can_track
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.io.video import Frame, Video
 
@@ -34,15 +34,21 @@ def find_in_video(video: Video, detector: "Detector", options: VideoOptions) -> 
     look = _Looks(video, detector, options)
     waiting: list[Frame] = []
     before: Found | None = None
-    for frame in video:
-        if frame.index % options.every:
-            waiting.append(frame)
-            continue
-        before = yield from _with_those_between(before, waiting, (frame, look(frame)))
-        waiting = []
+    damage: ImageError | None = None
+    try:
+        for frame in video:
+            if frame.index % options.every:
+                waiting.append(frame)
+                continue
+            before = yield from _with_those_between(before, waiting, (frame, look(frame)))
+            waiting = []
+    except ImageError as error:  # the frames before the damage have their faces too
+        damage = error
     if waiting:
         last = waiting.pop()
         yield from _with_those_between(before, waiting, (last, look(last)))
+    if damage is not None:
+        raise damage
 
 
 class _Looks:
@@ -90,7 +96,7 @@ def between(before: Faces, after: Faces, share: float) -> Faces:
         np.concatenate([faces.scores for faces in every]),
         np.concatenate([np.asarray(faces.landmarks) for faces in every]) if has_landmarks else None,
         np.concatenate([np.asarray(faces.ids) for faces in every]),
-        before.rotation,
+        (before if len(before) else after).rotation,  # without a face it may not be known yet
     )
     return joined[np.argsort(-joined.scores, kind="stable")]
 

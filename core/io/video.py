@@ -46,6 +46,8 @@ class Video:
             raise ImageError(f"a video must be a path, or the number of a camera, not {shown(source)}")
         if is_url(source):
             raise ImageError(no_url(source))
+        if isinstance(source, int) and not 0 <= source < 2**31:
+            raise ImageError(f"the number of a camera must be from 0 to {2**31 - 1}, not {source}")
         self._name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
         self._is_camera = isinstance(source, int)
         if not self._is_camera:

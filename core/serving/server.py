@@ -1,5 +1,6 @@
 """A server for the browser page, for this machine only."""
 
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,23 @@ def make_server(site: Site, port: int) -> ThreadingHTTPServer:
         contents = site
 
     try:
-        server = ThreadingHTTPServer((HOST, port), PageHandler)
+        server = PageServer((HOST, port), PageHandler)
     except OSError as error:
         raise ConfigError(
             f"--port {port} cannot be used ({error.strerror or error}): give another one, or 0 for any"
         ) from error
-    server.daemon_threads = True  # open connections do not keep the program from ending
     return server
+
+
+class PageServer(ThreadingHTTPServer):
+    """A server that says nothing of browsers which close a connection before they have everything, as on a reload."""
+
+    daemon_threads = True  # open connections do not keep the program from ending
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report the error of a request, unless the connection was lost."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -73,7 +84,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         content = self.contents[name]
-        body = content.read_bytes() if isinstance(content, Path) else content
+        try:
+            body = content.read_bytes() if isinstance(content, Path) else content
+        except OSError as error:  # a bundle that was moved since the start
+            self.send_error(500, f"{name} cannot be read: {error.strerror}")
+            return
         self.send_response(200)
         for header, value in {
             **HEADERS,

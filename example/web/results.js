@@ -5,7 +5,7 @@ const rounded = (value, decimals = 2) => Number(value.toFixed(decimals));
 
 /** The line of a photo { name, result } or { name, error }. */
 export function jsonLine({ name, result, error }) {
-  if (!result) return JSON.stringify({ image: name, error });
+  if (!result) return JSON.stringify({ image: name, width: null, height: null, faces: [], error });
   const { width, height } = result;
   const faces = result.faces.map(({ box, score, landmarks }) => ({
     box: box.map((value) => rounded(value)),

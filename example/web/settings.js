@@ -6,13 +6,18 @@ const SMALLEST = { photos: 20, camera: 40 }; // pixels: a face before the camera
 export class Settings {
   #form;
   #models = [];
+  #thresholds = []; // those of a model may lie between two steps of a slider
   #mode = "photos";
   #minFace = { ...SMALLEST };
 
   constructor(form, onChange) {
     this.#form = form;
     form.addEventListener("submit", (event) => event.preventDefault()); // Enter must not load the page again
-    form.addEventListener("input", () => this.#write());
+    form.addEventListener("input", ({ target }) => {
+      const stage = this.#sliders.indexOf(target);
+      if (stage >= 0) this.#thresholds[stage] = target.valueAsNumber;
+      this.#write();
+    });
     form.addEventListener("change", ({ target }) => {
       if (target.id === "model") this.#useModel();
       if (target.id === "min-face") this.#minFace[this.#mode] = target.valueAsNumber;
@@ -42,11 +47,11 @@ export class Settings {
 
   /** What `Detector.detect` takes as its options. */
   get values() {
-    const thresholds = this.#thresholds.map((input) => input.valueAsNumber);
-    return { model: Number(this.#of("model").value), minFace: this.#of("min-face").valueAsNumber, thresholds };
+    const minFace = this.#of("min-face").valueAsNumber;
+    return { model: Number(this.#of("model").value), minFace, thresholds: [...this.#thresholds] };
   }
 
-  get #thresholds() {
+  get #sliders() {
     return [0, 1, 2].map((stage) => this.#of(`threshold-${stage}`));
   }
 
@@ -54,7 +59,8 @@ export class Settings {
   #useModel() {
     const { licence, thresholds } = this.#models[this.#of("model").value];
     this.#of("licence").textContent = `Licence: ${licence}`;
-    this.#thresholds.forEach((input, stage) => (input.value = thresholds[stage]));
+    this.#thresholds = [...thresholds];
+    this.#sliders.forEach((input, stage) => (input.value = thresholds[stage]));
     this.mode = this.#mode;
   }
 

@@ -156,6 +156,17 @@ def test_from_dicts_undoes_to_dicts(n: int, has_landmarks: bool) -> None:
     assert np.abs(Faces.from_dicts(faces.to_dicts()).boxes - faces.boxes).max(initial=0) <= 0.0051
 
 
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("ids", [None, [3, 1, 2**40]])
+def test_from_dicts_keeps_ids_and_the_rotation(ids: list[int] | None, rotation: int) -> None:
+    faces = some_faces(3)
+    rows = Faces(faces.boxes, faces.scores, faces.landmarks, ids, rotation).to_dicts(9)
+    again = Faces.from_dicts(json.loads(json.dumps({"rotation": rotation, "faces": rows})))
+    assert again.rotation == rotation and (None if again.ids is None else again.ids.tolist()) == ids
+    assert Faces.from_dicts(rows).rotation == 0 and again.to_dicts(9) == rows
+    assert Faces.from_dicts({"rotation": rotation, "faces": []}).rotation == rotation
+
+
 POINTS = {name: [1, 2] for name in LANDMARK_NAMES}
 FACE: dict[str, Any] = {"box": [1, 2, 3, 4], "score": 0.5, "landmarks": POINTS}
 
@@ -173,6 +184,11 @@ FACE: dict[str, Any] = {"box": [1, 2, 3, 4], "score": 0.5, "landmarks": POINTS}
         ([FACE | {"landmarks": {}}], "face 0"), ([FACE | {"landmarks": POINTS | {"nose": [1]}}], "face 0"),
         ([FACE | {"landmarks": POINTS | {"nose": [1, 2, 3]}}], "face 0"), ([FACE | {"landmarks": [[1, 2]] * 5}], "face 0"),
         ([{"box": [1, 2, 3, 4], "score": 0.5}], "face 0"), ([1], "face 0"), (["face"], "face 0"), ([None], "face 0"),
+        ([FACE | {"id": 1}, FACE], "face 1 has no id, but face 0 has"), ([FACE, FACE | {"id": 1}], "face 0 has no id"),
+        ([FACE | {"id": "1"}], "face 0"), ([FACE | {"id": 1.5}], "face 0"), ([FACE | {"id": True}], "face 0"),
+        ([FACE | {"id": 2**63}], "face 0"), ([FACE | {"id": -1}], "face 0"),
+        ({"rotation": 45, "faces": []}, "rotation must be 0, 90, 180 or 270, not 45"),
+        ({"rotation": "90", "faces": [FACE]}, "rotation must be"), ({"rotation": None, "faces": [FACE]}, "rotation must be"),
         ("faces", "a list of faces"), (None, "a list of faces"), (5, "a list of faces"), ({}, "a list of faces"),
         ({"faces": None}, "a list of faces"), (FACE, "a list of faces"),
         ({"image": "a.jpg", "faces": [], "error": "a.jpg does not exist"}, "a.jpg could not be read: a.jpg does not exist"),
@@ -182,6 +198,18 @@ FACE: dict[str, Any] = {"box": [1, 2, 3, 4], "score": 0.5, "landmarks": POINTS}
 def test_from_dicts_of_something_else(given: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         Faces.from_dicts(given)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "112", None, np.nan, 10_001])
+def test_align_to_another_size(size: Any) -> None:
+    with pytest.raises(ConfigError, match="size must be a whole number from 1 to 10000"):
+        some_faces(1).align(np.zeros((9, 9, 3), np.uint8), size)
+
+
+@pytest.mark.parametrize("margin", [-0.5, "0.1", None, np.nan, np.inf])
+def test_crops_with_another_margin(margin: Any) -> None:
+    with pytest.raises(ConfigError, match="margin must be a number above -0.5"):
+        some_faces(1).crops(np.zeros((9, 9, 3), np.uint8), margin)
 
 
 # ---- merging
@@ -241,6 +269,21 @@ def test_merge_beside_plain_loops(overlap: float) -> None:
     assert np.array_equal(Faces.merge(iter(parts), overlap).boxes, np.concatenate([box for _, box in kept]))
 
 
+@pytest.mark.parametrize(
+    "rotations, merged", [([0], 0), ([90], 90), ([90, 90], 90), ([90, 180], 0), ([0, 270], 0), ([180, 180, 180], 180)]
+)
+def test_merge_of_turned_and_tracked_faces(rotations: list[int], merged: int) -> None:
+    parts = [Faces(*(getattr(at(A), name) for name in ("boxes", "scores", "landmarks")), [7], each) for each in rotations]
+    found = Faces.merge(parts)
+    assert (len(found), found.rotation, found.ids) == (1, merged, None)
+
+
+@pytest.mark.parametrize("rotation", [45, -90, 360, "90", None, np.nan])
+def test_another_rotation_is_refused(rotation: Any) -> None:
+    with pytest.raises(ValueError, match="rotation must be one of"):
+        Faces(np.zeros((0, 4)), np.zeros(0), None, rotation=rotation)
+
+
 def test_merge_of_many_faces() -> None:
     faces = some_faces(5000)
     assert np.array_equal(Faces.merge([faces, faces, faces], 0.9999).scores, faces.scores)
@@ -281,6 +324,9 @@ def test_to_supervision(n: int, has_landmarks: bool) -> None:
     assert len(found) == n and np.array_equal(found.xyxy, faces.boxes) and np.array_equal(found.confidence, faces.scores)
     assert found.class_id.tolist() == [0] * n and found.data["class_name"].tolist() == ["face"] * n
     assert ("landmarks" in found.data) == has_landmarks
+    assert found.tracker_id is None
+    tracked = Faces(faces.boxes, faces.scores, None, np.arange(n) + 5).to_supervision()
+    assert tracked.tracker_id.tolist() == [*range(5, 5 + n)]
     picked = found[found.confidence > 0.5]
     if has_landmarks:
         assert np.array_equal(picked.data["landmarks"], faces.landmarks[faces.scores > 0.5])

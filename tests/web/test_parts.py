@@ -50,6 +50,13 @@ def test_views(call: Any) -> None:
             assert view["overlap"] == expected.overlap
 
 
+def test_thresholds_of_a_model_are_not_rounded_to_the_steps_of_the_sliders(scripts: Path) -> None:
+    command = ["node", "settings.mjs", "0.5", "0.755", "0.8749"]
+    done = subprocess.run(command, cwd=scripts, capture_output=True, text=True, timeout=60)
+    assert not done.returncode, done.stderr
+    assert json.loads(done.stdout) == [[0.5, 0.755, 0.8749], [0.5, 0.3, 0.8749], [0.5, 0.755, 0.8749]]
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_levels(call: Any, table: str) -> None:
     view = view_of(TABLES[table])

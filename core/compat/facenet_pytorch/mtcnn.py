@@ -69,7 +69,7 @@ class MTCNN:
         self.selection_method = selection_method or ("largest" if select_largest else "probability")
         self.keep_all = keep_all
         self.to("cpu" if device is None else device)
-        self.thresholds = list(self._finder.thresholds if thresholds is None else thresholds)
+        self.thresholds = list(self._finder.thresholds) if thresholds is None else thresholds
         self._settings()  # checks the values
 
     def __call__(self, img: Any, save_path: Any = None, return_prob: bool = False) -> Any:

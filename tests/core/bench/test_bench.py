@@ -394,7 +394,7 @@ def test_the_report_holds_everything(tmp_path: Path) -> None:
     stages = "300.0 ms (200.0; 5, 8.3 %) | 200.0 ms (100.0; 20, 33.3 %) | 100.0 ms (150.0; 0, 0.0 %)"  # of 3 x 20 GFLOP/s
     assert f"| engine | 30 x 20 | {stages} | 25.0 % |" in text
     assert "one thread of this machine reaches 20 GFLOP/s" in text and "kernels for avx2" in text
-    assert "Left out: bad: crashed" in text and "DISTURBED: other programs kept 1.5" in text
+    assert "At their own" not in text and "Left out: bad: crashed" in text and "DISTURBED: other programs kept 1.5" in text
     bench_report.write_bench(report, PHOTOS, outcomes, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "bench.md", "bench.png"]
     written = json.loads((tmp_path / "bench.json").read_text())
@@ -407,6 +407,15 @@ def test_the_report_holds_everything(tmp_path: Path) -> None:
         and group["speedup_quartiles"] == [2, 2, 2]
         and group["outside"] == pytest.approx(0.25)
     )
+
+
+def test_the_report_says_who_has_other_thresholds() -> None:
+    found = {"boxes": [[]], "scores": [[]]}
+    timings = [outcome(name, [[1]], name == "peer", **found) for name in ("official", "own", "folder", "peer")]
+    for timing, model in zip(timings, ("official", "gluon-4", "a/bundle", "yunet.onnx")):
+        object.__setattr__(timing, "contender", replace(timing.contender, model=model))
+    text = bench_report.make_report(PHOTOS[:1], timings, {}, RULES, Machine("a machine")).to_text()
+    assert "The thresholds above are those of the official weights. At their own: own; folder.\n" in text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Sequence
 
 import numpy as np
@@ -190,6 +191,24 @@ def test_scrfd_looks_at_640_pixels(scrfd_file: Path, height: int, width: int, x:
     np.testing.assert_allclose(boxes, [[x, y, x + side, y + side]], atol=0.01)
     np.testing.assert_allclose(points[0], [[x + side / 2, y + side / 4]] * 5, atol=0.01)
     assert len(scores) == 1 and scores[0] > 0.9
+
+
+@pytest.mark.parametrize("height, width", [(154, 100), (77, 77), (303, 1), (1, 606), (640, 640), (4000, 623)])
+def test_the_longer_side_fills_scrfds_input(height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def run(_: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        seen.append(inputs["image"][0, 0] > -0.9)  # black is -0.996
+        counts = [ANCHORS * (SIDE // stride) ** 2 for stride in STRIDES]
+        return [np.zeros((1, count, size), np.float32) for size in (1, 4, 10) for count in counts]
+
+    source = SimpleNamespace(name="image", shape=[1, 3, SIDE, SIDE])
+    session = SimpleNamespace(get_inputs=lambda: [source], get_outputs=lambda: [source] * 9, run=run)
+    monkeypatch.setattr(single_shot, "open_session", lambda *_: session)
+    scrfd("a.onnx")(np.full((height, width, 3), 200, np.uint8))
+    longest = max(height, width)
+    size = max(1, height * SIDE // longest), max(1, width * SIDE // longest)
+    assert (seen[0].any(axis=1).sum(), seen[0].any(axis=0).sum()) == size and max(size) == SIDE
 
 
 def test_files_of_something_else(yunet_file: Path, scrfd_file: Path, tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ def test_without_the_extra(clip: Path, inside: Path, monkeypatch: pytest.MonkeyP
     "arguments, message",
     [
         ("--blur", "--blur needs --save DIR"), ("--pixelate --json a", "--pixelate needs --save DIR"),
+        ("--pixelate --save d --max-faces 2", "--pixelate hides all faces, and --max-faces would leave some visible"),
         ("--blur --pixelate --save d", "--blur and --pixelate exclude each other"), ("--every 0", "every must be"),
         ("--every 2 --no-track", "every needs track"), ("--rotate 45", "rotate must be 0, 90, 180, 270 or auto, not '45'"),
     ],
@@ -234,8 +235,11 @@ def test_rotation(inside: Path, rotate: str, rotation: int, clip: Path) -> None:
     for image in short()[:3]:
         writer.write(cv2.cvtColor(cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE), cv2.COLOR_RGB2BGR))
     writer.release()
-    assert cli.main(["detect", "lying.png", "lying.avi", str(PORTRAIT), "--json", "a.jsonl", "--rotate", rotate, *QUICK]) == 0
-    photo, *frames, upright = rows_of(inside / "a.jsonl")
+    options = ["--json", "a.jsonl", "--csv", "a.csv", "--rotate", rotate, *QUICK]
+    assert cli.main(["detect", "lying.png", "lying.avi", str(PORTRAIT), *options]) == 0
+    photo, *frames, upright = rows = rows_of(inside / "a.jsonl")
+    expected = [str(row["rotation"]) for row in rows for _ in row["faces"] or [None]]
+    assert [line["rotation"] for line in csv.DictReader((inside / "a.csv").open())] == expected
     assert photo["rotation"] == rotation and (photo["width"], photo["height"]) == (320, 340)
     assert [(row["rotation"], len(row["faces"])) for row in frames] == [(rotation, 3)] * 3
     if rotate == "auto":
@@ -245,6 +249,11 @@ def test_rotation(inside: Path, rotate: str, rotation: int, clip: Path) -> None:
 
 
 # ---- the window
+
+
+def test_photos_are_not_shown(inside: Path, screen: SimpleNamespace, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["detect", str(PORTRAIT), "--show", "--blur"]) == 2
+    assert "--show is for videos and cameras, and none is given" in capsys.readouterr().err and not screen.opened
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ def faces(*scores: float, shift: float = 0.0, has_landmarks: bool = True) -> Fac
 
 
 class Fake:
+    rotate = "0"
     settings = SimpleNamespace(threshold=lambda stage, sides: np.where(sides > 60, LARGE_LEAST, LEAST))
 
     def __init__(self, now: Faces) -> None:
@@ -80,6 +81,35 @@ def test_same(tmp_path: Path, before: Faces, now: Faces) -> None:
 def test_other(tmp_path: Path, before: Faces, now: Faces, said: str) -> None:
     with pytest.raises(DataError, match=rf"p\.jsonl was made by another model, .* in .*a\.png {said}; give the same options"):
         check(tmp_path, before, now)
+
+
+@pytest.mark.parametrize(
+    "before, rotate, now, said",
+    [
+        ({}, "0", 0, ""), ({"rotation": 0}, "auto", 0, ""), ({"rotation": 90}, "90", 90, ""),
+        ({}, "auto", 0, "no rotation then, a rotation of 0 now"),
+        ({"rotation": 0}, "0", 0, "a rotation of 0 then, no rotation"),
+        ({"rotation": 0}, "90", 90, "a rotation of 0 then, a rotation of 90 now"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("scores", [(), (0.9,)], ids=len)
+def test_rotations(
+    tmp_path: Path,
+    before: dict[str, int],
+    rotate: str,
+    now: int,
+    said: str,
+    scores: tuple[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Fake, "rotate", rotate)
+    found = faces(*scores)
+    turned = Faces(found.boxes, found.scores, found.landmarks, rotation=now)
+    if said:
+        with pytest.raises(DataError, match=rf"in .*a\.png there was {said}"):
+            check(tmp_path, found, turned, **before)
+    else:
+        assert check(tmp_path, found, turned, **before) == 1
 
 
 @pytest.mark.parametrize("row", [{"width": 201}, {"height": None}])

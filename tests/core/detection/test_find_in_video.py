@@ -12,7 +12,7 @@ from mtcnn_gluon.detection import video as detection_video
 from mtcnn_gluon.detection.options import VideoOptions
 from mtcnn_gluon.detection.tracking import can_track
 from mtcnn_gluon.detection.video import between, find_in_video
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, ImageError
 from mtcnn_gluon.io.video import Frame
 
 needs_tracker = pytest.mark.skipif(not can_track(), reason="needs the tracker: pip install edgefirst-tracker==0.38.0")
@@ -28,6 +28,12 @@ class FakeVideo:
         for index in range(self.count):
             image = np.full((400, 400, 3), index, np.uint8)  # tells its number
             yield Frame(image, index, index / 25)
+
+
+class DamagedVideo(FakeVideo):
+    def __iter__(self) -> Iterator[Frame]:
+        yield from super().__iter__()
+        raise ImageError("damaged")
 
 
 class FakeDetector:
@@ -94,6 +100,25 @@ def test_the_first_faces_decide_the_rotation(track: bool | None) -> None:
     detector = FakeDetector("auto", empty=2)
     assert [faces.rotation for _, faces in find(5, detector=detector, track=track)] == [0, 0, 90, 90, 90]
     assert [rotate for _, rotate in detector.asked] == ["auto", "auto", "auto", "90", "90"]
+
+
+@needs_tracker
+def test_faces_that_come_between_two_looks_have_the_rotation_at_which_they_were_found() -> None:
+    assert [(len(faces), faces.rotation) for _, faces in find(5, 3, FakeDetector("auto", empty=1))] == [
+        (0, 0), (1, 90), (1, 90), (1, 90), (1, 90),
+    ]  # fmt: skip
+
+
+@needs_tracker
+@pytest.mark.parametrize("count, every", [(0, 1), (1, 3), (5, 3), (6, 3), (7, 3), (4, 1)])
+def test_the_frames_before_a_damage_are_there(count: int, every: int) -> None:
+    video: Any = DamagedVideo(count)
+    found, detector = list[int](), FakeDetector()
+    with pytest.raises(ImageError, match="damaged"):
+        for frame, faces in find_in_video(video, detector, VideoOptions(every)):  # type: ignore[arg-type]
+            found.append(frame.index)
+            assert len(faces) == 1
+    assert found == list(range(count)) and (not count or detector.asked[-1][0] == count - 1)
 
 
 def faces_of(*rows: tuple[int, float, float]) -> Faces:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mtcnn_gluon import Detector, Faces
-from mtcnn_gluon.detection.rotation import ROTATIONS, most_confident, turned, turned_back
+from mtcnn_gluon.detection.rotation import most_confident, turned, turned_back
 from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.faces import ROTATIONS
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,8 @@ def test_no_faces(rotation: int, has_landmarks: bool) -> None:
     ],
 )
 def test_most_confident(scores: list[list[float]], best: int) -> None:
-    found = [Faces(np.zeros((len(each), 4)), each, None, rotation=i) for i, each in enumerate(scores)]
-    assert most_confident(found).rotation == best
+    found = [Faces(np.zeros((len(each), 4)), each, None, rotation=90 * i) for i, each in enumerate(scores)]
+    assert most_confident(found).rotation == 90 * best
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)

@@ -162,6 +162,7 @@ def test_nothing_is_written_without_frames(tmp_path: Path) -> None:
         (".", "not a file"), ("x" * 300, "x cannot be read: File name too long"), ("https://x/a.mp4", "https://x/a.mp4: URLs"),
         ("rtsp://x//a", "rtsp://x//a: URLs are not fetched"), (None, "not None"), (1.0, "not 1.0"), (True, "not True"),
         (b"a.mp4", "not b'a.mp4'"), (["a.mp4"], "a video must be a path"),
+        (-1, "the number of a camera must be from 0 to 2147483647, not -1"), (2**31, "the number of a camera"),
     ],
 )  # fmt: skip
 def test_what_is_no_video(source: Any, message: str) -> None:

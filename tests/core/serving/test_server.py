@@ -1,5 +1,8 @@
 """The page's server: what it answers, with which headers, and to whom."""
 
+import socket
+import struct
+import time
 from http.client import HTTPConnection, HTTPResponse
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadingHTTPSe
         "main.js": folder / "main.js",
         "runtime/a.wasm": b"\0asm",
         "x.odd": b"x",
+        "large": bytes(10_000_000),
+        "gone.js": folder / "gone.js",
     }
     made = make_server(site, 0)
     thread = Thread(target=made.serve_forever, args=[0.01])
@@ -67,6 +72,27 @@ def test_what_it_answers(server: ThreadingHTTPServer, path: str, body: bytes, ki
 def test_nothing_else_is_served(server: ThreadingHTTPServer, path: str) -> None:
     response, body = ask(server, path)
     assert response.status == 404 and body != b"secret"
+
+
+def test_a_file_that_is_gone(server: ThreadingHTTPServer) -> None:
+    response, _ = ask(server, "/gone.js")
+    assert (response.status, response.reason) == (500, "gone.js cannot be read: No such file or directory")
+
+
+def test_a_browser_that_goes_away_is_not_worth_a_word(
+    server: ThreadingHTTPServer, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    close = server.shutdown_request
+    monkeypatch.setattr(server, "shutdown_request", lambda request: (close(request), seen.append(request)))
+    with socket.create_connection(server.server_address[:2], 10) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets the connection
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.recv(10)
+    deadline = time.monotonic() + 10
+    while not seen and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert seen and capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
