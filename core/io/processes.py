@@ -6,12 +6,12 @@ import signal
 import threading
 from collections import deque
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, suppress
-from multiprocessing import connection, get_context, parent_process
+from contextlib import ExitStack, closing, contextmanager, suppress
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
-from typing import Any, Callable, Generator, Sequence, TypeVar
+from typing import Any, Callable, Generator, Iterator, Sequence, TypeVar
 
-from mtcnn_gluon.errors import MtcnnError
+from mtcnn_gluon.errors import MtcnnError, WorkerError
 from mtcnn_gluon.mxnet_loader import environment
 
 LOOK_AHEAD = 4  # largest number of items per worker that are in progress or whose results wait for the caller
@@ -44,7 +44,7 @@ def in_processes(
         threads: threads of each worker (OMP_NUM_THREADS); None: as in this process.
 
     Raises:
-        MtcnnError: if a worker dies; the message names its item. Errors of `start` and `function` are raised unchanged, where
+        WorkerError: if a worker dies; the message names its item. Errors of `start` and `function` are raised unchanged, where
             the item's result would come.
     """
     workers = min(workers, len(items))
@@ -84,7 +84,8 @@ class _Worker:
         self.future: Future | None = None  # of the current item
         self._name, self._has_started = name, False
         self._process = context.Process(target=_serve, args=(other_end, function, start), daemon=True)
-        self._process.start()
+        with _hidden_ctrl_c():
+            self._process.start()
         other_end.close()
 
     def give(self, item: Any) -> Future:
@@ -99,7 +100,7 @@ class _Worker:
         try:
             is_right, answer = self.pipe.recv()
         except (EOFError, OSError):
-            is_right, answer = False, MtcnnError(self._how_it_died())
+            is_right, answer = False, WorkerError(self._how_it_died())
         if self.future is None:
             raise answer
         if not is_right:
@@ -122,6 +123,20 @@ class _Worker:
         self._process.kill()
         self._process.join()
         self.pipe.close()
+
+
+@contextmanager
+def _hidden_ctrl_c() -> Iterator[None]:
+    """A process that is started in the block never gets Ctrl-C, not even while it imports; this one gets it after the block."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # otherwise the start does this, and lets the signal through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(pipe: Any, function: Callable, start: Callable) -> None:
