@@ -49,6 +49,10 @@ class PhotoFinder:
         self._detector = detector
         self._painter = Painter(Hider(hiding, detector.detect) if hiding else None)
 
+    def warn(self) -> None:
+        """Have said what the detector says about its model with the first image."""
+        self._detector.detect_batch([])
+
     def result(self, source: Input, names: Names) -> Result:
         """The result for a photo, with the pictures that have names; one with an error if the photo cannot be read.
 
@@ -105,6 +109,8 @@ def find_in_photos(
     threads = options.threads or 1
     is_shared = min(workers, len(photos)) > 1
     start = partial(_start, replace(options, threads=threads), hiding) if is_shared else lambda: finder
+    if is_shared:
+        finder.warn()
     work = in_processes(_result, photos, start, workers, _name, threads=threads)
     with closing(work):
         yield from work
@@ -112,7 +118,7 @@ def find_in_photos(
 
 def _start(options: DetectorOptions, hiding: Hiding | None) -> PhotoFinder:
     """The state of a worker process."""
-    logging.getLogger("mtcnn_gluon").setLevel(logging.ERROR)  # the main process warns about the model, once
+    logging.getLogger("mtcnn_gluon").setLevel(logging.ERROR)  # the main process warns, once
     cv2.setNumThreads(options.threads or 1)
     return PhotoFinder(Detector(**vars(options)), hiding)
 
