@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager, suppress
-from multiprocessing import connection, get_context, parent_process, resource_tracker
+from multiprocessing import connection, get_context, parent_process
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from typing import Any, Callable, Generator, Iterator, Sequence, TypeVar
 
@@ -53,7 +53,7 @@ def in_processes(
         yield from (function(state, item) for item in items)  # type: ignore[arg-type]
         return
     with ExitStack() as stack:
-        with environment({} if threads is None else {"OMP_NUM_THREADS": str(threads)}):
+        with environment({} if threads is None else {"OMP_NUM_THREADS": str(threads)}), _delayed_ctrl_c():
             team = [stack.enter_context(closing(_Worker(function, start, name))) for _ in range(workers)]
         by_pipe = {worker.pipe: worker for worker in team}
         left, begun = deque(items), list[Future]()
@@ -84,8 +84,7 @@ class _Worker:
         self.future: Future | None = None  # of the current item
         self._name, self._has_started = name, False
         self._process = context.Process(target=_serve, args=(other_end, function, start), daemon=True)
-        with _hidden_ctrl_c():
-            self._process.start()
+        self._process.start()
         other_end.close()
 
     def give(self, item: Any) -> Future:
@@ -126,17 +125,27 @@ class _Worker:
 
 
 @contextmanager
-def _hidden_ctrl_c() -> Iterator[None]:
-    """A process that is started in the block never gets Ctrl-C, not even while it imports; this one gets it after the block."""
-    if not hasattr(signal, "pthread_sigmask"):
+def _delayed_ctrl_c() -> Iterator[None]:
+    """Ctrl-C comes to this process after the block, and never to the processes that it starts, not even while they import.
+
+    Otherwise a process that is half started would print a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    resource_tracker.ensure_running()  # otherwise the start does this, and lets the signal through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    from multiprocessing import resource_tracker  # not on Windows
+
+    resource_tracker.ensure_running()  # otherwise the first start does this, and lets the signal through
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # other threads let it through
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _serve(pipe: Any, function: Callable, start: Callable) -> None:

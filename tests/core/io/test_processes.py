@@ -203,13 +203,13 @@ def test_ctrl_c_while_workers_start(tmp_path: Path) -> None:
     arguments = [sys.executable, str(tmp_path / "sleeper.py"), str(tmp_path)]
     process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        wait_for(lambda: process.poll() is not None or len(children(process.pid)) == 2)  # one is multiprocessing's own
+        wait_for(lambda: process.poll() is not None or len(children(process.pid)) >= 2)  # one is multiprocessing's own
         os.killpg(process.pid, signal.SIGINT)
         errors = process.communicate(timeout=20)[1]
     finally:
         process.kill()
         process.wait()
-    assert errors.count("Traceback") == 1 and len(list(tmp_path.iterdir())) == 1
+    assert "KeyboardInterrupt" in errors and "spawn_main" not in errors
 
 
 def test_usable_processors(monkeypatch: pytest.MonkeyPatch) -> None:
