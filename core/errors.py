@@ -33,6 +33,10 @@ class ConfigError(MtcnnError, ValueError):
     """An option is unknown or out of range. Also a `ValueError`."""
 
 
+class WorkerError(MtcnnError):
+    """A worker process has died: it was killed, or it crashed."""
+
+
 class LibraryError(MtcnnError, ImportError):
     """A required library cannot be imported. Also an `ImportError`."""
 

@@ -4,13 +4,14 @@ import argparse
 import importlib.util
 import logging
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Generator, Iterable, Sequence
 
 from tqdm import tqdm
 
-from mtcnn_gluon.cli.detect_outputs import Output, Painter, open_outputs
+from mtcnn_gluon.cli.detect_outputs import Output, Painter, Result, open_outputs
+from mtcnn_gluon.cli.detect_photos import PhotoFinder, WorkOptions, can_be_shared, find_in_photos
 from mtcnn_gluon.cli.detect_results import VIDEOS, Finder, no_bar
 from mtcnn_gluon.cli.detect_window import Window, why_no_window
 from mtcnn_gluon.cli.output import say
@@ -20,7 +21,7 @@ from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.detection.hide import Hider
 from mtcnn_gluon.detection.options import DetectorOptions, VideoOptions
 from mtcnn_gluon.detection.video import make_tracker
-from mtcnn_gluon.errors import ConfigError, install_command
+from mtcnn_gluon.errors import ConfigError, WorkerError, install_command
 from mtcnn_gluon.io.files import draft_of, printable, real_path
 from mtcnn_gluon.io.images import is_url
 from mtcnn_gluon.io.inputs import Input, InputKind, Search
@@ -47,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         output.add_argument(f"--{hiding}", action="append_const", const=hiding, dest="hide", help=text)
     output.add_argument("--resume", action="store_true", help="skip the photos that an earlier run wrote to --json FILE")
     output.add_argument("--quiet", action="store_true", help="print no summary, notes or progress, only errors")
+    add_arguments(parser.add_argument_group("processes"), WorkOptions)
     videos = parser.add_argument_group("videos and cameras")
     add_arguments(videos, VideoOptions)
     shows = "whether to show the frames in a window, which q or Esc closes (cameras, where there is a display)"
@@ -62,6 +64,7 @@ def detect(options: argparse.Namespace) -> int:
     package pillow-heif. Of videos, every frame has its faces; --save makes an MP4 file with the sound.
     """
     _check_outputs(options)
+    workers = from_arguments(WorkOptions, options).workers
     say_more = _silent if options.quiet else say
     tables = [path for path in (options.json, options.csv) if path and path != "-"]
     files = [*tables, *(str(draft_of(Path(path))) for path in tables)]
@@ -81,21 +84,27 @@ def detect(options: argparse.Namespace) -> int:
     names = OutputNames(options.save, options.crops, [*files, *(each.path for each in search.found)])
     given = _give_names(names, tasks, bool(earlier))
     _say_what_is_done(tasks, say_more)
-    detector = Detector(**vars(from_arguments(DetectorOptions, options)))
+    detector_options = from_arguments(DetectorOptions, options)
+    detector = Detector(**vars(detector_options))
     if options.crops and not detector.has_landmarks:
         raise ConfigError(f"--crops aligns faces by landmarks, and model {options.model} was trained without")
     say_more(f"licence of model {detector.bundle.manifest['name']}: {detector.bundle.manifest['licence']}")
     if earlier:
         check_same_detector(Path(options.json), finished_photos(tasks), detector)
     has_videos = has_videos or any("frame" in row for row in earlier)
-    painter = Painter(Hider(options.hide[0], detector.detect) if options.hide else None)
+    hiding = options.hide[0] if options.hide else None
+    painter = Painter(Hider(hiding, detector.detect) if hiding else None)
+    photo_finder = PhotoFinder(detector, hiding)
+    finder = Finder(detector, photo_finder, video_options, options.quiet)
+    shared = [(task.input, given[task]) for task in tasks if task.is_left and task.input and can_be_shared(task.input)]
+    photos = find_in_photos(shared, photo_finder, detector_options, hiding, workers)
     with ExitStack() as stack:
         if options.quiet:
             _only_errors(stack)
         outputs = open_outputs(options, stack, names, rows_to_begin_with(tasks), painter, has_videos)
         if shows_window:
             outputs.append(Window(painter))
-        status = _run(tasks, given, Finder(detector, video_options, options.quiet), outputs, options.quiet)
+        status = _run(tasks, given, photos, finder, outputs, options.quiet)
         for output in outputs:
             output.close()
     if earlier:
@@ -178,33 +187,54 @@ def _say_what_is_done(tasks: Sequence[Task], say_more: Callable[[str], None]) ->
         say_more(f"{what} done already")
 
 
-def _run(tasks: Sequence[Task], given: dict[Task, Names], finder: Finder, outputs: Sequence[Output], is_quiet: bool) -> int:
-    """Process what is left and pass all results to the outputs; returns the exit status."""
-    status = 0
+def _run(
+    tasks: Sequence[Task], given: dict[Task, Names], photos: Generator[Result, None, None], finder: Finder,
+    outputs: Sequence[Output], is_quiet: bool,
+) -> int:  # fmt: skip
+    """Process what is left and pass all results to the outputs; returns the exit status.
+
+    `photos` gives the results for the photos that can be shared, in the order of the tasks, and `finder` works on the others.
+    """
+    status = count = 0
     left = sum(task.is_left for task in tasks)
     bar = tqdm(total=left, unit="photo", disable=left < 2 or no_bar(is_quiet))
     rest = iter(tasks)
     try:
-        for task in rest:
-            if task.input is None or task.is_done:
-                _keep(task.rows, outputs)
-                continue
-            for result in finder.results(task.input, given[task]):
-                status = 1 if "error" in result.row else status
-                for output in outputs:
-                    output.add(result)
-                if any(output.asks_to_stop for output in outputs):
-                    _cut_off(outputs)
-                    break
-            bar.update()
-    except KeyboardInterrupt:
-        say("interrupted; the results so far are written")
-        status = 130
+        with closing(photos):
+            for task in rest:
+                if task.input is None or task.is_done:
+                    _keep(task.rows, outputs)
+                    continue
+                is_shared = can_be_shared(task.input)
+                if _pass_on([next(photos)] if is_shared else finder.results(task.input, given[task]), outputs):
+                    status = 1
+                count += 1
+                bar.update()
+    except (KeyboardInterrupt, WorkerError) as error:
+        if isinstance(error, WorkerError) and not count:  # the files of an earlier run stay
+            raise
+        status, why = (2, str(error)) if isinstance(error, WorkerError) else (130, "interrupted")
+        say(f"{why}; the results so far are written")
         _cut_off(outputs)
         _keep(rows_to_begin_with(list(rest)), outputs)
     finally:
         bar.close()
     return status
+
+
+def _pass_on(results: Iterable[Result], outputs: Sequence[Output]) -> bool:
+    """Pass the results for one input to the outputs; returns whether it could not be read."""
+    has_error = False
+    for result in results:
+        if "error" in result.row:
+            has_error = True
+            say(result.row["error"])
+        for output in outputs:
+            output.add(result)
+        if any(output.asks_to_stop for output in outputs):
+            _cut_off(outputs)
+            break
+    return has_error
 
 
 def _cut_off(outputs: Sequence[Output]) -> None:

@@ -19,7 +19,7 @@ from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.detection.draw import draw_faces
 from mtcnn_gluon.detection.hide import Hider
 from mtcnn_gluon.faces import Faces
-from mtcnn_gluon.io.files import whole_file, write_picture
+from mtcnn_gluon.io.files import whole_file, write_bytes
 from mtcnn_gluon.io.json_lines import RowWriter
 from mtcnn_gluon.io.output_names import Names, OutputNames
 from mtcnn_gluon.io.video_writer import VideoWriter, has_pyav, what_opencv_lacks
@@ -35,9 +35,11 @@ class Result:
     """The detections in one photo or frame."""
 
     names: Names  # file names for the picture and the crops
-    row: Row  # the JSON object for the result
-    image: np.ndarray | None = None  # (H, W, 3) uint8 RGB; None if it could not be read
+    row: Row  # the JSON object for the result; it has the key `error` if the input could not be read
     faces: Faces = field(default_factory=Faces.empty)
+    picture: bytes | None = None  # of a photo: the file for `names.picture`
+    crops: tuple[bytes, ...] = ()  # the files of the aligned faces
+    image: np.ndarray | None = None  # of a frame: (H, W, 3) uint8 RGB
     clip: "Clip | None" = None  # the video of a frame
     time: float = 0.0  # of a frame, in seconds
 
@@ -51,25 +53,24 @@ class Clip:
 
 
 class Painter:
-    """Makes the picture of a result: with the faces drawn, or hidden if there is a `hider`."""
+    """Makes pictures with the faces drawn, or hidden if there is a `hider`."""
 
     def __init__(self, hider: Hider | None = None) -> None:
         self._hider = hider
         self._last: tuple[Result, np.ndarray] | None = None  # several outputs may ask for the same
 
-    def paint(self, result: Result) -> np.ndarray:
-        """The picture (H, W, 3) uint8 RGB of a result that has an image."""
-        if self._last is None or self._last[0] is not result:
-            self._last = result, self._painted(result)
-        return self._last[1]
+    def photo(self, image: np.ndarray, faces: Faces) -> np.ndarray:
+        """The picture (H, W, 3) uint8 RGB of a photo."""
+        return draw_faces(image, faces) if self._hider is None else self._hider.photo(image, faces)
 
-    def _painted(self, result: Result) -> np.ndarray:
+    def frame(self, result: Result) -> np.ndarray:
+        """The picture (H, W, 3) uint8 RGB of the next frame of a video, or of the last one again."""
         assert result.image is not None
-        if self._hider is None:
-            return draw_faces(result.image, result.faces)
-        if result.clip is None:
-            return self._hider.photo(result.image, result.faces)
-        return self._hider.frame(result.image, result.faces, result.time)
+        if self._last is None or self._last[0] is not result:
+            image, faces = result.image, result.faces
+            drawn = draw_faces(image, faces) if self._hider is None else self._hider.frame(image, faces, result.time)
+            self._last = result, drawn
+        return self._last[1]
 
 
 class Output:
@@ -147,7 +148,7 @@ class _Summary(Output):
             self.close()
         if "frame" in row:
             self._add_frame(row, faces)
-        elif result.image is not None:
+        elif "error" not in row:
             lines = [f"{row['image']}: {_counted(len(faces), 'face')}\n"]
             for box, score in zip(faces.boxes, faces.scores):
                 lines.append("  score {:.4f}  box {:.1f} {:.1f} {:.1f} {:.1f}\n".format(score, *box))
@@ -231,11 +232,11 @@ class _PictureFolder(Output):
             self.close()
         if path is None:
             return
-        if result.image is None:
+        if "error" in result.row:
             self.cut_off()  # a damaged video
-        elif result.clip is None:
-            write_picture(path, self._painter.paint(result))
-        else:
+        elif result.picture is not None:
+            write_bytes(path, result.picture)
+        elif result.clip is not None:
             self._add_frame(path, result, result.clip)
 
     def cut_off(self) -> None:
@@ -251,7 +252,7 @@ class _PictureFolder(Output):
             if self._says_what_lacks:
                 say(what_opencv_lacks())
                 self._says_what_lacks = False
-        self._video[1].add(self._painter.paint(result), result.time)
+        self._video[1].add(self._painter.frame(result), result.time)
 
     def _finish(self, is_whole: bool) -> None:
         if self._video:
@@ -266,8 +267,7 @@ class _CropFolder(Output):
         self._names = names
 
     def add(self, result: Result) -> None:
-        if result.image is not None:
-            for index, crop in enumerate(result.faces.align(result.image)):
-                path = result.names.crop(index, result.row.get("frame"))
-                self._names.check_crop(path)
-                write_picture(path, crop)
+        for index, crop in enumerate(result.crops):
+            path = result.names.crop(index, result.row.get("frame"))
+            self._names.check_crop(path)
+            write_bytes(path, crop)

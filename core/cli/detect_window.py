@@ -44,7 +44,7 @@ class Window(Output):
             return
         if not self._is_open:
             self._open(*result.image.shape[1::-1])
-        cv2.imshow(TITLE, cv2.cvtColor(self._painter.paint(result), cv2.COLOR_RGB2BGR))
+        cv2.imshow(TITLE, cv2.cvtColor(self._painter.frame(result), cv2.COLOR_RGB2BGR))
         key = cv2.waitKey(1) & 0xFF
         self.asks_to_stop = key in STOP_KEYS or cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
 

@@ -113,14 +113,24 @@ def naming_target(target: Path, error_class: type[MtcnnError] = DataError, names
 
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write an RGB image (H, W, 3) uint8 in the format of the path's ending, or raise a `DataError`."""
+    write_bytes(path, encode_picture(path, image))
+
+
+def encode_picture(path: str | os.PathLike, image: np.ndarray) -> bytes:
+    """The content of the file that `write_picture` writes."""
     suffix = Path(path).suffix.lower()
     if suffix not in PICTURE_FORMATS:
         raise DataError(f"{path} cannot be written: the ending must be one of {', '.join(PICTURE_FORMATS)}")
     is_encoded, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not is_encoded:
         raise DataError(f"{path} cannot be written: encoding an image of shape {image.shape} failed")
+    return data.tobytes()
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write a file, or raise a `DataError`."""
     with whole_file(path, "wb") as file:
-        file.write(data.tobytes())
+        file.write(data)
 
 
 def real_path(path: str | os.PathLike) -> str:

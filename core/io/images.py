@@ -26,6 +26,7 @@ EXTENSIONS = (
 )  # fmt: skip
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs, 537 MB when decoded
+ORIENTATION = 0x0112  # the EXIF tag; 2 to 8 stand for a rotation or a mirror image
 BLEND_ROWS = 256  # rows of a transparent image to blend at a time, which bounds the memory
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # errors about damaged files are raised here, not logged
@@ -112,14 +113,27 @@ def _from_pil(image: Image.Image, name: str, upright: bool) -> np.ndarray:
     if not 0 < image.width * image.height <= MAX_PIXELS:
         limit = f"expected 1 pixel to {MAX_PIXELS // 10**6} megapixels"
         raise ImageError(f"{name}: {image.width} x {image.height} pixels; {limit}")
-    shown = ImageOps.exif_transpose(image) if upright else image
+    shown = _upright(image) if upright else image
     if shown.mode.startswith("I") or shown.mode == "F":
         return _from_array(_deep_grey(shown, name))
     if shown.mode == "La":  # Pillow converts it to LA only
         shown = shown.convert("LA")
     if shown.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in shown.info:
-        return _from_array(np.asarray(shown.convert("RGBA")))
-    return np.array(shown.convert("RGB"))  # a copy: Pillow's array is read-only
+        return _from_array(np.asarray(_converted(shown, "RGBA")))
+    if shown.mode == "L":
+        return _from_array(np.asarray(shown))
+    return np.array(_converted(shown, "RGB"))  # a copy: Pillow's array is read-only
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image rotated by its EXIF orientation; itself if it is upright, which `exif_transpose` would copy."""
+    image.load()  # EXIF data may come after the pixels
+    return ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION) in range(2, 9) else image
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """The image in this mode; itself if it has it, which `convert` would copy."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _deep_grey(image: Image.Image, name: str) -> np.ndarray:

@@ -6,12 +6,12 @@ import signal
 import threading
 from collections import deque
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
-from typing import Any, Callable, Generator, Sequence, TypeVar
+from typing import Any, Callable, Generator, Iterator, Sequence, TypeVar
 
-from mtcnn_gluon.errors import MtcnnError
+from mtcnn_gluon.errors import MtcnnError, WorkerError
 from mtcnn_gluon.mxnet_loader import environment
 
 LOOK_AHEAD = 4  # largest number of items per worker that are in progress or whose results wait for the caller
@@ -44,7 +44,7 @@ def in_processes(
         threads: threads of each worker (OMP_NUM_THREADS); None: as in this process.
 
     Raises:
-        MtcnnError: if a worker dies; the message names its item. Errors of `start` and `function` are raised unchanged, where
+        WorkerError: if a worker dies; the message names its item. Errors of `start` and `function` are raised unchanged, where
             the item's result would come.
     """
     workers = min(workers, len(items))
@@ -53,7 +53,7 @@ def in_processes(
         yield from (function(state, item) for item in items)  # type: ignore[arg-type]
         return
     with ExitStack() as stack:
-        with environment({} if threads is None else {"OMP_NUM_THREADS": str(threads)}):
+        with environment({} if threads is None else {"OMP_NUM_THREADS": str(threads)}), _delayed_ctrl_c():
             team = [stack.enter_context(closing(_Worker(function, start, name))) for _ in range(workers)]
         by_pipe = {worker.pipe: worker for worker in team}
         left, begun = deque(items), list[Future]()
@@ -99,7 +99,7 @@ class _Worker:
         try:
             is_right, answer = self.pipe.recv()
         except (EOFError, OSError):
-            is_right, answer = False, MtcnnError(self._how_it_died())
+            is_right, answer = False, WorkerError(self._how_it_died())
         if self.future is None:
             raise answer
         if not is_right:
@@ -122,6 +122,30 @@ class _Worker:
         self._process.kill()
         self._process.join()
         self.pipe.close()
+
+
+@contextmanager
+def _delayed_ctrl_c() -> Iterator[None]:
+    """Ctrl-C comes to this process after the block, and never to the processes that it starts, not even while they import.
+
+    Otherwise a process that is half started would print a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    from multiprocessing import resource_tracker  # not on Windows
+
+    resource_tracker.ensure_running()  # otherwise the first start does this, and lets the signal through
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # other threads let it through
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _serve(pipe: Any, function: Callable, start: Callable) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mtcnn_gluon.errors import ImageError, MtcnnError
 from mtcnn_gluon.io import image_formats, images
@@ -504,6 +504,60 @@ def test_damaged_files_give_an_image_or_an_image_error(name: str) -> None:
 def test_is_image_path(name: str, expected: bool) -> None:
     assert is_image_path(name) is expected
     assert is_image_path(Path(name)) is expected
+
+
+# ---- no more copies than needed
+
+
+OPAQUE = ["1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"]
+SEE_THROUGH = ["RGBA", "LA", "PA", "RGBa"]
+
+
+def plainly_read(image: Image.Image) -> np.ndarray:
+    """The pixels by way of a copy for every step."""
+    turned = ImageOps.exif_transpose(image)
+    return read_image(np.asarray(turned.convert("RGBA"))) if turned.mode in SEE_THROUGH else np.array(turned.convert("RGB"))
+
+
+@pytest.mark.parametrize("orientation", [None, *range(10)])
+@pytest.mark.parametrize("mode", OPAQUE + SEE_THROUGH)
+def test_the_same_pixels_as_with_copies(mode: str, orientation: int | None) -> None:
+    noise = rgba(NOISE, NOISE[:, :, 1]) if mode in SEE_THROUGH else Image.fromarray(NOISE)
+    image = noise.convert(mode) if mode != "LAB" else Image.frombytes("LAB", (60, 40), NOISE.tobytes())
+    if orientation is not None:
+        image.getexif()[0x0112] = orientation
+    before = image.tobytes()
+    found = read_image(image)
+    assert np.array_equal(found, plainly_read(image))
+    assert found.shape == ((60, 40, 3) if orientation in (5, 6, 7, 8) else (40, 60, 3))
+    assert found.flags.c_contiguous and found.flags.writeable
+    found[:] = 0
+    assert image.tobytes() == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_read_as_with_copies(name: str) -> None:
+    data = file_of(name, NOISE)
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(read_image(data), plainly_read(image))
+
+
+@pytest.mark.parametrize("orientation, turns", [(None, []), (1, []), (0, []), (9, []), (6, ["transpose"]), (2, ["transpose"])])
+@pytest.mark.parametrize("mode, conversions", [("RGB", []), ("L", []), ("RGBA", []), ("LA", ["convert"]), ("P", ["convert"])])
+def test_what_is_copied(
+    mode: str, conversions: list[str], orientation: int | None, turns: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    data, called = encode(Image.fromarray(NOISE).convert(mode), "PNG", exif=exif), list[str]()
+    for method in ("copy", "convert", "transpose", "crop", "resize"):
+        known = getattr(Image.Image, method)
+        monkeypatch.setattr(
+            Image.Image, method, lambda *args, _name=method, _known=known, **more: called.append(_name) or _known(*args, **more)
+        )
+    read_image(data)
+    assert called == turns + conversions
 
 
 # ---- formats that need another package, and addresses

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from process_watch import HAS_PROC, children, is_running, wait_for
 
-from mtcnn_gluon.errors import DataError, MtcnnError
+from mtcnn_gluon.errors import DataError, MtcnnError, WorkerError
 from mtcnn_gluon.io import processes
 from mtcnn_gluon.io.processes import LOOK_AHEAD, in_processes, usable_processors
 
@@ -95,8 +95,8 @@ def test_work_does_not_run_far_ahead(tmp_path: Path, ordered: bool) -> None:
 FAULTS = [
     ("data", DataError, "^no disk$"),
     ("stubborn", MtcnnError, "StubbornError: one two"),
-    ("kill", MtcnnError, r"a worker process died while it {} \(killed by SIGKILL\), perhaps for lack of memory"),
-    ("exit", MtcnnError, r"a worker process died while it {} \(exit status 3\)"),
+    ("kill", WorkerError, r"a worker process died while it {} \(killed by SIGKILL\), perhaps for lack of memory"),
+    ("exit", WorkerError, r"a worker process died while it {} \(exit status 3\)"),
 ]
 
 
@@ -193,6 +193,23 @@ def test_workers_end_with_their_parent(tmp_path: Path, number: signal.Signals) -
     assert len(workers) >= 2
     wait_for(lambda: not any(map(is_running, workers)))
     assert errors.count("Traceback") == (number == signal.SIGINT)
+
+
+@pytest.mark.skipif(not HAS_PROC, reason="needs Linux")
+def test_ctrl_c_while_workers_start(tmp_path: Path) -> None:
+    """They say nothing even while they import."""
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    arguments = [sys.executable, str(tmp_path / "sleeper.py"), str(tmp_path)]
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        wait_for(lambda: process.poll() is not None or len(children(process.pid)) >= 2)  # one is multiprocessing's own
+        os.killpg(process.pid, signal.SIGINT)
+        errors = process.communicate(timeout=20)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert "KeyboardInterrupt" in errors and "spawn_main" not in errors
 
 
 def test_usable_processors(monkeypatch: pytest.MonkeyPatch) -> None:
