@@ -5,12 +5,12 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.10 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find core symbol prepare_data model -type f -not -name '*.pyc') setup.py pyproject.toml README.md
+SOURCES := $(shell find core symbol prepare_data model example/web -type f -not -name '*.pyc') setup.py pyproject.toml README.md
 MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
 export MTCNN_GLUON_DATA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-envs wheels docs fuzz sanitize lint system clean
+.PHONY: demo test test-envs test-web wheels docs fuzz sanitize lint system chromium clean
 
 demo: $(VENV)/installed
 	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
@@ -38,6 +38,11 @@ test-envs: | system
 	$(ENVS)/bin/python tests/envs/without_mxnet.py && \
 	$(ENVS)/bin/python -m pytest -p no:cacheprovider $(addprefix tests/core/,test_boxes.py bundles/test_bundle.py test_faces.py io/test_files.py operators/test_operators.py)
 	@rm -rf $(ENVS)
+
+# The browser page, in Node.js and in Chromium.
+test-web: $(VENV)/installed-dev $(VENV)/web/installed | chromium
+	@echo "== Testing the browser page"
+	@$(BIN)/python -m pytest tests/web
 
 # The pages of docs/ as a site; a warning is an error. The variable silences what the theme says of other programs.
 docs: $(VENV)/dependencies-docs $(VENV)/installed
@@ -109,6 +114,20 @@ $(VENV)/dependencies-release: $(VENV)/python
 
 $(VENV)/installed-dev: $(VENV)/dependencies-dev $(VENV)/installed
 	@touch $@
+
+# What the tests of the browser page import. npm runs no scripts of theirs, and no browser is fetched.
+$(VENV)/web/installed: tests/web/package.json $(VENV)/python
+	@command -v npm >/dev/null || { echo "Please install Node.js with npm (sudo apt-get install npm) and run make test-web again"; exit 1; }
+	@echo "== Installing what the tests of the browser page need"
+	@mkdir -p $(VENV)/web && cp tests/web/package.json $(VENV)/web && cd $(VENV)/web && \
+	npm install --ignore-scripts --no-audit --no-fund --no-package-lock --silent
+	@touch $@
+
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "== Installing Chromium"; apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+		else echo "Please install Chromium (sudo apt-get install chromium) and run make test-web again"; exit 1; fi; }
 
 # OpenCV and MXNet link system libraries that their wheels do not hold.
 system:

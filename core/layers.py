@@ -174,6 +174,18 @@ def output_side(table: Mapping[str, Any], side: int) -> int:
     return last.side
 
 
+def multiply_adds(table: Mapping[str, Any], height: int, width: int) -> int:
+    """Number of multiply-adds of a net for one image of `height` x `width` pixels: of convolutions, dense layers and heads.
+
+    Biases, PReLU, pooling and the softmax are not counted. A net with a dense layer takes images of its own size only.
+
+    Raises:
+        ModelError: see `walk`.
+    """
+    rows, columns = (walk({**table, "size": side}) for side in (height, width))
+    return sum(math.prod(row.weight) * row.side * column.side for row, column in zip(rows, columns) if row.weight)
+
+
 def parse_layers(text: str) -> list[list[Any]]:
     """The rows of a table from a text such as `conv 16 4 2, pool 2 2, dense 128`.
 

@@ -24,6 +24,7 @@ OUTSIDE = {  # files of the repository that are pages or pictures of the site: t
     "example/open_data.py": "open_data.py",
     "example/pipeline_open.yaml": "pipeline_open.yaml",
     "example/portrait.jpg": "portrait.jpg",
+    "example/tour.ipynb": "tour.ipynb",
 }
 MARK = re.compile(r"<!-- (options|keys|help): ([\w.-]+(?: [\w-]+)*) -->")
 FLAG = re.compile(r"^\| `--([\w-]+)` \|", re.MULTILINE)  # first cell of a row of a table of options

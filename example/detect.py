@@ -1,6 +1,10 @@
-"""Find faces in a photo and draw them, using the Python interface.
+"""Find the faces in a photo and draw them.
 
-python example/detect.py photo.jpg out.jpg
+    python example/detect.py photo.jpg out.jpg
+
+prints a line for each face, the surest first, and writes the picture:
+
+    {'box': [179.05, 64.44, 271.24, 178.48], 'score': 0.997227, 'landmarks': {'left_eye': [204.76, 100.98], ...}}
 """
 
 import sys

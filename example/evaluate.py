@@ -1,6 +1,10 @@
-"""Evaluate the official weights on your own annotated photos, with the Python interface.
+"""Evaluate the official weights on your own annotated photos.
 
-python example/evaluate.py faces.csv photos/
+    python example/evaluate.py faces.csv photos/
+
+prints a table of average precision, with intervals, for faces of at least 50, 30 and 10 pixels height:
+
+    **Faces by height: average precision on all 25 photos, 40 annotated faces**
 """
 
 import sys

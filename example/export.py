@@ -1,9 +1,13 @@
 """Export a model or a training run to files that need no MXNet.
 
-python example/export.py official exported/ --onnx
-python example/export.py runs/ exported/ --licence MIT
+    python example/export.py official exported/ --onnx
+    python example/export.py runs/ exported/ --licence MIT
 
-The same as `mtcnn-gluon export`; --help shows all options.
+prints the files that it wrote, beside manifest.json:
+
+    exported: onet.onnx, pnet.onnx, rnet.onnx
+
+It is `mtcnn-gluon export`, whose --help shows all options.
 """
 
 import sys

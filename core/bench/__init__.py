@@ -1,1 +1,1 @@
-"""Timing whole detection against other packages."""
+"""Timing whole detection against other packages and detectors, beside what they find."""

@@ -2,28 +2,29 @@
 
 import argparse
 import importlib.util
+import logging
 import os
-import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Callable, Sequence
 
-import numpy as np
 from tqdm import tqdm
 
-from mtcnn_gluon.cli.detect_outputs import Output, Result, open_outputs
+from mtcnn_gluon.cli.detect_outputs import Output, Painter, open_outputs
+from mtcnn_gluon.cli.detect_results import VIDEOS, Finder, no_bar
+from mtcnn_gluon.cli.detect_window import Window, why_no_window
 from mtcnn_gluon.cli.output import say
 from mtcnn_gluon.cli.resume_check import check_same_detector
 from mtcnn_gluon.cli.resuming import Row, Task, finished_photos, plan, put_in_order, read_earlier, rows_to_begin_with
 from mtcnn_gluon.detection.detector import Detector
-from mtcnn_gluon.detection.options import DetectorOptions
-from mtcnn_gluon.errors import ConfigError, ImageError, install_command
-from mtcnn_gluon.faces import Faces
+from mtcnn_gluon.detection.hide import Hider
+from mtcnn_gluon.detection.options import DetectorOptions, VideoOptions
+from mtcnn_gluon.detection.video import make_tracker
+from mtcnn_gluon.errors import ConfigError, install_command
 from mtcnn_gluon.io.files import draft_of, printable, real_path
 from mtcnn_gluon.io.images import is_url
 from mtcnn_gluon.io.inputs import Input, InputKind, Search
 from mtcnn_gluon.io.output_names import Names, OutputNames
-from mtcnn_gluon.io.video import Video
 from mtcnn_gluon.options import add_arguments, from_arguments
 
 
@@ -41,7 +42,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--csv", metavar="FILE", help="write a table, one row per face; - for standard output")
     output.add_argument("--save", metavar="DIR", help="write the pictures or videos with boxes and landmarks drawn")
     output.add_argument("--crops", metavar="DIR", help="write every face aligned to 112 x 112 (ArcFace template)")
+    for hiding, how in (("blur", "blurred"), ("pixelate", "as coarse squares")):
+        text = f"instead of drawing, show every face {how} in what --save and --show give"
+        output.add_argument(f"--{hiding}", action="append_const", const=hiding, dest="hide", help=text)
     output.add_argument("--resume", action="store_true", help="skip the photos that an earlier run wrote to --json FILE")
+    output.add_argument("--quiet", action="store_true", help="print no summary, notes or progress, only errors")
+    videos = parser.add_argument_group("videos and cameras")
+    add_arguments(videos, VideoOptions)
+    shows = "whether to show the frames in a window, which q or Esc closes (cameras, where there is a display)"
+    videos.add_argument("--show", action=argparse.BooleanOptionalAction, help=shows)
     add_arguments(parser.add_argument_group("detector"), DetectorOptions)
 
 
@@ -50,32 +59,43 @@ def detect(options: argparse.Namespace) -> int:
 
     In a folder, detect reads every file with the ending of a known image or video format, and every file without an ending
     whose content is an image. The number of skipped files goes to standard error. HEIC needs the
-    package pillow-heif.
+    package pillow-heif. Of videos, every frame has its faces; --save makes an MP4 file with the sound.
     """
     _check_outputs(options)
+    say_more = _silent if options.quiet else say
     tables = [path for path in (options.json, options.csv) if path and path != "-"]
     files = [*tables, *(str(draft_of(Path(path))) for path in tables)]
     folders = [folder for folder in (options.save, options.crops) if folder]
     search = Search(options.paths or [str(portrait())], result_folders=folders, result_files=files)
     for note in search.notes():
-        say(note)
+        say_more(note)
     if not search.found:
         raise ConfigError(f"no image found in {', '.join(options.paths)}, and no video")
     _check_inputs(options, tables, search.found)
+    video_options = from_arguments(VideoOptions, options)
+    if has_videos := any(each.kind in VIDEOS for each in search.found):
+        make_tracker(video_options, 1.0)  # so that a missing package is said at once
     earlier = read_earlier(Path(options.json)) if options.resume else []
     tasks = plan(earlier, search.found)
+    shows_window = _shows_window(options, search.found)
     names = OutputNames(options.save, options.crops, [*files, *(each.path for each in search.found)])
     given = _give_names(names, tasks, bool(earlier))
-    _say_what_is_done(tasks)
+    _say_what_is_done(tasks, say_more)
     detector = Detector(**vars(from_arguments(DetectorOptions, options)))
     if options.crops and not detector.has_landmarks:
         raise ConfigError(f"--crops aligns faces by landmarks, and model {options.model} was trained without")
-    say(f"licence of model {detector.bundle.manifest['name']}: {detector.bundle.manifest['licence']}")
+    say_more(f"licence of model {detector.bundle.manifest['name']}: {detector.bundle.manifest['licence']}")
     if earlier:
         check_same_detector(Path(options.json), finished_photos(tasks), detector)
+    has_videos = has_videos or any("frame" in row for row in earlier)
+    painter = Painter(Hider(options.hide[0], detector.detect) if options.hide else None)
     with ExitStack() as stack:
-        outputs = open_outputs(options, stack, names, rows_to_begin_with(tasks))
-        status = _run(tasks, given, detector, outputs)
+        if options.quiet:
+            _only_errors(stack)
+        outputs = open_outputs(options, stack, names, rows_to_begin_with(tasks), painter, has_videos)
+        if shows_window:
+            outputs.append(Window(painter))
+        status = _run(tasks, given, Finder(detector, video_options, options.quiet), outputs, options.quiet)
         for output in outputs:
             output.close()
     if earlier:
@@ -89,6 +109,10 @@ def _check_outputs(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value == "" or (value == "-" and kind == "folder") or (value and is_url(value)):
             raise ConfigError(f"--{name} must be a {kind}, not {value!r}")
+    if len(set(options.hide or ())) > 1:
+        raise ConfigError("--blur and --pixelate exclude each other")
+    if options.hide and not options.save and not options.show:
+        raise ConfigError(f"--{options.hide[0]} needs --save DIR, for the pictures without faces")
     if options.resume and options.json in (None, "-"):
         raise ConfigError("--resume needs --json FILE, the file of the earlier run")
     if options.resume and "-" in options.paths:
@@ -109,6 +133,15 @@ def _check_inputs(options: argparse.Namespace, tables: Sequence[str], inputs: Se
             raise ConfigError(f"--{'json' if path is options.json else 'csv'} {path} would overwrite one of the photos")
 
 
+def _shows_window(options: argparse.Namespace, inputs: Sequence[Input]) -> bool:
+    """Whether to show videos in a window. Raises ConfigError if one is asked for that cannot be opened."""
+    wants = any(each.kind is InputKind.CAMERA for each in inputs) if options.show is None else options.show
+    reason = why_no_window() if wants else ""
+    if reason and options.show:
+        raise ConfigError(f"--show cannot open a window: {reason}")
+    return wants and not reason
+
+
 def _give_names(names: OutputNames, tasks: Sequence[Task], resumes: bool) -> dict[Task, Names]:
     """The output names of every task; the order of the tasks decides which name gets a number."""
     given = {}
@@ -123,47 +156,62 @@ def _give_names(names: OutputNames, tasks: Sequence[Task], resumes: bool) -> dic
     return given
 
 
-def _say_what_is_done(tasks: Sequence[Task]) -> None:
+def _silent(sentence: str) -> None:
+    """Say nothing, in the place of `say`."""
+
+
+def _only_errors(stack: ExitStack) -> None:
+    """Silence the warnings about models until the stack is left."""
+    logger = logging.getLogger("mtcnn_gluon")
+    stack.callback(logger.setLevel, logger.level)
+    logger.setLevel(logging.ERROR)
+
+
+def _say_what_is_done(tasks: Sequence[Task], say_more: Callable[[str], None]) -> None:
     done, count = sum(task.is_done for task in tasks), sum(task.input is not None for task in tasks)
     if done:
         what = f"{done} of {count} photos are" if done < count else f"all {count} photos are" if count > 1 else "the photo is"
-        say(f"{what} done already")
+        say_more(f"{what} done already")
 
 
-def _run(tasks: Sequence[Task], given: dict[Task, Names], detector: Detector, outputs: Sequence[Output]) -> int:
+def _run(tasks: Sequence[Task], given: dict[Task, Names], finder: Finder, outputs: Sequence[Output], is_quiet: bool) -> int:
     """Process what is left and pass all results to the outputs; returns the exit status."""
     status = 0
     left = sum(task.is_left for task in tasks)
-    bar = tqdm(total=left, unit="photo", disable=left < 2 or _no_bar())
+    bar = tqdm(total=left, unit="photo", disable=left < 2 or no_bar(is_quiet))
     rest = iter(tasks)
     try:
         for task in rest:
             if task.input is None or task.is_done:
                 _keep(task.rows, outputs)
                 continue
-            for result in _results(task.input, given[task], detector):
+            for result in finder.results(task.input, given[task]):
                 status = 1 if "error" in result.row else status
                 for output in outputs:
                     output.add(result)
+                if any(output.asks_to_stop for output in outputs):
+                    _cut_off(outputs)
+                    break
             bar.update()
     except KeyboardInterrupt:
         say("interrupted; the results so far are written")
         status = 130
+        _cut_off(outputs)
         _keep(rows_to_begin_with(list(rest)), outputs)
     finally:
         bar.close()
     return status
 
 
+def _cut_off(outputs: Sequence[Output]) -> None:
+    for output in outputs:
+        output.cut_off()
+
+
 def _keep(rows: Sequence[Row], outputs: Sequence[Output]) -> None:
     for row in rows:
         for output in outputs:
             output.keep(row)
-
-
-def _no_bar() -> bool | None:
-    """The argument `disable` of tqdm: None shows a bar on a terminal only, True shows none."""
-    return True if sys.stderr is None else None
 
 
 def portrait() -> Path:
@@ -174,30 +222,3 @@ def portrait() -> Path:
         if path.is_file():
             return path
     raise ConfigError(f"give the path of a photo, or run {install_command('demo')} for a portrait to try")
-
-
-def _results(source: Input, names: Names, detector: Detector) -> Iterator[Result]:
-    """The results for one input: one for a photo, one per frame of a video, one with an error if it cannot be read."""
-    row: Row = {**source.label}
-    try:
-        if source.kind in (InputKind.VIDEO, InputKind.CAMERA):
-            yield from _video_results(source, names, row, detector)
-        else:
-            image = source.read()
-            yield _result(names, row, image, detector.detect(image))
-    except ImageError as error:
-        message = printable(error)
-        say(message)
-        yield Result(names, {**row, "width": None, "height": None, "faces": [], "error": message})
-
-
-def _video_results(source: Input, names: Names, row: Row, detector: Detector) -> Iterator[Result]:
-    with Video(int(str(source.path)) if source.kind is InputKind.CAMERA else source.path) as video:
-        for frame in tqdm(video, total=video.count or None, unit="frame", disable=_no_bar(), leave=False):
-            about = {**row, "frame": frame.index, "time": round(frame.time, 4)}
-            yield _result(names, about, frame.image, detector.detect(frame.image), video.rate)
-
-
-def _result(names: Names, row: Row, image: np.ndarray, faces: Faces, rate: float = 0.0) -> Result:
-    height, width = image.shape[:2]
-    return Result(names, {**row, "width": width, "height": height, "faces": faces.to_dicts()}, image, faces, rate)

@@ -16,10 +16,11 @@ from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.engines import ENGINES
 from mtcnn_gluon.errors import ModelError, MtcnnError
 from mtcnn_gluon.io.files import printable
-from mtcnn_gluon.operators.native import load_kernels
+from mtcnn_gluon.operators.native import PEAK_SECONDS, has_bfloat16, load_kernels
 
 PACKAGES = (
     "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "mtcnn",
+    "av", "edgefirst-tracker",
 )  # fmt: skip
 
 
@@ -53,6 +54,7 @@ def _report(models: Sequence[str]) -> dict[str, Any]:
         "mtcnn-gluon": __version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "processor": {"instruction set": _state(_instruction_set), "peak of one thread": _state(_peak)},
         "native operators": {"kernels": _state(_kernels), "mxnet": _state(_mxnet_operators)},
         "engines": {name: _state(_engine, name) for name in (*ENGINES, "auto")},
         "models": {name: _state(_model, name) for name in (*model_names(), *models)},
@@ -79,6 +81,14 @@ def _state(attempt: Callable[..., str], *arguments: str) -> str:
 
 def _kernels() -> str:
     return f"yes, for {load_kernels().mtcnn_instruction_set().decode()}"
+
+
+def _instruction_set() -> str:
+    return load_kernels().mtcnn_instruction_set().decode() + (", bfloat16" if has_bfloat16() else "")
+
+
+def _peak() -> str:
+    return f"{load_kernels().mtcnn_peak_flops(PEAK_SECONDS) / 1e9:.0f} GFLOP/s in float32"
 
 
 def _mxnet_operators() -> str:

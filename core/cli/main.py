@@ -6,7 +6,7 @@ import sys
 from typing import Sequence
 
 from mtcnn_gluon import __version__
-from mtcnn_gluon.cli import bench, detect, evaluate, export, info, pipeline, prepare, train
+from mtcnn_gluon.cli import bench, detect, evaluate, export, info, pipeline, prepare, serve, train
 from mtcnn_gluon.cli.parser import Parser
 from mtcnn_gluon.errors import MtcnnError
 from mtcnn_gluon.io.files import printable
@@ -18,6 +18,7 @@ VERBS = (  # name, short help, function that declares the options, object whose 
     ("pipeline", "the whole recipe", pipeline.add_options, pipeline.pipeline),
     ("evaluate", "measure detectors on annotated photos", evaluate.add_options, evaluate),
     ("export", "write models for use without MXNet", export.add_options, export.export),
+    ("serve", "a page that finds faces in the browser", serve.add_options, serve.serve),
     ("bench", "time detection, against other packages too", bench.add_options, bench.run),
     ("info", "show what is installed and usable", info.add_options, info.info),
 )

@@ -40,6 +40,7 @@ class Settings:
         has_landmarks: whether O-Net has landmarks.
         is_accurate: whether R- and O-Net also see each candidate mirrored, and O-Net each face again for its landmarks.
         views: what each net sees of a candidate, by net.
+        is_clipped: whether boxes end at the edges of the image.
     """
 
     min_face: float
@@ -56,6 +57,7 @@ class Settings:
     has_landmarks: bool
     is_accurate: bool
     views: Mapping[str, View]
+    is_clipped: bool = True
 
     def threshold(self, stage: int, sides: np.ndarray) -> np.ndarray:
         """Thresholds (N,) float32 of stage 0, 1 or 2 for candidates with these sides (N,) in pixels."""
@@ -139,7 +141,7 @@ def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
     landmarks = box_ops.decode_landmarks(crops, points[passed]) if settings.has_landmarks else None
     found = Faces(boxes, scores[passed], landmarks)
     image = candidates.image[passed]
-    faces = [_suppressed(found[image == index], picture.shape, settings.nms[3]) for index, picture in enumerate(images)]
+    faces = [_suppressed(found[image == index], picture.shape, settings) for index, picture in enumerate(images)]
     return _look_again(images, faces, engine, settings) if settings.is_accurate and settings.has_landmarks else faces
 
 
@@ -199,11 +201,11 @@ def _in_net_colours(images: Sequence[np.ndarray], settings: Settings) -> Sequenc
     return [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images] if settings.is_bgr else images
 
 
-def _suppressed(faces: Faces, shape: Sequence[int], overlap: float) -> Faces:
-    """The best of overlapping faces, clipped to the image."""
-    kept = faces[nms(faces.boxes, faces.scores, overlap, "min")]
+def _suppressed(faces: Faces, shape: Sequence[int], settings: Settings) -> Faces:
+    """The best of overlapping faces that are visible, clipped to the image if the settings say so."""
+    kept = faces[nms(faces.boxes, faces.scores, settings.nms[3], "min")]
     boxes = box_ops.clip(kept.boxes, shape[0], shape[1])
-    return replace(kept, boxes=boxes)[box_ops.area(boxes) > 0]
+    return (replace(kept, boxes=boxes) if settings.is_clipped else kept)[box_ops.area(boxes) > 0]
 
 
 def _scan(

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from mtcnn_gluon.config import FACTOR, MAX_FACE, MAX_FACTOR, MIN_FACE
+from mtcnn_gluon.detection.rotation import ROTATIONS, Rotation
 from mtcnn_gluon.engines import ENGINES, check_names
 from mtcnn_gluon.options import Options, option
 
 MAX_THREADS = 1024
+MAX_EVERY = 30  # frames that are held in memory
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,27 @@ class DetectorOptions(Options):
         None, "largest number of CPU threads", usual="the runtime's choice", least=1, most=MAX_THREADS, metavar="N"
     )
     accurate: bool = option(False, "whether R- and O-Net also see each candidate mirrored; slower, finds more")
+    rotate: Rotation = option(
+        "0", "degrees by which to turn images clockwise to have them upright; auto takes those with the most confident faces",
+        metavar="DEGREES",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
+        if not isinstance(self.rotate, (bool, str)) and self.rotate in ROTATIONS:
+            object.__setattr__(self, "rotate", str(int(self.rotate)))
         super().__post_init__()
         check_names(self.engine, self.device)
+
+
+@dataclass(frozen=True)
+class VideoOptions(Options):
+    """Videos.
+
+    These are the arguments of `Detector.detect_video`, which explains them.
+    """
+
+    every: int = option(1, "look for faces only in every N-th frame; those between get them from both sides", least=1,
+        most=MAX_EVERY, metavar="N")  # fmt: skip
+    track: bool | None = option(
+        None, "whether a face has one id in all frames, and steady boxes", usual="yes if edgefirst-tracker is installed"
+    )

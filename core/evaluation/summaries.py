@@ -30,7 +30,7 @@ def of_wider(
 ) -> Report:
     """The report on `wider.evaluate` with an `overlap`; `problems` are those of sources other than the results."""
     used, first = truth.covered(coverage), figures[0]
-    titles = {name: _title(name) for name in truth.sets}
+    titles = {name: set_title(name) for name in truth.sets}
     sets = [f"{title} ({first.faces[name]:,} faces)" for name, title in titles.items()]
     problems = {**{each.name: each.problems for each in results}, **problems}
     what = "average precision" if overlap == wider.IOU else f"average precision from an overlap of {overlap:g}"
@@ -105,7 +105,8 @@ def how(results: Sequence[Results]) -> Iterator[str]:
 # ---- tables and JSON
 
 
-def _title(name: str) -> str:
+def set_title(name: str) -> str:
+    """The name of a set of faces in words: `easy`, or `height_30` as `30 px and higher`."""
     return TITLES.get(name) or f"{name.removeprefix('height_')} px and higher"
 
 
@@ -236,7 +237,7 @@ def _roc_plot(kind: str, figures: Sequence[fddb.FddbFigures]) -> Plot:
 
 
 def _wider_notes(truth: Truth, used: Sequence[TruthPhoto], results: Sequence[Results]) -> Iterator[str]:
-    yield f"Annotated faces: {truth.source}. Sets: {', '.join(map(_title, truth.sets))}; all other faces are ignored."
+    yield f"Annotated faces: {truth.source}. Sets: {', '.join(map(set_title, truth.sets))}; all other faces are ignored."
     empty = {photo.name for photo in used if not len(photo.boxes)}
     if empty:
         found = sum(len(each.photos[name]) for each in results for name in empty if name in each.photos)

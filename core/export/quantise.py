@@ -5,7 +5,7 @@ far as they vary together on the photos (GPTQ, Frantar et al., ICLR 2023, after 
 layer, where neighbouring pixels are nearly equal. Then each filter's constant is set so that its mean stays.
 """
 
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,35 +25,39 @@ def quantise(
 
     Args:
         net, table, parameters: as of `NativeNet`.
-        images: inputs of the net, each (N, 3, H, W) float32, normalised; all of them count.
+        images: inputs of the net in parts that fit into memory, each (N, 3, H, W) float32, normalised. All of them count.
         mean, scale: images are (pixel - mean) * scale.
     """
     generator = np.random.default_rng(0)
     exact = [np.moveaxis(each, 1, -1).astype(np.float32) for each in images]  # (N, H, W, C)
     coarse = [np.rint(each / np.float32(scale) + np.float32(mean)) for each in exact]
-    seen = np.full(3, scale), np.full(3, mean)
+    of_input = np.full(3, scale)  # what a unit of a byte stands for
     layers = []
     parts = [*steps(net, table, parameters)]
     for (pool, _, weight, bias, stride), after in zip(parts, [*parts[1:], None]):
         if pool:
             exact, coarse = ([_pooled(each, pool) for each in values] for values in (exact, coarse))
-        filters, _, kernel, _ = weight.shape
-        matrix = np.moveaxis(weight, 1, -1).reshape(filters, -1).astype(np.float64)  # (O, K), as `_patches` has it
-        patches = [_patches(each, kernel, stride) for each in coarse]
-        sums = [_patches(each, kernel, stride) @ matrix.T.astype(np.float32) + bias for each in exact]  # (N, h, w, O)
-        inputs, wanted = _samples(patches, sums, generator)
-        whole, step = _rounded(matrix * np.tile(seen[0], kernel**2), inputs)
+        filters, channels, kernel, _ = weight.shape
+        matrix = np.moveaxis(weight, 1, -1).reshape(filters, -1).astype(np.float32)  # (O, K), as `_patches` has it
+        exact = [_patches(each, kernel, stride) @ matrix.T + bias for each in exact]  # (N, h, w, O)
+        inputs, wanted = _samples((_patches(each, kernel, stride) for each in coarse), exact, generator)
+        whole, step = _rounded(matrix * np.tile(of_input, kernel**2), inputs)
         shift = (wanted - (inputs @ whole.T) * step).mean(0)
-        integers = np.moveaxis(whole.reshape(filters, kernel, kernel, -1), -1, 1)
+        integers = np.moveaxis(whole.reshape(filters, kernel, kernel, channels), -1, 1)
         layer = Int8Layer(pool, stride, integers.astype(np.int8), step, shift)
         if after is not None:
-            exact = [_prelu(each, after[1]) for each in sums]
+            exact = [_prelu(each, after[1]) for each in exact]
             layer = layer.activated(after[1], *_ranges(exact))
-            seen = 1 / layer.to_byte, layer.zero
-            fine = [_prelu((each @ whole.T.astype(np.float32)) * step + shift, after[1]) for each in patches]
-            coarse = [np.rint(np.clip(each * layer.to_byte + layer.zero, 0, 255)).astype(np.float32) for each in fine]
+            coarse = [_next(layer, whole, _patches(each, kernel, stride)) for each in coarse]
+            of_input = 1 / layer.to_byte
         layers.append(layer)
     return layers
+
+
+def _next(layer: Int8Layer, whole: np.ndarray, patches: np.ndarray) -> np.ndarray:
+    """The bytes (N, h, w, O) that a layer makes, as float32."""
+    values = _prelu((patches @ whole.T.astype(np.float32)) * layer.scale + layer.shift, layer.alpha)
+    return np.rint(np.clip(values * layer.to_byte + layer.zero, 0, 255)).astype(np.float32)
 
 
 def _prelu(values: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -76,12 +80,15 @@ def _patches(values: np.ndarray, kernel: int, stride: int) -> np.ndarray:
 
 
 def _samples(
-    patches: Sequence[np.ndarray], sums: Sequence[np.ndarray], generator: np.random.Generator
+    patches: Iterable[np.ndarray], sums: Sequence[np.ndarray], generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most `SAMPLES` places: what they see (M, K) and their sums (M, O), float64."""
-    x, y = (np.concatenate([each.reshape(-1, each.shape[-1]) for each in values]) for values in (patches, sums))
-    rows = generator.permutation(len(x))[:SAMPLES]
-    return x[rows].astype(np.float64), y[rows].astype(np.float64)
+    """About `SAMPLES` places at most: what they see (M, K) and their sums (M, O), float64."""
+    x, y = [], []
+    for seen, wanted in zip(patches, sums):
+        rows = generator.permutation(seen[..., 0].size)[: SAMPLES // len(sums)]
+        x.append(seen.reshape(-1, seen.shape[-1])[rows].astype(np.float64))
+        y.append(wanted.reshape(-1, wanted.shape[-1])[rows].astype(np.float64))
+    return np.concatenate(x), np.concatenate(y)
 
 
 def _rounded(matrix: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -47,22 +47,31 @@ def read_image(source: ImageSource) -> np.ndarray:
         ImageError: if the file does not exist or is not a complete image of a known format; if an array has another shape,
             dtype or range, or contains NaN; if the image has more than 178 megapixels.
     """
+    return _read(source, upright=True)
+
+
+def read_as_stored(source: ImageSource) -> np.ndarray:
+    """`read_image` without the rotation: the rows and columns that Pillow's arrays and other decoders have."""
+    return _read(source, upright=False)
+
+
+def _read(source: ImageSource, upright: bool) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _from_array(np.asarray(source))  # a matrix or another subclass becomes a plain array
     if isinstance(source, Image.Image):
         with _naming("the PIL image"):
-            return _from_pil(source, "the PIL image")
+            return _from_pil(source, "the PIL image", upright)
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
-        return decode_image(data, f"the {len(data)} bytes given")
+        return decode_image(data, f"the {len(data)} bytes given", upright)
     if isinstance(source, (str, os.PathLike)):
         if is_url(source):
             raise ImageError(no_url(source))
-        return _read_file(Path(source))
+        return _read_file(Path(source), upright)
     raise ImageError(f"an image must be a path, bytes, a PIL image or a numpy array, not {type(source).__name__}")
 
 
-def _read_file(path: Path) -> np.ndarray:
+def _read_file(path: Path, upright: bool) -> np.ndarray:
     try:
         if path.is_dir():
             raise ImageError(f"{path} is a folder, not an image")
@@ -71,17 +80,17 @@ def _read_file(path: Path) -> np.ndarray:
         raise ImageError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:  # no permission; a name that is too long or contains a zero byte
         raise ImageError(f"{path} cannot be read: {error}") from error
-    return decode_image(data, str(path))
+    return decode_image(data, str(path), upright)
 
 
-def decode_image(data: bytes, name: str) -> np.ndarray:
-    """`read_image` for the bytes of a file, which messages call `name`."""
+def decode_image(data: bytes, name: str, upright: bool = True) -> np.ndarray:
+    """`read_image`, or `read_as_stored`, for the bytes of a file, which messages call `name`."""
     if not data:
         raise ImageError(f"{name}: empty, not an image")
     with _naming(name, data), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about large images and odd metadata; real faults raise errors
         with Image.open(io.BytesIO(data), formats=formats_for(data)) as image:
-            return _from_pil(image, name)
+            return _from_pil(image, name, upright)
 
 
 @contextmanager
@@ -99,18 +108,18 @@ def _naming(name: str, data: bytes = b"") -> Iterator[None]:
         raise ImageError(f"{name}: damaged or truncated image ({type(error).__name__}: {error})") from error
 
 
-def _from_pil(image: Image.Image, name: str) -> np.ndarray:
+def _from_pil(image: Image.Image, name: str, upright: bool) -> np.ndarray:
     if not 0 < image.width * image.height <= MAX_PIXELS:
         limit = f"expected 1 pixel to {MAX_PIXELS // 10**6} megapixels"
         raise ImageError(f"{name}: {image.width} x {image.height} pixels; {limit}")
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return _from_array(_deep_grey(upright, name))
-    if upright.mode == "La":  # Pillow converts it to LA only
-        upright = upright.convert("LA")
-    if upright.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in upright.info:
-        return _from_array(np.asarray(upright.convert("RGBA")))
-    return np.array(upright.convert("RGB"))  # a copy: Pillow's array is read-only
+    shown = ImageOps.exif_transpose(image) if upright else image
+    if shown.mode.startswith("I") or shown.mode == "F":
+        return _from_array(_deep_grey(shown, name))
+    if shown.mode == "La":  # Pillow converts it to LA only
+        shown = shown.convert("LA")
+    if shown.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in shown.info:
+        return _from_array(np.asarray(shown.convert("RGBA")))
+    return np.array(shown.convert("RGB"))  # a copy: Pillow's array is read-only
 
 
 def _deep_grey(image: Image.Image, name: str) -> np.ndarray:

@@ -15,11 +15,13 @@ from mtcnn_gluon.errors import Unavailable
 from mtcnn_gluon.operators.source_digest import source_digest
 
 LIBRARY = {"win32": "_kernels.dll", "darwin": "_kernels.dylib"}.get(sys.platform, "_kernels.so")
+PEAK_SECONDS = 0.02
 _bool, _float, _i64, _pointer = ctypes.c_bool, ctypes.c_float, ctypes.c_int64, ctypes.c_void_p
 _FUNCTIONS = {  # the functions of src/kernels.h: type of the result, types of the arguments
     "instruction_set": (ctypes.c_char_p, []),
     "source_digest": (ctypes.c_char_p, []),
     "has_bfloat16": (_bool, []),
+    "peak_flops": (ctypes.c_double, [ctypes.c_double]),
     "set_operator_threads": (None, [_i64]),
     "nms": (_i64, [_pointer, _i64, ctypes.c_double, ctypes.c_int, _float, _pointer]),
     "crop_resize": (_bool, [_pointer, _i64, _i64, _pointer, _i64, _i64, _float, _float, _i64, _pointer]),
@@ -71,6 +73,21 @@ def kernels() -> ctypes.CDLL | None:
         return load_kernels()
     except Unavailable:
         return None
+
+
+def instruction_set() -> str | None:
+    """The instruction set that the kernels use: `avx512`, `avx2` or `baseline`; None without kernels."""
+    library = kernels()
+    return None if library is None else library.mtcnn_instruction_set().decode()
+
+
+def peak_flops() -> float | None:
+    """The most float32 operations a second that one thread reaches, a multiply-add counting as two; None without kernels.
+
+    It is measured, in `PEAK_SECONDS`, by a loop of multiply-adds on registers with the vectors that the kernels use.
+    """
+    library = kernels()
+    return None if library is None else library.mtcnn_peak_flops(PEAK_SECONDS)
 
 
 def has_bfloat16() -> bool:

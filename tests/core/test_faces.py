@@ -1,14 +1,18 @@
 """Faces: its arrays, its dictionaries, aligned and cut faces, and pictures of them."""
 
 import json
+import sys
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mtcnn_gluon import Faces
+from mtcnn_gluon.boxes import area, intersection
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.detection.draw import BOX_COLOUR, POINT_COLOURS, draw_faces
+from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.faces import ARCFACE_TEMPLATE, similarity
 
 
@@ -136,6 +140,165 @@ def test_to_dicts_with_nine_digits_lose_nothing() -> None:
         np.testing.assert_array_equal(np.float32([*row["landmarks"].values()]), points)
         assert np.float32(row["score"]) == score
     assert Faces(faces.boxes, faces.scores, None).to_dicts(9)[0]["landmarks"] is None
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 1000])
+@pytest.mark.parametrize("has_landmarks", [True, False])
+def test_from_dicts_undoes_to_dicts(n: int, has_landmarks: bool) -> None:
+    faces = some_faces(n)
+    faces = faces if has_landmarks else Faces(faces.boxes, faces.scores, None)
+    text = json.dumps({"image": "a.jpg", "width": 9, "height": 9, "faces": faces.to_dicts(9)})  # a line of `detect --json`
+    for given in (faces.to_dicts(9), json.loads(text), iter(faces.to_dicts(9))):
+        again = Faces.from_dicts(given)
+        assert np.array_equal(again.boxes, faces.boxes) and np.array_equal(again.scores, faces.scores)
+        assert (again.landmarks is None) == (n > 0 and not has_landmarks)
+        assert not has_landmarks or np.array_equal(again.landmarks, faces.landmarks)
+    assert np.abs(Faces.from_dicts(faces.to_dicts()).boxes - faces.boxes).max(initial=0) <= 0.0051
+
+
+POINTS = {name: [1, 2] for name in LANDMARK_NAMES}
+FACE: dict[str, Any] = {"box": [1, 2, 3, 4], "score": 0.5, "landmarks": POINTS}
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ([FACE, {}], "face 1: expected a box of four numbers"),
+        ([FACE, FACE | {"landmarks": None}], "face 1 has no landmarks, but face 0 has"),
+        ([FACE | {"landmarks": None}, FACE], "face 0 has no landmarks, but face 1 has"),
+        ([FACE | {"box": [1, 2, 3]}], "face 0"), ([FACE | {"box": [[1, 2, 3, 4]]}], "face 0"),
+        ([FACE | {"box": [1, 2, 3, None]}], "face 0"), ([FACE | {"box": [1, 2, 3, float("nan")]}], "face 0"),
+        ([FACE | {"box": [1, 2, 3, 1e999]}], "face 0"), ([FACE | {"box": "1234"}], "face 0"),
+        ([FACE | {"score": None}], "face 0"), ([FACE | {"score": [0.5]}], "face 0"), ([FACE | {"score": "high"}], "face 0"),
+        ([FACE | {"landmarks": {}}], "face 0"), ([FACE | {"landmarks": POINTS | {"nose": [1]}}], "face 0"),
+        ([FACE | {"landmarks": POINTS | {"nose": [1, 2, 3]}}], "face 0"), ([FACE | {"landmarks": [[1, 2]] * 5}], "face 0"),
+        ([{"box": [1, 2, 3, 4], "score": 0.5}], "face 0"), ([1], "face 0"), (["face"], "face 0"), ([None], "face 0"),
+        ("faces", "a list of faces"), (None, "a list of faces"), (5, "a list of faces"), ({}, "a list of faces"),
+        ({"faces": None}, "a list of faces"), (FACE, "a list of faces"),
+        ({"image": "a.jpg", "faces": [], "error": "a.jpg does not exist"}, "a.jpg could not be read: a.jpg does not exist"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_from_dicts_of_something_else(given: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Faces.from_dicts(given)
+
+
+# ---- merging
+
+
+def at(*rows: tuple[float, float, float, float, float]) -> Faces:
+    """Faces with these boxes and scores, and their upper left corners as landmarks."""
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    return Faces(table[:, :4], table[:, 4], np.repeat(table[:, None, :2], 5, axis=1))
+
+
+A, SAME, HALF, INSIDE = (0, 0, 10, 10, 0.9), (0, 0, 10, 10, 0.8), (5, 0, 15, 10, 0.7), (4, 4, 6, 6, 0.6)
+FAR, EMPTY = (100, 0, 110, 10, 0.95), (3, 3, 3, 3, 0.5)
+
+
+@pytest.mark.parametrize(
+    "results, overlap, kept",
+    [
+        ([], 0.5, []),
+        ([at()], 0.5, []),
+        ([at(), at()], 0.5, []),
+        ([at(A)], 0, [A]),
+        ([at(A), at()], 0.5, [A]),
+        ([at(A, SAME, INSIDE)], 0, [A, SAME, INSIDE]),  # of one result
+        ([at(A), at(SAME)], 0.5, [A]),
+        ([at(SAME), at(A)], 0.5, [A]),
+        ([at(A), at(A)], 0.5, [A]),
+        ([at(A), at(SAME)], 1, [A, SAME]),  # nothing overlaps by more
+        ([at(A), at(HALF)], 0.5, [A, HALF]),  # not more than half
+        ([at(A), at(HALF)], 0.49, [A]),
+        ([at(A), at(INSIDE)], 0.99, [A]),
+        ([at(A), at(FAR)], 0, [FAR, A]),
+        ([at(A), at(EMPTY)], 0, [A, EMPTY]),
+        ([at(EMPTY), at(EMPTY)], 0, [EMPTY, EMPTY]),
+        ([at(A), at(SAME, HALF)], 0.49, [A]),
+        ([at(A, HALF), at(SAME)], 0.49, [A, HALF]),
+        ([at(A), at(SAME), at(FAR), at(INSIDE, HALF)], 0.5, [FAR, A, HALF]),
+    ],
+    ids=lambda value: str(value) if isinstance(value, float) else "",
+)
+def test_merge(results: list[Faces], overlap: float, kept: list[tuple]) -> None:
+    for order in permutations(results):
+        merged = Faces.merge(order, overlap)
+        assert same(merged, at(*kept).boxes, at(*kept).scores, at(*kept).landmarks)
+
+
+@pytest.mark.parametrize("overlap", [0, 0.3, 0.5, 0.9])
+def test_merge_beside_plain_loops(overlap: float) -> None:
+    parts = [some_faces(n, seed=n) for n in (40, 0, 25, 60)]
+    rows = sorted(((part.scores[i], k, i) for k, part in enumerate(parts) for i in range(len(part))), key=lambda row: -row[0])
+    kept: list[tuple[int, np.ndarray]] = []
+    for _, origin, i in rows:
+        box = parts[origin].boxes[i : i + 1]
+        near = [intersection(box, b)[0, 0] > overlap * min(area(box)[0], area(b)[0]) for other, b in kept if other != origin]
+        if not any(near):
+            kept.append((origin, box))
+    assert np.array_equal(Faces.merge(iter(parts), overlap).boxes, np.concatenate([box for _, box in kept]))
+
+
+def test_merge_of_many_faces() -> None:
+    faces = some_faces(5000)
+    assert np.array_equal(Faces.merge([faces, faces, faces], 0.9999).scores, faces.scores)
+
+
+def test_merge_without_landmarks() -> None:
+    plain, none = Faces(at(A).boxes, at(A).scores, None), Faces.empty(has_landmarks=False)
+    assert Faces.merge([plain, plain]).landmarks is None and Faces.merge([none]).landmarks is None
+    assert Faces.merge([plain, Faces.empty()]).landmarks is None and Faces.merge([none, at(A)]).landmarks is not None
+    with pytest.raises(ConfigError, match="some of the results have landmarks"):
+        Faces.merge([plain, at(A)])
+
+
+@pytest.mark.parametrize(
+    "results", [None, 5, "ab", [1], [at(A), None], at(A), [[at(A)]]], ids=lambda given: type(given).__name__
+)
+def test_merge_of_something_else(results: Any) -> None:
+    with pytest.raises(ConfigError, match="results must be several Faces"):
+        Faces.merge(results)
+
+
+@pytest.mark.parametrize("overlap", [-0.1, 1.1, None, "0.5", np.nan], ids=str)
+def test_merge_with_another_overlap(overlap: Any) -> None:
+    with pytest.raises(ConfigError, match="overlap must be a number from 0 to 1"):
+        Faces.merge([at(A)], overlap)
+
+
+# ---- supervision
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+@pytest.mark.parametrize("has_landmarks", [True, False])
+def test_to_supervision(n: int, has_landmarks: bool) -> None:
+    pytest.importorskip("supervision", reason="needs supervision: pip install supervision")
+    faces = some_faces(n)
+    faces = faces if has_landmarks else Faces(faces.boxes, faces.scores, None)
+    found = faces.to_supervision()
+    assert len(found) == n and np.array_equal(found.xyxy, faces.boxes) and np.array_equal(found.confidence, faces.scores)
+    assert found.class_id.tolist() == [0] * n and found.data["class_name"].tolist() == ["face"] * n
+    assert ("landmarks" in found.data) == has_landmarks
+    picked = found[found.confidence > 0.5]
+    if has_landmarks:
+        assert np.array_equal(picked.data["landmarks"], faces.landmarks[faces.scores > 0.5])
+    found.xyxy[:] = -1
+    assert (faces.boxes >= 0).all()
+
+
+def test_supervision_draws_the_faces() -> None:
+    supervision = pytest.importorskip("supervision", reason="needs supervision: pip install supervision")
+    picture = np.zeros((200, 200, 3), np.uint8)
+    drawn = supervision.BoxAnnotator().annotate(picture.copy(), some_faces(2).to_supervision())
+    assert supervision.LabelAnnotator().annotate(drawn.copy(), some_faces(2).to_supervision()).any() and drawn.any()
+
+
+def test_without_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(ImportError, match="to_supervision needs supervision .*: run pip install supervision"):
+        some_faces(1).to_supervision()
 
 
 # ---- similarity
@@ -486,6 +649,43 @@ def test_draw_faces_puts_colours_where_they_belong() -> None:
     for x, y in ((60, 160), (219, 160), (140, 249), (140, 70)):
         assert np.abs(result[y, x].astype(int) - BOX_COLOUR).max() <= 15
     assert (result[100, 70] == 128).all() and (result[240, 140] == 128).all()  # not filled
+
+
+@pytest.mark.parametrize(
+    "height, width, side",
+    [(120, 160, 30), (360, 640, 60), (720, 1280, 140), (2160, 3840, 90), (3000, 4000, 400), (6000, 4000, 60)],
+)
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_dots_are_seen_at_any_resolution(height: int, width: int, side: int, shade: int) -> None:
+    """Each is at least a 400th of the picture wide, or else a tenth of the face, and at least two pixels; they stay apart."""
+    picture = np.full((height, width, 3), shade, np.uint8)
+    result, faces = drawn(picture, (width // 2, height // 2, width // 2 + side, height // 2 + side))
+    least = max(2, min(height / 400, 0.1 * side))
+    for (x, y), colour in zip(faces.landmarks[0], POINT_COLOURS):
+        reach = int(0.2 * side)
+        part = result[int(y) - reach : int(y) + reach, int(x) - reach : int(x) + reach].astype(int)
+        inside = np.abs(part - colour).max(axis=2) < 60
+        assert np.pi / 4 * (least - 1) ** 2 <= inside.sum() <= (0.2 * side) ** 2
+        assert inside.any(axis=0).sum() >= least - 0.5
+
+
+def test_ids_are_drawn_in_colours_of_their_own() -> None:
+    boxes = [(20, 20, 90, 110), (110, 20, 180, 110)]
+    faces = Faces(boxes, [0.9, 0.8], [upright(box) for box in boxes], np.array([3, 4]))
+    result = draw_faces(np.zeros((200, 200, 3), np.uint8), faces)
+    edges = [result[109:112, x].max(axis=0).tolist() for x in (50, 140)]
+    assert edges[0] != edges[1] and not (result == draw_faces(np.zeros((200, 200, 3), np.uint8), faces[:1])).all()
+
+
+def test_ids() -> None:
+    faces = Faces(np.zeros((3, 4)), [0.9, 0.8, 0.7], None, np.array([7, 2, 5], np.int32), 90)
+    assert faces.ids.dtype == np.int64 and [face["id"] for face in faces.to_dicts()] == [7, 2, 5]
+    assert list(faces.to_dicts()[0]) == ["id", "box", "score", "landmarks"]
+    for part, ids in ((faces[1:], [2, 5]), (faces[[2, 0]], [5, 7]), (faces[1], [2]), (faces[:0], [])):
+        assert part.ids.tolist() == ids and part.rotation == 90
+    assert "id" not in Faces(np.zeros((1, 4)), [0.5], None).to_dicts()[0] and Faces.empty().ids is None
+    with pytest.raises(ValueError, match=r"ids must have shape \(3,\), got \(2,\)"):
+        Faces(np.zeros((3, 4)), [0.9, 0.8, 0.7], None, np.array([1, 2]))
 
 
 def test_draw_nothing() -> None:

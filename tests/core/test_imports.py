@@ -19,11 +19,11 @@ ROOMS = [  # from the bottom up: a room may import those before it, and itself
     ["engines"],
     ["detection"],
     ["mtcnn_gluon"],  # the public names
-    ["prepare_data", "export"],
+    ["prepare_data", "export", "compat"],
     ["training"],
     ["evaluation"],
     ["pipeline"],
-    ["bench"],
+    ["bench", "serving"],
     ["cli"],
     ["scripts"],
 ]

@@ -7,7 +7,7 @@ import pytest
 from mtcnn_gluon.bundles import onnx_nets
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ModelError
-from mtcnn_gluon.layers import KINDS, walk
+from mtcnn_gluon.layers import KINDS, multiply_adds, walk
 
 ONET = [  # name, inputs, channels, kernel, stride, side of the output, PReLU
     ("conv1", 3, 32, 3, 1, 46, "prelu1"), ("pool1", 32, 32, 3, 2, 23, None), ("conv2", 32, 64, 3, 1, 21, "prelu2"),
@@ -63,3 +63,33 @@ def test_every_kind_has_its_builders() -> None:
     from mtcnn_gluon.symbol import blocks
 
     assert set(blocks._BUILDERS) == set(onnx_nets._BUILDERS) == set(KINDS)
+
+
+def test_the_operations_of_a_net() -> None:
+    """Against a count of every product, for the paper's nets and for others, on square and on long images."""
+
+    def plain(table: dict, height: int, width: int) -> int:
+        channels, total = 3, 0
+        for kind, *numbers in table["layers"]:
+            if kind == "pool":
+                size, stride = numbers
+                height, width = (-((size - side) // stride) + 1 for side in (height, width))
+            elif kind == "conv":
+                filters, size, stride = numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 1
+                height, width = ((side - size) // stride + 1 for side in (height, width))
+                for _ in range(height):
+                    total += width * filters * size * size * channels
+                channels = filters
+            else:
+                total += numbers[0] * channels * height * width
+                channels, height, width = numbers[0], 1, 1
+        heads = 2 + 4 + 10 * table["landmarks"]
+        return total + heads * channels * height * width
+
+    assert multiply_adds(NETS.pnet, 12, 12) == 27_000 + 12_960 + 4_608 + 192
+    strided = {"size": 34, "layers": [["conv", 16, 4, 2], ["conv", 16, 3], ["pool", 2, 2], ["conv", 32, 3]], "landmarks": False}
+    for table, height, width in (
+        (NETS.pnet, 12, 12), (NETS.pnet, 640, 256), (NETS.pnet, 64, 131), (NETS.rnet, 24, 24), (NETS.onet, 48, 48),
+        (strided, 64, 128), (strided, 63, 65),
+    ):  # fmt: skip
+        assert multiply_adds(table, height, width) == plain(table, height, width)

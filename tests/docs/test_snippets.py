@@ -17,7 +17,7 @@ from PIL import Image
 
 from markdown_pages import PAGES, ROOT, Block, blocks, commands
 from mtcnn_gluon.cli import main as cli
-from mtcnn_gluon.io.video import VideoWriter
+from mtcnn_gluon.io.video_writer import VideoWriter
 from mtcnn_gluon.prepare_data.readers import read_annotations
 from painted_faces import make_annotations, write_csv, write_photos
 
@@ -27,6 +27,7 @@ PARSED_ONLY = {  # beginnings of commands, and why they are not run
     "pipeline": "trains for minutes; tests/core/pipeline runs one",
     "bench": "times for a minute; tests/core/bench runs one",
     "info": "starts every engine",
+    "serve": "runs until it is ended; tests/web uses its page",
     "evaluate wider --ground-truth": "needs WIDER FACE's .mat files; tests/core/evaluation makes some",
     "evaluate fddb": "needs FDDB's folds; tests/core/evaluation makes some",
 }

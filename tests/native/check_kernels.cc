@@ -485,6 +485,8 @@ void check_pyramids() {
 
 int main() {
   std::printf("%s, sources %s\n", mtcnn_instruction_set(), mtcnn_source_digest());
+  const double peak = mtcnn_peak_flops(0.001);
+  if (!(peak > 1e6 && peak < 1e15)) fail("peak: " + std::to_string(peak));
   check_planes();
   check_layers();
   check_nets();

@@ -14,6 +14,9 @@ extern "C" {
 const char* mtcnn_instruction_set();
 // Whether layers can be computed in bfloat16: on x86 processors with AMX, under Linux.
 bool mtcnn_has_bfloat16();
+// The most float32 operations a second that one thread reached in about `seconds`, a multiply-add counting as two: on registers
+// alone, with the vectors and instructions of the other kernels. Short blocks of work are timed, and the fastest counts.
+double mtcnn_peak_flops(double seconds);
 // The digest of the sources that the library was built from.
 const char* mtcnn_source_digest();
 

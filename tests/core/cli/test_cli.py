@@ -50,6 +50,7 @@ class FakeDetector:
     options: dict[str, Any]
 
     has_landmarks = True
+    rotate = "0"
     bundle = SimpleNamespace(manifest={"name": "fake", "licence": "any use"})
     settings = SimpleNamespace(threshold=lambda stage, sides: np.full(len(sides), 0.6))
 
@@ -728,14 +729,14 @@ def test_options_reach_the_detector(photos: Path, run: Run) -> None:
     assert run("detect", "in/a.png").status == 0
     assert FakeDetector.options == {
         "model": "default", "engine": "auto", "device": "cpu", "min_face": 20, "factor": 0.709, "thresholds": None,
-        "nms": None, "max_faces": None, "threads": None, "accurate": False,
+        "nms": None, "max_faces": None, "threads": None, "accurate": False, "rotate": "0",
     }  # fmt: skip
     options = "--model m --engine mxnet --device gpu:1 --min-face 31.5 --factor 0.5 --max-faces 3 --threads 2 --accurate"
-    options += " --thresholds 0.1 0.2 0.3 --nms 0.4 0.5 0.6 0.7"
+    options += " --rotate auto --thresholds 0.1 0.2 0.3 --nms 0.4 0.5 0.6 0.7"
     run("detect", "in/a.png", *options.split())
     assert FakeDetector.options == {
         "model": "m", "engine": "mxnet", "device": "gpu:1", "min_face": 31.5, "factor": 0.5, "thresholds": (0.1, 0.2, 0.3),
-        "nms": (0.4, 0.5, 0.6, 0.7), "max_faces": 3, "threads": 2, "accurate": True,
+        "nms": (0.4, 0.5, 0.6, 0.7), "max_faces": 3, "threads": 2, "accurate": True, "rotate": "auto",
     }  # fmt: skip
 
 
@@ -797,6 +798,7 @@ def test_info(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     states = {name: f"yes; licence: {find_bundle(name).manifest['licence']}" for name in ("default", *shipped_bundles())}
     assert {**report["models"], **states} == {**report["models"], "official": "no: not installed here"}
     assert report["engines"] == {**dict.fromkeys(ENGINES, "yes"), "auto": "takes auto"}
+    assert set(report["processor"]) == {"instruction set", "peak of one thread"}
     assert FakeDetector.options == {"engine": "auto"}
     outcome = run("info")
     assert (outcome.status, outcome.err) == (0, "")
@@ -835,8 +837,8 @@ def test_info_stays_json_whatever_is_broken(run: Run, monkeypatch: pytest.Monkey
     outcome = run("info", "--json")
     report = json.loads(outcome.out)
     assert outcome.status == 0 and set(report["packages"].values()) == {None} and "a library that talks" in outcome.err
-    states = [state for part in ("native operators", "engines", "models") for state in report[part].values()]
-    assert len(states) == 2 + len(ENGINES) + 1 + len(report["models"])
+    states = [state for part in ("processor", "native operators", "engines", "models") for state in report[part].values()]
+    assert len(states) == 2 + 2 + len(ENGINES) + 1 + len(report["models"])
     assert all(state.startswith(f"no: {type(error).__name__}") and state.isprintable() for state in states)
     assert run("info").status == 0
 

@@ -134,6 +134,7 @@ class FakeDetector:
     limit = 10**9
     end: type[BaseException] = KeyboardInterrupt
     has_landmarks = True
+    rotate = "0"
     bundle = SimpleNamespace(manifest={"name": "fake", "licence": "any use"})
     settings = SimpleNamespace(threshold=lambda stage, sides: np.full(len(sides), 0.5))
     score = 0.9

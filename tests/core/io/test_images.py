@@ -12,7 +12,7 @@ from PIL import Image
 
 from mtcnn_gluon.errors import ImageError, MtcnnError
 from mtcnn_gluon.io import image_formats, images
-from mtcnn_gluon.io.images import is_image_path, read_image
+from mtcnn_gluon.io.images import is_image_path, read_as_stored, read_image
 
 COLOURS = [[(230, 20, 30), (20, 200, 40), (10, 40, 220)], [(250, 240, 10), (5, 5, 5), (200, 60, 240)]]
 BLOCKS = np.repeat(np.repeat(np.array(COLOURS, np.uint8), 16, axis=0), 16, axis=1)  # (32, 48, 3): no symmetry
@@ -238,6 +238,18 @@ def test_exif_orientation(name: str, orientation: int) -> None:
     assert shows_blocks(read_image(data), is_lossy)
     with Image.open(io.BytesIO(data)) as image:
         assert shows_blocks(read_image(image), is_lossy)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_as_stored(orientation: int, tmp_path: Path) -> None:
+    """Without the rotation: rows and columns as the file has them."""
+    stored = np.ascontiguousarray(UNDO[orientation](BLOCKS))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(Image.fromarray(stored), "PNG", exif=exif)
+    (tmp_path / "photo.png").write_bytes(data)
+    for source in (data, tmp_path / "photo.png", Image.open(io.BytesIO(data)), stored):
+        assert np.array_equal(read_as_stored(source), stored)
 
 
 @pytest.mark.parametrize("kind, options", [("GIF", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("PNG", {})])

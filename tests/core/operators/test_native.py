@@ -323,6 +323,13 @@ def test_threads_of_python_can_use_the_kernels_at_once(results: dict[str, np.nda
                 np.testing.assert_array_equal(others[name], array, err_msg=name)
 
 
+def test_the_peak_is_plausible() -> None:
+    """Between a tenth of an operation a nanosecond and ten thousand: no unit is wrong, and nothing was left out."""
+    assert native.instruction_set() in ("baseline", "avx2", "avx512")
+    peaks = [native.peak_flops() for _ in range(2)]
+    assert all(peak is not None and 1e8 < peak < 1e13 for peak in peaks)
+
+
 def sum_of_crops(image: np.ndarray) -> float:
     return float(crop_resize(image, np.tile([[3, 4, 50, 60.0]], (64, 1)), 24).sum())
 
@@ -389,7 +396,7 @@ def test_without_them_numpy_does_the_work(monkeypatch: pytest.MonkeyPatch, pictu
     kept, crops = nms(boxes, scores, 0.4), crop_resize(picture, [[1, 2, 30, 40.5]], 24, 127.5, 1 / 128)
     monkeypatch.setattr(native, "load_kernels", native.load_kernels.__wrapped__)
     monkeypatch.setattr(native, "source_digest", lambda: "0123456789abcdef")
-    assert native.kernels() is None
+    assert native.kernels() is None and native.peak_flops() is None and native.instruction_set() is None
     assert nms(boxes, scores, 0.4).tolist() == kept.tolist()
     np.testing.assert_allclose(crop_resize(picture, [[1, 2, 30, 40.5]], 24, 127.5, 1 / 128), crops, atol=1e-6)
 

@@ -1,0 +1,1 @@
+"""What programs for mtcnn take from its `utils`."""
