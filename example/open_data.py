@@ -7,11 +7,11 @@ scenes of them. Put into SOURCES before:
 
     fairface/                photos of FairFace at 128 x 128 (CC BY 4.0, github.com/joojs/fairface), by their numbers
     congress/                portraits of github.com/unitedstates/images (public domain), at most 320 px
-    18f.gsa.gov/             a clone of github.com/18F/18f.gsa.gov (CC0)
-    hub/                     a clone of github.com/18F/hub (CC0)
-    pif-website/             a clone of github.com/presidential-innovation-fellows/pif-website (CC0)
-    GroceryStoreDataset/     a clone of github.com/marcusklasson/GroceryStoreDataset (MIT)
-    clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small (CC0)
+    18f.gsa.gov/             a clone of github.com/18F/18f.gsa.gov, commit 0a55c75 (CC0)
+    hub/                     a clone of github.com/18F/hub, d1a91e5 (CC0)
+    pif-website/             a clone of github.com/presidential-innovation-fellows/pif-website, 8ae57fa (CC0)
+    GroceryStoreDataset/     a clone of github.com/marcusklasson/GroceryStoreDataset, fc80ba9 (MIT)
+    clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small, 1196151 (CC0)
 
 open_faces.txt says which photos of FairFace and Congress were tried, with the beginnings of their SHA-256 (as WebP). yunet.onnx
 is YuNet (BSD), of github.com/opencv/opencv_zoo.
@@ -39,6 +39,58 @@ SURE, UNSURE = 0.6, 0.3  # scores of YuNet from which a box is a face, and is ne
 HELD_OUT = {"crops": 20, "photos": 8}  # every so many are for validation
 
 
+Rows = list[tuple[str, list[float]]]  # paths with boxes, scores and points
+
+
+class Photos:
+    """Copies photos, and finds faces in them with YuNet."""
+
+    def __init__(self, sources: Path, out: Path, yunet: Path) -> None:
+        self.sources, self.out = sources, out
+        self.seen: set[str] = set()  # digests
+        self.finder = cv2.FaceDetectorYN.create(str(yunet), "", (320, 320), UNSURE)
+
+    def copied(self, path: str) -> np.ndarray | None:
+        """A photo, copied and read, with OpenCV's order of colours; None if it is small or was there before."""
+        image = cv2.cvtColor(read_image(self.sources / path), cv2.COLOR_RGB2BGR)
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        if min(image.shape[:2]) < 100 or digest in self.seen:
+            return None
+        self.seen.add(digest)
+        copy = self.out / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if max(image.shape[:2]) <= LONGEST:
+            copy.write_bytes((self.sources / path).read_bytes())
+            return image
+        scale = LONGEST / max(image.shape[:2])
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        if not cv2.imwrite(str(copy), image):
+            raise OSError(f"{copy} cannot be written")
+        return image
+
+    def found(self, image: np.ndarray, scale: float = 1) -> list[list[float]]:
+        """Boxes, scores and points of the faces in a photo."""
+        image = cv2.resize(image, None, fx=scale, fy=scale)
+        self.finder.setInputSize(image.shape[1::-1])
+        rows = self.finder.detect(image)[1]
+        return [] if rows is None else [[r[0], r[1], r[0] + r[2], r[1] + r[3], r[14], *r[4:14]] for r in rows.tolist()]
+
+
+def faces_and_rooms(photos: Photos) -> tuple[dict[str, Rows], list[str]]:
+    """The faces of crops and of photos, those for validation apart; and pictures of the websites that show nobody."""
+    faces: dict[str, Rows] = {"crops": [], "photos": [], "crops_dev": [], "photos_dev": []}
+    empty = []
+    for kind, folders in (("crops", CROPS), ("photos", PHOTOS)):
+        for number, path in enumerate(files_of(photos.sources, folders)):
+            image = photos.copied(path)
+            rows = [] if image is None else photos.found(image)
+            is_dev = number % HELD_OUT[kind] == 0
+            faces[kind + "_dev" * is_dev] += [(path, row) for row in rows if row[4] >= SURE or not is_dev]
+            if kind == "photos" and not is_dev and image is not None and not rows and not photos.found(image, 2):
+                empty.append(path)  # screens, drawings, rooms
+    return faces, empty
+
+
 def main() -> None:
     """Write the photos, crops.csv, photos.csv, both as faces.csv, landmarks.csv, empty.txt, those of validation, and scenes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -49,58 +101,23 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     sources, out = arguments.sources, arguments.out
+    if missing := [folder for folder in (*CROPS, *PHOTOS, *EMPTY) if not (sources / folder).is_dir()]:
+        parser.error(f"{sources} lacks {', '.join(missing)}")
     out.mkdir(parents=True)
-    finder = cv2.FaceDetectorYN.create(str(arguments.yunet), "", (320, 320), UNSURE)
-    seen: set[str] = set()
+    photos = Photos(sources, out, arguments.yunet)
 
-    def copied(path: str) -> np.ndarray | None:
-        """A photo, copied and read, with OpenCV's order of colours; None if it is small or was there before."""
-        image = cv2.cvtColor(read_image(sources / path), cv2.COLOR_RGB2BGR)
-        digest = hashlib.sha256(image.tobytes()).hexdigest()
-        if min(image.shape[:2]) < 100 or digest in seen:
-            return None
-        seen.add(digest)
-        (out / path).parent.mkdir(parents=True, exist_ok=True)
-        if max(image.shape[:2]) <= LONGEST:
-            (out / path).write_bytes((sources / path).read_bytes())
-        else:
-            scale = LONGEST / max(image.shape[:2])
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            cv2.imwrite(str(out / path), image)
-        return image
-
-    def found(image: np.ndarray, scale: float = 1) -> list[list[float]]:
-        """Boxes, scores and points of the faces that YuNet finds in a photo."""
-        image = cv2.resize(image, None, fx=scale, fy=scale)
-        finder.setInputSize(image.shape[1::-1])
-        rows = finder.detect(image)[1]
-        return [] if rows is None else [[r[0], r[1], r[0] + r[2], r[1] + r[3], r[14], *r[4:14]] for r in rows.tolist()]
-
-    def write(name: str, faces: list[tuple[str, list[float]]]) -> None:
-        header = ("file", *COLUMNS[1:5], "score", *COLUMNS[5:])
-        with open(out / name, "w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                [header, *((path, *map("{:.3f}".format, row)) for path, row in faces)]
-            )
-
-    faces: dict[str, list[tuple[str, list[float]]]] = {"crops": [], "photos": [], "crops_dev": [], "photos_dev": []}
-    empty: dict[bool, list[str]] = {False: [], True: []}
-    for kind, folders in (("crops", CROPS), ("photos", PHOTOS)):
-        for number, path in enumerate(path for folder in folders for path in files_of(sources / folder, sources)):
-            image = copied(path)
-            rows = found(image) if image is not None else []
-            is_dev = number % HELD_OUT[kind] == 0
-            faces[kind + "_dev" * is_dev] += [(path, row) for row in rows if row[4] >= SURE or not is_dev]
-            if kind == "photos" and not is_dev and image is not None and not rows and not found(image, 2):
-                empty[False].append(path)  # screens, drawings, rooms
+    faces, rooms = faces_and_rooms(photos)
     every = faces["crops"] + faces["photos"]
-    lists = {**faces, "faces": every, "landmarks": [face for face in every if face[1][4] >= SURE]}
-    for name, rows in lists.items():
-        write(f"{name}.csv", rows)
+    for name, rows in {**faces, "faces": every, "landmarks": [face for face in every if face[1][4] >= SURE]}.items():
+        with open(out / f"{name}.csv", "w", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(("file", *COLUMNS[1:5], "score", *COLUMNS[5:]))
+            table.writerows((path, *map("{:.3f}".format, row)) for path, row in rows)
 
-    for path in spread([path for folder in EMPTY for path in files_of(sources / folder, sources)], arguments.empty):
-        image = copied(path)
-        if image is not None and not found(image, 2):
+    empty: dict[bool, list[str]] = {False: rooms, True: []}
+    for path in spread(files_of(sources, EMPTY), arguments.empty):
+        image = photos.copied(path)
+        if image is not None and not photos.found(image, 2):
             empty["/test/" in path or "/val" in path].append(path)
     for name, is_dev in (("empty.txt", False), ("empty_dev.txt", True)):
         (out / name).write_text("\n".join(empty[is_dev]) + "\n")
@@ -112,10 +129,13 @@ def main() -> None:
     print(prepare_scenes(options)["counts"], "in", options.out)
 
 
-def files_of(folder: Path, root: Path) -> list[str]:
-    """Paths of the photos of a folder, without the pictures of single products on white."""
-    paths = (path.relative_to(root).as_posix() for path in folder.rglob("*") if path.suffix.lower() in KINDS)
-    return sorted(path for path in paths if "iconic" not in path and "sample_images" not in path)
+def files_of(root: Path, folders: tuple[str, ...]) -> list[str]:
+    """Paths of the photos of folders, without the pictures of single products on white."""
+    found = []
+    for folder in folders:
+        paths = (path.relative_to(root).as_posix() for path in (root / folder).rglob("*") if path.suffix.lower() in KINDS)
+        found += sorted(path for path in paths if "iconic" not in path and "sample_images" not in path)
+    return found
 
 
 if __name__ == "__main__":
