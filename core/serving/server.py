@@ -10,6 +10,7 @@ from mtcnn_gluon.errors import ConfigError
 from mtcnn_gluon.serving.site import Site
 
 HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")  # under which a browser may ask
 TYPES = {
     ".css": "text/css; charset=utf-8", ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
     ".json": "application/json", ".mjs": "text/javascript; charset=utf-8",
@@ -79,6 +80,9 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: the terminal shows the page's address."""
 
     def _answer(self, with_body: bool) -> None:
+        if self.headers.get("Host", HOST).split(":")[0] not in NAMES:
+            self.send_error(421)  # a site whose name was made to lead here (DNS rebinding) could read the models
+            return
         name = unquote(urlsplit(self.path).path).lstrip("/") or "index.html"
         if name not in self.contents:
             self.send_error(404)

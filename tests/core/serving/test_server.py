@@ -37,9 +37,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadingHTTPSe
     made.server_close()
 
 
-def ask(server: ThreadingHTTPServer, path: str, method: str = "GET") -> tuple[HTTPResponse, bytes]:
+def ask(server: ThreadingHTTPServer, path: str, method: str = "GET", **headers: str) -> tuple[HTTPResponse, bytes]:
     connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
-    connection.request(method, path)
+    connection.request(method, path, headers=headers)
     response = connection.getresponse()
     body = response.read()
     connection.close()
@@ -72,6 +72,14 @@ def test_what_it_answers(server: ThreadingHTTPServer, path: str, body: bytes, ki
 def test_nothing_else_is_served(server: ThreadingHTTPServer, path: str) -> None:
     response, body = ask(server, path)
     assert response.status == 404 and body != b"secret"
+
+
+@pytest.mark.parametrize(
+    "host, status",
+    [("127.0.0.1", 200), ("localhost:8000", 200), ("example.org:8000", 421), ("127.0.0.1.example.org", 421), ("", 421)],
+)
+def test_only_a_page_of_this_machine_may_ask(server: ThreadingHTTPServer, host: str, status: int) -> None:
+    assert ask(server, "/", Host=host)[0].status == status
 
 
 def test_a_file_that_is_gone(server: ThreadingHTTPServer) -> None:
