@@ -30,6 +30,10 @@ _FUNCTIONS = {  # the functions of src/kernels.h: type of the result, types of t
     "draw_pieces": (_bool, [_pointer, _i64, _float, _float, _i64, _i64, _i64, _pointer]),
     "packed": (_i64, [_pointer]),
     "pack": (None, [_pointer, _pointer, _pointer, _pointer]),
+    "int8_instructions": (ctypes.c_char_p, []),
+    "int8_packed": (_i64, [_pointer]),
+    "int8_pack": (None, [_pointer, _pointer, _pointer]),
+    "int8_forward": (_bool, [_pointer, _i64, _i64, _i64, _i64, _i64, _float, _float, _pointer, _pointer]),
     "net_output": (_bool, [_pointer, _i64, _i64, _i64, _pointer, _pointer]),
     "net_forward": (_bool, [_pointer, _i64, _i64, _i64, _i64, _i64, _pointer, _pointer]),
 }

@@ -63,7 +63,7 @@ class NativeNet:
         self.is_dense = is_dense(table)
         self.heads = heads_of(table)
         self._kept: list[np.ndarray] = []  # arrays to which the layers have pointers
-        layers = [self._layer(*step) for step in _steps(net, table, parameters)]
+        layers = [self._layer(*step) for step in steps(net, table, parameters)]
         self._layers = (_Layer * len(layers))(*layers)
 
     def __call__(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
@@ -80,15 +80,19 @@ class NativeNet:
             MemoryError: if there is not enough memory.
         """
         images = np.ascontiguousarray(images)
-        if images.dtype != np.float32 or images.ndim != 4 or images.shape[1] != self._layers[0].channels or not len(images):
-            raise ValueError(f"images must be (N, 3, H, W) float32, not {images.shape} {images.dtype}")
-        count, height, width = len(images), *images.shape[2:]
+        count, height, width = self.check(images)
         out = np.empty((count, *self.output_size(height, width), self._layers[-1].filters), np.float32)
         if not self._library.mtcnn_net_forward(
             self._layers, len(self._layers), count, height, width, threads or 0, images.ctypes.data, out.ctypes.data
         ):
             raise MemoryError(f"images of shape {images.shape} need more memory than there is")
         return out
+
+    def check(self, images: np.ndarray) -> tuple[int, int, int]:
+        """Number, height and width of images; `ValueError` unless they are (N, 3, H, W) float32 with N > 0."""
+        if images.dtype != np.float32 or images.ndim != 4 or images.shape[1] != self._layers[0].channels or not len(images):
+            raise ValueError(f"images must be (N, 3, H, W) float32, not {images.shape} {images.dtype}")
+        return len(images), *images.shape[2:]
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """h and w of the output for images of `height` x `width` pixels; `ValueError` if they are too small."""
@@ -101,7 +105,7 @@ class NativeNet:
     def _layer(self, pool: int, alpha: np.ndarray | None, weight: np.ndarray, bias: np.ndarray, stride: int) -> _Layer:
         """A layer with packed weights, from weights (O, I, k, k)."""
         layer = _Layer(weight.shape[1], pool, weight.shape[2], weight.shape[0], stride, None, None)
-        packed = _aligned(self._library.mtcnn_packed(ctypes.byref(layer)))
+        packed = aligned(self._library.mtcnn_packed(ctypes.byref(layer)))
         self._library.mtcnn_pack(ctypes.byref(layer), weight.ctypes.data, bias.ctypes.data, packed.ctypes.data)
         layer.packed = packed.ctypes.data
         self._kept.append(packed)
@@ -111,7 +115,7 @@ class NativeNet:
         return layer
 
 
-def _steps(
+def steps(
     net: str, table: Mapping[str, Any], values: Parameters
 ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray, np.ndarray, int]]:
     """Per convolution: pooling and slopes (C,) before it, weights (O, C, k, k), bias (O,), stride. The heads are the last."""
@@ -131,7 +135,7 @@ def _steps(
     yield pool, alpha, weights, biases, 1
 
 
-def _aligned(count: int) -> np.ndarray:
+def aligned(count: int) -> np.ndarray:
     """`count` float32 whose address is a multiple of the widest vector's size."""
     block = np.empty(count * 4 + _ALIGNMENT, np.uint8)
     start = -block.ctypes.data % _ALIGNMENT

@@ -5,8 +5,10 @@
 
 #include "kernels.h"
 
-#if MTCNN_AMX
+#if MTCNN_X86
 #include <cpuid.h>
+#endif
+#if MTCNN_AMX
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -33,6 +35,23 @@ InstructionSet instruction_set() {
 const char* mtcnn_instruction_set() {
   static const char* const names[] = {"baseline", "avx2", "avx512"};
   return names[int(instruction_set())];
+}
+
+static Int8Set best_int8() {
+#if MTCNN_INT8
+  constexpr unsigned AVX512_VNNI = 1u << 11, AVX_VNNI = 1u << 4;  // leaf 7: ECX; of its part 1, EAX
+  unsigned a, b, c, d;
+  if (instruction_set() == InstructionSet::avx512 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & AVX512_VNNI))
+    return Int8Set::avx512vnni;
+  if (instruction_set() != InstructionSet::baseline && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI))
+    return Int8Set::avxvnni;
+#endif
+  return Int8Set::plain;
+}
+
+Int8Set int8_set() {
+  static const Int8Set set = best_int8();
+  return set;
 }
 
 // The processor must have the unit, and Linux must let this process use it.

@@ -14,6 +14,13 @@
 #define MTCNN_AMX 0
 #endif
 
+// Whether the compiler knows the instructions that multiply bytes.
+#if MTCNN_X86 && (__clang_major__ >= 12 || (!defined(__clang__) && __GNUC__ >= 11))
+#define MTCNN_INT8 1
+#else
+#define MTCNN_INT8 0
+#endif
+
 #define MTCNN_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define MTCNN_TARGET(features) MTCNN_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
@@ -32,3 +39,6 @@
 
 enum class InstructionSet { baseline, avx2, avx512 };
 InstructionSet instruction_set();
+
+enum class Int8Set { plain, avxvnni, avx512vnni };
+Int8Set int8_set();

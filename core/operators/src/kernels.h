@@ -76,6 +76,24 @@ bool mtcnn_net_output(const MtcnnNetLayer* layers, int64_t count, int64_t height
 bool mtcnn_net_forward(const MtcnnNetLayer* layers, int64_t count, int64_t images, int64_t height, int64_t width, int64_t threads,
                        const float* in, float* out);
 
+// A net whose products are of 8-bit integers. A layer's input are bytes q, channels last, and its weights (filters, channels,
+// kernel, kernel) are int8. With the exact sum of q * weight, x = sum * scale + shift, and the next layer's input, or, in the last
+// layer, the result is x itself, in float:
+//   round(min(max((x > 0 ? x : alpha * x) * to_byte + zero, 0), 255))
+// Arrays of filters are padded to a multiple of 16. As in MtcnnNetLayer, `pool` comes first, and only the first layer has a stride.
+struct MtcnnInt8Layer {
+  int64_t channels, pool, kernel, filters, stride;
+  const int8_t* packed;                                 // by mtcnn_int8_pack: mtcnn_int8_packed bytes
+  const float *scale, *shift, *alpha, *to_byte, *zero;  // alpha: null in the last layer, and the two after it
+};
+// What multiplies bytes: "avx512-vnni", "avx-vnni"; or "" if nothing does, and these functions are slow.
+const char* mtcnn_int8_instructions();
+int64_t mtcnn_int8_packed(const MtcnnInt8Layer* layer);
+void mtcnn_int8_pack(const MtcnnInt8Layer* layer, const int8_t* weight, int8_t* packed);
+// As mtcnn_net_forward; the first layer's input is made of `in` (images, channels, height, width) as above, without alpha.
+bool mtcnn_int8_forward(const MtcnnInt8Layer* layers, int64_t count, int64_t images, int64_t height, int64_t width, int64_t threads,
+                        float to_byte, float zero, const float* in, float* out);
+
 // mask[i] = 1 for the floor(keep_ratio * n + 1e-6) hardest, at least one, of the n samples whose label is 0 or 1, by the
 // cross-entropy of logits (count, 2); else 0. NaN is hardest; of equals the lower index comes first. count may be 0.
 bool mtcnn_negative_mining(const float* logits, const float* label, float* mask, int64_t count, double keep_ratio);

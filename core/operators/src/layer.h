@@ -229,9 +229,6 @@ static Conv forward_conv(const LayerSizes& s) {
           row, s.pooled_height * row, out_row, s.out_height * out_row, s.stride};
 }
 
-// Rows of pool(prelu(in)) that so many rows of the output are made from.
-static int64_t rows_seen(const LayerSizes& s, int64_t rows) { return (rows - 1) * s.stride + s.kernel; }
-
 // Takes gradients of outputs, with a border of kernel - 1 zeros around them, to those of pool(prelu(in)); of stride 1.
 static Conv backward_conv(const LayerSizes& s) {
   const int64_t border = 2 * (s.kernel - 1), row = s.pooled_width * s.channels, out_row = (s.out_width + border) * s.filters;

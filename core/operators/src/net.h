@@ -17,21 +17,6 @@ static int64_t packed_floats(const MtcnnLayer& s) {
   return Blocks(s.filters).padded() + packed_size(s.channels, s.filters, s.kernel);
 }
 
-// The rows of every layer's input that are needed for some rows of the net's output.
-struct Strip {
-  int64_t first[MTCNN_MAX_LAYERS], rows[MTCNN_MAX_LAYERS];
-  Strip(const LayerSizes* s, int64_t count, int64_t top, int64_t rows_) {
-    for (int64_t l = count - 1; l >= 0; --l) {
-      const int64_t start = top * s[l].stride, last = start + rows_seen(s[l], rows_);  // one beyond; both behind the pooling
-      const int64_t end = s[l].pool ? std::min(2 * (last - 1) + s[l].pool, s[l].height) : last;
-      top = first[l] = s[l].pool ? 2 * start : start;
-      rows_ = rows[l] = end - top;
-    }
-  }
-};
-
-static int64_t divide_up(int64_t count, int64_t size) { return (count + size - 1) / size; }
-
 // How a net's work is cut, such that all threads get about as much, and what memory a task needs: for the activated input of a
 // layer, for its output, and two rows.
 struct NetPlan {

@@ -4,21 +4,6 @@
 
 int64_t mtcnn_pooled(int64_t length, int64_t kernel) { return length <= kernel ? 1 : (length - kernel + 1) / 2 + 1; }
 
-// Length of the output along one axis; 0 if there is none.
-static int64_t convolved(int64_t length, const MtcnnLayer& layer) {
-  return length < layer.kernel ? 0 : (length - layer.kernel) / layer.stride + 1;
-}
-
-static LayerSizes sizes_of(const MtcnnLayer& layer) {
-  LayerSizes s;
-  static_cast<MtcnnLayer&>(s) = layer;
-  s.pooled_height = s.pool ? mtcnn_pooled(s.height, s.pool) : s.height;
-  s.pooled_width = s.pool ? mtcnn_pooled(s.width, s.pool) : s.width;
-  s.out_height = convolved(s.pooled_height, s);
-  s.out_width = convolved(s.pooled_width, s);
-  return s;
-}
-
 bool mtcnn_layer_output(const MtcnnLayer* layer, int64_t* out_height, int64_t* out_width) {
   const LayerSizes s = sizes_of(*layer);
   *out_height = s.out_height;

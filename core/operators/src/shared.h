@@ -73,6 +73,21 @@ struct LayerSizes : MtcnnLayer {
   int64_t pooled_height, pooled_width, out_height, out_width;
 };
 
+// Length of the output along one axis; 0 if there is none.
+inline int64_t convolved(int64_t length, const MtcnnLayer& layer) {
+  return length < layer.kernel ? 0 : (length - layer.kernel) / layer.stride + 1;
+}
+
+inline LayerSizes sizes_of(const MtcnnLayer& layer) {
+  LayerSizes s;
+  static_cast<MtcnnLayer&>(s) = layer;
+  s.pooled_height = s.pool ? mtcnn_pooled(s.height, s.pool) : s.height;
+  s.pooled_width = s.pool ? mtcnn_pooled(s.width, s.pool) : s.width;
+  s.out_height = convolved(s.pooled_height, s);
+  s.out_width = convolved(s.pooled_width, s);
+  return s;
+}
+
 // Memory that lives as long as this object. Never throws: ask is_enough() before use.
 class Memory {
  public:
