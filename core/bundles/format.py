@@ -39,7 +39,7 @@ SCHEMA = 2
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 1 << 24  # largest size; a usual manifest has a few thousand bytes
 LARGEST = 1e6  # largest value of mean and scale
-_BUNDLE_FILE = re.compile(r"[pro]net(-0000\.params|-symbol\.json|\.onnx)|mtcnn\.onnx|" + re.escape(MANIFEST))
+_BUNDLE_FILE = re.compile(r"[pro]net(-0000\.params|-symbol\.json|-int8\.npz|\.onnx)|mtcnn\.onnx|" + re.escape(MANIFEST))
 _KEYS = {
     "schema": int, "name": str, "files": dict, "architecture": dict, "trained": dict, "colour_order": str, "mean": float,
     "scale": float, "layout": str, "thresholds": list, "nms": list, "box_convention": str, "landmarks": int,

@@ -4,7 +4,9 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator, Sequence
+
+import numpy as np
 
 from mtcnn_gluon.bundles.find import find_bundle, model_names
 from mtcnn_gluon.bundles.format import MANIFEST, Bundle
@@ -13,7 +15,12 @@ from mtcnn_gluon.cli.output import put_line
 from mtcnn_gluon.config import MAX_FACE, MIN_FACE
 from mtcnn_gluon.errors import ConfigError, ModelError
 from mtcnn_gluon.export.bundle_files import BundlePart, export_bundle, make_bundle, usual_formats, why_not_written
+from mtcnn_gluon.export.int8 import add_int8
 from mtcnn_gluon.io.images import is_url
+from mtcnn_gluon.io.inputs import Search
+from mtcnn_gluon.prepare_data.annotations import spread
+
+INT8_PHOTOS = 64
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     kind.add_argument("--onnx", action="store_true", help="only ONNX: pnet.onnx, rnet.onnx, onet.onnx")
     kind.add_argument("--onefile", action="store_true", help="also the whole cascade as one file, mtcnn.onnx")
+    photos = f"also the nets in 8 bits, for the engine native-int8, fitted to at most {INT8_PHOTOS} photos with faces"
+    kind.add_argument("--int8", nargs="+", metavar="PATH", help=photos)
     smallest = f"smallest face in pixels that mtcnn.onnx looks for ({MIN_FACE:g})"
     kind.add_argument("--min-face", type=float, default=MIN_FACE, metavar="N", help=smallest)
     about = parser.add_argument_group("manifest", "a bundle keeps its own values unless given")
@@ -51,10 +60,21 @@ def export(options: argparse.Namespace) -> int:
         bundle = export_bundle(before, options.dest, _formats(options, before, changes), changes, options.min_face)
     else:
         bundle = _export_runs(options, changes)
+    if options.int8:
+        bundle = add_int8(bundle, _photos(options.int8))
     for warning in warnings(bundle.manifest):
         print(f"mtcnn-gluon: warning: {bundle.path}: {warning}", file=sys.stderr)
     put_line(f"{bundle.path}: {', '.join(sorted(bundle.manifest['files']))}")
     return 0
+
+
+def _photos(paths: Sequence[str]) -> Iterator[np.ndarray]:
+    """At most `INT8_PHOTOS` of the photos, evenly spread; `ImageError` if one of them cannot be read."""
+    search = Search(paths, takes_videos=False)
+    for note in search.notes():
+        print(f"mtcnn-gluon: note: {note}", file=sys.stderr)
+    for found in spread(search.found, INT8_PHOTOS):
+        yield found.read()
 
 
 def is_bundle(source: str) -> bool:

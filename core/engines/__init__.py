@@ -14,13 +14,14 @@ from mtcnn_gluon.operators.native import kernels
 
 _CLASSES = {  # module and class of each engine; a module is imported only when its engine is used
     "native": ("native", "NativeEngine"),
+    "native-int8": ("native", "NativeInt8Engine"),
     "openvino": ("openvino", "OpenVinoEngine"),
     "openvino-bf16": ("openvino", "OpenVinoBf16Engine"),
     "onnx": ("onnx", "OnnxEngine"),
     "mxnet": ("mxnet", "MXNetEngine"),
 }
 ENGINES = tuple(_CLASSES)
-AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; bfloat16 only on request
+AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; 8 bits and bfloat16 only on request
 AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # for processors without AVX2
 WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 

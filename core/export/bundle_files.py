@@ -10,6 +10,7 @@ import numpy as np
 
 from mtcnn_gluon.bundles import onnx_nets, params_file
 from mtcnn_gluon.bundles.format import Bundle, new_manifest, write_bundle
+from mtcnn_gluon.bundles.int8_layers import ENDING as INT8
 from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
 from mtcnn_gluon.config import MIN_FACE, NETS
@@ -17,9 +18,14 @@ from mtcnn_gluon.errors import ModelError, install_command, last_line
 from mtcnn_gluon.layers import Parameters, check_parameters, parameter_shapes
 from mtcnn_gluon.mxnet_loader import load_mxnet, why_not_mxnet
 
-BundlePart = Literal["symbol", "params", "onnx", "onefile"]
+BundlePart = Literal["symbol", "params", "onnx", "onefile", "int8"]
 ONEFILE = "mtcnn.onnx"
-_ENDINGS = {"symbol": ("-symbol.json", "-0000.params"), "params": ("-0000.params",), "onnx": (".onnx",)}  # of a net's files
+_ENDINGS = {
+    "symbol": ("-symbol.json", "-0000.params"),
+    "params": ("-0000.params",),
+    "onnx": (".onnx",),
+    "int8": (INT8,),
+}  # of a net's files
 
 
 def why_not_written(part: BundlePart, source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> str | None:
@@ -46,6 +52,8 @@ def _why_not_new(part: BundlePart) -> str | None:
     """Why a part cannot be written here, as far as this is known without loading MXNet; None if it can."""
     if part == "params":
         return None
+    if part == "int8":
+        return "nets in 8 bits are fitted to photos: give --int8 PHOTOS"
     if part != "symbol":
         return None if importlib.util.find_spec("onnx") else f"onnx is not installed: run {install_command('export')}"
     return why_not_mxnet()
@@ -57,9 +65,13 @@ def _names(part: BundlePart) -> list[str]:
 
 
 def usual_formats(source: Bundle | None = None, changes: Mapping[str, Any] | None = None) -> tuple[BundlePart, ...]:
-    """The parts that a bundle can have here: `symbol` or otherwise `params`, and `onnx`; see `why_not_written`."""
+    """The parts that a bundle can have here, see `why_not_written`.
+
+    These are `symbol` or otherwise `params`; `onnx`; and `int8` if the source has it.
+    """
     first: BundlePart = "params" if why_not_written("symbol", source, changes) else "symbol"
-    return (first,) if why_not_written("onnx", source, changes) else (first, "onnx")
+    others: tuple[BundlePart, ...] = ("onnx", "int8")
+    return (first, *(part for part in others if not why_not_written(part, source, changes)))
 
 
 def write_nets(

@@ -1,16 +1,16 @@
 """Weights and ranges of the nets in 8 bits, chosen on photos, for `operators.int8_net`.
 
-Weights are rounded one place after the other, and what rounding adds to a sum is taken back by the places that are still to come, as
-far as they vary together on the photos (GPTQ, Frantar et al., ICLR 2023, after Optimal Brain Surgeon). That matters most in the first
-layer, where neighbouring pixels are nearly equal. Then each filter's constant is set so that its mean stays.
+Weights are rounded one place after the other, and what rounding adds to a sum is taken back by the places that are still to
+come, as far as they vary together on the photos (GPTQ, Frantar et al., ICLR 2023, after Optimal Brain Surgeon). That matters most in
+the first layer, where neighbouring pixels are nearly equal. Then each filter's constant is set so that its mean stays.
 """
 
 from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from mtcnn_gluon.bundles.int8_layers import Int8Layer
 from mtcnn_gluon.layers import Parameters
-from mtcnn_gluon.operators.int8_net import Int8Layer
 from mtcnn_gluon.operators.native_net import steps
 
 EVEN = 0.7  # 0: all channels of a layer get one scale; 1: each its own, which takes weights' precision from the others
@@ -44,7 +44,7 @@ def quantise(
         whole, step = _rounded(matrix * np.tile(of_input, kernel**2), inputs)
         shift = (wanted - (inputs @ whole.T) * step).mean(0)
         integers = np.moveaxis(whole.reshape(filters, kernel, kernel, channels), -1, 1)
-        layer = Int8Layer(pool, stride, integers.astype(np.int8), step, shift)
+        layer = Int8Layer(pool, stride, integers.astype(np.int8), step.astype(np.float32), shift.astype(np.float32))
         if after is not None:
             exact = [_prelu(each, after[1]) for each in exact]
             layer = layer.activated(after[1], *_ranges(exact))

@@ -1,17 +1,14 @@
-"""A whole net on the compiled kernels, with products of 8-bit integers.
-
-Values between layers are bytes: x = (q - z) / to_byte, with a scale and a zero for each channel (the affine quantisation of Jacob et
-al., CVPR 2018). Weights are whole numbers from -127 to 127, with one scale for each filter. Sums are exact.
-"""
+"""A whole net on the compiled kernels, with products of 8-bit integers, whose sums are exact."""
 
 import ctypes
-from dataclasses import dataclass, replace
-from typing import Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
+from mtcnn_gluon.bundles.int8_layers import Int8Layer
+from mtcnn_gluon.layers import heads_of, is_dense, output_side
 from mtcnn_gluon.operators.native import load_kernels
-from mtcnn_gluon.operators.native_net import aligned
+from mtcnn_gluon.operators.native_net import aligned, count_images
 
 _PADDED = 16  # filters of arrays of filters, see src/kernels.h
 
@@ -25,37 +22,20 @@ class _Layer(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Int8Layer:
-    """A convolution, and the activation after it: round(prelu(sum of q * weight * scale + shift) * to_byte + zero), cut to 0..255.
+def int8_instructions() -> str | None:
+    """What multiplies bytes here: `avx512-vnni` or `avx-vnni`; None if only plain loops do, or there are no kernels.
 
-    Attributes:
-        pool: side of the windows, of stride 2, of the pooling before it; 0: none.
-        stride: its stride.
-        weight: (O, C, k, k) int8.
-        scale, shift: (O,) float.
-        alpha, to_byte, zero: (O,) float; None in the last layer, whose results stay as they are.
+    Raises:
+        Unavailable: if there are no kernels.
     """
-
-    pool: int
-    stride: int
-    weight: np.ndarray
-    scale: np.ndarray
-    shift: np.ndarray
-    alpha: np.ndarray | None = None
-    to_byte: np.ndarray | None = None
-    zero: np.ndarray | None = None
-
-    def activated(self, alpha: np.ndarray, low: np.ndarray, high: np.ndarray) -> "Int8Layer":
-        """The layer with an activation whose values from `low` to `high`, both (O,), are told apart."""
-        to_byte = 255 / np.maximum(np.float64(high) - low, 1e-6)
-        return replace(self, alpha=alpha, to_byte=to_byte, zero=np.rint(-low * to_byte))
+    return load_kernels().mtcnn_int8_instructions().decode() or None
 
 
 class Int8Net:
-    """A net that may be used from several threads.
+    """One net of the cascade in 8 bits, otherwise like `native_net.NativeNet`.
 
     Args:
+        table: `size`, `layers` and `landmarks`, as in `config.NETS`.
         layers: the first takes bytes of the image's colours, the others those of the layer before.
         mean, scale: images are (pixel - mean) * scale; pixels are rounded to whole numbers.
 
@@ -63,27 +43,24 @@ class Int8Net:
         Unavailable: if there are no kernels.
     """
 
-    def __init__(self, layers: Sequence[Int8Layer], mean: float, scale: float) -> None:
+    def __init__(self, table: Mapping[str, Any], layers: Sequence[Int8Layer], mean: float, scale: float) -> None:
         self._library = load_kernels()
+        self._table = table
+        self.is_dense = is_dense(table)
+        self.heads = heads_of(table)
         self._to_byte, self._zero = 1 / scale, mean
         self._kept: list[np.ndarray] = []  # arrays to which the layers have pointers
         self._layers = (_Layer * len(layers))(*map(self._packed, layers))
 
-    def __call__(self, images: np.ndarray, height: int, width: int, threads: int | None = None) -> np.ndarray:
-        """Raw outputs (N, height, width, filters of the last layer) float32, this being their size.
-
-        Args:
-            images: (N, 3, H, W) float32, normalised, contiguous.
-            height, width: of the outputs, see `NativeNet.output_size`.
-            threads: as of `NativeNet`.
-
-        Raises:
-            MemoryError: if there is not enough memory.
-        """
-        out = np.empty((len(images), height, width, self._layers[-1].filters), np.float32)
+    def __call__(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
+        """Raw outputs, arguments and errors as of `NativeNet`. The result does not depend on the number of threads."""
+        images = np.ascontiguousarray(images)
+        count, height, width = count_images(images, self._layers[0].channels)
+        sides = (1, 1) if self.is_dense else tuple(output_side(self._table, side) for side in (height, width))
+        out = np.empty((count, *sides, self._layers[-1].filters), np.float32)
         if not self._library.mtcnn_int8_forward(
-            self._layers, len(self._layers), len(images), *images.shape[2:], threads or 0, self._to_byte, self._zero,
-            images.ctypes.data, out.ctypes.data,
+            self._layers, len(self._layers), count, height, width, threads or 0, self._to_byte, self._zero, images.ctypes.data,
+            out.ctypes.data,
         ):  # fmt: skip
             raise MemoryError(f"images of shape {images.shape} need more memory than there is")
         return out

@@ -80,19 +80,13 @@ class NativeNet:
             MemoryError: if there is not enough memory.
         """
         images = np.ascontiguousarray(images)
-        count, height, width = self.check(images)
+        count, height, width = count_images(images, self._layers[0].channels)
         out = np.empty((count, *self.output_size(height, width), self._layers[-1].filters), np.float32)
         if not self._library.mtcnn_net_forward(
             self._layers, len(self._layers), count, height, width, threads or 0, images.ctypes.data, out.ctypes.data
         ):
             raise MemoryError(f"images of shape {images.shape} need more memory than there is")
         return out
-
-    def check(self, images: np.ndarray) -> tuple[int, int, int]:
-        """Number, height and width of images; `ValueError` unless they are (N, 3, H, W) float32 with N > 0."""
-        if images.dtype != np.float32 or images.ndim != 4 or images.shape[1] != self._layers[0].channels or not len(images):
-            raise ValueError(f"images must be (N, 3, H, W) float32, not {images.shape} {images.dtype}")
-        return len(images), *images.shape[2:]
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """h and w of the output for images of `height` x `width` pixels; `ValueError` if they are too small."""
@@ -133,6 +127,13 @@ def steps(
         pool, alpha = 0, values[f"{net}_{layer.prelu}_alpha"]
     weights, biases = map(np.concatenate, zip(*heads))
     yield pool, alpha, weights, biases, 1
+
+
+def count_images(images: np.ndarray, channels: int) -> tuple[int, int, int]:
+    """Number, height and width of images; `ValueError` unless they are (N, channels, H, W) float32 with N > 0."""
+    if images.dtype != np.float32 or images.ndim != 4 or images.shape[1] != channels or not len(images):
+        raise ValueError(f"images must be (N, {channels}, H, W) float32, not {images.shape} {images.dtype}")
+    return len(images), *images.shape[2:]
 
 
 def aligned(count: int) -> np.ndarray:

@@ -255,6 +255,86 @@ void check_net(int64_t images, int64_t height, int64_t width, const std::vector<
   if (is_left && (out_rows != rows || out_columns != columns || out != values)) fail(shown("net", numbers));
 }
 
+// ---- Nets in 8 bits
+
+// What plain loops make of a layer's input (images, rows, columns, channels); sizes are the output's afterwards.
+Doubles plain_int8(const MtcnnInt8Layer& l, const std::vector<int8_t>& weight, Doubles in, int64_t images, int64_t& rows, int64_t& columns) {
+  if (l.pool) {
+    const int64_t high = mtcnn_pooled(rows, l.pool), wide = mtcnn_pooled(columns, l.pool);
+    Doubles pooled(size_t(images * high * wide * l.channels), -1);
+    for (int64_t at = 0; at < int64_t(pooled.size()); ++at) {
+      const int64_t c = at % l.channels, x = at / l.channels % wide, y = at / l.channels / wide % high, n = at / l.channels / wide / high;
+      for (int64_t i = 2 * y; i < std::min(2 * y + l.pool, rows); ++i)
+        for (int64_t j = 2 * x; j < std::min(2 * x + l.pool, columns); ++j)
+          pooled[size_t(at)] = std::max(pooled[size_t(at)], in[size_t(((n * rows + i) * columns + j) * l.channels + c)]);
+    }
+    in = pooled, rows = high, columns = wide;
+  }
+  if (rows < l.kernel || columns < l.kernel) return rows = 0, Doubles();
+  const int64_t high = (rows - l.kernel) / l.stride + 1, wide = (columns - l.kernel) / l.stride + 1;
+  Doubles out(size_t(images * high * wide * l.filters));
+  for (int64_t at = 0; at < int64_t(out.size()); ++at) {
+    const int64_t o = at % l.filters, x = at / l.filters % wide, y = at / l.filters / wide % high, n = at / l.filters / wide / high;
+    double sum = 0;
+    for (int64_t i = 0; i < l.kernel; ++i)
+      for (int64_t j = 0; j < l.kernel; ++j)
+        for (int64_t c = 0; c < l.channels; ++c)
+          sum += in[size_t(((n * rows + y * l.stride + i) * columns + x * l.stride + j) * l.channels + c)] *
+                 weight[size_t(((o * l.channels + c) * l.kernel + i) * l.kernel + j)];
+    const double value = sum * l.scale[o] + l.shift[o];
+    out[size_t(at)] = !l.alpha ? value : std::floor(std::clamp((value > 0 ? value : l.alpha[o] * value) * l.to_byte[o] + l.zero[o], 0., 255.) + 0.5);
+  }
+  rows = high, columns = wide;
+  return out;
+}
+
+// Scales are powers of two, so that single precision rounds nothing and the results are equal.
+void check_int8(int64_t images, int64_t height, int64_t width, std::vector<MtcnnInt8Layer> layers, int64_t threads) {
+  const auto powers = [](int64_t count, int low, int high) {
+    Floats values(size_t((count + 15) / 16 * 16), 0);
+    for (int64_t i = 0; i < count; ++i) values[size_t(i)] = std::ldexp(1.f, low + int(below(high - low + 1)));
+    return values;
+  };
+  const auto wholes = [](int64_t count, float unit) {
+    Floats values(size_t((count + 15) / 16 * 16), 0);
+    for (int64_t i = 0; i < count; ++i) values[size_t(i)] = float(below(256)) * unit;
+    return values;
+  };
+  std::vector<Floats> kept;
+  std::vector<std::vector<int8_t>> weights, packs;
+  kept.reserve(5 * layers.size()), packs.reserve(layers.size());
+  Floats in(size_t(images * layers[0].channels * height * width));
+  for (float& value : in) value = float(below(256)) - 128;
+  Doubles values(in.size());
+  for (size_t i = 0; i < in.size(); ++i) {  // channels last, as bytes
+    const int64_t c = int64_t(i) % layers[0].channels, pixel = int64_t(i) / layers[0].channels, n = pixel / (height * width);
+    values[i] = in[size_t((n * layers[0].channels + c) * height * width + pixel % (height * width))] + 128;
+  }
+  std::vector<int64_t> numbers = {images, height, width, threads};
+  int64_t rows = height, columns = width;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    MtcnnInt8Layer& layer = layers[l];
+    for (int64_t number : {layer.channels, layer.pool, layer.kernel, layer.filters, layer.stride}) numbers.push_back(number);
+    std::vector<int8_t> weight(size_t(layer.filters * layer.channels * layer.kernel * layer.kernel));
+    for (int8_t& value : weight) value = int8_t(below(255) - 127);
+    packs.emplace_back(size_t(mtcnn_int8_packed(&layer)));
+    mtcnn_int8_pack(&layer, weight.data(), packs.back().data());
+    layer.packed = packs.back().data();
+    kept.push_back(powers(layer.filters, -8, -6)), layer.scale = kept.back().data();
+    kept.push_back(wholes(layer.filters, 0.25f)), layer.shift = kept.back().data();
+    if (l + 1 < layers.size()) {
+      kept.push_back(powers(layer.filters, -3, -1)), layer.alpha = kept.back().data();
+      kept.push_back(powers(layer.filters, -3, 0)), layer.to_byte = kept.back().data();
+      kept.push_back(wholes(layer.filters, 1)), layer.zero = kept.back().data();
+    }
+    if (rows) values = plain_int8(layer, weight, values, images, rows, columns);
+  }
+  Floats out = unwritten(rows ? int64_t(values.size()) : 0);
+  if (mtcnn_int8_forward(layers.data(), int64_t(layers.size()), images, height, width, threads, 1, 128, in.data(), out.data()) != (rows > 0))
+    return fail(shown("int8: forward", numbers));
+  if (!std::equal(out.begin(), out.end(), values.begin())) fail(shown("int8", numbers));
+}
+
 // ---- Mining, suppression, crops
 
 void check_mining(int64_t count, double keep_ratio) {
@@ -449,6 +529,32 @@ void check_nets() {
   if (mtcnn_net_output(many.data(), int64_t(many.size()), 9, 9, &rows, &columns)) fail("net: too many layers");
 }
 
+void check_int8_nets() {
+  const auto layer = [](int64_t channels, int64_t pool, int64_t kernel, int64_t filters, int64_t stride = 1) {
+    return MtcnnInt8Layer{channels, pool, kernel, filters, stride, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+  };
+  const std::vector<MtcnnInt8Layer> pnet = {layer(3, 0, 4, 16, 2), layer(16, 0, 3, 24), layer(24, 2, 3, 32), layer(32, 0, 1, 6)};
+  const std::vector<MtcnnInt8Layer> onet = {layer(3, 0, 3, 32), layer(32, 3, 3, 64), layer(64, 2, 10, 130), layer(130, 0, 1, 16)};
+  for (int64_t threads : {0, 1, 2, 5, 40}) {
+    for (int64_t images : {1, 3}) check_int8(images, 34, 34, pnet, threads), check_int8(images, 173, 61, pnet, threads);
+    for (int64_t images : {1, 2, 19}) check_int8(images, 46, 46, onet, threads);
+    check_int8(1, 11, 12, pnet, threads);  // too small
+  }
+  check_int8(1, 500, 260, pnet, 3);
+  for (int i = 0; i < 300; ++i) {
+    std::vector<MtcnnInt8Layer> layers;
+    int64_t channels = 1 + below(5);
+    for (int64_t l = below(MTCNN_MAX_LAYERS); l >= 0; --l) {
+      const int64_t filters = one_of<int64_t>({1, 2, 7, 8, 9, 16, 17, 33, 70});
+      const bool is_first = layers.empty();
+      layers.push_back(layer(channels, is_first ? 0 : one_of<int64_t>({0, 0, 0, 2, 3}), 1 + below(3), filters,
+                             is_first ? one_of<int64_t>({1, 1, 2, 3, 4}) : 1));
+      channels = filters;
+    }
+    check_int8(one_of<int64_t>({1, 2, 9}), 1 + below(40), 1 + below(40), layers, below(4));
+  }
+}
+
 void check_boxes() {
   for (int64_t count : {0, 1, 2, 3, 90, 170, 180, 200})
     for (double ratio : {1e-9, 0.3, 0.7, 1.0})
@@ -484,12 +590,13 @@ void check_pyramids() {
 }  // namespace
 
 int main() {
-  std::printf("%s, sources %s\n", mtcnn_instruction_set(), mtcnn_source_digest());
+  std::printf("%s, 8 bits %s, sources %s\n", mtcnn_instruction_set(), mtcnn_int8_instructions(), mtcnn_source_digest());
   const double peak = mtcnn_peak_flops(0.001);
   if (!(peak > 1e6 && peak < 1e15)) fail("peak: " + std::to_string(peak));
   check_planes();
   check_layers();
   check_nets();
+  check_int8_nets();
   check_boxes();
   check_pyramids();
   if (failures) std::printf("%d mismatches\n", failures);
