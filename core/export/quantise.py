@@ -1,8 +1,8 @@
 """Weights and ranges of the nets in 8 bits, chosen on photos, for `operators.int8_net`.
 
 Weights are rounded one place after the other, and what rounding adds to a sum is taken back by the places that are still to
-come, as far as they vary together on the photos (GPTQ, Frantar et al., ICLR 2023, after Optimal Brain Surgeon). That matters most in
-the first layer, where neighbouring pixels are nearly equal. Then each filter's constant is set so that its mean stays.
+come, as far as they vary together on the photos (GPTQ, Frantar et al., ICLR 2023, after Optimal Brain Surgeon). That matters
+most in the first layer, where neighbouring pixels are nearly equal. Then each filter's constant is set so that its mean stays.
 """
 
 from typing import Any, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The engine in 8 bits: its kernels compute what is written down, its files are checked, its faces are nearly those of native."""
+"""The engine in 8 bits: kernels compute what is written down, files are checked, faces are nearly those of native."""
 
 import os
 import subprocess
@@ -29,11 +29,8 @@ from mtcnn_gluon.operators.native_net import NativeNet
 pytestmark = pytest.mark.skipif(kernels() is None, reason="the kernels were not built")
 needs_vnni = pytest.mark.skipif(kernels() is None or not int8_instructions(), reason="this processor multiplies no bytes")
 MEAN, SCALE = 127.5, 1 / 128
-TABLE = {
-    "size": 20,
-    "landmarks": True,
-    "layers": [["conv", 5, 4, 2], ["conv", 17, 3], ["pool", 2, 2], ["conv", 9, 2], ["dense", 33]],
-}
+ROWS = [["conv", 5, 4, 2], ["conv", 17, 3], ["pool", 2, 2], ["conv", 9, 2], ["dense", 33]]
+TABLE = {"size": 20, "landmarks": True, "layers": ROWS}
 FULL = {"size": 14, "landmarks": False, "layers": [["conv", 6, 3], ["pool", 3, 2], ["conv", 40, 3], ["conv", 3, 2]]}
 
 
