@@ -38,7 +38,8 @@ class Detector:
 
     Args:
         model: `default`, `official`, the name of another shipped model, or the folder of a model bundle.
-        engine: the runtime of the nets: `native` (the package's own kernels), `openvino`, `openvino-bf16` (faster, less exact,
+        engine: the runtime of the nets: `native` (the package's own kernels), `native-int8` (the same in 8 bits: faster, less
+            exact, needs AVX512-VNNI or AVX-VNNI and a model with such nets), `openvino`, `openvino-bf16` (faster, less exact,
             needs a processor with bfloat16), `onnx` (ONNX Runtime), `mxnet`, or `auto`: the first of native, openvino, onnx and
             mxnet that is installed, supports the device, and has files in the model. On processors without AVX2, `auto` tries
             native after onnx.

@@ -156,7 +156,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     generator = np.random.default_rng(5)
     tables = {
         "pnet": {"size": 12, "landmarks": False, "layers": [["conv", 4, 3], ["pool", 2, 2], ["conv", 6, 3], ["conv", 5, 3]]},
-        "rnet": {"size": 24, "landmarks": False, "layers": [["conv", 4, 3], ["pool", 3, 2], ["dense", 9]]},
+        "rnet": {"size": 24, "landmarks": False, "layers": [["conv", 4, 3], ["pool", 3, 2], ["conv", 7, 2], ["dense", 9]]},
         "onet": {"size": 20, "landmarks": True, "layers": ROWS},
     }
     nets = {
