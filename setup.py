@@ -148,7 +148,7 @@ setup(
     package_dir=FOLDERS,
     package_data={
         "mtcnn_gluon": ["py.typed", "operators/src/*"],
-        "mtcnn_gluon.model": ["*/*.json", "*/*.params", "*/*.onnx", "*/*.md"],
+        "mtcnn_gluon.model": ["*/*.json", "*/*.params", "*/*.onnx", "*/*.npz", "*/*.md"],
         "mtcnn_gluon.web": ["*.css", "*.html", "*.js", "*.svg"],
     },
     ext_modules=[] if KERNELS == "none" else [KERNEL_LIBRARY],

@@ -181,7 +181,7 @@ def test_export_and_detect(small: Bundle, image: np.ndarray, tmp_path: Path, cap
     assert "pnet-int8.npz" in capsys.readouterr().out
     bundle = read_bundle(out)
     assert {f"{net}-int8.npz" for net in NETS} <= set(bundle.manifest["files"])
-    found = Detector(out, engine="native-int8", min_face=30).detect(image[::4, ::4])
+    found = Detector(out, engine="native-int8", min_face=14, thresholds=(0.1, 0.1, 0.1)).detect(image[::4, ::4])
     assert len(found) and found.landmarks is not None
     copied = export_bundle(bundle, tmp_path / "copy", usual_formats(bundle), {"name": "renamed"})
     for net in NETS:
