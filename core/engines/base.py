@@ -31,6 +31,7 @@ class Engine:
         name: the engine's name.
         runtime: name of the runtime in messages.
         ending: how the names of the bundle's files that it reads end.
+        writer: the command that writes them.
         needs_warming: whether the first input of a shape takes longer than the next.
         kernel_threads: CPU threads of the package's own kernels between the nets; 0: OMP_NUM_THREADS or one a processor. They
             wait busily for a moment after their work, so more than one take processors from a runtime with its own threads.
@@ -40,6 +41,7 @@ class Engine:
     name: str
     runtime: str
     ending = ONNX
+    writer = "mtcnn-gluon export"
     needs_warming = True
     kernel_threads = 1
     crops_a_run: Mapping[str, int] = MappingProxyType({})
@@ -106,7 +108,7 @@ class Engine:
             where = " where onnx is installed" if self.ending == ONNX else ""
             raise Unavailable(
                 f"{bundle.path}: the bundle has no {', '.join(missing)}, which {self.runtime} needs; "
-                f"mtcnn-gluon export writes them{where}"
+                f"{self.writer} writes them{where}"
             )
         nets = {}
         for net, name in names.items():

@@ -7,14 +7,14 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle
-from mtcnn_gluon.bundles.int8_layers import ENDING as INT8
-from mtcnn_gluon.bundles.int8_layers import read_layers
 from mtcnn_gluon.bundles.parameters import parameters_ending, read_parameters
 from mtcnn_gluon.config import HEADS
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.errors import Unavailable
 from mtcnn_gluon.layers import check_parameters
 from mtcnn_gluon.operators import native
+from mtcnn_gluon.operators.int8_layers import ENDING as INT8
+from mtcnn_gluon.operators.int8_layers import read_layers
 from mtcnn_gluon.operators.int8_net import Int8Net, int8_instructions
 from mtcnn_gluon.operators.native_net import NativeNet, why_not_net
 
@@ -86,6 +86,7 @@ class NativeInt8Engine(NativeEngine):
 
     name = "native-int8"
     runtime = "the engine native-int8"
+    writer = "mtcnn-gluon export --int8 PHOTOS"
 
     def _ending(self, bundle: Bundle) -> str:
         return INT8

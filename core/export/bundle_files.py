@@ -10,13 +10,13 @@ import numpy as np
 
 from mtcnn_gluon.bundles import onnx_nets, params_file
 from mtcnn_gluon.bundles.format import Bundle, new_manifest, write_bundle
-from mtcnn_gluon.bundles.int8_layers import ENDING as INT8
 from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.bundles.trained import TrainedNet, heads_in, without_untrained
 from mtcnn_gluon.config import MIN_FACE, NETS
 from mtcnn_gluon.errors import ModelError, install_command, last_line
 from mtcnn_gluon.layers import Parameters, check_parameters, parameter_shapes
 from mtcnn_gluon.mxnet_loader import load_mxnet, why_not_mxnet
+from mtcnn_gluon.operators.int8_layers import ENDING as INT8
 
 BundlePart = Literal["symbol", "params", "onnx", "onefile", "int8"]
 ONEFILE = "mtcnn.onnx"

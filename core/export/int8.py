@@ -8,13 +8,13 @@ from typing import Iterable, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.format import Bundle, write_bundle
-from mtcnn_gluon.bundles.int8_layers import ENDING, Int8Layer, write_layers
 from mtcnn_gluon.bundles.parameters import bundle_parameters
 from mtcnn_gluon.config import NETS
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.errors import DataError
 from mtcnn_gluon.export.quantise import quantise
+from mtcnn_gluon.operators.int8_layers import ENDING, Int8Layer, write_layers
 
 logger = logging.getLogger(__name__)
 

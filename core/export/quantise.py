@@ -9,8 +9,8 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.bundles.int8_layers import Int8Layer
 from mtcnn_gluon.layers import Parameters
+from mtcnn_gluon.operators.int8_layers import Int8Layer
 from mtcnn_gluon.operators.native_net import steps
 
 EVEN = 0.7  # 0: all channels of a layer get one scale; 1: each its own, which takes weights' precision from the others

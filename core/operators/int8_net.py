@@ -5,8 +5,8 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.bundles.int8_layers import Int8Layer
 from mtcnn_gluon.layers import heads_of, is_dense, output_side
+from mtcnn_gluon.operators.int8_layers import Int8Layer
 from mtcnn_gluon.operators.native import load_kernels
 from mtcnn_gluon.operators.native_net import aligned, count_images
 

@@ -22,7 +22,7 @@ _ARRAYS = ("weight", "scale", "shift", "alpha", "to_byte", "zero")
 class Int8Layer:
     """A convolution and the activation after it: round(prelu(sum of q * weight * scale + shift) * to_byte + zero) in 0..255.
 
-    Dense layers are convolutions over their whole input, and all heads together one of 1 x 1, as in `operators.native_net`.
+    Dense layers are convolutions over their whole input, and all heads together one of 1 x 1, as in `native_net`.
 
     Attributes:
         pool: side of the windows, of stride 2, of the pooling before it; 0: none.
