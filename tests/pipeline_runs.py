@@ -16,18 +16,18 @@ from painted_faces import HEADER
 SMALL: dict[str, Any] = {
     "workers": 1, "find_from": 24, "compare": [],
     "pnet": {
-        "faces": {"jitters": 100, "negatives": 200},
-        "train": {"samples": 100_000, "batch": 128, "warm_up": 20, "average": 0.98},
+        "faces": {"jitters": 400, "negatives": 800},  # many, so that there are few epochs, each of which takes a second
+        "train": {"samples": 70_000, "batch": 128, "warm_up": 20, "average": 0.98},
     },
     "rnet": {
-        "faces": {"jitters": 60, "negatives": 60},
+        "faces": {"jitters": 200, "negatives": 200},
         "train": {
-            "samples": 16_000, "batch": 96, "rate": 0.001, "warm_up": 10, "average": 0.9, "landmarks": True,
+            "samples": 12_000, "batch": 96, "rate": 0.001, "warm_up": 10, "average": 0.9, "landmarks": True,
             "landmark_faces": True, "init": "gluon-4",
         },
     },
     "onet": {
-        "faces": {"jitters": 30, "negatives": 30}, "landmarks": {"landmark_jitters": 20},
+        "faces": {"jitters": 80, "negatives": 80}, "landmarks": {"landmark_jitters": 20},
         "train": {"samples": 5_000, "batch": 64, "rate": 0.001, "warm_up": 10, "average": 0.9},
         "finish": [
             {"samples": 2_000, "rate": 0.0005, "ratio": "3:1:1:2", "part_faces": 0.45},
