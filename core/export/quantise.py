@@ -34,7 +34,8 @@ def quantise(
     of_input = np.full(3, scale)  # what a unit of a byte stands for
     layers = []
     parts = [*steps(net, table, parameters)]
-    for (pool, _, weight, bias, stride), after in zip(parts, [*parts[1:], None]):
+    slopes = [alpha for _, alpha, *_ in parts[1:]]  # of the activation behind each layer but the last
+    for (pool, _, weight, bias, stride), alpha in zip(parts, [*slopes, None]):
         if pool:
             exact, coarse = ([_pooled(each, pool) for each in values] for values in (exact, coarse))
         filters, channels, kernel, _ = weight.shape
@@ -45,18 +46,19 @@ def quantise(
         shift = (wanted - (inputs @ whole.T) * step).mean(0)
         integers = np.moveaxis(whole.reshape(filters, kernel, kernel, channels), -1, 1)
         layer = Int8Layer(pool, stride, integers.astype(np.int8), step.astype(np.float32), shift.astype(np.float32))
-        if after is not None:
-            exact = [_prelu(each, after[1]) for each in exact]
-            layer = layer.activated(after[1], *_ranges(exact))
-            coarse = [_next(layer, whole, _patches(each, kernel, stride)) for each in coarse]
-            of_input = 1 / layer.to_byte
+        if alpha is not None:
+            exact = [_prelu(each, alpha) for each in exact]
+            low, high = _ranges(exact)
+            layer = layer.activated(alpha, low, high)
+            coarse = [_next(layer, whole, alpha, _patches(each, kernel, stride)) for each in coarse]
+            of_input = (high - low) / 255
         layers.append(layer)
     return layers
 
 
-def _next(layer: Int8Layer, whole: np.ndarray, patches: np.ndarray) -> np.ndarray:
+def _next(layer: Int8Layer, whole: np.ndarray, alpha: np.ndarray, patches: np.ndarray) -> np.ndarray:
     """The bytes (N, h, w, O) that a layer makes, as float32."""
-    values = _prelu((patches @ whole.T.astype(np.float32)) * layer.scale + layer.shift, layer.alpha)
+    values = _prelu((patches @ whole.T.astype(np.float32)) * layer.scale + layer.shift, alpha)
     return np.rint(np.clip(values * layer.to_byte + layer.zero, 0, 255)).astype(np.float32)
 
 
@@ -75,7 +77,8 @@ def _pooled(values: np.ndarray, size: int) -> np.ndarray:
 
 def _patches(values: np.ndarray, kernel: int, stride: int) -> np.ndarray:
     """What each output pixel sees, (N, h, w, kernel * kernel * C)."""
-    windows = np.lib.stride_tricks.sliding_window_view(values, (kernel, kernel), (1, 2))[:, ::stride, ::stride]
+    view: Any = np.lib.stride_tricks.sliding_window_view  # whose stub knows a single axis only
+    windows = view(values, (kernel, kernel), (1, 2))[:, ::stride, ::stride]
     return np.moveaxis(windows, 3, -1).reshape(*windows.shape[:3], -1)
 
 

@@ -76,7 +76,7 @@ def read_layers(path: str | os.PathLike, table: Mapping[str, Any]) -> list[Int8L
             expected = (np.dtype(np.int8), shape) if name == "weight" else (np.dtype(np.float32), shape[:1])
             if array is None or (array.dtype, array.shape) != expected or not np.isfinite(array).all():
                 raise ModelError(f"{path}: {i}_{name} must be finite {expected[0]} of shape {expected[1]}")
-        layers.append(Int8Layer(pool, stride, **arrays))  # type: ignore[arg-type]
+        layers.append(Int8Layer(pool, stride, **arrays))
     if found:
         raise ModelError(f"{path}: the net has no {', '.join(sorted(found))}")
     return layers

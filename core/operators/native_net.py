@@ -133,7 +133,8 @@ def count_images(images: np.ndarray, channels: int) -> tuple[int, int, int]:
     """Number, height and width of images; `ValueError` unless they are (N, channels, H, W) float32 with N > 0."""
     if images.dtype != np.float32 or images.ndim != 4 or images.shape[1] != channels or not len(images):
         raise ValueError(f"images must be (N, {channels}, H, W) float32, not {images.shape} {images.dtype}")
-    return len(images), *images.shape[2:]
+    count, _, height, width = images.shape
+    return count, height, width
 
 
 def aligned(count: int) -> np.ndarray:

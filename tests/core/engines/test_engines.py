@@ -278,5 +278,7 @@ def test_a_bundle_without_the_engines_files(bundle: Bundle, tmp_path: Path, engi
 
 def test_names() -> None:
     for engine in ("ONNX", "openvino-int8", "", None):
-        with pytest.raises(ConfigError, match="engine must be one of auto, native, native-int8, openvino, openvino-bf16, onnx, mxnet"):
+        with pytest.raises(
+            ConfigError, match="engine must be one of auto, native, native-int8, openvino, openvino-bf16, onnx, mxnet"
+        ):
             engines.check_names(engine, "cpu")  # type: ignore[arg-type]
