@@ -120,6 +120,10 @@ class View:
         """Number of whole outputs along an axis of `side` pixels, at least `size`. A net may have more, see `output_side`."""
         return (side - self.size) // self.stride + 1
 
+    def padded(self, side: int) -> int:
+        """The side in pixels that P-Net gets of a level of `side` pixels: with its margins, as a multiple of the stride."""
+        return -(-(side + 2 * self.margin) // self.stride) * self.stride
+
     def around(self, squares: np.ndarray) -> np.ndarray:
         """The parts (N, 4) of the image that the net sees of candidates (N, 4): their squares, widened by size / cell."""
         if not self.context:
