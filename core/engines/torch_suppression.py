@@ -48,20 +48,22 @@ def grid_neighbours(stride: int, side: int, overlap: float) -> list[tuple[int, i
     return [place for place, area in shared.items() if place != (0, 0) and area > overlap * (2 * side * side - area)]
 
 
-def suppress_on_grid(cells: torch.Tensor, scores: torch.Tensor, neighbours: list[tuple[int, int]]) -> torch.Tensor:
-    """Which cells of grids stay, (N,) bool.
+def suppress_on_grids(
+    cells: torch.Tensor, shape: tuple[int, int, int], scores: torch.Tensor, neighbours: list[tuple[int, int]]
+) -> torch.Tensor:
+    """Which cells of some grids stay, (N,) bool.
 
     Args:
         cells: (N, 3) int64, in rising order: grid, row and column.
+        shape: number of grids, rows and columns.
         scores: (N,); among equal scores the lower index is better.
         neighbours: those of `grid_neighbours`.
     """
     if not len(cells) or not neighbours:
         return torch.ones(len(cells), dtype=torch.bool, device=cells.device)
     margin = max(max(abs(y), abs(x)) for y, x in neighbours)
-    height, width = (int(side) + 1 + 2 * margin for side in cells[:, 1:].amax(0).tolist())
-    grids = int(cells[-1, 0]) + 1
-    numbers = torch.full((grids * height * width,), -1, dtype=torch.int64, device=cells.device)
+    height, width = shape[1] + 2 * margin, shape[2] + 2 * margin
+    numbers = torch.full((shape[0] * height * width,), -1, dtype=torch.int64, device=cells.device)
     places = (cells[:, 0] * height + cells[:, 1] + margin) * width + cells[:, 2] + margin  # (N,)
     own = torch.arange(len(cells), device=cells.device)
     numbers[places] = own
@@ -76,12 +78,11 @@ def suppress_on_grid(cells: torch.Tensor, scores: torch.Tensor, neighbours: list
 def grouped_suppression(
     boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, overlap: float, device: torch.device
 ) -> np.ndarray:
-    """`operators.grouped_nms` on a device. Where it has float64, the decisions are those of the compiled kernel."""
+    """`operators.grouped_nms` on a device that has float64."""
     order = np.lexsort((-scores, groups))
     groups = groups[order]
     first = np.searchsorted(groups, groups)  # (N,) where the group of each box begins
-    dtype = torch.float32 if device.type == "mps" else torch.float64
-    ordered = torch.from_numpy(boxes[order]).to(device).to(dtype)
+    ordered = torch.from_numpy(boxes[order]).to(device).double()  # holds the areas of float32 boxes exactly
     starts = torch.from_numpy(first).to(device)
     most = int((np.arange(len(order)) - first).max(initial=0))  # boxes that may remove the last one of the largest group
     rows = max(1, PAIRS // max(1, most))
