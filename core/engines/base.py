@@ -131,6 +131,7 @@ class Engine:
             wait busily for a moment after their work, so more than one take processors from a runtime with its own threads.
         crops_a_run: for each net, the number of additional crops that take as long as one additional run; missing: 0.
         batch_pixels: default size of a batch of photos: this many pixels in all of them.
+        frames_at_once: largest number of frames of a video file to detect together.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Engine:
     kernel_threads = 1
     crops_a_run: Mapping[str, int] = MappingProxyType({})
     batch_pixels = BATCH_PIXELS
+    frames_at_once = 1
 
     def take_in(
         self, images: Sequence[np.ndarray], mean: float, scale: float, is_bgr: bool, views: Mapping[str, View]

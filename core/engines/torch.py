@@ -18,10 +18,9 @@ from mtcnn_gluon.layers import View, check_parameters, is_dense
 if TYPE_CHECKING:
     import torch
 
-    from mtcnn_gluon.engines.torch_nets import TorchNet
     from mtcnn_gluon.engines.torch_sheets import Sheet
 
-GPU_BATCH_PIXELS = 32_000_000
+GPU_BATCH_PIXELS, GPU_FRAMES = 32_000_000, 16  # of photos and of a video
 SHEETS = 64  # largest number of plans in memory
 
 
@@ -32,8 +31,8 @@ class TorchEngine(Engine):
 
     Args:
         bundle: a model bundle with `{p,r,o}net-0000.params` or `{p,r,o}net.onnx`.
-        device: `cpu`; `gpu`, `gpu:N`, `cuda` or `cuda:N` for an NVIDIA GPU, or an AMD one with ROCm's build of PyTorch; `mps` for
-            Apple's.
+        device: `cpu`; `gpu`, `gpu:N`, `cuda` or `cuda:N` for an NVIDIA GPU, or for an AMD one with ROCm's build of PyTorch;
+            `mps` for Apple's.
         threads: largest number of CPU threads; None: the runtime's choice.
 
     Attributes:
@@ -61,9 +60,10 @@ class TorchEngine(Engine):
         self._threads, self._process = threads, os.getpid()
         self.kernel_threads = threads or 0
         is_gpu = self.device.type != "cpu"
-        self.batch_pixels = GPU_BATCH_PIXELS if is_gpu else Engine.batch_pixels
+        if is_gpu:
+            self.batch_pixels, self.frames_at_once = GPU_BATCH_PIXELS, GPU_FRAMES
         self.sheet_pixels, self.crop_corners = (1 << 23, 1 << 24) if is_gpu else (1 << 19, 1 << 20)
-        self._sheets: dict[Any, Sheet] = {}
+        self._sheets: dict[Any, Any] = {}
         self.ending = parameters_ending(bundle)
         tables = bundle.manifest["architecture"]
         self._dense = {net: is_dense(table) for net, table in tables.items()}
@@ -72,7 +72,7 @@ class TorchEngine(Engine):
             parameters = check_parameters(net, tables[net], read_parameters(path))
             return TorchNet(net, tables[net], parameters, self.device, getattr(self._torch, self.precision))
 
-        self._nets: dict[str, TorchNet] = self._build_nets(bundle, build)
+        self._nets: dict[str, Any] = self._build_nets(bundle, build)
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `Engine.run`."""

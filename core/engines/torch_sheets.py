@@ -1,7 +1,7 @@
 """All levels of a pyramid on one sheet, so that P-Net sees them in one run.
 
-Levels lie side by side, none is cut. Cells of different levels never overlap there, so cells may be suppressed on the sheet as a
-whole. Sides are multiples of `CANVAS_UNIT`, so that photos of similar sizes make the same input shapes.
+Levels lie side by side, none is cut. Cells of different levels never overlap there, so cells may be suppressed on the sheet as
+a whole. Sides are multiples of `CANVAS_UNIT`, so that photos of similar sizes make the same input shapes.
 """
 
 from typing import NamedTuple, Sequence
@@ -91,7 +91,7 @@ def _place(corner: tuple[int, int], level: Level, shape: tuple[int, int], view: 
 
 
 def _pack(sizes: Sequence[tuple[int, int]], unit: int) -> tuple[int, int, list[tuple[int, int]]]:
-    """Height and width of the smaller of two sheets, one as wide as the first rectangle and one as the first two; and places."""
+    """Height and width of the smaller of two sheets, as wide as the first rectangle or the first two, and the places on it."""
     best: tuple[int, int, list[tuple[int, int]]] | None = None
     for count in (1, 2):
         width = _whole(sum(width for _, width in sizes[:count]))

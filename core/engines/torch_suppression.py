@@ -1,8 +1,8 @@
 """Greedy non-maximum suppression on tensors, with the results of `operators.nms`.
 
 Which box may remove which is a list of pairs. Every round keeps all boxes that no undecided better one could remove, and
-removes those that they overlap. That is the greedy result: a box is decided when all better ones that overlap it are. The number
-of rounds is the length of the longest chain of boxes of which each overlaps the next.
+removes those that they overlap. That is the greedy result: a box is decided when all better ones that overlap it are. There are
+at most as many rounds as boxes in the longest chain of which each overlaps the next.
 """
 
 import numpy as np
