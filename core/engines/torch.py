@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 GPU_BATCH_PIXELS, GPU_FRAMES = 32_000_000, 16  # of photos and of a video
 SHEETS = 64  # largest number of plans in memory
+GRAPHS_SWITCH = "MTCNN_GLUON_CUDA_GRAPHS"  # 1: P-Net and the drawing for it become CUDA graphs
 
 
 class TorchEngine(Engine):
@@ -39,6 +40,7 @@ class TorchEngine(Engine):
         device: the device of the tensors.
         float64_device: the same, or the CPU where the device has no float64.
         sheet_pixels: P-Net runs on about this many pixels at once.
+        graphs: runs what is always the same for photos of one size.
         crop_corners: crops are drawn from at most this many values of integral images at once.
 
     Raises:
@@ -53,6 +55,7 @@ class TorchEngine(Engine):
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
         self._torch = need("torch", f"the engine {self.name}", "torch", Unavailable)
+        from mtcnn_gluon.engines.torch_graphs import Graphs
         from mtcnn_gluon.engines.torch_nets import TorchNet
 
         self.device = self._usable(device)
@@ -64,6 +67,7 @@ class TorchEngine(Engine):
             self.batch_pixels, self.frames_at_once = GPU_BATCH_PIXELS, GPU_FRAMES
         self.sheet_pixels, self.crop_corners = (1 << 23, 1 << 24) if is_gpu else (1 << 19, 1 << 20)
         self._sheets: dict[Any, Any] = {}
+        self.graphs = Graphs(self.device.type == "cuda" and os.environ.get(GRAPHS_SWITCH) == "1")
         self.ending = parameters_ending(bundle)
         tables = bundle.manifest["architecture"]
         self._dense = {net: is_dense(table) for net, table in tables.items()}

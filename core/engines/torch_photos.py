@@ -84,20 +84,23 @@ class TorchPhotos(Photos):
         self, group: _Group, sheet: Sheet, limits: np.ndarray, begins: np.ndarray, overlap: float
     ) -> Iterator[torch.Tensor]:
         """The best cells of photos of one size: (N, 8) int32, level, row and column on the sheet, bits of score and offsets."""
-        device, view = self._engine.device, self._views["pnet"]
+        engine, view, mean, scale = self._engine, self._views["pnet"], self._mean, self._scale
         neighbours = grid_neighbours(view.stride, view.cell, overlap)
-        limit = torch.from_numpy(np.append(limits, np.float32(np.inf))).to(device)[sheet.owner]  # (rows, columns)
-        at_once = max(1, self._engine.sheet_pixels // (sheet.height * sheet.width))
+        limit = torch.from_numpy(np.append(limits, np.float32(np.inf))).to(engine.device)[sheet.owner]  # (rows, columns)
+
+        def look(integrals: torch.Tensor) -> torch.Tensor:
+            return engine.scan_sheets(sheet.draw(integrals, mean, scale), sheet.rows, sheet.columns, view)
+
+        at_once = max(1, engine.sheet_pixels // (sheet.height * sheet.width))
         for start in range(0, len(group.indices), at_once):
             part = slice(start, start + at_once)
-            pixels = sheet.draw(group.integrals[part], self._mean, self._scale)
-            maps = self._engine.scan_sheets(pixels, sheet.rows, sheet.columns, view)  # (n, 5, rows, columns)
-            cells = (maps[:, 0] >= limit).nonzero()  # (N, 3)
+            maps = engine.graphs.run((id(sheet), mean, scale), look, group.integrals[part])
+            cells = (maps[:, 0] >= limit).nonzero()  # maps (n, 5, rows, columns) -> (N, 3)
             scores = maps[:, 0][tuple(cells.T)]
             is_kept = suppress_on_grids(cells, (len(maps), sheet.rows, sheet.columns), scores, neighbours)
             photo, row, column = cells[is_kept].T
             values = maps.permute(0, 2, 3, 1)[photo, row, column]  # (N, 5)
-            first = torch.from_numpy(begins[group.indices[part]]).to(device)
+            first = torch.from_numpy(begins[group.indices[part]]).to(engine.device)
             level = first[photo] + sheet.owner[row, column]
             yield torch.cat([torch.stack([level, row, column], 1).int(), values.contiguous().view(torch.int32)], 1)
 
