@@ -73,15 +73,15 @@ class _Graph:
 
     def __init__(self, function: Function, values: torch.Tensor) -> None:
         self._function = function  # whose tensors the kernels read
-        self._input = values.clone()
-        side: Any = torch.cuda.Stream(values.device)
-        side.wait_stream(torch.cuda.current_stream(values.device))
-        with torch.cuda.stream(side):
-            function(self._input)  # libraries plan and take memory here
-        torch.cuda.current_stream(values.device).wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._output = function(self._input)
+        self._input, self._graph, device = values.clone(), torch.cuda.CUDAGraph(), values.device
+        with torch.cuda.device(device):
+            side: Any = torch.cuda.Stream(device)
+            side.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(side):
+                function(self._input)  # libraries plan and take memory here
+            torch.cuda.current_stream(device).wait_stream(side)
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # other threads may go on
+                self._output = function(self._input)
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         self._input.copy_(values)

@@ -45,17 +45,19 @@ class TorchPhotos(Photos):
             for indices in by_shape.values():
                 photos = engine.upload([images[index] for index in indices])
                 self._groups.append(_Group(indices, integral(photos.flip(3) if is_bgr else photos)))
-            self._pixels, self._starts = self._flat()
+            self._pixels = self._one_after_the_other()
 
-    def _flat(self) -> tuple[torch.Tensor, np.ndarray]:
-        """All integral images one after the other, (P, 3), and where each photo's begins, (B,) int64."""
+    def _one_after_the_other(self) -> torch.Tensor:
+        """All integral images as one array (P, 3), of which the groups keep views; `_starts` is where each photo's begins."""
+        self._starts = np.zeros(len(self.shapes), np.int64)
         flat = [group.integrals.reshape(-1, 3) for group in self._groups]
-        starts, begin = np.zeros(len(self.shapes), np.int64), 0
-        for group, values in zip(self._groups, flat):
-            size = len(values) // len(group.indices)
-            starts[group.indices] = begin + size * np.arange(len(group.indices))
-            begin += len(values)
-        return flat[0] if len(flat) == 1 else torch.cat(flat), starts
+        pixels, begin = flat[0] if len(flat) == 1 else torch.cat(flat), 0
+        for place, (indices, integrals) in enumerate(self._groups):
+            count = len(flat[place])
+            self._starts[indices] = begin + count // len(indices) * np.arange(len(indices))
+            self._groups[place] = _Group(indices, pixels[begin : begin + count].view(integrals.shape))
+            begin += count
+        return pixels
 
     def scan(self, levels: Sequence[Sequence[Level]], thresholds: np.ndarray, overlap: float) -> Cells:
         """See `Photos.scan`."""
