@@ -1,8 +1,8 @@
 """The layers of the nets and what they see: names, shapes and sizes that follow from the tables in `config.NETS`.
 
 All code that builds a net follows `walk`, which yields its layers one by one. A new kind of layer needs a function in `KINDS`
-here and a builder in `symbol.blocks` (MXNet), `bundles.onnx_nets`, `engines.torch_nets` and, if the compiled kernels can run it,
-`operators.native_net`.
+here and a builder in `symbol.blocks` (MXNet), `bundles.onnx_nets`, `engines.torch_nets` and, if the compiled kernels can run
+it, `operators.native_net`.
 """
 
 import math

@@ -25,6 +25,12 @@ SHEETS = 64  # largest number of plans in memory
 GRAPHS_SWITCH = "MTCNN_GLUON_CUDA_GRAPHS"  # 1: P-Net and the drawing for it become CUDA graphs
 
 
+# A forked process lacks the threads of its parent's PyTorch, and would wait for them forever. One thread waits for none.
+_forks: list[bool] = []
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=lambda: _forks.append(True))
+
+
 class TorchEngine(Engine):
     """The engine on PyTorch. It holds the photos on the device and draws pyramids and crops there.
 
@@ -76,7 +82,8 @@ class TorchEngine(Engine):
             parameters = check_parameters(net, tables[net], read_parameters(path))
             return TorchNet(net, tables[net], parameters, self.device, getattr(self._torch, self.precision))
 
-        self._nets: dict[str, Any] = self._build_nets(bundle, build)
+        with self.at_work():
+            self._nets: dict[str, Any] = self._build_nets(bundle, build)
 
     def run(self, net: str, images: np.ndarray) -> Sequence[np.ndarray]:
         """See `Engine.run`."""
@@ -109,7 +116,7 @@ class TorchEngine(Engine):
         is_forked, before = self._process != os.getpid(), self._torch.get_num_threads()
         if is_forked and self.device.type != "cpu":
             raise Unavailable(f"device={str(self.device)!r} cannot be used after a fork: start processes with spawn")
-        threads = 1 if is_forked else self._threads or before  # the parent's threads do not exist here
+        threads = 1 if _forks else self._threads or before
         if threads != before:
             self._torch.set_num_threads(threads)
         try:

@@ -426,8 +426,6 @@ def test_a_full_memory_is_named(ours: Detector) -> None:
 def test_a_gpu_after_a_fork(ours: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     engine: Any = ours.engine
     monkeypatch.setattr(engine, "_process", os.getpid() + 1)
-    with engine.at_work():
-        assert torch.get_num_threads() == 1
     monkeypatch.setattr(engine, "device", torch.device("cuda:0"))
     with (
         pytest.raises(Unavailable, match=r"'cuda:0' cannot be used after a fork: start processes with spawn"),
@@ -436,12 +434,15 @@ def test_a_gpu_after_a_fork(ours: Detector, monkeypatch: pytest.MonkeyPatch) -> 
         pass
 
 
-def test_threads_are_those_of_the_call(ours: Detector) -> None:
+def test_threads_are_those_of_the_call(ours: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     engine: Any = TorchEngine(ours.bundle, threads=2)
     before = torch.get_num_threads()
     with engine.at_work():
         assert torch.get_num_threads() == 2 and torch.is_inference_mode_enabled()
     assert torch.get_num_threads() == before and not torch.is_inference_mode_enabled()
+    monkeypatch.setattr("mtcnn_gluon.engines.torch._forks", [True])  # in a forked process
+    with engine.at_work():
+        assert torch.get_num_threads() == 1
 
 
 def test_means_with_mirrored_outputs() -> None:
