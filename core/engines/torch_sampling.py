@@ -51,7 +51,8 @@ def level_edges(length: int, size: int, halvings: int) -> Edges:
     starts = np.arange(size + 1) * used  # in units of 1 / size pixel: whole numbers, without rounding
     first = starts // size
     index = np.concatenate([first, np.minimum(first + 1, used)]) << halvings
-    return Edges(torch.from_numpy(index), *_weights(*map(torch.from_numpy, (first, (starts % size) / size)), used / size))
+    weights = _weights(torch.from_numpy(first), torch.from_numpy((starts % size) / size), used / size)
+    return Edges(torch.from_numpy(index), *weights)
 
 
 def crop_edges(starts: torch.Tensor, steps: torch.Tensor, size: int, lengths: torch.Tensor) -> Edges:
