@@ -4,7 +4,7 @@
     python example/gpu_check.py --device gpu --out report.md photos/*.jpg
     python example/gpu_check.py --device cpu --sizes 320x240 --batches 1 4 --seconds 0.2
 
-prints Markdown, which is worth an issue, whatever it says:
+prints a report in Markdown, with a row for each engine and way of using it:
 
     | engine | faces of both | agree | largest difference of scores | of landmarks |
 
@@ -48,9 +48,9 @@ def main() -> int:
         sys.exit(f"gpu_check.py: {error}")
     detectors, missing = usable(options.model, options.device, options.engines)
     lines = ["# GPU check", "", *what_is_there(options, reference)]
-    lines += ["", "## Agreement with the CPU", "", *missing]
     rows, is_right = agreement(reference, detectors, pictures(photos))
-    lines += ["", *rows, "", "## Speed", "", *speed(detectors, photos, options)]
+    lines += ["", "## Agreement with the CPU", "", *(f"{line}\n" for line in missing), *rows]
+    lines += ["", "## Speed", "", *speed(detectors, photos, options)]
     text = "\n".join(lines) + "\n"
     if options.out:
         options.out.write_text(text, "utf-8")
