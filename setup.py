@@ -37,6 +37,7 @@ def with_mxnet(*requirements: str) -> list[str]:
 OFFICIAL = ["mtcnn==1.0.0", "joblib", "lz4"]  # for its weight files; TensorFlow is an extra of that wheel
 EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matching; curves
 ONNX, OPENVINO, EXPORT = ["onnxruntime"], ["openvino"], ["onnx"]
+TORCH = ["torch>=2.2"]
 HEIC = ["pillow-heif"]
 # H.264, sound and frame times; ids of faces. The tracker is exact, as its interface may change before its version 1.
 VIDEO = ["av>=14.1", "edgefirst-tracker==0.38.0"]
@@ -53,6 +54,7 @@ EXTRAS = {
     "headless": ["opencv-python-headless"],
     "onnx": ONNX,
     "openvino": OPENVINO,
+    "torch": TORCH,
     "export": EXPORT,
     "heic": HEIC,
     "video": VIDEO,

@@ -1,8 +1,8 @@
 """The layers of the nets and what they see: names, shapes and sizes that follow from the tables in `config.NETS`.
 
 All code that builds a net follows `walk`, which yields its layers one by one. A new kind of layer needs a function in `KINDS`
-here and a builder in `symbol.blocks` (MXNet), `bundles.onnx_nets` and, if the compiled kernels can run it,
-`operators.native_net`.
+here and a builder in `symbol.blocks` (MXNet), `bundles.onnx_nets`, `engines.torch_nets` and, if the compiled kernels can run
+it, `operators.native_net`.
 """
 
 import math
@@ -119,6 +119,10 @@ class View:
     def outputs(self, side: int) -> int:
         """Number of whole outputs along an axis of `side` pixels, at least `size`. A net may have more, see `output_side`."""
         return (side - self.size) // self.stride + 1
+
+    def padded(self, side: int) -> int:
+        """The side in pixels that P-Net gets of a level of `side` pixels: with its margins, as a multiple of the stride."""
+        return -(-(side + 2 * self.margin) // self.stride) * self.stride
 
     def around(self, squares: np.ndarray) -> np.ndarray:
         """The parts (N, 4) of the image that the net sees of candidates (N, 4): their squares, widened by size / cell."""

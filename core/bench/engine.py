@@ -18,7 +18,7 @@ from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.evaluation.stages import time_stages
 from mtcnn_gluon.layers import multiply_adds
 
-PACKAGES = ("mtcnn-gluon", "mxnet", "mxnet-cu112", "onnxruntime", "openvino", "numpy", "opencv-python")
+PACKAGES = ("mtcnn-gluon", "mxnet", "mxnet-cu112", "onnxruntime", "openvino", "torch", "numpy", "opencv-python")
 OFFICIAL = "official"  # the model with the weights of most peers, which gets the same thresholds as they
 
 
@@ -39,6 +39,7 @@ class Meter:
     def watch(self, engine: Engine) -> Engine:
         """A copy of an engine whose nets are measured."""
         watched: Any = copy.copy(engine)
+        watched.take_in = lambda *_: None  # an engine that draws itself shows its nets only this way
         watched.run = partial(self._counted, engine.run)  # what is run: whole canvases, and batches with their padding
         for place, net in enumerate(NETS):
             setattr(watched, net, partial(self._timed, place, getattr(watched, net)))

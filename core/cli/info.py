@@ -19,8 +19,8 @@ from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.operators.native import PEAK_SECONDS, has_bfloat16, load_kernels
 
 PACKAGES = (
-    "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "mtcnn",
-    "av", "edgefirst-tracker",
+    "numpy", "opencv-python", "mxnet", "mxnet-cu112", "gluoncv", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch",
+    "mtcnn", "av", "edgefirst-tracker",
 )  # fmt: skip
 
 

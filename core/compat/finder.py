@@ -79,7 +79,7 @@ class Finder:
 
 
 def device_name(device: Any) -> str:
-    """The name of a device for `Detector`: `cpu`, `gpu` or `gpu:N`.
+    """The name of a device for `Detector`: `cpu`, `gpu`, `gpu:N` or `mps`.
 
     Args:
         device: a name such as `cuda:0`, `CPU:0` or `/GPU:1`, a `torch.device`, the number of a GPU, or None for the CPU.
@@ -91,8 +91,8 @@ def device_name(device: Any) -> str:
     match = _DEVICE.fullmatch(text)
     if match is None:
         raise ConfigError(f"device must be a name such as cpu, cuda:0 or GPU:0, not {shown(device)}")
-    if match[1] == "cpu":
-        return "cpu"
+    if match[1] in ("cpu", "mps"):
+        return match[1]
     return "gpu" if match[2] is None else f"gpu:{match[2]}"
 
 

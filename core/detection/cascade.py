@@ -1,25 +1,25 @@
 """The cascade of Zhang et al. (2016), section II-A: propose with P-Net, refine with R-Net, output with O-Net.
 
-All functions work on a batch of images and on plain arrays. An `Engine` runs the nets.
+All functions work on a batch of images and on plain arrays. An `Engine` runs the nets. What reads pixels is done by `Photos`,
+on the CPU or on the engine's device: each stage gives them boxes and gets back what the nets see there.
 """
 
 from dataclasses import dataclass, replace
-from typing import Callable, Literal, Mapping, Sequence
+from typing import Literal, Mapping, Sequence
 
-import cv2
 import numpy as np
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.boxes import BoxConvention
 from mtcnn_gluon.config import HEADS, SURE
 from mtcnn_gluon.detection import pyramid
-from mtcnn_gluon.engines.base import Engine
+from mtcnn_gluon.detection.photos import CpuPhotos
+from mtcnn_gluon.engines.base import Engine, Photos
 from mtcnn_gluon.faces import Faces
 from mtcnn_gluon.layers import View
-from mtcnn_gluon.operators import crop_resize, grouped_nms, nms
-from mtcnn_gluon.records.samples import mirror_landmarks, mirror_offsets
+from mtcnn_gluon.operators import nms
 
-CROP_BATCH = 256  # largest number of crops in memory
+Images = Sequence[np.ndarray] | Photos  # (H, W, 3) uint8 RGB arrays of any sizes, or what `take_in` has made of them
 
 
 @dataclass(frozen=True)
@@ -89,49 +89,59 @@ class Candidates:
         return Candidates(self.image[rows], self.boxes[rows], self.scores[rows], None if self.odds is None else self.odds[rows])
 
 
-def detect(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> list[Faces]:
-    """Faces in each of `images`, (H, W, 3) uint8 RGB arrays of any sizes."""
-    candidates = propose(images, engine, settings)
-    candidates = refine(images, candidates, engine, settings)
-    return output(images, candidates, engine, settings)
+def detect(images: Images, engine: Engine, settings: Settings) -> list[Faces]:
+    """Faces in each of `images`."""
+    photos = take_in(images, engine, settings)
+    candidates = propose(photos, engine, settings)
+    candidates = refine(photos, candidates, engine, settings)
+    return output(photos, candidates, engine, settings)
 
 
-def propose(images: Sequence[np.ndarray], engine: Engine, settings: Settings) -> Candidates:
+def take_in(images: Images, engine: Engine, settings: Settings) -> Photos:
+    """The images where the engine wants them: on its device if it takes over from the CPU. The stages do it if needed."""
+    if isinstance(images, Photos):
+        return images
+    sampling = images, settings.mean, settings.scale, settings.is_bgr, settings.views
+    return engine.take_in(*sampling) or CpuPhotos(engine, *sampling)
+
+
+def propose(images: Images, engine: Engine, settings: Settings) -> Candidates:
     """Stage one: P-Net on the pyramids of all images. Returns proposals as squares."""
-    view = settings.views["pnet"]
-    levels = [pyramid.plan_levels(*image.shape[:2], settings.min_face, settings.factor, view) for image in images]
-    level_image = np.repeat(np.arange(len(images)), [len(each) for each in levels])  # image of each level
+    photos, view = take_in(images, engine, settings), settings.views["pnet"]
+    levels = [pyramid.plan_levels(*shape, settings.min_face, settings.factor, view) for shape in photos.shapes]
+    level_image = np.repeat(np.arange(len(levels)), [len(each) for each in levels])  # image of each level
     level_scale = np.array([(v.scale_x, v.scale_y) for each in levels for v in each], np.float32).reshape(-1, 2)
 
-    level, cells, scores, offsets = _scan(images, levels, engine, settings)
+    thresholds = settings.threshold(0, view.cell / level_scale[:, 0])  # of each level, by the side of its cells in the image
+    level, cells, scores, offsets = photos.scan(levels, thresholds, settings.nms[0])
     squares = box_ops.cell_boxes(cells, view.stride, view.cell)
-    keep = grouped_nms(squares, scores, level, settings.nms[0])
-    level, squares, scores, offsets = level[keep], squares[keep], scores[keep], offsets[keep]
 
     image = level_image[level]
     crops = box_ops.cells_to_image(squares, level_scale[level], settings.box_convention)
-    keep = grouped_nms(crops, scores, image, settings.nms[1])
+    keep = photos.suppress(crops, scores, image, settings.nms[1])
     boxes = box_ops.decode_cells(crops[keep], offsets[keep], settings.box_convention)
     squares = box_ops.crop_squares(boxes, settings.box_convention)
-    return _visible(Candidates(image[keep], squares, scores[keep], _odds(scores[keep], settings.score_weights[0])), images)
+    return _visible(Candidates(image[keep], squares, scores[keep], _odds(scores[keep], settings.score_weights[0])), photos)
 
 
-def refine(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
+def refine(images: Images, candidates: Candidates, engine: Engine, settings: Settings) -> Candidates:
     """Stage two: R-Net on every candidate. Returns those that reach the threshold, calibrated and as squares."""
-    scores, offsets = run_on_crops(images, candidates, engine, "rnet", settings)
+    photos = take_in(images, engine, settings)
+    scores, offsets = run_on_crops(photos, candidates, engine, "rnet", settings)
     passed = scores >= settings.threshold(1, _sides(candidates.boxes))
     odds = _odds(scores, settings.score_weights[1], candidates.odds)
     candidates = Candidates(candidates.image, candidates.boxes, scores, odds).take(passed)
-    keep = grouped_nms(candidates.boxes, candidates.scores, candidates.image, settings.nms[2])
+    keep = photos.suppress(candidates.boxes, candidates.scores, candidates.image, settings.nms[2])
     candidates = candidates.take(keep)
     boxes = box_ops.decode(candidates.boxes, offsets[passed][keep])
     squares = box_ops.crop_squares(boxes, settings.box_convention)
-    return _visible(replace(candidates, boxes=squares), images)
+    return _visible(replace(candidates, boxes=squares), photos)
 
 
-def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:
+def output(images: Images, candidates: Candidates, engine: Engine, settings: Settings) -> list[Faces]:
     """Stage three: O-Net on every candidate. Returns the faces in each image, with landmarks if O-Net has any."""
-    scores, offsets, points = run_on_crops(images, candidates, engine, "onet", settings)
+    photos = take_in(images, engine, settings)
+    scores, offsets, points = run_on_crops(photos, candidates, engine, "onet", settings)
     if candidates.odds is not None:
         scores = scores * candidates.odds / (scores * candidates.odds + (1 - scores))
     passed = scores >= settings.threshold(2, _sides(candidates.boxes))
@@ -141,17 +151,17 @@ def output(images: Sequence[np.ndarray], candidates: Candidates, engine: Engine,
     landmarks = box_ops.decode_landmarks(crops, points[passed]) if settings.has_landmarks else None
     found = Faces(boxes, scores[passed], landmarks)
     image = candidates.image[passed]
-    faces = [_suppressed(found[image == index], picture.shape, settings) for index, picture in enumerate(images)]
-    return _look_again(images, faces, engine, settings) if settings.is_accurate and settings.has_landmarks else faces
+    faces = [_suppressed(found[image == index], shape, settings) for index, shape in enumerate(photos.shapes)]
+    return _look_again(photos, faces, engine, settings) if settings.is_accurate and settings.has_landmarks else faces
 
 
-def _look_again(images: Sequence[np.ndarray], faces: list[Faces], engine: Engine, settings: Settings) -> list[Faces]:
+def _look_again(photos: Photos, faces: list[Faces], engine: Engine, settings: Settings) -> list[Faces]:
     """The faces with the mean of their landmarks and of those that O-Net sees in the square around the final box."""
     boxes = np.concatenate([each.boxes for each in faces]).astype(np.float32)
     image = np.repeat(np.arange(len(faces)), [len(each) for each in faces])
     squares = box_ops.crop_squares(boxes, settings.box_convention)
     candidates = Candidates(image, squares, np.ones(len(boxes), np.float32))
-    _, _, points = run_on_crops(images, candidates, engine, "onet", settings)
+    _, _, points = run_on_crops(photos, candidates, engine, "onet", settings)
     second = box_ops.decode_landmarks(squares, points)
     return [replace(each, landmarks=(each.landmarks + second[image == index]) / 2) for index, each in enumerate(faces)]
 
@@ -169,36 +179,18 @@ def _odds(scores: np.ndarray, weight: float, before: np.ndarray | None = None) -
 
 
 def run_on_crops(
-    images: Sequence[np.ndarray], candidates: Candidates, engine: Engine, net: Literal["rnet", "onet"], settings: Settings
+    images: Images, candidates: Candidates, engine: Engine, net: Literal["rnet", "onet"], settings: Settings
 ) -> list[np.ndarray]:
     """Outputs of R- or O-Net for the crops of all candidates, in their order.
 
     Returns:
         Scores (N,) and offsets (N, 4); of O-Net also landmarks (N, 10), or (N, 0) if it has none.
     """
-    run, view = getattr(engine, net), settings.views[net]
-    widths = (HEADS.box,) if net == "rnet" else (HEADS.box, HEADS.landmark * settings.has_landmarks)
-    outputs = [[np.zeros(0, np.float32), *(np.zeros((0, width), np.float32) for width in widths)]]
-    images = _in_net_colours(images, settings)
-    for start in range(0, len(candidates), CROP_BATCH):
-        part = candidates.take(np.arange(start, min(start + CROP_BATCH, len(candidates))))
-        crops = _crop(images, replace(part, boxes=view.around(part.boxes)), view.size, settings, engine.kernel_threads)
-        outputs.append(_run_twice(run, crops) if settings.is_accurate else run(crops))
-    return [np.concatenate(parts) for parts in zip(*outputs)]
-
-
-def _run_twice(run: Callable[[np.ndarray], Sequence[np.ndarray]], crops: np.ndarray) -> list[np.ndarray]:
-    """The mean of a net's outputs for crops (N, 3, S, S), and for their mirror images after these are mirrored back."""
-    first, (scores, offsets, *points) = run(crops), run(np.ascontiguousarray(crops[:, :, :, ::-1]))
-    second = [scores, mirror_offsets(offsets)]
-    for each in points:  # (N, 10), or (N, 0) if the net has none
-        second.append(mirror_landmarks(each.reshape(-1, 5, 2)).reshape(-1, 10) if each.size else each)
-    return [(a + b) / 2 for a, b in zip(first, second, strict=True)]
-
-
-def _in_net_colours(images: Sequence[np.ndarray], settings: Settings) -> Sequence[np.ndarray]:
-    """RGB images in the colour order of the nets."""
-    return [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images] if settings.is_bgr else images
+    if not len(candidates):
+        widths = (HEADS.box,) if net == "rnet" else (HEADS.box, HEADS.landmark * settings.has_landmarks)
+        return [np.zeros(0, np.float32), *(np.zeros((0, width), np.float32) for width in widths)]
+    boxes = settings.views[net].around(candidates.boxes)
+    return take_in(images, engine, settings).look(net, candidates.image, boxes, settings.is_accurate)
 
 
 def _suppressed(faces: Faces, shape: Sequence[int], settings: Settings) -> Faces:
@@ -208,50 +200,14 @@ def _suppressed(faces: Faces, shape: Sequence[int], settings: Settings) -> Faces
     return (replace(kept, boxes=boxes) if settings.is_clipped else kept)[box_ops.area(boxes) > 0]
 
 
-def _scan(
-    images: Sequence[np.ndarray], levels: Sequence[Sequence[pyramid.Level]], engine: Engine, settings: Settings
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """P-Net's cells that reach the threshold: levels (N,), cells (N, 2) on them, scores (N,) and offsets (N, 4)."""
-    view, images = settings.views["pnet"], _in_net_colours(images, settings)
-    sources = [
-        source for image, each in zip(images, levels) for source in pyramid.level_sources(image, each, engine.kernel_threads)
-    ]
-    found = [(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))]
-    sides = view.cell / np.array([level.scale_x for each in levels for level in each], np.float32)  # of cells, in the image
-    thresholds = settings.threshold(0, sides)  # of each level
-    for canvas in pyramid.plan_canvases(tuple((each.height, each.width) for each in sources), view):
-        pixels = pyramid.fill_canvas(canvas, sources, settings.mean, settings.scale, engine.kernel_threads)
-        probability, offsets = engine.pnet(pixels)  # (h, w), (4, h, w)
-        whole = probability[: view.outputs(canvas.height), : view.outputs(canvas.width)]
-        rows, columns = np.nonzero(whole >= min(thresholds[piece.level] for piece in canvas.pieces))
-        inside, level, cells = pyramid.locate_cells(canvas, rows, columns)
-        rows, columns = rows[inside], columns[inside]
-        scores = probability[rows, columns]
-        passed = scores >= thresholds[level]
-        found.append((level[passed], cells[passed], scores[passed], offsets[:, rows[passed], columns[passed]].T))
-    level, cells, scores, offsets = (np.concatenate(parts) for parts in zip(*found))
-    return level, cells, scores, offsets
-
-
 def _sides(squares: np.ndarray) -> np.ndarray:
     """Sides (N,) of squares (N, 4)."""
     return squares[:, 2] - squares[:, 0]
 
 
-def _crop(images: Sequence[np.ndarray], candidates: Candidates, size: int, settings: Settings, threads: int) -> np.ndarray:
-    """Crops (N, 3, size, size) float32 of the candidates, the input of a net."""
-    if len(images) == 1:
-        return crop_resize(images[0], candidates.boxes, size, settings.mean, settings.scale, threads)
-    crops = np.empty((len(candidates), 3, size, size), np.float32)
-    for index in np.unique(candidates.image):
-        rows = candidates.image == index
-        crops[rows] = crop_resize(images[index], candidates.boxes[rows], size, settings.mean, settings.scale, threads)
-    return crops
-
-
-def _visible(candidates: Candidates, images: Sequence[np.ndarray]) -> Candidates:
+def _visible(candidates: Candidates, photos: Photos) -> Candidates:
     """The candidates whose boxes are finite, at least one pixel wide and high, and not entirely outside their image."""
-    sizes = np.array([image.shape[1::-1] for image in images], np.float32).reshape(-1, 2)[candidates.image]  # (N, 2) w, h
+    sizes = np.array(photos.shapes, np.float32).reshape(-1, 2)[candidates.image, ::-1]  # (N, 2) width, height
     low, high = candidates.boxes[:, :2], candidates.boxes[:, 2:]
     with np.errstate(invalid="ignore"):
         return candidates.take(((high - low >= 1) & (high > 0) & (low < sizes)).all(axis=1))

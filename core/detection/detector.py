@@ -27,8 +27,6 @@ from mtcnn_gluon.options import Meaning, checked
 
 logger = logging.getLogger(__name__)
 
-BATCH_PIXELS = 8_000_000  # default size of a batch: this many pixels in all its images
-
 
 class Detector:
     """Finds faces and, unless the model was trained without, five landmarks.
@@ -40,10 +38,11 @@ class Detector:
         model: `default`, `official`, the name of another shipped model, or the folder of a model bundle.
         engine: the runtime of the nets: `native` (the package's own kernels), `native-int8` (the same in 8 bits: faster, less
             exact, needs AVX512-VNNI or AVX-VNNI and a model with such nets), `openvino`, `openvino-bf16` (faster, less exact,
-            needs a processor with bfloat16), `onnx` (ONNX Runtime), `mxnet`, or `auto`: the first of native, openvino, onnx and
-            mxnet that is installed, supports the device, and has files in the model. On processors without AVX2, `auto` tries
-            native after onnx.
-        device: `cpu`, `gpu` or `gpu:N`.
+            needs a processor with bfloat16), `onnx` (ONNX Runtime), `mxnet`, `torch` (PyTorch, for GPUs), `torch-fp16` (less
+            exact), or `auto`: the first of native, openvino, onnx and mxnet that is installed and has files in the model. On
+            processors without AVX2, `auto` tries native after onnx. On other devices it tries torch, onnx and mxnet.
+        device: `cpu`; `gpu` or `gpu:N`, also as `cuda` or `cuda:N`, for an NVIDIA GPU, or with torch for an AMD one; `mps` for
+            Apple's, with torch.
         min_face: side in pixels of the smallest face to find; larger is faster.
         factor: scale between neighbouring levels of the image pyramid, above 0 and at most 0.99; a higher factor is slower and
             finds more faces.
@@ -127,7 +126,7 @@ class Detector:
 
         Args:
             images: see `read_image`.
-            batch_size: images per batch; None: as many as have about eight megapixels.
+            batch_size: images per batch; None: as many as have about eight megapixels, or 32 with `torch` on a GPU.
 
         Raises:
             ImageError: if one of them cannot be read as an image.
@@ -140,7 +139,7 @@ class Detector:
         for source in images:
             image = read_image(source)
             pixels = sum(each.shape[0] * each.shape[1] for each in (*batch, image))
-            if batch and (len(batch) == batch_size or (batch_size is None and pixels > BATCH_PIXELS)):
+            if batch and (len(batch) == batch_size or (batch_size is None and pixels > self.engine.batch_pixels)):
                 results += self._detect(batch)
                 batch = []
             batch.append(image)

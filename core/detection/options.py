@@ -21,7 +21,7 @@ class DetectorOptions(Options):
 
     model: str = option("default", "a model that info lists, or the folder of a bundle", form="a name or a folder")
     engine: str = option("auto", f"runtime of the nets: auto, {', '.join(ENGINES)}")
-    device: str = option("cpu", "cpu, gpu or gpu:N")
+    device: str = option("cpu", "cpu, gpu or gpu:N (also cuda or cuda:N), or mps")
     min_face: float = option(
         MIN_FACE, "smallest face in pixels", least=1, most=MAX_FACE, form="a number of pixels, 1 or more", metavar="N"
     )

@@ -22,26 +22,11 @@ from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from mtcnn_gluon.engines.base import CANVAS_HEIGHT, CANVAS_SIZES, CANVAS_WIDTH
+from mtcnn_gluon.engines.base import CANVAS_HEIGHT, CANVAS_SIZES, CANVAS_WIDTH, Level
+from mtcnn_gluon.engines.skyline import Skyline
 from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import LevelSource, draw_pieces, halve
 from mtcnn_gluon.operators.pyramid_pieces import Place
-
-
-class Level(NamedTuple):
-    """One level of a pyramid.
-
-    Attributes:
-        height, width: size in pixels.
-        halvings: number of times that the image is halved before it is resized.
-        scale_y, scale_x: size of the level / size of the image.
-    """
-
-    height: int
-    width: int
-    halvings: int
-    scale_y: float
-    scale_x: float
 
 
 class Piece(NamedTuple):
@@ -171,13 +156,8 @@ def locate_cells(canvas: Canvas, rows: np.ndarray, columns: np.ndarray) -> tuple
     return inside, places[:, 0], cells
 
 
-def padded(side: int, view: View) -> int:
-    """The side in pixels that a level has on canvases, with its margins, as a multiple of the stride."""
-    return -(-(side + 2 * view.margin) // view.stride) * view.stride
-
-
 def _cut(level: int, height: int, width: int, view: View) -> list[Piece]:
-    height, width = padded(height, view), padded(width, view)
+    height, width = view.padded(height), view.padded(width)
     return [
         Piece(level, y, x, min(CANVAS_HEIGHT, height - y), min(CANVAS_WIDTH, width - x))
         for y in range(0, height - view.overlap, CANVAS_HEIGHT - view.overlap)
@@ -197,21 +177,14 @@ def _pack(pieces: list[Piece], view: View) -> list[Canvas]:
 
 
 def _fill_one(pieces: list[Piece], stride: int) -> tuple[list[Piece], list[Piece]]:
-    """Place the pieces that fit on one canvas, each as high up as possible; returns the placed and the remaining pieces.
-
-    The state is a skyline: the first free row of every `stride` columns.
-    """
-    width = _strip_width(pieces)
-    skyline = [0] * (width // stride)
+    """Place the pieces that fit on one canvas, each as high up as possible; returns the placed and the remaining pieces."""
+    skyline = Skyline(_strip_width(pieces), CANVAS_HEIGHT, stride)
     placed, rest = [], []
     for piece in pieces:
-        columns = piece.width // stride
-        y, column = _highest_place(skyline, columns)
-        if y + piece.height > CANVAS_HEIGHT:
+        if place := skyline.take(piece.height, piece.width):
+            placed.append(piece._replace(y=place[0], x=place[1]))
+        else:
             rest.append(piece)
-            continue
-        skyline[column : column + columns] = [y + piece.height] * columns
-        placed.append(piece._replace(y=y, x=stride * column))
     return placed, rest
 
 
@@ -219,9 +192,3 @@ def _strip_width(pieces: list[Piece]) -> int:
     """The width of the smallest canvas that probably holds all pieces, or else the full width."""
     area, width = sum(p.height * p.width for p in pieces), max(p.width for p in pieces)
     return next((w for h, w in CANVAS_SIZES if area <= 0.8 * h * w and width <= w), CANVAS_WIDTH)
-
-
-def _highest_place(skyline: list[int], columns: int) -> tuple[int, int]:
-    """Row, and column in units of the stride, of the highest place where `columns` columns are free."""
-    starts = [i for i in range(len(skyline) - columns + 1) if i == 0 or skyline[i] != skyline[i - 1]]
-    return min((max(skyline[i : i + columns]), i) for i in starts)

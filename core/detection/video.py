@@ -37,16 +37,14 @@ def find_in_video(video: Video, detector: "Detector", options: VideoOptions) -> 
     damage: ImageError | None = None
     try:
         for frame in video:
-            if frame.index % options.every:
-                waiting.append(frame)
-                continue
-            before = yield from _with_those_between(before, waiting, (frame, look(frame)))
-            waiting = []
+            waiting.append(frame)
+            if sum(look.is_due(each) for each in waiting) == look.at_once(frame):
+                before = yield from _given(before, waiting, look)
+                waiting = []
     except ImageError as error:  # the frames before the damage have their faces too
         damage = error
     if waiting:
-        last = waiting.pop()
-        yield from _with_those_between(before, waiting, (last, look(last)))
+        yield from _given(before, waiting, look)
     if damage is not None:
         raise damage
 
@@ -55,14 +53,42 @@ class _Looks:
     """The detector with the memory that a video needs."""
 
     def __init__(self, video: Video, detector: "Detector", options: VideoOptions) -> None:
-        self._detector = detector
+        self._detector, self._every, self._is_camera = detector, options.every, video.is_camera
         self._tracker = make_tracker(options, video.rate)
 
-    def __call__(self, frame: Frame) -> Faces:
-        faces = self._detector.detect(frame.image)
-        if len(faces) and self._detector.rotate == "auto":  # the first faces decide for the whole video
-            self._detector = self._detector.with_rotation(faces.rotation)
-        return faces if self._tracker is None else self._tracker.update(faces, frame.time, frame.image.shape)
+    def is_due(self, frame: Frame) -> bool:
+        """Whether the detector looks at a frame, wherever the video ends."""
+        return frame.index % self._every == 0
+
+    def at_once(self, frame: Frame) -> int:
+        """Number of frames like this one to detect together; one of a camera, whose faces are wanted at once."""
+        if self._is_camera or self._detector.rotate == "auto":
+            return 1
+        engine = self._detector.engine
+        return max(1, min(engine.frames_at_once // self._every, engine.batch_pixels * 3 // frame.image.size))
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Faces]:
+        """The faces in frames that follow one another."""
+        found = self._detector.detect_batch([frame.image for frame in frames], len(frames))
+        for faces in found:
+            if len(faces) and self._detector.rotate == "auto":  # the first faces decide for the whole video
+                self._detector = self._detector.with_rotation(faces.rotation)
+        if self._tracker is None:
+            return found
+        return [self._tracker.update(faces, frame.time, frame.image.shape) for faces, frame in zip(found, frames)]
+
+
+def _given(before: Found | None, frames: Sequence[Frame], look: _Looks) -> Generator[Found, None, Found | None]:
+    """The next frames with their faces; the detector looks at those that are due and at the last one, which is returned."""
+    looked = [frame for frame in frames if look.is_due(frame) or frame is frames[-1]]
+    found, waiting = dict(zip((frame.index for frame in looked), look(looked))), list[Frame]()
+    for frame in frames:
+        if frame.index in found:
+            before = yield from _with_those_between(before, waiting, (frame, found[frame.index]))
+            waiting = []
+        else:
+            waiting.append(frame)
+    return before
 
 
 def _with_those_between(before: Found | None, waiting: Sequence[Frame], after: Found) -> Generator[Found, None, Found]:

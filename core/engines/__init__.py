@@ -19,19 +19,22 @@ _CLASSES = {  # module and class of each engine; a module is imported only when 
     "openvino-bf16": ("openvino", "OpenVinoBf16Engine"),
     "onnx": ("onnx", "OnnxEngine"),
     "mxnet": ("mxnet", "MXNetEngine"),
+    "torch": ("torch", "TorchEngine"),
+    "torch-fp16": ("torch", "TorchHalfEngine"),
 }
 ENGINES = tuple(_CLASSES)
-AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; 8 bits and bfloat16 only on request
+AUTO = ("native", "openvino", "onnx", "mxnet")  # fastest first; fewer bits only on request
 AUTO_BASELINE = ("openvino", "onnx", "native", "mxnet")  # for processors without AVX2
+AUTO_GPU = ("torch", "onnx", "mxnet")
 WARM_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
 def check_names(engine: str, device: str) -> None:
-    """Raise a `ConfigError` if there is no such engine, or the device is not of the form cpu, gpu or gpu:N."""
+    """Raise a `ConfigError` if there is no such engine, or the device is none of cpu, gpu, gpu:N, cuda, cuda:N and mps."""
     if not isinstance(engine, str) or engine not in ("auto", *ENGINES):
         raise ConfigError(f"engine must be one of auto, {', '.join(ENGINES)}, not {shown(engine)}")
-    if not isinstance(device, str) or not re.fullmatch(r"cpu|gpu(:[0-9]{1,3})?", device):
-        raise ConfigError(f"device must be cpu, gpu or gpu:N, not {shown(device)}")
+    if not isinstance(device, str) or not re.fullmatch(r"cpu|mps|(gpu|cuda)(:[0-9]{1,3})?", device):
+        raise ConfigError(f"device must be cpu, gpu, gpu:N, cuda, cuda:N or mps, not {shown(device)}")
 
 
 def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> Engine:
@@ -46,7 +49,7 @@ def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None
     """
     check_names(engine, device)
     reasons = []
-    for name in auto_order() if engine == "auto" else (engine,):
+    for name in auto_order(device) if engine == "auto" else (engine,):
         module, class_name = _CLASSES[name]
         try:
             created = getattr(import_module(f"{__name__}.{module}"), class_name)(bundle, device, threads)
@@ -58,8 +61,10 @@ def create(engine: str, bundle: Bundle, device: str = "cpu", threads: int | None
     raise Unavailable("no engine can be used. " * (engine == "auto") + "; ".join(reasons))
 
 
-def auto_order() -> tuple[str, ...]:
-    """The engines that `auto` tries, fastest first for this processor."""
+def auto_order(device: str = "cpu") -> tuple[str, ...]:
+    """The engines that `auto` tries, fastest first for this processor or for a GPU."""
+    if device != "cpu":
+        return AUTO_GPU
     library = kernels()
     return AUTO_BASELINE if library and library.mtcnn_instruction_set() == b"baseline" else AUTO
 

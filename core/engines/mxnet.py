@@ -19,7 +19,7 @@ class MXNetEngine(Engine):
 
     Args:
         bundle: a model bundle with `{p,r,o}net-0000.params` or `{p,r,o}net.onnx`.
-        device: `cpu`, `gpu` or `gpu:N`.
+        device: `cpu`; `gpu`, `gpu:N`, `cuda` or `cuda:N` for an NVIDIA GPU.
         threads: largest number of CPU threads of MXNet's operators in the whole process; None: the runtime's choice.
 
     Raises:
@@ -34,6 +34,7 @@ class MXNetEngine(Engine):
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
         self.kernel_threads = threads or 0
+        self._check_not_mps(device)
         try:
             self._mx = load_mxnet(threads)
         except ModelError as error:
@@ -80,7 +81,7 @@ class MXNetEngine(Engine):
         except self._mx.base.MXNetError as error:
             raise Unavailable(f"no GPU can be used: {last_line(error)}") from error
         if index >= count:
-            raise Unavailable(f"device='gpu:{index}' does not exist: MXNet sees {count} GPU(s)")
+            raise Unavailable(f"GPU {index} does not exist: MXNet sees {count} GPU(s)")
         ctx = self._mx.gpu(index)
         try:
             self._mx.nd.ones(1, ctx=ctx).asnumpy()

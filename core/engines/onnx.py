@@ -19,7 +19,7 @@ class OnnxEngine(Engine):
 
     Args:
         bundle: a model bundle with `{p,r,o}net.onnx`.
-        device: `cpu`; `gpu` or `gpu:N` for CUDA, which needs the package onnxruntime-gpu.
+        device: `cpu`; `gpu`, `gpu:N`, `cuda` or `cuda:N` for CUDA, which needs the package onnxruntime-gpu.
         threads: CPU threads of each net; None: the runtime's choice, one for each physical core.
 
     Raises:
@@ -31,6 +31,7 @@ class OnnxEngine(Engine):
     runtime = "ONNX Runtime"
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None) -> None:
+        self._check_not_mps(device)
         runtime = need("onnxruntime", f"the engine {self.name}", "onnx", Unavailable)
         providers = _providers(runtime, device)
         options = runtime.SessionOptions()

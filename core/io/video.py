@@ -34,6 +34,7 @@ class Video:
 
     Attributes:
         rate: frames a second; 25 if unknown.
+        is_camera: whether it is a camera.
         count: number of frames in the header, or a guess from the length and the rate; 0 if unknown.
 
     Raises:
@@ -49,15 +50,15 @@ class Video:
         if isinstance(source, int) and not 0 <= source < 2**31:
             raise ImageError(f"the number of a camera must be from 0 to {2**31 - 1}, not {source}")
         self._name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
-        self._is_camera = isinstance(source, int)
-        if not self._is_camera:
+        self.is_camera = isinstance(source, int)
+        if not self.is_camera:
             _check_file(self._name)
         self._capture = cv2.VideoCapture(source if isinstance(source, int) else self._name)
         if not self._capture.isOpened():
-            raise ImageError(f"{self._name} cannot be opened as a {'camera' if self._is_camera else 'video'}")
+            raise ImageError(f"{self._name} cannot be opened as a {'camera' if self.is_camera else 'video'}")
         rate, count = (self._capture.get(key) for key in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
         self.rate = rate if 0 < rate < 1000 else 25.0
-        self.count = int(count) if 0 < count < 1e9 and not self._is_camera else 0
+        self.count = int(count) if 0 < count < 1e9 and not self.is_camera else 0
 
     def __iter__(self) -> Iterator[Frame]:
         started, index, time = clock.monotonic(), 0, 0.0
@@ -65,7 +66,7 @@ class Video:
             is_frame, bgr = self._capture.read()
             if not is_frame:
                 break
-            time = clock.monotonic() - started if self._is_camera else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            time = clock.monotonic() - started if self.is_camera else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), index, round(time, 6))  # to a microsecond
             index += 1
         if index == 0:

@@ -29,7 +29,7 @@ ROOMS = [  # from the bottom up: a room may import those before it, and itself
 ]
 RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 LONGEST = 60  # lines of a function
-FRAMEWORKS = ("mxnet", "onnxruntime", "openvino", "onnx", "matplotlib", "scipy", "yaml", "gluoncv", "skimage")
+FRAMEWORKS = ("mxnet", "onnxruntime", "openvino", "onnx", "matplotlib", "scipy", "yaml", "gluoncv", "skimage", "torch")
 
 
 def trees() -> dict[str, ast.Module]:

@@ -19,7 +19,7 @@ from mtcnn_gluon.io.video_writer import VideoWriter
 
 LONGEST, LARGEST = 60, 400_000  # lines of a script; bytes of the notebook
 FOLDER = ROOT / "example"
-SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.name != "open_data.py")
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.name not in ("open_data.py", "gpu_check.py"))
 TOUR = FOLDER / "tour.ipynb"
 each = pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 
@@ -74,6 +74,20 @@ def test_scripts_print_what_they_say(folder: Path, name: str, words: str, printe
     assert all((folder / file).is_file() for file in {"detect": ["out.jpg"], "align": ["faces/0.png"]}.get(name, []))
     alone = subprocess.run(command[:2], cwd=folder, capture_output=True, text=True, timeout=120)
     assert alone.returncode == 1 and f"python example/{name}.py" in alone.stderr
+
+
+def test_the_gpu_check_on_the_cpu(folder: Path) -> None:
+    """Engines that cannot be used are named; the others find the CPU's faces."""
+    words = "--device cpu --model gluon-4 --engines native tensorflow onnx --sizes 64x48 --batches 1 2 --seconds 0.01"
+    command = [sys.executable, str(FOLDER / "gpu_check.py"), *words.split(), "--out", "report.md", "photo.jpg"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    report = (folder / "report.md").read_text("utf-8")
+    assert "- tensorflow is left out: engine must be one of auto" in report
+    assert re.search(r"\| native, batch \| \d+ \| 100\.00 % \| 0\.0", report)
+    assert re.search(r"\| native \| \d+\.\d \| \d+\.\d \|\n", report)
+    wrong = subprocess.run([*command, "--device", "tpu"], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert wrong.returncode == 1 and "gpu_check.py: device must be cpu, gpu" in wrong.stderr
 
 
 # ---- the notebook

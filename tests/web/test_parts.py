@@ -79,7 +79,7 @@ def test_pieces_cover_every_cell_once_or_more(call: Any, table: str) -> None:
     sizes = [(12, 12), (13, 15), (609, 610), (640, 641), (1300, 50)]
     calls = [["pyramid", "pieces", {"height": h, "width": w}, {"view": TABLES[table]}] for h, w in sizes]
     for (height, width), found in zip(sizes, call(calls)):
-        padded = pyramid.padded(height, view), pyramid.padded(width, view)
+        padded = view.padded(height), view.padded(width)
         cells = np.zeros([view.outputs(side) for side in padded], bool)
         for piece in found:
             assert max(piece["height"], piece["width"]) <= 640
@@ -97,7 +97,7 @@ def test_pixels_of_levels(call: Any, table: str) -> None:
     sizes = [(37, 52), (23, 31), (40, 90), (1, 2)]
     cases = []
     for height, width in sizes:
-        whole = {"x": 0, "y": 0, "height": pyramid.padded(height, view), "width": pyramid.padded(width, view)}
+        whole = {"x": 0, "y": 0, "height": view.padded(height), "width": view.padded(width)}
         part = {"x": 2 * view.stride, "y": view.stride, "height": 6 * view.stride, "width": 4 * view.stride}
         cases += [(height, width, piece) for piece in (whole, part) if piece["height"] <= whole["height"]]
     calls = [
@@ -107,7 +107,7 @@ def test_pixels_of_levels(call: Any, table: str) -> None:
     for (height, width, piece), found in zip(cases, call(calls)):
         level = np.zeros((3, height, width), np.float32)
         draw_pieces(level, [LevelSource(image, height, width)], [(0, 0, height, width, 0, 0)])
-        m, rows, columns = view.margin, pyramid.padded(height, view), pyramid.padded(width, view)
+        m, rows, columns = view.margin, view.padded(height), view.padded(width)
         around = ((0, 0), (m, rows - height - m), (m, columns - width - m))
         whole = np.pad(level, around, mode="constant" if view.context else "edge")
         y, x = piece["y"], piece["x"]

@@ -198,7 +198,10 @@ def test_bad_annotations_are_problems(here: Path) -> None:
         ((*WIDER, "--results", "good.jsonl", "--missing", "no_faces"), "not 'no_faces': did you mean no-faces?"),
         ((*WIDER, "--results", "good.jsonl", "--factor", "7"), "factor must be a number above 0 and at most 0.99, not 7.0"),
         ((*WIDER, "--results", "good.jsonl", "--thresholds", "1", "2", "0"), "thresholds must be 3 numbers from 0 to 1"),
-        ((*WIDER, "--results", "good.jsonl", "--device", "tpu"), "device must be cpu, gpu or gpu:N, not 'tpu'"),
+        (
+            (*WIDER, "--results", "good.jsonl", "--device", "tpu"),
+            "device must be cpu, gpu, gpu:N, cuda, cuda:N or mps, not",
+        ),
         ((*WIDER, "--results", "good.jsonl", "--heights", "9", "9"), "heights must be different numbers of pixels"),
         ((*WIDER, "--results", "good.jsonl", "--ground-truth", "."), "either --ground-truth or --annotations"),
         (("wider", "--results", "good.jsonl"), "either --ground-truth or --annotations"),

@@ -19,7 +19,7 @@ from mtcnn_gluon.errors import ConfigError, ModelError
     [
         (None, "cpu"), ("cpu", "cpu"), ("CPU:0", "cpu"), ("/CPU:0", "cpu"), ("/device:CPU:0", "cpu"), ("cuda", "gpu"),
         ("cuda:0", "gpu:0"), ("cuda:12", "gpu:12"), ("GPU:1", "gpu:1"), ("/GPU:1", "gpu:1"), ("gpu", "gpu"), (0, "gpu:0"),
-        (3, "gpu:3"), ("mps", "gpu"),
+        (3, "gpu:3"), ("mps", "mps"),
     ],
 )  # fmt: skip
 def test_names_of_devices(device: Any, name: str) -> None:

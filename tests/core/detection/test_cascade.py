@@ -11,6 +11,7 @@ import plain_cascade
 from mtcnn_gluon import Detector, Faces, boxes, read_image
 from mtcnn_gluon.detection import cascade
 from mtcnn_gluon.detection.cascade import Candidates, detect
+from mtcnn_gluon.engines.base import Engine
 from mtcnn_gluon.evaluation.landmarks import landmarks_in
 from plain_cascade import ReferenceNets
 
@@ -91,7 +92,7 @@ def test_rows_stay_together() -> None:
 
 
 def test_offsets_that_break_boxes_drop_whole_rows(image: np.ndarray, detector: Detector) -> None:
-    class Broken:
+    class Broken(Engine):
         """An engine whose offsets turn some boxes inside out, some to NaN and some far outside."""
 
         name = "broken"

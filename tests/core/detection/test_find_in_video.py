@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Iterator
 
 import numpy as np
@@ -20,6 +21,7 @@ needs_tracker = pytest.mark.skipif(not can_track(), reason="needs the tracker: p
 
 class FakeVideo:
     rate = 25.0
+    is_camera = False
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -39,8 +41,15 @@ class DamagedVideo(FakeVideo):
 class FakeDetector:
     """A face moves by two pixels a frame; a second one is there from frame 10 on. The detector turns images by 90 degrees."""
 
-    def __init__(self, rotate: str = "0", empty: int = 0) -> None:
+    def __init__(self, rotate: str = "0", empty: int = 0, frames_at_once: int = 1) -> None:
         self.rotate, self.empty, self.asked = rotate, empty, list[tuple[int, str]]()
+        self.engine = SimpleNamespace(frames_at_once=frames_at_once, batch_pixels=1_000_000)
+        self.batches: list[int] = []
+
+    def detect_batch(self, images: list[np.ndarray], batch_size: int) -> list[Faces]:
+        assert len(images) == batch_size
+        self.batches.append(batch_size)
+        return [self.detect(image) for image in images]
 
     def detect(self, image: np.ndarray) -> Faces:
         index = int(image[0, 0, 0])
@@ -119,6 +128,35 @@ def test_the_frames_before_a_damage_are_there(count: int, every: int) -> None:
             found.append(frame.index)
             assert len(faces) == 1
     assert found == list(range(count)) and (not count or detector.asked[-1][0] == count - 1)
+
+
+@needs_tracker
+@pytest.mark.parametrize(
+    "at_once, every, batches",
+    [
+        (1, 1, [1] * 13), (4, 1, [4, 4, 4, 1]), (100, 1, [6, 6, 1]), (4, 2, [2, 2, 2, 1]), (8, 2, [4, 3]), (4, 5, [1, 1, 1, 1]),
+        (20, 5, [4]),
+    ],
+)  # fmt: skip
+def test_frames_that_are_looked_at_together(at_once: int, every: int, batches: list[int]) -> None:
+    """As many as the engine wants, but no more than a batch may have pixels, nor in memory; the faces are the same."""
+    detector = FakeDetector(frames_at_once=at_once)
+    found, alone = find(13, every, detector), find(13, every)
+    assert detector.batches == batches
+    for (frame, faces), (other, expected) in zip(found, alone, strict=True):
+        assert frame.index == other.index
+        np.testing.assert_array_equal(faces.boxes, expected.boxes)
+        np.testing.assert_array_equal(faces.ids, expected.ids)
+
+
+@needs_tracker
+def test_a_camera_and_an_unknown_rotation_are_looked_at_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = FakeDetector("auto", empty=2, frames_at_once=4)
+    assert [faces.rotation for _, faces in find(9, detector=detector)] == [0, 0, *[90] * 7]
+    assert detector.batches == [1, 1, 1, 4, 2]
+    monkeypatch.setattr(FakeVideo, "is_camera", True)
+    find(5, detector=(camera := FakeDetector(frames_at_once=4)))
+    assert camera.batches == [1] * 5
 
 
 def faces_of(*rows: tuple[int, float, float]) -> Faces:

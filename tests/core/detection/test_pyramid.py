@@ -46,7 +46,7 @@ def whole_levels(picture: np.ndarray, levels: Sequence[pyramid.Level], view: Vie
     """The pixels (3, h, w) of levels with their margins, each alone on a canvas as large as it is."""
     built = []
     for source in pyramid.level_sources(picture, levels):
-        height, width = (pyramid.padded(side, view) for side in (source.height, source.width))
+        height, width = (view.padded(side) for side in (source.height, source.width))
         canvas = pyramid.Canvas(height, width, (pyramid.Piece(0, 0, 0, height, width),), view)
         built.append(pyramid.fill_canvas(canvas, [source])[0])
     return built
@@ -143,7 +143,7 @@ def test_margins_are_black(is_native: bool, monkeypatch: pytest.MonkeyPatch) -> 
 @given(st.lists(st.tuples(st.integers(12, 1400), st.integers(12, 1400)), max_size=12), st.sampled_from([PAPER, WIDE, COARSE]))
 @settings(max_examples=60, deadline=None)
 def test_canvases_hold_every_cell_once(sizes: list[tuple[int, int]], view: View) -> None:
-    seen = [np.zeros([view.outputs(pyramid.padded(side, view)) for side in size], int) for size in sizes]
+    seen = [np.zeros([view.outputs(view.padded(side)) for side in size], int) for size in sizes]
     for canvas in pyramid.plan_canvases(tuple(sizes), view):
         assert (canvas.height, canvas.width) in pyramid.CANVAS_SIZES
         used = np.zeros((canvas.height, canvas.width), int)
@@ -163,10 +163,7 @@ def test_canvases_hold_every_cell_once(sizes: list[tuple[int, int]], view: View)
 def test_canvases_waste_little(size: tuple[int, int], view: View) -> None:
     sizes = tuple((level.height, level.width) for level in pyramid.plan_levels(*size, 20, 0.709, view))
     area = sum(c.height * c.width for c in pyramid.plan_canvases(sizes, view))
-    assert (
-        area
-        <= 1.3 * sum(pyramid.padded(h, view) * pyramid.padded(w, view) for h, w in sizes) + (256 if view.context else 128) * 128
-    )
+    assert area <= 1.3 * sum(view.padded(h) * view.padded(w) for h, w in sizes) + (256 if view.context else 128) * 128
 
 
 def test_cells_on_a_canvas_equal_cells_on_the_level(detector: Detector, image: np.ndarray) -> None:

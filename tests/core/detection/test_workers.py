@@ -17,8 +17,10 @@ shared: Detector | None = None
 THREADS = 2  # so that runtimes have threads, which a forked process lacks
 
 
-@pytest.fixture(params=AUTO)
+@pytest.fixture(params=(*AUTO, "torch"))
 def any_detector(request: pytest.FixtureRequest, detector: Detector) -> Detector:
+    if request.param == "torch":
+        pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
     return detector if request.param == "mxnet" else Detector("official", request.param, threads=THREADS)
 
 

@@ -24,12 +24,18 @@ from mtcnn_gluon.export.bundle_files import export_bundle
 from mtcnn_gluon.operators import native
 
 ONNX_ENGINES = ("onnx", "openvino")
-OTHERS = ("native", *ONNX_ENGINES)
+OTHERS = ("native", *ONNX_ENGINES, "torch")
 ENDINGS = {"native": "-0000.params", "mxnet": "-0000.params", "onnx": ".onnx", "openvino": ".onnx"}  # of the files they read
+
+
+def skip_without(engine: str) -> None:
+    if engine == "torch":
+        pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
 
 @pytest.fixture(scope="module", params=OTHERS)
 def other(request: pytest.FixtureRequest, own_cache: None) -> Detector:
+    skip_without(request.param)
     return Detector("official", request.param)
 
 
@@ -134,6 +140,7 @@ def test_crops_are_run_in_as_few_batches_as_pay(left: int, crops_a_run: int, exp
 @pytest.mark.parametrize("engine", OTHERS)
 def test_threads(engine: str, image: np.ndarray) -> None:
     """Any number at any time, though MXNet already runs with another one."""
+    skip_without(engine)
     for threads in (1, 2):
         assert len(Detector(engine=engine, threads=threads).detect(image)) == 1
 
