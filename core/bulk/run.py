@@ -1,0 +1,230 @@
+"""A run over many photos, whose results are partitions in a folder: begun, gone on with, finished.
+
+The photos are cut into parts once, and `_plan.jsonl` keeps the cut. Each part becomes one partition, a file that is there whole
+or not at all. So what is done is what is there: a run that was killed leaves nothing half done, and the next one does the rest.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Sequence
+
+from mtcnn_gluon.bulk.arrow import pa, pq
+from mtcnn_gluon.bulk.columns import added_names, arrays_of, check_names
+from mtcnn_gluon.bulk.parts import Part, cut, other_columns, photos_of
+from mtcnn_gluon.bulk.photos import find_faces
+from mtcnn_gluon.bulk.places import Folder
+from mtcnn_gluon.detection.detector import Detector
+from mtcnn_gluon.detection.options import DetectorOptions
+from mtcnn_gluon.errors import ConfigError, DataError, shown
+from mtcnn_gluon.faces import face_dicts
+from mtcnn_gluon.options import to_mapping
+
+MANIFEST, PLAN = "_manifest.json", "_plan.jsonl"
+VERSION = 1  # of the manifest
+PARTITION = re.compile(r"part-\d{6}\.(parquet|jsonl)")
+NO_PREFIX = "--prefix, such as --prefix face_"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a partition holds."""
+
+    name: str
+    rows: int
+    faces: int
+    errors: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker must know: where results go and how they are made. It can be pickled.
+
+    Attributes:
+        out: the folder for the partitions, a path or a URL.
+        format: `parquet` or `jsonl`.
+        column: the Parquet files' column with the photos.
+        prefix: begins the names of the added columns.
+        options: the detector's.
+    """
+
+    out: str
+    format: str
+    column: str
+    prefix: str
+    options: DetectorOptions
+
+    def do(self, detector: Detector, part: Part) -> Summary:
+        """Write the partition of a part. Doing it again writes the same."""
+        names, photos = [], []
+        for name, value in photos_of(part, self.column):
+            names.append(name)
+            photos.append(find_faces(value, detector))
+        image, *added = f"{self.prefix}image", *added_names(self.prefix)
+        table = pa.table({image: pa.array(names, pa.string())})
+        others = other_columns(part, self.column)
+        if others is not None:
+            check_names(others.column_names, [image, *added], NO_PREFIX)
+            for name in others.column_names:
+                table = table.append_column(others.schema.field(name), others[name])
+        for name, array in zip(added, arrays_of(photos)):
+            table = table.append_column(name, array)
+        data = as_parquet(table) if self.format == "parquet" else as_json_lines(table, self.prefix)
+        Folder(self.out).write(self.name(part), data)
+        faces, errors = sum(len(each.faces) for each in photos), sum(each.error is not None for each in photos)
+        return Summary(self.name(part), len(names), faces, errors, len(data))
+
+    def name(self, part: Part) -> str:
+        """The file name of a part's partition."""
+        return f"part-{part.number:06d}.{self.format}"
+
+    def summary(self, name: str) -> Summary:
+        """What a partition holds that an earlier run wrote; `DataError` if it is not one."""
+        data, prefix = Folder(self.out).read(name), self.prefix
+        try:
+            if self.format == "parquet":
+                table = pq.read_table(io.BytesIO(data), columns=[f"{prefix}faces", f"{prefix}error"])
+                rows = table.rename_columns(["faces", "error"]).to_pylist()
+            else:
+                lines = map(json.loads, data.decode().splitlines())
+                rows = [{"faces": row[f"{prefix}faces"], "error": row.get(f"{prefix}error")} for row in lines]
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self.out}: {name} is no partition of such a run: {error}") from error
+        errors = sum(row["error"] is not None for row in rows)
+        return Summary(name, len(rows), sum(len(row["faces"]) for row in rows), errors, len(data))
+
+
+class Run:
+    """A run in a folder.
+
+    Args:
+        work: what its workers know.
+        about: what must be the same for it to go on: inputs, options and model.
+        parts: all its parts.
+
+    Attributes:
+        done: summaries of the partitions that are there, by name.
+        left: the parts that are not done.
+    """
+
+    def __init__(self, work: Work, about: dict[str, Any], parts: Sequence[Part]) -> None:
+        self.work, self._about, self.parts = work, about, parts
+        names, folder = {work.name(part) for part in parts}, Folder(work.out).names()
+        self.done = {name: work.summary(name) for name in sorted(names & folder)}
+        self.left = [part for part in parts if work.name(part) not in self.done]
+
+    def write_manifest(self) -> dict[str, Any]:
+        """Write the manifest: what the run is, and what each finished partition holds. Returns it."""
+        totals = {name: sum(getattr(each, name) for each in self.done.values()) for name in ("rows", "faces", "errors")}
+        about = {"version": VERSION, **self._about, "parts": len(self.parts), "complete": len(self.done) == len(self.parts)}
+        manifest = {**about, **totals, "partitions": [asdict(self.done[name]) for name in sorted(self.done)]}
+        Folder(self.work.out).write(MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+        return manifest
+
+
+def begin(work: Work, about: dict[str, Any], find: Any, size: int) -> Run:
+    """Begin a run, or go on with the one in the folder, whose plan then holds: inputs are not searched again.
+
+    Args:
+        work: what the workers know.
+        about: what must be the same for a run to go on.
+        find: called without arguments for the paths and URLs of the inputs.
+        size: photos a part.
+
+    Raises:
+        ConfigError: if the folder holds another run or other partitions, or there is no input.
+        DataError: if the folder or an input cannot be used.
+    """
+    folder = Folder(work.out)
+    folder.make()
+    names = folder.names()
+    about = json.loads(json.dumps({**about, "part_size": size}))
+    if MANIFEST in names:
+        _check_same(work.out, _manifest(folder), about)
+        return Run(work, about, _read_plan(folder))
+    if strange := sorted(filter(PARTITION.fullmatch, names)):
+        raise ConfigError(f"--out {work.out} has {strange[0]} but no {MANIFEST}: give a folder of its own to this run")
+    parts = cut(find(), work.column, size)
+    if not parts:
+        raise ConfigError(f"no photo found in {', '.join(about['sources'])}")
+    plan = "".join(json.dumps(asdict(part)) + "\n" for part in parts)
+    folder.write(PLAN, plan.encode())
+    run = Run(work, about, parts)
+    run.write_manifest()
+    return run
+
+
+def about_run(work: Work, sources: Sequence[str], detector: Detector) -> dict[str, Any]:
+    """What must be the same for a run to go on, as JSON."""
+    bundle = detector.bundle.manifest
+    digest = hashlib.sha256(json.dumps(bundle, sort_keys=True).encode()).hexdigest()
+    options = to_mapping(work.options)
+    model = {"name": bundle["name"], "sha256": digest}
+    same = {name: value for name, value in options.items() if name not in ("model", "threads")}
+    about = {"sources": list(sources), "folder": os.getcwd(), "model": model, "detector": same}
+    return {**about, "format": work.format, "column": work.column, "prefix": work.prefix}
+
+
+def as_parquet(table: Any) -> bytes:
+    """A table as a Parquet file; the same table gives the same bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def as_json_lines(table: Any, prefix: str = "") -> bytes:
+    """A table as JSON Lines, with the faces as `mtcnn-gluon detect --json` writes them, and `error` only where there is one."""
+    lines = []
+    for row in table.to_pylist():
+        row[f"{prefix}faces"] = _named(row[f"{prefix}faces"])
+        if row[f"{prefix}error"] is None:
+            del row[f"{prefix}error"]
+        lines.append(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+    return "".join(lines).encode("utf-8", "replace")
+
+
+def _named(faces: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Faces of a table as in JSON, the landmarks by their names."""
+    found: list[dict[str, Any]] = []
+    for face in faces:
+        points = None if face["landmarks"] is None else pa.array(face["landmarks"]).to_numpy().reshape(1, 5, 2)
+        found += face_dicts([face["box"]], [face["score"]], points)  # type: ignore[arg-type]
+    return found
+
+
+def _manifest(folder: Folder) -> dict[str, Any]:
+    try:
+        manifest = json.loads(folder.read(MANIFEST))
+        if isinstance(manifest, dict) and isinstance(manifest.get("sources"), list):
+            return manifest
+    except ValueError:
+        pass
+    raise DataError(f"{folder.place}: {MANIFEST} is damaged, or not of such a run")
+
+
+def _check_same(out: str, manifest: dict[str, Any], about: dict[str, Any]) -> None:
+    if manifest.get("version") != VERSION:
+        raise ConfigError(f"--out {out} holds a run of another version of this package")
+    for name, value in about.items():
+        if (before := manifest.get(name)) != value:
+            if isinstance(value, dict) and isinstance(before, dict):
+                name = next(key for key in {**value, **before} if value.get(key) != before.get(key))
+                before, value = (
+                    before.get(name),
+                    about["model"].get(name) if name in about["model"] else about["detector"].get(name),
+                )
+            raise ConfigError(
+                f"--out {out} holds another run: {name} was {shown(before)} then and is {shown(value)} now; give the same "
+                "inputs and options to go on with it, or another folder"
+            )
+
+
+def _read_plan(folder: Folder) -> list[Part]:
+    try:
+        return [Part(**json.loads(line)) for line in folder.read(PLAN).decode().splitlines()]
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{folder.place}: {PLAN} is damaged: {error}") from error
