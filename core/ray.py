@@ -1,20 +1,19 @@
 """Detection on Ray: a class for `Dataset.map_batches`, and the parts of a long run on a cluster. Needs the extra `ray`."""
 
-import json
 import logging
 import os
-from dataclasses import asdict
-from typing import Any, Iterator, Sequence
+from collections import deque
+from dataclasses import replace
+from typing import Any, Generator, Sequence
 
 from mtcnn_gluon.bulk.parts import Part
 from mtcnn_gluon.bulk.places import Folder
 from mtcnn_gluon.bulk.run import Summary, Work
-from mtcnn_gluon.bulk.table import TableFinder
-from mtcnn_gluon.detection.detector import Detector
-from mtcnn_gluon.errors import ConfigError, LibraryError, WorkerError, last_line
+from mtcnn_gluon.bulk.table import TableFinder, detector_of
+from mtcnn_gluon.errors import ConfigError, LibraryError, MtcnnError, WorkerError, last_line
 from mtcnn_gluon.io.extras import need
 
-RETRIES = 3  # times that a part is tried again whose worker died
+RETRIES = 3  # times that a part is tried again whose process died
 
 
 class FaceDetector:
@@ -42,55 +41,62 @@ class FaceDetector:
         return self._finder.in_table(block.for_block(block.batch_to_block(batch)).to_arrow())
 
 
-def on_ray(work: Work, parts: Sequence[Part], address: str, workers: int | None) -> Iterator[Summary]:
+def on_ray(work: Work, parts: Sequence[Part], address: str, workers: int | None) -> Generator[Summary, None, None]:
     """Do the parts of a run on a Ray cluster; yield the summary of each as soon as it is done.
 
-    An actor that dies is replaced, and does its part again, up to three times.
+    Ray chooses the machines, and does a part again, up to three times, whose process or machine dies.
 
     Args:
-        work: what an actor must know.
+        work: what a task must know.
         parts: the parts.
         address: of the cluster; empty for the one that Ray finds, or else one on this machine.
-        workers: number of actors; None: one for every processor, or thread of a detector, of the cluster.
+        workers: largest number of parts at a time; None: one for every processor, or thread of a detector, of the cluster.
 
     Raises:
         ConfigError: if there is no such cluster.
-        WorkerError: if a part fails.
+        WorkerError: if the process of a part dies each time.
     """
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters comes as an error of Python
     ray = need("ray", "--ray", "ray")
-    need("ray.data", "--ray", "ray")
+    is_ours = not ray.is_initialized()
     try:
-        ray.init(address or None, ignore_reinit_error=True, logging_level=logging.ERROR, log_to_driver=False)
+        if is_ours:
+            ray.init(address or None, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"--ray {address}: no Ray cluster: {last_line(error)}") from error
+        raise ConfigError(f"--ray {address}: there is no Ray cluster: {last_line(error)}") from error
     threads = work.options.threads or 1
+    needs = {"num_cpus": threads, "num_gpus": int(work.options.device.startswith("gpu")), "max_retries": RETRIES}
     count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    rows = [{"part": json.dumps(asdict(part))} for part in parts]
-    done = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        _Worker, fn_constructor_kwargs={"work": work, "folder": os.getcwd()}, batch_size=1, batch_format="numpy",
-        compute=ray.data.ActorPoolStrategy(size=min(count, len(parts))), num_cpus=threads,
-        num_gpus=int(work.options.device.startswith("gpu")), max_restarts=-1, max_task_retries=RETRIES,
-    )  # fmt: skip
+    task, folder = ray.remote(**needs)(_do), os.getcwd()
+    left, running = deque(parts), dict[Any, Part]()
     try:
-        for row in done.iter_rows():
-            yield Summary(**row)
+        while left or running:
+            while left and len(running) < count:
+                part = left.popleft()
+                running[task.remote(work, part, folder)] = part
+            (ended, *_), _ = ray.wait(list(running))
+            part = running.pop(ended)
+            yield _result(ray, ended, part)
+    finally:
+        if is_ours:
+            ray.shutdown()
+
+
+def _result(ray: Any, ended: Any, part: Part) -> Summary:
+    """The result of an ended task. An error of this package is raised as itself."""
+    try:
+        return ray.get(ended)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause if isinstance(error.cause, MtcnnError) else error
     except ray.exceptions.RayError as error:
-        raise WorkerError(f"a worker on Ray failed: {last_line(error)}") from error
+        text = f"a worker process on Ray died while it worked on part {part.number}, which begins with {part.paths[0]}"
+        raise WorkerError(f"{text} ({last_line(error)})") from error
 
 
-class _Worker:
-    """An actor that does parts."""
-
-    def __init__(self, work: Work, folder: str) -> None:
-        if os.path.isdir(folder):
-            os.chdir(folder)  # which relative paths begin from
-        if Folder(work.out).is_local() and not os.path.isdir(work.out):
-            raise ConfigError(f"--out {work.out} is not on every machine of the cluster: give a shared folder or a URL")
-        self._work, self._detector = work, Detector(**vars(work.options))
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list]:
-        summaries = [asdict(self._work.do(self._detector, Part(**json.loads(part)))) for part in batch["part"]]
-        return {name: [each[name] for each in summaries] for name in summaries[0]}
+def _do(work: Work, part: Part, folder: str) -> Summary:
+    """The task of a worker process, which keeps its detector for the next one."""
+    if os.path.isdir(folder):
+        os.chdir(folder)  # where relative paths begin
+    if Folder(work.out).is_local() and not os.path.isdir(work.out):
+        raise ConfigError(f"--out {work.out} is not on every machine of the cluster: give a shared folder or a URL")
+    return work.do(detector_of(replace(work.options, threads=work.options.threads or 1)), part)

@@ -209,18 +209,22 @@ def _manifest(folder: Folder) -> dict[str, Any]:
 def _check_same(out: str, manifest: dict[str, Any], about: dict[str, Any]) -> None:
     if manifest.get("version") != VERSION:
         raise ConfigError(f"--out {out} holds a run of another version of this package")
-    for name, value in about.items():
-        if (before := manifest.get(name)) != value:
-            if isinstance(value, dict) and isinstance(before, dict):
-                name = next(key for key in {**value, **before} if value.get(key) != before.get(key))
-                before, value = (
-                    before.get(name),
-                    about["model"].get(name) if name in about["model"] else about["detector"].get(name),
-                )
-            raise ConfigError(
-                f"--out {out} holds another run: {name} was {shown(before)} then and is {shown(value)} now; give the same "
-                "inputs and options to go on with it, or another folder"
-            )
+    if difference := _difference(manifest, about):
+        raise ConfigError(
+            f"--out {out} holds another run: {difference}; give the same inputs and options to go on with it, or another folder"
+        )
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any], place: str = "") -> str:
+    """The first difference of an entry of `now` to that of `before`; empty if there is none."""
+    for name, value in now.items():
+        earlier = before.get(name)
+        if isinstance(value, dict) and isinstance(earlier, dict):
+            if difference := _difference(earlier, value, f"{name} "):
+                return difference
+        elif earlier != value:
+            return f"{place}{name} was {shown(earlier)} then and is {shown(value)} now"
+    return ""
 
 
 def _read_plan(folder: Folder) -> list[Part]:

@@ -29,7 +29,7 @@ class TableFinder:
 
     def __init__(self, column: str, prefix: str, options: Mapping[str, Any]) -> None:
         self._column, self._prefix = column, prefix
-        self.detector = _detector(from_mapping(DetectorOptions, {"threads": 1, **options}))
+        self.detector = detector_of(from_mapping(DetectorOptions, {"threads": 1, **options}))
 
     def in_table(self, table: Any) -> Any:
         """A pyarrow `Table` with the added columns."""
@@ -104,5 +104,6 @@ def _in_batches(batches: Iterable[Any], finder: TableFinder) -> Iterator[Any]:
 
 
 @lru_cache(maxsize=KEPT)
-def _detector(options: DetectorOptions) -> Detector:
+def detector_of(options: DetectorOptions) -> Detector:
+    """The detector with these options, which the process makes once."""
     return Detector(**vars(options))

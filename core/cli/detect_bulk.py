@@ -92,12 +92,12 @@ def _check(options: argparse.Namespace) -> None:
     for each in fields(VideoOptions):
         if getattr(options, each.name) != each.default:
             raise ConfigError(f"--out DIR is for photos, and {flag(each.name)} for videos")
+    if options.ray and not is_url(options.ray) and os.path.exists(options.ray):
+        raise ConfigError(f"--ray {options.ray} is a path and no address: write --ray behind the paths, or --ray=ADDRESS")
     if not options.paths:
         raise ConfigError("--out DIR needs at least one PATH")
     if not options.out:
         raise ConfigError("--out must be a folder, not ''")
-    if options.ray and not is_url(options.ray) and os.path.exists(options.ray):
-        raise ConfigError(f"--ray {options.ray} is a path and no address: write --ray behind the paths, or --ray=ADDRESS")
 
 
 def _work_off(run: "Run", detector: Detector, workers: int | None, ray: str | None, is_quiet: bool) -> int:
