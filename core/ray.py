@@ -56,7 +56,6 @@ def on_ray(work: Work, parts: Sequence[Part], address: str, workers: int | None)
         ConfigError: if there is no such cluster.
         WorkerError: if the process of a part dies each time.
     """
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters comes as an error of Python
     ray = need("ray", "--ray", "ray")
     is_ours = not ray.is_initialized()
     try:
@@ -87,7 +86,7 @@ def _result(ray: Any, ended: Any, part: Part) -> Summary:
     try:
         return ray.get(ended)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause if isinstance(error.cause, MtcnnError) else error
+        raise (error.cause if isinstance(error.cause, MtcnnError) else error) from None
     except ray.exceptions.RayError as error:
         text = f"a worker process on Ray died while it worked on part {part.number}, which begins with {part.paths[0]}"
         raise WorkerError(f"{text} ({last_line(error)})") from error

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError
 from mtcnn_gluon.io.extras import need
-from mtcnn_gluon.io.files import DRAFT, naming_target, write_bytes
+from mtcnn_gluon.io.files import DRAFT, naming_target, remove_drafts, write_bytes
 from mtcnn_gluon.io.images import is_url
 
 
@@ -66,22 +66,27 @@ class Folder:
         return self._system is None
 
     def make(self) -> None:
-        """Make the folder if it is missing; `DataError` if that fails."""
+        """Make the folder if it is missing, and remove the temporary files of killed runs; `DataError` if that fails."""
         with naming_target(Path(self.place)):
             if self._system is None:
                 os.makedirs(self.place, exist_ok=True)
+                remove_drafts(self.place)
             else:
                 self._system.makedirs(self._root, exist_ok=True)
+                for name in self._list():
+                    if name.startswith(DRAFT):
+                        self._system.rm_file(f"{self._root}/{name}")
 
     def names(self) -> set[str]:
         """The names of the finished files in it."""
         with naming_target(Path(self.place)):
-            if self._system is None:
-                found = os.listdir(self.place)
-            else:
-                self._system.invalidate_cache()
-                found = [path.rstrip("/").rpartition("/")[2] for path in self._system.ls(self._root, detail=False)]
-        return {name for name in found if not name.startswith(DRAFT)}
+            return {name for name in self._list() if not name.startswith(DRAFT)}
+
+    def _list(self) -> list[str]:
+        if self._system is None:
+            return os.listdir(self.place)
+        self._system.invalidate_cache()
+        return [path.rstrip("/").rpartition("/")[2] for path in self._system.ls(self._root, detail=False)]
 
     def read(self, name: str) -> bytes:
         """The content of a file; `DataError` if it cannot be read."""
