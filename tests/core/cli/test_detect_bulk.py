@@ -29,6 +29,7 @@ from photo_table import PORTRAIT, as_png, expected, small_photos  # noqa: E402
 QUICK = ["--model", "gluon-4", "--min-face", "48"]
 DATA = small_photos()
 NAMES = ("a.jpg", "b.png", "sub/c.jpg")
+PATIENCE = 300  # seconds, for a machine that is busy
 KILLS = int(os.environ.get("MTCNN_GLUON_KILLS", "1"))  # moments at which each kind of process is killed
 
 
@@ -292,10 +293,10 @@ def killed(out: str, done: int, more: list[str], victims: Any) -> int:
     command = [sys.executable, "-m", "mtcnn_gluon", "detect", "many", "--part-size", "2", "--out", out, *QUICK, *more]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: len(list(Path(out).glob("part-*"))) >= done or process.poll() is not None)
+        wait_for(lambda: len(list(Path(out).glob("part-*"))) >= done or process.poll() is not None, PATIENCE, 0.002)
         for victim in victims(process.pid):
             os.kill(victim, signal.SIGKILL)
-        process.wait(60)
+        process.wait(PATIENCE)
     finally:
         process.kill()
     return process.returncode
@@ -316,9 +317,9 @@ def test_killed_runs_go_on(who: str) -> None:
 
     for moment in random.Random(who).sample(range(19), KILLS):
         status = killed("o", moment, ["--workers", "2"], victims)
-        assert status == (-signal.SIGKILL if who == "the main process" else 2)
         there, whole = partitions("o"), partitions("whole")
-        assert len(there) < 20 and all(whole[name] == data for name, data in there.items())
+        assert all(whole[name] == data for name, data in there.items())
+        assert status == (-signal.SIGKILL if who == "the main process" else 2) or len(there) == 20  # which was too late
         assert run(*arguments, "--out", "o") == 1
         assert partitions("o") == whole
         ours, theirs = manifest("o"), manifest("whole")

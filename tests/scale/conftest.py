@@ -1,0 +1,35 @@
+"""Engines for many machines, on this one: `make test-scale` installs what these tests need."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def ray(own_cache: None) -> Iterator[Any]:
+    """A Ray cluster on this machine, with two processors."""
+    ray = pytest.importorskip("ray", reason="needs the extra ray: make test-scale")
+    pytest.importorskip("ray.data", reason="needs the extra ray: make test-scale")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    ray.init("local", num_cpus=2, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def spark(own_cache: None) -> Iterator[Any]:
+    """Spark on this machine, with two workers."""
+    sql = pytest.importorskip("pyspark.sql", reason="needs pyspark and Java: make test-scale")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        try:
+            session = sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+        except Exception as error:
+            pytest.skip(f"needs Java: make test-scale ({error})")
+        yield session
+        session.stop()
