@@ -18,6 +18,7 @@ PARQUET = (".parquet", ".pq")
 SHARDS = (*TAR, *PARQUET)
 READERS = 16  # threads that look at Parquet files
 TABLE_ROWS = 64  # of a Parquet file at a time, photos included
+BUFFER = 1 << 20  # bytes; without it all photos of a row group are in memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def cut(paths: Sequence[str], column: str, size: int) -> list[Part]:
     """
     tables = [path for path in paths if path.lower().endswith(PARQUET)]
     if tables and len(tables) < len(paths):
-        other = next(path for path in paths if path not in set(tables))
+        other = next(path for path in paths if not path.lower().endswith(PARQUET))
         raise ConfigError(f"Parquet files have columns of their own, so {other} needs a run without them")
     if tables:
         cuts = _cut_tables(tables, column, size)
@@ -78,7 +79,7 @@ def photos_of(part: Part, column: str) -> Iterator[tuple[str, Any]]:
         yield from _members(path)
     else:
         with open_file(path) as file, _naming(path):
-            batches = pq.ParquetFile(file).iter_batches(TABLE_ROWS, list(part.row_groups), columns=[column])
+            batches = pq.ParquetFile(file, buffer_size=BUFFER).iter_batches(TABLE_ROWS, list(part.row_groups), columns=[column])
             values = chain.from_iterable(values_of(batch.column(0), column) for batch in batches)
             yield from ((f"{printable(path)}#{row}", value) for row, value in enumerate(values, part.first_row))
 

@@ -1,7 +1,6 @@
 """Files and folders, on local disks or where fsspec leads: reading, listing, and writing whole files."""
 
 import os
-from pathlib import Path
 from typing import IO, Any
 
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError
@@ -67,26 +66,28 @@ class Folder:
 
     def make(self) -> None:
         """Make the folder if it is missing, and remove the temporary files of killed runs; `DataError` if that fails."""
-        with naming_target(Path(self.place)):
+        with naming_target(self.place):
             if self._system is None:
                 os.makedirs(self.place, exist_ok=True)
                 remove_drafts(self.place)
             else:
                 self._system.makedirs(self._root, exist_ok=True)
-                for name in self._list():
+                for name, _ in self._list():
                     if name.startswith(DRAFT):
                         self._system.rm_file(f"{self._root}/{name}")
 
-    def names(self) -> set[str]:
-        """The names of the finished files in it."""
-        with naming_target(Path(self.place)):
-            return {name for name in self._list() if not name.startswith(DRAFT)}
+    def sizes(self) -> dict[str, int]:
+        """The names of the finished files in it, and their sizes in bytes."""
+        with naming_target(self.place):
+            return {name: size for name, size in self._list() if not name.startswith(DRAFT)}
 
-    def _list(self) -> list[str]:
+    def _list(self) -> list[tuple[str, int]]:
         if self._system is None:
-            return os.listdir(self.place)
+            with os.scandir(self.place) as found:
+                return [(each.name, each.stat().st_size) for each in found]
         self._system.invalidate_cache()
-        return [path.rstrip("/").rpartition("/")[2] for path in self._system.ls(self._root, detail=False)]
+        found = self._system.ls(self._root, detail=True)
+        return [(each["name"].rstrip("/").rpartition("/")[2], each["size"] or 0) for each in found]
 
     def read(self, name: str) -> bytes:
         """The content of a file; `DataError` if it cannot be read."""
@@ -98,7 +99,7 @@ class Folder:
         if self._system is None:
             write_bytes(os.path.join(self.place, name), data)
             return
-        with naming_target(Path(f"{self.place}/{name}")):
+        with naming_target(f"{self.place}/{name}"):
             draft = f"{self._root}/{DRAFT}{name}-{os.urandom(4).hex()}"
             self._system.pipe_file(draft, data)
             self._system.mv(draft, f"{self._root}/{name}")

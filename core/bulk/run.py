@@ -10,7 +10,8 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, Sequence
+from types import MappingProxyType
+from typing import Any, Mapping, Sequence
 
 from mtcnn_gluon.bulk.arrow import pa, pq
 from mtcnn_gluon.bulk.columns import added_names, arrays_of, check_names
@@ -105,16 +106,22 @@ class Run:
         work: what its workers know.
         about: what must be the same for it to go on: inputs, options and model.
         parts: all its parts.
+        known: summaries by name that the manifest of an earlier run has.
 
     Attributes:
         done: summaries of the partitions that are there, by name.
         left: the parts that are not done.
     """
 
-    def __init__(self, work: Work, about: dict[str, Any], parts: Sequence[Part]) -> None:
+    def __init__(
+        self, work: Work, about: dict[str, Any], parts: Sequence[Part], known: Mapping[str, Summary] = MappingProxyType({})
+    ) -> None:
         self.work, self._about, self.parts = work, about, parts
-        names, folder = {work.name(part) for part in parts}, Folder(work.out).names()
-        self.done = {name: work.summary(name) for name in sorted(names & folder)}
+        sizes = Folder(work.out).sizes()
+        self.done: dict[str, Summary] = {}
+        for name in filter(sizes.__contains__, map(work.name, parts)):
+            is_known = name in known and known[name].bytes == sizes[name]
+            self.done[name] = known[name] if is_known else work.summary(name)
         self.left = [part for part in parts if work.name(part) not in self.done]
 
     def write_manifest(self) -> dict[str, Any]:
@@ -141,11 +148,12 @@ def begin(work: Work, about: dict[str, Any], find: Any, size: int) -> Run:
     """
     folder = Folder(work.out)
     folder.make()
-    names = folder.names()
+    names = folder.sizes()
     about = json.loads(json.dumps({**about, "part_size": size}))
     if MANIFEST in names:
-        _check_same(work.out, _manifest(folder), about)
-        return Run(work, about, _read_plan(folder))
+        manifest, known = _read_manifest(folder)
+        _check_same(work.out, manifest, about)
+        return Run(work, about, _read_plan(folder), known)
     if strange := sorted(filter(PARTITION.fullmatch, names)):
         raise ConfigError(f"--out {work.out} has {strange[0]} but no {MANIFEST}: give a folder of its own to this run")
     parts = cut(find(), work.column, size)
@@ -196,14 +204,14 @@ def _named(faces: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _manifest(folder: Folder) -> dict[str, Any]:
+def _read_manifest(folder: Folder) -> tuple[dict[str, Any], dict[str, Summary]]:
+    """The manifest, and the summaries in it by name."""
     try:
         manifest = json.loads(folder.read(MANIFEST))
-        if isinstance(manifest, dict) and isinstance(manifest.get("sources"), list):
-            return manifest
-    except ValueError:
-        pass
-    raise DataError(f"{folder.place}: {MANIFEST} is damaged, or not of such a run")
+        summaries = [Summary(**each) for each in manifest["partitions"]]
+        return manifest, {each.name: each for each in summaries}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder.place}: {MANIFEST} is damaged, or not of such a run") from error
 
 
 def _check_same(out: str, manifest: dict[str, Any], about: dict[str, Any]) -> None:

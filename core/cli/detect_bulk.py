@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import time
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mtcnn_gluon.bulk.parts import Part
     from mtcnn_gluon.bulk.run import Run, Summary, Work
 
+MINUTE = 60  # seconds between two manifests
 ALONE = ("json", "csv", "save", "crops", "hide", "show")  # options that --out excludes
 
 
@@ -103,12 +105,16 @@ def _check(options: argparse.Namespace) -> None:
 def _work_off(run: "Run", detector: Detector, workers: int | None, ray: str | None, is_quiet: bool) -> int:
     """Do the parts that are left; returns the exit status."""
     summaries = _summaries(run, detector, workers, ray)
+    written = time.monotonic()
     bar = tqdm(total=len(run.parts), initial=len(run.done), unit="part", disable=no_bar(is_quiet))
     try:
         with closing(summaries), bar:
             for summary in summaries:
                 run.done[summary.name] = summary
                 bar.update()
+                if time.monotonic() > written + MINUTE:  # so that a run that goes on need not read what is there
+                    run.write_manifest()
+                    written = time.monotonic()
     except (KeyboardInterrupt, WorkerError) as error:
         status, why = (2, str(error)) if isinstance(error, WorkerError) else (130, "interrupted")
         say(f"{why}; {len(run.done)} of {len(run.parts)} partitions are done, and the same command goes on from there")
