@@ -8,7 +8,7 @@ from typing import Any, Generator, Sequence
 
 from mtcnn_gluon.bulk.parts import Part
 from mtcnn_gluon.bulk.places import Folder
-from mtcnn_gluon.bulk.run import Summary, Work
+from mtcnn_gluon.bulk.run import Result, Work
 from mtcnn_gluon.bulk.table import TableFinder, detector_of
 from mtcnn_gluon.errors import ConfigError, LibraryError, MtcnnError, WorkerError, last_line
 from mtcnn_gluon.io.extras import need
@@ -41,8 +41,8 @@ class FaceDetector:
         return self._finder.in_table(block.for_block(block.batch_to_block(batch)).to_arrow())
 
 
-def on_ray(work: Work, parts: Sequence[Part], address: str, workers: int | None) -> Generator[Summary, None, None]:
-    """Do the parts of a run on a Ray cluster; yield the summary of each as soon as it is done.
+def on_ray(work: Work, parts: Sequence[Part], address: str, workers: int | None) -> Generator[Result, None, None]:
+    """Do the parts of a run on a Ray cluster; yield what comes of each as soon as it is done.
 
     Ray chooses the machines, and does a part again, up to three times, whose process or machine dies.
 
@@ -61,8 +61,8 @@ def on_ray(work: Work, parts: Sequence[Part], address: str, workers: int | None)
     try:
         if is_ours:
             ray.init(address or None, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"--ray {address}: there is no Ray cluster: {last_line(error)}") from error
+    except Exception as error:  # Ray raises various kinds
+        raise ConfigError(f"--ray{'=' * bool(address)}{address}: there is no Ray cluster: {last_line(error)}") from error
     threads = work.options.threads or 1
     needs = {"num_cpus": threads, "num_gpus": int(work.options.device.startswith("gpu")), "max_retries": RETRIES}
     count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
@@ -81,7 +81,7 @@ def on_ray(work: Work, parts: Sequence[Part], address: str, workers: int | None)
             ray.shutdown()
 
 
-def _result(ray: Any, ended: Any, part: Part) -> Summary:
+def _result(ray: Any, ended: Any, part: Part) -> Result:
     """The result of an ended task. An error of this package is raised as itself."""
     try:
         return ray.get(ended)
@@ -92,7 +92,7 @@ def _result(ray: Any, ended: Any, part: Part) -> Summary:
         raise WorkerError(f"{text} ({last_line(error)})") from error
 
 
-def _do(work: Work, part: Part, folder: str) -> Summary:
+def _do(work: Work, part: Part, folder: str) -> Result:
     """The task of a worker process, which keeps its detector for the next one."""
     if os.path.isdir(folder):
         os.chdir(folder)  # where relative paths begin

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, Iterator, Literal, Sequence
 
 from mtcnn_gluon.bulk.arrow import pa, pq
+from mtcnn_gluon.bulk.columns import check_names
 from mtcnn_gluon.bulk.photos import values_of
 from mtcnn_gluon.bulk.places import open_file
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError, did_you_mean
@@ -40,16 +41,17 @@ class Part:
     first_row: int = 0
 
 
-def cut(paths: Sequence[str], column: str, size: int) -> list[Part]:
+def cut(paths: Sequence[str], column: str, size: int, added: Sequence[str] = ()) -> list[Part]:
     """The parts of a run, in the order of its inputs.
 
     Args:
         paths: photos, tar files and Parquet files, each told by its ending.
         column: the Parquet files' column with the photos.
         size: photos a part. A tar file is one part, and a Parquet file is cut between its row groups.
+        added: names of the columns that detection adds.
 
     Raises:
-        ConfigError: if Parquet files are mixed with others, or one lacks the column.
+        ConfigError: if Parquet files are mixed with others, lack the column, or have one of the added names.
         DataError: if a Parquet file cannot be read, or has other columns than the first.
     """
     tables = [path for path in paths if path.lower().endswith(PARQUET)]
@@ -57,7 +59,7 @@ def cut(paths: Sequence[str], column: str, size: int) -> list[Part]:
         other = next(path for path in paths if not path.lower().endswith(PARQUET))
         raise ConfigError(f"Parquet files have columns of their own, so {other} needs a run without them")
     if tables:
-        cuts = _cut_tables(tables, column, size)
+        cuts = _cut_tables(tables, column, size, added)
     else:
         tars = [path for path in paths if path.lower().endswith(TAR)]
         photos = [path for path in paths if not path.lower().endswith(TAR)]
@@ -69,8 +71,11 @@ def cut(paths: Sequence[str], column: str, size: int) -> list[Part]:
 def photos_of(part: Part, column: str) -> Iterator[tuple[str, Any]]:
     """The name of every photo of a part, and the photo as `find_faces` takes it, in order.
 
-    The name is a path, `tar://MEMBER::PATH` as in fsspec, or `PATH#ROW`. A tar file that is damaged, or that does not exist,
-    gives what can be read, and an `ImageError` by its own name.
+    The name is a path, `tar://MEMBER::PATH` as in fsspec, or `PATH#ROW`. A damaged tar file gives what can be read, and an
+    `ImageError` by its own name.
+
+    Raises:
+        DataError: while iterating: if a tar file or a Parquet file cannot be read.
     """
     path = part.paths[0]
     if part.kind == "photos":
@@ -106,7 +111,9 @@ def _members(path: str) -> Iterator[tuple[str, Any]]:
         yield printable(path), ImageError(f"{path}: damaged tar file ({error})")
 
 
-def _cut_tables(paths: Sequence[str], column: str, size: int) -> Iterator[tuple[str, list[str], tuple[int, ...], int]]:
+def _cut_tables(
+    paths: Sequence[str], column: str, size: int, added: Sequence[str]
+) -> Iterator[tuple[str, list[str], tuple[int, ...], int]]:
     first = None
     with ThreadPoolExecutor(READERS) as pool:
         for path, (schema, rows) in zip(paths, pool.map(_look, paths)):
@@ -115,7 +122,8 @@ def _cut_tables(paths: Sequence[str], column: str, size: int) -> Iterator[tuple[
                 hint = did_you_mean(column, schema.names) or f"; it has {', '.join(schema.names)}"
                 raise ConfigError(f"{path} has no column {column!r}{hint}")
             if not schema.equals(first):
-                raise DataError(f"{path} has other columns than {paths[0]}, or others types of them")
+                raise DataError(f"{path} has other columns than {paths[0]}, or other types of them")
+            check_names((name for name in schema.names if name != column), added, "--prefix, such as --prefix face_")
             start = begin = 0
             for group in range(len(rows)):
                 if sum(rows[start : group + 1]) >= size or group == len(rows) - 1:

@@ -4,9 +4,11 @@ The photos are cut into parts once, and `_plan.jsonl` keeps the cut. Each part b
 or not at all. So what is done is what is there: a run that was killed leaves nothing half done, and the next one does the rest.
 """
 
+import base64
 import hashlib
 import io
 import json
+import math
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -14,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Mapping, Sequence
 
 from mtcnn_gluon.bulk.arrow import pa, pq
-from mtcnn_gluon.bulk.columns import added_names, arrays_of, check_names
+from mtcnn_gluon.bulk.columns import added_names, arrays_of
 from mtcnn_gluon.bulk.parts import Part, cut, other_columns, photos_of
 from mtcnn_gluon.bulk.photos import find_faces
 from mtcnn_gluon.bulk.places import Folder
@@ -22,12 +24,12 @@ from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.detection.options import DetectorOptions
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.faces import face_dicts
+from mtcnn_gluon.io.images import is_url
 from mtcnn_gluon.options import to_mapping
 
 MANIFEST, PLAN = "_manifest.json", "_plan.jsonl"
 VERSION = 1  # of the manifest
 PARTITION = re.compile(r"part-\d{6}\.(parquet|jsonl)")
-NO_PREFIX = "--prefix, such as --prefix face_"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ class Summary:
     faces: int
     errors: int
     bytes: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a partition was not written."""
+
+    name: str
+    error: str
+
+
+Result = Summary | Failure
 
 
 @dataclass(frozen=True)
@@ -59,25 +72,30 @@ class Work:
     prefix: str
     options: DetectorOptions
 
-    def do(self, detector: Detector, part: Part) -> Summary:
-        """Write the partition of a part. Doing it again writes the same."""
-        names, photos = [], []
-        for name, value in photos_of(part, self.column):
-            names.append(name)
-            photos.append(find_faces(value, detector))
-        image, *added = f"{self.prefix}image", *added_names(self.prefix)
-        table = pa.table({image: pa.array(names, pa.string())})
-        others = other_columns(part, self.column)
-        if others is not None:
-            check_names(others.column_names, [image, *added], NO_PREFIX)
-            for name in others.column_names:
-                table = table.append_column(others.schema.field(name), others[name])
-        for name, array in zip(added, arrays_of(photos)):
-            table = table.append_column(name, array)
+    def do(self, detector: Detector, part: Part) -> Result:
+        """Write the partition of a part, unless its shard cannot be read. Doing it again writes the same."""
+        try:
+            table = self.table(detector, part)
+        except DataError as error:
+            return Failure(self.name(part), str(error))
         data = as_parquet(table) if self.format == "parquet" else as_json_lines(table, self.prefix)
         Folder(self.out).write(self.name(part), data)
-        faces, errors = sum(len(each.faces) for each in photos), sum(each.error is not None for each in photos)
-        return Summary(self.name(part), len(names), faces, errors, len(data))
+        return self._summary(self.name(part), table, len(data))
+
+    def table(self, detector: Detector, part: Part) -> Any:
+        """The rows of a part as a pyarrow table."""
+        names, found = [], []
+        for name, value in photos_of(part, self.column):
+            names.append(name)
+            found.append(find_faces(value, detector))
+        image, *added = self.added()
+        others = other_columns(part, self.column)
+        kept = {} if others is None else dict(zip(others.column_names, others.columns))
+        return pa.table({image: pa.array(names, pa.string()), **kept, **dict(zip(added, arrays_of(found)))})
+
+    def added(self) -> list[str]:
+        """The names of the added columns."""
+        return [f"{self.prefix}image", *added_names(self.prefix)]
 
     def name(self, part: Part) -> str:
         """The file name of a part's partition."""
@@ -85,18 +103,22 @@ class Work:
 
     def summary(self, name: str) -> Summary:
         """What a partition holds that an earlier run wrote; `DataError` if it is not one."""
-        data, prefix = Folder(self.out).read(name), self.prefix
+        data, columns = Folder(self.out).read(name), [f"{self.prefix}faces", f"{self.prefix}error"]
         try:
             if self.format == "parquet":
-                table = pq.read_table(io.BytesIO(data), columns=[f"{prefix}faces", f"{prefix}error"])
-                rows = table.rename_columns(["faces", "error"]).to_pylist()
+                table = pq.read_table(io.BytesIO(data), columns=columns)
             else:
-                lines = map(json.loads, data.decode().splitlines())
-                rows = [{"faces": row[f"{prefix}faces"], "error": row.get(f"{prefix}error")} for row in lines]
+                rows = [json.loads(line) for line in data.decode().split("\n") if line]  # not splitlines: texts hold other ends
+                values = [[1] * len(row[columns[0]]) for row in rows], [row.get(columns[1]) for row in rows]
+                table = pa.table(dict(zip(columns, values)))
+            return self._summary(name, table, len(data))
         except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{self.out}: {name} is no partition of such a run: {error}") from error
-        errors = sum(row["error"] is not None for row in rows)
-        return Summary(name, len(rows), sum(len(row["faces"]) for row in rows), errors, len(data))
+
+    def _summary(self, name: str, table: Any, size: int) -> Summary:
+        faces, error = table[f"{self.prefix}faces"], table[f"{self.prefix}error"]
+        counts = pa.compute.list_value_length(faces) if table.num_rows else pa.array([0])
+        return Summary(name, table.num_rows, pa.compute.sum(counts).as_py(), table.num_rows - error.null_count, size)
 
 
 class Run:
@@ -156,7 +178,7 @@ def begin(work: Work, about: dict[str, Any], find: Any, size: int) -> Run:
         return Run(work, about, _read_plan(folder), known)
     if strange := sorted(filter(PARTITION.fullmatch, names)):
         raise ConfigError(f"--out {work.out} has {strange[0]} but no {MANIFEST}: give a folder of its own to this run")
-    parts = cut(find(), work.column, size)
+    parts = cut(find(), work.column, size, work.added())
     if not parts:
         raise ConfigError(f"no photo found in {', '.join(about['sources'])}")
     plan = "".join(json.dumps(asdict(part)) + "\n" for part in parts)
@@ -173,7 +195,8 @@ def about_run(work: Work, sources: Sequence[str], detector: Detector) -> dict[st
     options = to_mapping(work.options)
     model = {"name": bundle["name"], "sha256": digest}
     same = {name: value for name, value in options.items() if name not in ("model", "threads")}
-    about = {"sources": list(sources), "folder": os.getcwd(), "model": model, "detector": same}
+    is_relative = not all(is_url(source) or os.path.isabs(source) for source in sources)
+    about = {"sources": list(sources), "folder": os.getcwd() if is_relative else None, "model": model, "detector": same}
     return {**about, "format": work.format, "column": work.column, "prefix": work.prefix}
 
 
@@ -185,14 +208,24 @@ def as_parquet(table: Any) -> bytes:
 
 
 def as_json_lines(table: Any, prefix: str = "") -> bytes:
-    """A table as JSON Lines, with the faces as `mtcnn-gluon detect --json` writes them, and `error` only where there is one."""
+    """A table as JSON Lines, with the faces as `mtcnn-gluon detect --json` writes them, and `error` only where there is one.
+
+    What JSON lacks becomes a text in the other columns: bytes in base64, times in ISO 8601. NaN and infinity become null.
+    """
     lines = []
     for row in table.to_pylist():
+        row = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
         row[f"{prefix}faces"] = _named(row[f"{prefix}faces"])
         if row[f"{prefix}error"] is None:
             del row[f"{prefix}error"]
-        lines.append(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        lines.append(json.dumps(row, ensure_ascii=False, default=_text) + "\n")
     return "".join(lines).encode("utf-8", "replace")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _named(faces: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from mtcnn_gluon.options import Options, flag, from_arguments, option
 
 if TYPE_CHECKING:
     from mtcnn_gluon.bulk.parts import Part
-    from mtcnn_gluon.bulk.run import Run, Summary, Work
+    from mtcnn_gluon.bulk.run import Result, Run, Work
 
 MINUTE = 60  # seconds between two manifests
 ALONE = ("json", "csv", "save", "crops", "hide", "show")  # options that --out excludes
@@ -104,14 +104,20 @@ def _check(options: argparse.Namespace) -> None:
 
 def _work_off(run: "Run", detector: Detector, workers: int | None, ray: str | None, is_quiet: bool) -> int:
     """Do the parts that are left; returns the exit status."""
-    summaries = _summaries(run, detector, workers, ray)
-    written = time.monotonic()
+    from mtcnn_gluon.bulk.run import Failure
+
+    results = _results(run, detector, workers, ray)
+    failed, written = 0, time.monotonic()
     bar = tqdm(total=len(run.parts), initial=len(run.done), unit="part", disable=no_bar(is_quiet))
     try:
-        with closing(summaries), bar:
-            for summary in summaries:
-                run.done[summary.name] = summary
+        with closing(results), bar:
+            for result in results:
                 bar.update()
+                if isinstance(result, Failure):
+                    say(f"{result.name}: {result.error}")
+                    failed += 1
+                    continue
+                run.done[result.name] = result
                 if time.monotonic() > written + MINUTE:  # so that a run that goes on need not read what is there
                     run.write_manifest()
                     written = time.monotonic()
@@ -119,10 +125,13 @@ def _work_off(run: "Run", detector: Detector, workers: int | None, ray: str | No
         status, why = (2, str(error)) if isinstance(error, WorkerError) else (130, "interrupted")
         say(f"{why}; {len(run.done)} of {len(run.parts)} partitions are done, and the same command goes on from there")
         return status
-    return 0
+    if failed:
+        say(f"{failed} of {len(run.parts)} partitions could not be made; the same command tries them again")
+    return 2 if failed else 0
 
 
-def _summaries(run: "Run", detector: Detector, workers: int | None, ray: str | None) -> Generator["Summary", None, None]:
+def _results(run: "Run", detector: Detector, workers: int | None, ray: str | None) -> Generator["Result", None, None]:
+    """What comes of the parts that are left, in any order."""
     work, count = run.work, workers or 1
     if not run.left:
         return
@@ -142,7 +151,7 @@ def _start(work: "Work", threads: int | None) -> tuple["Work", Detector]:
     return work, Detector(**vars(replace(work.options, threads=threads)))
 
 
-def _do(state: tuple["Work", Detector], part: "Part") -> "Summary":
+def _do(state: tuple["Work", Detector], part: "Part") -> "Result":
     work, detector = state
     return work.do(detector, part)
 

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import math
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -118,19 +120,44 @@ def test_tar_files(ending: str, mode: Any) -> None:
             assert file.read() == DATA[1]  # the name of a photo leads to it
 
 
-@pytest.mark.parametrize("damage", ["cut", "junk", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "junk"])
 def test_a_damaged_tar_file_is_a_row(damage: str) -> None:
     path = make_tar(Path("1.tar"), {"a.jpg": DATA[0], "b.png": DATA[1]})
     data = path.read_bytes()
-    if damage == "missing":
-        path.unlink()
-        assert run("1.tar", "in/b.png", "--out", "o") == 2 and not partitions("o").get("part-000001.parquet")
-        return
     path.write_bytes(data[: len(DATA[0]) + 1600] if damage == "cut" else b"junk")
     assert run("1.tar", "--out", "o") == 1
     *good, bad = rows("o")
     assert bad["image"] == "1.tar" and bad["error"].startswith("1.tar: damaged tar file (")
     assert [row["image"] for row in good] == (["tar://a.jpg::1.tar"] if damage == "cut" else [])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_shard_that_cannot_be_read_is_tried_again(workers: int, capfd: pytest.CaptureFixture) -> None:
+    """It may be there later, and must not keep the others from being done."""
+    arguments = ["1.tar", "2.tar", "--out", "o", "--workers", workers]
+    make_tar(Path("2.tar"), {"b.png": DATA[1]})
+    assert run(*arguments) == 2 and list(partitions("o")) == ["part-000001.parquet"] and not manifest("o")["complete"]
+    *_, why, count = capfd.readouterr().err.splitlines()
+    assert why == "mtcnn-gluon: part-000000.parquet: 1.tar does not exist"
+    assert count == "mtcnn-gluon: 1 of 2 partitions could not be made; the same command tries them again"
+    make_tar(Path("1.tar"), {"a.jpg": DATA[0]})
+    assert run(*arguments) == 0 and [len(row["faces"]) for row in rows("o")] == [1, 0] and manifest("o")["complete"]
+
+
+def test_what_json_does_not_have() -> None:
+    more = {
+        "time": [datetime(2026, 1, 2), None],
+        "data": [b"\0\xff", None],
+        "number": [math.nan, 1.0],
+        "text": ["a\u2028b", "c"],
+    }
+    pq.write_table(pa.table({"image": DATA[:2], **more}), "t.parquet")
+    for _ in range(2):
+        assert run("t.parquet", "--out", "o", "--format", "jsonl") == 0
+        Path("o", MANIFEST).write_text(json.dumps({**manifest("o"), "partitions": []}))  # as if killed: the file is read again
+    lines = [json.loads(line) for line in partitions("o")["part-000000.jsonl"].decode().split("\n")[:-1]]
+    wanted = [("2026-01-02T00:00:00", "AP8=", None, "a\u2028b"), (None, None, 1.0, "c")]
+    assert [tuple(line[name] for name in more) for line in lines] == wanted
 
 
 def parquet(path: str, count: int, group: int, **more: Any) -> Any:
@@ -255,12 +282,14 @@ def test_damaged_folders(name: str, data: bytes | None, message: str, capfd: pyt
     (["v.parquet", "--out", "o"], "v.parquet cannot be read as Parquet"),
     (["w.parquet", "--out", "o"], "w.parquet does not exist"),
     (["empty", "--out", "o"], "no photo found in empty"),
+    (["c.parquet", "--out", "o"], "the table has a column 'width' already, which detection would add: give --prefix"),
     (["in", "--out", "in/a.jpg"], "in/a.jpg"),
     (["none://x/y.jpg", "--out", "o"], "none://x/y.jpg cannot be opened: Protocol not known"),
 ])  # fmt: skip
 def test_wrong_arguments(arguments: list[str], message: str | None, capfd: pytest.CaptureFixture) -> None:
     parquet("t.parquet", 3, 3)
     parquet("u.parquet", 3, 3, more=[1, 2, 3])
+    pq.write_table(pa.table({"image": DATA, "width": [1, 2, 3]}), "c.parquet")
     Path("v.parquet").write_bytes(b"junk")
     Path("empty").mkdir()
     status = run(*arguments)
