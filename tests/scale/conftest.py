@@ -14,7 +14,6 @@ def ray(own_cache: None) -> Iterator[Any]:
     """A Ray cluster on this machine, with two processors."""
     ray = pytest.importorskip("ray", reason="needs the extra ray: make test-scale")
     pytest.importorskip("ray.data", reason="needs the extra ray: make test-scale")
-    os.environ |= {"RAY_raylet_start_wait_time_s": "300"}  # on a busy machine
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     ray.init("local", num_cpus=2, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
