@@ -1,7 +1,7 @@
 """What bulk detection costs: processor time and bytes for each photo by size, and a long run with faults.
 
     python tests/benchmarks/scale.py photos DATA/wider_train/images [--limit 25]
-    python tests/benchmarks/scale.py run [--photos 20000] [--workers 2] [--kills 3] [--ray]
+    python tests/benchmarks/scale.py run [--photos 20000] [--part-size 1000] [--workers 2] [--kills 3] [--ray]
 
 `photos` scales photos to several sizes, stores them as JPEG files of quality 90, and prints for each size the processor time of
 one thread (not the time on the clock, so that other programs matter less), the bytes read, and the bytes of the Parquet rows.
@@ -45,6 +45,7 @@ def main() -> None:
     photos.add_argument("--limit", type=int, default=25)
     run = kinds.add_parser("run")
     run.add_argument("--photos", type=int, default=20_000)
+    run.add_argument("--part-size", type=int, default=1000)
     run.add_argument("--workers", type=int, default=2)
     run.add_argument("--kills", type=int, default=3)
     run.add_argument("--ray", action="store_true")
@@ -99,8 +100,9 @@ def measure_run(folder: Path, options: argparse.Namespace) -> None:
         data = files[index % len(files)]
         (folder / f"in/{index:06}.jpg").write_bytes(data[: len(data) // 2] if index % EVERY == 7 else data)
     command = [sys.executable, "-m", "mtcnn_gluon", "detect", "in", "--out", "out", "--min-face", "32", "--quiet"]
+    command += ["--part-size", str(options.part_size)]
     command += ["--workers", str(options.workers), *(["--ray=local"] if options.ray else [])]
-    parts = -(-options.photos // 1000)
+    parts = -(-options.photos // options.part_size)
     moments = sorted(random.Random(0).sample(range(parts), min(options.kills, parts)))
     begin, starts, most, status = time.monotonic(), 0, 0, None
     while status not in (0, 1):
