@@ -58,7 +58,10 @@ class Folder:
 
     def __init__(self, place: str) -> None:
         self.place = place if is_url(place) else os.path.abspath(place)
-        self._system, self._root = file_system(place) if is_url(place) else (None, self.place)
+        self._system: Any = None
+        self._root = self.place
+        if is_url(place):
+            self._system, self._root = file_system(place)
 
     def is_local(self) -> bool:
         """Whether it lies on a local disk, or one mounted there."""

@@ -11,11 +11,12 @@ import pytest
 
 @pytest.fixture(scope="session")
 def ray(own_cache: None) -> Iterator[Any]:
-    """A Ray cluster on this machine, with two processors."""
+    """A Ray cluster: the one that RAY_ADDRESS names, or one of two processors on this machine."""
     ray = pytest.importorskip("ray", reason="needs the extra ray: make test-scale")
     pytest.importorskip("ray.data", reason="needs the extra ray: make test-scale")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    ray.init("local", num_cpus=2, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    own = {} if "RAY_ADDRESS" in os.environ else {"address": "local", "num_cpus": 2, "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield ray
     ray.shutdown()

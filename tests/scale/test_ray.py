@@ -80,6 +80,11 @@ def test_columns_and_errors(ray: Any) -> None:
         detected(ray, rows, options={"column": "bytes"}).take_all()
 
 
+def named(mark: str) -> list[Any]:
+    """The processes of this name; Ray names its workers after what they do."""
+    return [each for each in psutil.process_iter(["cmdline"]) if mark in " ".join(each.info["cmdline"] or ())]
+
+
 def test_a_killed_actor(ray: Any) -> None:
     """Ray starts another and gives it the batch again."""
     rows = [{"id": number, "image": DATA[number % 3]} for number in range(60)]
@@ -89,8 +94,7 @@ def test_a_killed_actor(ray: Any) -> None:
         for number, row in enumerate(dataset.iter_rows()):
             found.append(row)
             if number == moment:
-                actors = [p for p in psutil.process_iter(["cmdline"]) if "ray::MapWorker" in " ".join(p.info["cmdline"] or ())]
-                for actor in actors[:1]:
+                for actor in named("ray::MapWorker")[:1]:
                     actor.kill()
         assert sorted((row["id"], len(row["faces"])) for row in found) == [(n, int(n % 3 == 0)) for n in range(60)]
 
@@ -132,42 +136,44 @@ def test_errors_of_parts(ray: Any, folder: Path, capfd: pytest.CaptureFixture) -
     assert "mtcnn-gluon: part-000000.parquet: none.tar does not exist" in capfd.readouterr().err.splitlines()
 
 
+def detecting(*more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "mtcnn_gluon", "detect", "many", "--out", "o", *QUICK, *more]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for_parts(count: int, process: subprocess.Popen) -> None:
+    wait_for(lambda: len(list(Path("o").glob("part-*"))) >= count or process.poll() is not None, PATIENCE, 0.002)
+
+
 @pytest.mark.parametrize("who", ["driver", "worker"])
-def test_killed_runs_go_on(who: str, folder: Path) -> None:
+def test_killed_runs_go_on(who: str, ray: Any, folder: Path) -> None:
     """Another worker takes the part of a killed one; the run of a killed driver goes on when it is started again."""
-    command = [sys.executable, "-m", "mtcnn_gluon", "detect", "many", "--out", "o", *QUICK, "--ray=local"]
+    cluster = f"--ray={ray.get_runtime_context().gcs_address}"
     for moment in random.Random(who).sample(range(1, 15), KILLS):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = detecting(cluster)
         try:
-            wait_for(lambda: len(list(Path("o").glob("part-*"))) >= moment or is_over(process), PATIENCE, 0.002)  # noqa: B023
-            below = processes_below(process)
-            for victim in [process] if who == "driver" else [each for each in below if "ray::_do" in name_of(each)][:1]:
-                victim.send_signal(signal.SIGKILL)
+            wait_for_parts(moment, process)
+            if who == "driver":
+                process.kill()
+            for worker in named("ray::_do")[:1] if who == "worker" else []:
+                worker.kill()
             status = process.wait(PATIENCE)
         finally:
             process.kill()
-        assert not psutil.wait_procs(below, timeout=PATIENCE)[1], "processes that nobody ends"
         there, whole = files("o"), files("whole")
         assert all(whole[name] == data for name, data in there.items() if name.startswith("part-"))
         if who == "driver" and status == -signal.SIGKILL:  # it may have ended before
-            status = subprocess.run(command).returncode
+            status = detecting(cluster).wait(PATIENCE)
         assert status == 1 and files("o") == whole
         shutil.rmtree("o")
 
 
-def is_over(process: subprocess.Popen) -> bool:
-    return process.poll() is not None
-
-
-def processes_below(process: subprocess.Popen) -> list[Any]:
+def test_a_killed_driver_takes_its_own_cluster_with_it(folder: Path) -> None:
+    process = detecting("--ray=local")
     try:
-        return psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def name_of(process: Any) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
+        wait_for_parts(1, process)
+        below = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.kill()
+    process.wait()
+    assert below and not psutil.wait_procs(below, timeout=PATIENCE)[1]
