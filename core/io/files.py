@@ -94,7 +94,7 @@ def end_of_links(path: Path) -> Path:
 
 
 @contextmanager
-def naming_target(target: Path, error_class: type[MtcnnError] = DataError, names_others: bool = False) -> Iterator[None]:
+def naming_target(target: Path | str, error_class: type[MtcnnError] = DataError, names_others: bool = False) -> Iterator[None]:
     """Turn system errors into an `error_class` that names the file or folder `target`.
 
     With `names_others`, the message names the file of the system error instead, if it states one.

@@ -99,6 +99,7 @@ class Search:
         takes_videos: whether videos in folders count.
         result_folders: folders for results. A search skips them, since they contain the results of earlier runs.
         result_files: files to write. They are not counted as skipped.
+        also: endings of other files to take from folders, in small letters.
 
     Attributes:
         found: the inputs, in order.
@@ -111,12 +112,12 @@ class Search:
 
     def __init__(
         self, arguments: Iterable[str], takes_videos: bool = True, result_folders: Iterable[str] = (),
-        result_files: Iterable[str] = (),
+        result_files: Iterable[str] = (), also: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self.found: list[Input] = []
         self.skipped: dict[str, Counter[str]] = defaultdict(Counter)
         self.remarks: list[str] = []
-        self._takes_videos = takes_videos
+        self._takes_videos, self._also = takes_videos, also
         self._result_folders = {real_path(each) for each in result_folders}
         self._result_files = {real_path(each) for each in result_files}
         self._result_names = {os.path.basename(each) for each in self._result_files}  # so that few paths must be resolved
@@ -227,6 +228,8 @@ class Search:
         ending = path.suffix.lower()
         if path.name.startswith(DRAFT):
             return "left by a run that was killed"
+        if path.name.lower().endswith(self._also):
+            return ""
         if is_video_path(path) and not self._takes_videos:
             return f"{ending} (a video)"
         if ending and not is_image_path(path) and not is_video_path(path):

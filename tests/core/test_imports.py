@@ -19,8 +19,8 @@ ROOMS = [  # from the bottom up: a room may import those before it, and itself
     ["engines"],
     ["detection"],
     ["mtcnn_gluon"],  # the public names
-    ["prepare_data", "export", "compat"],
-    ["training"],
+    ["prepare_data", "export", "compat", "bulk"],
+    ["training", "ray"],
     ["evaluation"],
     ["pipeline"],
     ["bench", "serving"],
@@ -29,7 +29,10 @@ ROOMS = [  # from the bottom up: a room may import those before it, and itself
 ]
 RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 LONGEST = 60  # lines of a function
-FRAMEWORKS = ("mxnet", "onnxruntime", "openvino", "onnx", "matplotlib", "scipy", "yaml", "gluoncv", "skimage", "torch")
+FRAMEWORKS = (
+    "mxnet", "onnxruntime", "openvino", "onnx", "matplotlib", "scipy", "yaml", "gluoncv", "skimage", "torch", "pyarrow", "ray",
+    "fsspec",
+)  # fmt: skip
 
 
 def trees() -> dict[str, ast.Module]:
