@@ -10,7 +10,7 @@ MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
 export MTCNN_GLUON_DATA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-envs test-web wheels docs fuzz sanitize lint system chromium clean
+.PHONY: demo test test-envs test-web test-scale wheels docs fuzz sanitize lint system chromium clean
 
 demo: $(VENV)/installed
 	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
@@ -43,6 +43,10 @@ test-envs: | system
 test-web: $(VENV)/installed-dev $(VENV)/web/installed | chromium
 	@echo "== Testing the browser page"
 	@$(BIN)/python -m pytest tests/web
+
+# Several processes: training with launch.
+test-scale: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/scale
 
 # The pages of docs/ as a site; a warning is an error. The variable silences what the theme says of other programs.
 docs: $(VENV)/dependencies-docs $(VENV)/installed

@@ -60,7 +60,7 @@ def check_same_for_all(workers: Workers, identity: Mapping[str, Any] | None, env
     if own is None or not (changed := [key for key in own if first.get(key) != own[key]]):
         return
     text = _differences(first, own, changed, "{name} is {new}, there {old}")
-    raise ConfigError(f"worker {workers.share.rank} has another {_titles(changed)} than worker 0: {text}")
+    raise ConfigError(f"worker {workers.share.rank} differs from worker 0 in {_titles(changed)}: {text}")
 
 
 def _titles(keys: Sequence[str]) -> str:

@@ -1,11 +1,10 @@
 """The workers of a training, which may run on several hosts, and what they tell one another.
 
 Each worker computes the gradient of its share of every batch. Gluon's `Trainer` sums the gradients through MXNet's key-value
-store and each worker updates its own copy of the net, so that optimisers and learning rates are those of a single process. In
+store, and each worker updates its own copy of the net, so that optimisers and learning rates are those of a single process. In
 several processes the store is MXNet's parameter server; `mtcnn-gluon launch` starts its processes.
 """
 
-import ctypes
 import logging
 import os
 from types import TracebackType
@@ -33,7 +32,7 @@ class Workers:
     As a context: if the block ends with an error, the process can end without the other workers.
 
     Args:
-        store: `local` or `device` for one worker, or MXNet's key-value store that connects several.
+        store: `local` or `device` for one worker, or the `store.SumStore` that connects several.
         rank: number of this worker, from 0.
     """
 
@@ -50,7 +49,7 @@ class Workers:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is not None and not isinstance(self.store, str):
             # Otherwise MXNet would wait at the end of the process for the other workers, which wait for this one.
-            load_mxnet().base._LIB.MXKVStoreSetBarrierBeforeExit(self.store.handle, ctypes.c_int(0))
+            self.store.leave()
 
     @property
     def is_first(self) -> bool:
@@ -130,7 +129,9 @@ def join(kvstore: str | None = None) -> Workers:
         return Workers(kvstore)
     if not is_launched:
         raise ConfigError(f"kvstore {DISTRIBUTED} needs several processes: mtcnn-gluon launch starts them")
-    store = load_mxnet().kv.create(kvstore)
+    from mtcnn_gluon.training.store import SumStore  # only here, since it loads MXNet
+
+    store = SumStore()
     workers = Workers(store, int(os.environ.get(RANK, store.rank)))
     logger.info("worker %d of %d %s", workers.share.rank, workers.share.count, JOINED)
     return workers
