@@ -120,7 +120,7 @@ def test_batches_that_workers_cannot_share(tmp_path: Path, records: Path, worker
 def test_sums(length: int) -> None:
     values = [np.random.default_rng(rank).normal(size=length) for rank in range(3)]
     for found in together(3, lambda workers: workers.sum(values[workers.share.rank])):
-        np.testing.assert_allclose(found, sum(values), rtol=1e-12)
+        np.testing.assert_allclose(found, sum(values), rtol=1e-12, atol=1e-12)
     for found in together(3, lambda workers: workers.from_first(values[workers.share.rank])):
         np.testing.assert_array_equal(found, values[0])
 
