@@ -9,7 +9,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.trained import TrainedNet
-from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.errors import ConfigError, DataError, WorkerError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import set_parameters
 from mtcnn_gluon.training.building import (
@@ -34,6 +34,7 @@ mx = load_mxnet()
 
 STATE = ("heads", "options", "epoch", "rows", "best", "made with")  # entries of a checkpoint that resuming needs
 VALIDATION_BATCH = 512
+DRIFT = 0.01  # largest difference of workers' parameters after an epoch, as a share of the largest parameter
 
 
 class Run:
@@ -111,11 +112,22 @@ class Run:
             raise ConfigError(f"batch must be a multiple of the {names}, not {self.options.batch}")
 
     def synchronise(self) -> None:
-        """Take the first worker's trained parameters. On equal processors they are the same already."""
-        if self.workers.are_many:
-            values = self.workers.from_first(self.trained.data(self.devices[0]).asnumpy())
-            if not self.workers.is_first:
-                self.trained.set_data(mx.nd.array(values, dtype="float32"))
+        """Take the first worker's trained parameters. On equal processors they are the same already.
+
+        Raises:
+            WorkerError: if they differ by more than other processors' rounding explains: then gradients went wrong on the way.
+        """
+        if not self.workers.are_many:
+            return
+        own = self.trained.data(self.devices[0]).asnumpy()
+        values = self.workers.from_first(own)
+        if (apart := np.abs(own - values).max()) > DRIFT * np.abs(values).max():
+            raise WorkerError(
+                f"worker {self.workers.share.rank} has other parameters than worker 0, by up to {apart:.2g}, though both got "
+                "the same gradients: the parameter server has sent wrong numbers, or a host computes wrongly"
+            )
+        if not self.workers.is_first:
+            self.trained.set_data(mx.nd.array(values, dtype="float32"))
 
     def parameters(self) -> dict[str, np.ndarray]:
         """The net's parameters as arrays, by full name."""

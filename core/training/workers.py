@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from mtcnn_gluon.errors import ConfigError, did_you_mean
+from mtcnn_gluon.errors import ConfigError, WorkerError, did_you_mean
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.share import Share
 
@@ -23,6 +23,7 @@ DISTRIBUTED = "dist_sync"
 RANK = "MTCNN_GLUON_RANK"  # environment variable: the rank that `launch` gives a worker
 JOINED = "has joined the others"  # end of the line by which `launch` sees that a worker has begun
 KEYS = {64: 1, 1 << 16: 2}  # numbers in a message, and its key in the store, where the trainer's is 0
+ROUNDING = 1e-9  # largest difference between sums in another order, as a share of the sum of magnitudes
 PACKED = 256.0 ** np.arange(6)  # six bytes make a number that a float64 holds exactly
 
 
@@ -62,17 +63,23 @@ class Workers:
         return self.share.count > 1
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """The sum of every worker's values (N,), in float64."""
+        """The sum of every worker's values (N,), in float64.
+
+        Raises:
+            WorkerError: if the server answers with another sum. Every message ends with the sum of its numbers, which tells.
+        """
         if isinstance(self.store, str):
             return values.astype(np.float64)
         parts, start = [np.zeros(0)], 0
         while start < len(values):
-            length = next((each for each in KEYS if each >= len(values) - start), max(KEYS))
-            part = values[start : start + length]
-            message = load_mxnet().nd.array(np.pad(part, (0, length - len(part))), dtype="float64")
-            self.store.pushpull(KEYS[length], message)
-            parts.append(message.asnumpy()[: len(part)])
-            start += length
+            length = next((each for each in KEYS if each > len(values) - start), max(KEYS))
+            part = values[start : start + length - 1].astype(np.float64)
+            message = np.zeros(length)
+            message[: len(part)], message[-1] = part, part.sum()
+            answer = load_mxnet().nd.array(message, dtype="float64")
+            self.store.pushpull(KEYS[length], answer)
+            parts.append(_checked(answer.asnumpy())[: len(part)])
+            start += len(part)
         return np.concatenate(parts)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
@@ -102,6 +109,15 @@ class Workers:
         packed = self.from_first(packed).astype(np.uint64)
         each = packed[:, None] >> np.arange(0, 8 * len(PACKED), 8, dtype=np.uint64)
         return each.astype(np.uint8).tobytes()[:length]
+
+
+def _checked(answer: np.ndarray) -> np.ndarray:
+    """An answer (N,) without its last number, which must be the sum of the others."""
+    values = answer[:-1]
+    tolerance = ROUNDING * max(1.0, float(np.abs(values).sum()))
+    if np.isfinite(answer).all() and abs(values.sum() - answer[-1]) > tolerance:
+        raise WorkerError("the parameter server has sent numbers that are not the sum of what the workers gave")
+    return values
 
 
 def join(kvstore: str | None = None) -> Workers:

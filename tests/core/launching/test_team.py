@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from process_watch import HAS_PROC, children, is_running
@@ -101,9 +102,10 @@ def test_a_command_that_does_not_exist() -> None:
 def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "w") as out, monkeypatch.context() as patch, pytest.raises(BrokenPipeError):
-        patch.setattr(sys, "stdout", out)
-        watch(member("worker 0", MEET + "while echo line; do sleep 0.05; done"))
+    with os.fdopen(writer, "wb", buffering=0) as raw, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", SimpleNamespace(buffer=raw))
+        with pytest.raises(BrokenPipeError):
+            watch(member("worker 0", MEET + "while echo line; do sleep 0.05; done"))
 
 
 def test_ctrl_c_ends_all(tmp_path: Path) -> None:

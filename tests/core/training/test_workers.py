@@ -7,7 +7,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from mtcnn_gluon.errors import ConfigError
+from mtcnn_gluon.errors import ConfigError, WorkerError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.training.augment import Augmentation
 from mtcnn_gluon.training.identity import check_same_for_all
@@ -116,7 +116,7 @@ def test_batches_that_workers_cannot_share(tmp_path: Path, records: Path, worker
 # ---- what they tell one another
 
 
-@pytest.mark.parametrize("length", [0, 1, 64, 65, 1 << 16, (1 << 16) + 70])
+@pytest.mark.parametrize("length", [0, 1, 63, 64, (1 << 16) - 1, 1 << 16, (1 << 16) + 70])
 def test_sums(length: int) -> None:
     values = [np.random.default_rng(rank).normal(size=length) for rank in range(3)]
     for found in together(3, lambda workers: workers.sum(values[workers.share.rank])):
@@ -136,6 +136,34 @@ def test_values_of_all() -> None:
 def test_bytes_of_the_first(length: int) -> None:
     data = np.random.default_rng(0).bytes(length)
     assert together(2, lambda workers: workers.bytes_from_first(b"other" if workers.share.rank else data)) == [data, data]
+
+
+class Wrong(Meeting):
+    """A store that answers with something else."""
+
+    def pushpull(self, key: int, value: Any) -> None:
+        super().pushpull(key, value)
+        value[3] += 0.001
+
+
+def test_wrong_sums_are_noticed() -> None:
+    with pytest.raises(WorkerError, match="not the sum of what the workers gave"):
+        Workers(Wrong(1)).sum(np.arange(10.0))
+    assert np.isnan(Workers(Wrong(1)).sum(np.array([1, np.nan]))[1])  # which is what the worker gave
+
+
+def test_parameters_that_drift_apart_are_noticed(tmp_path: Path, records: Path) -> None:
+    def differ(workers: Workers) -> np.ndarray:
+        run = Run(TrainingOptions("pnet", batch=60), records, tmp_path / str(workers.share.rank), workers=workers)
+        data = run.trained.data()
+        for change in (1 + 1e-6, 1.5):
+            data[:] = data * (change if workers.share.rank else 1)
+            run.synchronise()
+        return data.asnumpy()
+
+    first, other = together(2, differ)
+    assert isinstance(first, np.ndarray)
+    assert isinstance(other, WorkerError) and "worker 1 has other parameters than worker 0" in str(other)
 
 
 def test_one_worker_needs_no_store() -> None:
