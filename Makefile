@@ -19,7 +19,7 @@ demo: $(VENV)/installed
 
 test: lint
 	@echo "== Running the tests"
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/scale
 
 # A new environment with the newest Python on the machine and without MXNet: what those who only detect or export install.
 ENVS := .venv-newest
