@@ -12,8 +12,8 @@ KVStoreBase: Any = mx.kvstore.KVStoreBase
 class SumStore(KVStoreBase):
     """MXNet's store `dist_sync`, for Gluon's `Trainer` too. Its making waits for all workers.
 
-    It never uses the store's own `pushpull`: the server of MXNet 1.9.1 may answer that before it has written the sum, and then
-    wrong numbers come back without a word. It answers `pull` only after all that was pushed before is written.
+    Sums are pushed, then pulled: the server answers a `pull` after all that it was sent before. `pushpull` saves a message, but
+    has answered too early in some versions (apache/mxnet#17007). Only float32 is exact: the server of 1.9.1 may round float64.
     """
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ several processes the store is MXNet's parameter server; `mtcnn-gluon launch` st
 
 import logging
 import os
+import zlib
 from types import TracebackType
 from typing import Any, Literal, get_args
 
@@ -23,8 +24,8 @@ DISTRIBUTED = "dist_sync"
 RANK = "MTCNN_GLUON_RANK"  # environment variable: the rank that `launch` gives a worker
 JOINED = "has joined the others"  # end of the line by which `launch` sees that a worker has begun
 KEYS = {64: 1, 1 << 16: 2}  # numbers in a message, and its key in the store, where the trainer's is 0
-ROUNDING = 1e-9  # largest difference between sums in another order, as a share of the sum of magnitudes
-PACKED = 256.0 ** np.arange(6)  # six bytes make a number that a float64 holds exactly
+LARGEST = 1 << 34  # bytes of a message
+WRONG = "the parameter server has sent other numbers than the workers gave"
 
 
 class Workers:
@@ -42,7 +43,7 @@ class Workers:
         self.share = Share(rank, 1 if isinstance(store, str) else store.num_workers)
         if not isinstance(store, str):
             for length, key in KEYS.items():
-                store.init(key, load_mxnet().nd.zeros(length, dtype="float64"))
+                store.init(key, load_mxnet().nd.zeros(length, dtype="float32"))
 
     def __enter__(self) -> "Workers":
         return self
@@ -63,24 +64,9 @@ class Workers:
         return self.share.count > 1
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """The sum of every worker's values (N,), in float64.
-
-        Raises:
-            WorkerError: if the server answers with another sum. Every message ends with the sum of its numbers, which tells.
-        """
-        if isinstance(self.store, str):
-            return values.astype(np.float64)
-        parts, start = [np.zeros(0)], 0
-        while start < len(values):
-            length = next((each for each in KEYS if each > len(values) - start), max(KEYS))
-            part = values[start : start + length - 1].astype(np.float64)
-            message = np.zeros(length)
-            message[: len(part)], message[-1] = part, part.sum()
-            answer = load_mxnet().nd.array(message, dtype="float64")
-            self.store.pushpull(KEYS[length], answer)
-            parts.append(_checked(answer.asnumpy())[: len(part)])
-            start += len(part)
-        return np.concatenate(parts)
+        """The sum of every worker's values (N,), in float64."""
+        own = np.ascontiguousarray(values, np.float64)
+        return np.sum([np.frombuffer(each) for each in self._bytes_of_all(own.tobytes())], axis=0)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """The mean of every worker's values (N,), in float64."""
@@ -88,36 +74,58 @@ class Workers:
 
     def gathered(self, values: np.ndarray) -> np.ndarray:
         """The values (n,) of all workers, one after the other, (N,) of the same type. Each may have another n."""
-        lengths = np.zeros(self.share.count)
-        lengths[self.share.rank] = len(values)
-        ends = np.cumsum(self.sum(lengths)).astype(int)
-        everything = np.zeros(ends[-1])
-        everything[ends[self.share.rank] - len(values) : ends[self.share.rank]] = values
-        return self.sum(everything).astype(values.dtype)
+        return np.concatenate([np.frombuffer(each, values.dtype) for each in self._bytes_of_all(values.tobytes())])
 
     def from_first(self, values: np.ndarray) -> np.ndarray:
-        """The values (N,) of the first worker, in float64. The others give as many, which do not matter."""
-        return self.sum(values if self.is_first else np.zeros(len(values)))
+        """The values (N,) that the first worker gives, all of one type; those of the others do not matter."""
+        return np.frombuffer(self.bytes_from_first(values.tobytes()), values.dtype)
 
     def bytes_from_first(self, data: bytes) -> bytes:
         """The bytes that the first worker gives; those of the others do not matter."""
-        (length,) = self.from_first(np.array([float(len(data))])).astype(int)
-        packed = np.zeros(-(-length // len(PACKED)))
-        if self.is_first:
-            filled = np.frombuffer(data.ljust(len(packed) * len(PACKED), b"\0"), np.uint8)
-            packed = filled.reshape(-1, len(PACKED)) @ PACKED
-        packed = self.from_first(packed).astype(np.uint64)
-        each = packed[:, None] >> np.arange(0, 8 * len(PACKED), 8, dtype=np.uint64)
-        return each.astype(np.uint8).tobytes()[:length]
+        return self._bytes_of_all(data if self.is_first else b"")[0]
 
+    def _bytes_of_all(self, data: bytes) -> list[bytes]:
+        """What every worker gives, by rank.
 
-def _checked(answer: np.ndarray) -> np.ndarray:
-    """An answer (N,) without its last number, which must be the sum of the others."""
-    values = answer[:-1]
-    tolerance = ROUNDING * max(1.0, float(np.abs(values).sum()))
-    if np.isfinite(answer).all() and abs(values.sum() - answer[-1]) > tolerance:
-        raise WorkerError("the parameter server has sent numbers that are not the sum of what the workers gave")
-    return values
+        Raises:
+            WorkerError: if what comes is not what a worker sent. Each sends a checksum along.
+        """
+        if not self.are_many:
+            return [data]
+        head = np.array([len(data), zlib.crc32(data)], np.uint64).tobytes()
+        heads = np.frombuffer(self._side_by_side(head, [len(head)] * self.share.count), np.uint64).reshape(-1, 2)
+        lengths = heads[:, 0].tolist()
+        if sum(lengths) > LARGEST or lengths[self.share.rank] != len(data):
+            raise WorkerError(WRONG)
+        even = [length + length % 2 for length in lengths]
+        whole = self._side_by_side(data, even)
+        found = [whole[end - size : end - size + length] for size, end, length in zip(even, np.cumsum(even), lengths)]
+        if any(zlib.crc32(each) != check for each, check in zip(found, heads[:, 1].tolist())):
+            raise WorkerError(WRONG)
+        return found
+
+    def _side_by_side(self, data: bytes, sizes: list[int]) -> bytes:
+        """The bytes of all workers, one after the other, each filled up to its even size.
+
+        They are summed as numbers of two bytes, where all others give zeros: the server rounds float64 to float32, which holds
+        such numbers exactly.
+        """
+        place = sum(sizes[: self.share.rank]) // 2
+        numbers = np.frombuffer(data.ljust(sizes[self.share.rank], b"\0"), np.uint16)
+        values = np.zeros(sum(sizes) // 2, np.float32)
+        values[place : place + len(numbers)] = numbers
+        parts, start = [values[:0]], 0
+        while start < len(values):
+            length = next((each for each in KEYS if each >= len(values) - start), max(KEYS))
+            part = values[start : start + length]
+            message = load_mxnet().nd.array(np.pad(part, (0, length - len(part))), dtype="float32")
+            self.store.pushpull(KEYS[length], message)
+            parts.append(message.asnumpy()[: len(part)])
+            start += length
+        found = np.concatenate(parts)
+        if not ((found >= 0) & (found < 1 << 16)).all():
+            raise WorkerError(WRONG)
+        return found.astype(np.uint16).tobytes()
 
 
 def join(kvstore: str | None = None) -> Workers:
