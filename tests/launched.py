@@ -10,7 +10,7 @@ from typing import Any, Callable
 from process_watch import children
 
 COMMAND = [sys.executable, "-m", "mtcnn_gluon", "launch"]
-LIMIT = 240  # seconds after which a command hangs
+LIMIT = 600  # seconds after which a command hangs; several processes that import MXNet are slow on a busy machine
 SSH = """#!/bin/sh
 # Runs a command here as the last but one argument, a host, would: without this shell's variables.
 while [ $# -gt 2 ]; do shift; done
