@@ -37,6 +37,7 @@ KINDS = (".jpg", ".jpeg", ".png", ".webp")
 LONGEST = 1024  # pixels of a copied photo
 SURE, UNSURE = 0.6, 0.3  # scores of YuNet from which a box is a face, and is neither face nor background
 HELD_OUT = {"crops": 20, "photos": 8}  # every so many are for validation
+TURNED = 0.31  # distance of the eyes / width of the face, below which it is turned
 
 
 Rows = list[tuple[str, list[float]]]  # paths with boxes, scores and points
@@ -92,7 +93,7 @@ def faces_and_rooms(photos: Photos) -> tuple[dict[str, Rows], list[str]]:
 
 
 def main() -> None:
-    """Write the photos, crops.csv, photos.csv, both as faces.csv, landmarks.csv, empty.txt, those of validation, and scenes."""
+    """Write the photos, lists of faces and of photos without people, those for validation, scenes, and lists of turned faces."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("sources", "yunet", "out"):
         parser.add_argument(f"--{name}", required=True, type=Path)
@@ -127,6 +128,22 @@ def main() -> None:
         background_list=str(out / "empty.txt"), out=str(out / "scenes"), count=arguments.scenes, workers=arguments.workers,
     )  # fmt: skip
     print(prepare_scenes(options)["counts"], "in", options.out)
+    for name in ("crops", "photos", "scenes/faces"):
+        write_turned(out / f"{name}.csv")
+
+
+def write_turned(faces: Path) -> None:
+    """Beside a list of faces, write NAME_turned.csv, in which only turned faces have a score: there are few, and they are hard."""
+    with open(faces, newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        x, y = (float(row[f"right_eye_{axis}"]) - float(row[f"left_eye_{axis}"]) for axis in "xy")
+        is_turned = np.hypot(x, y) < TURNED * (float(row["x2"]) - float(row["x1"]))
+        row["score"] = row.get("score", "1") if is_turned else "0"
+    with open(faces.with_name(f"{faces.stem}_turned.csv"), "w", newline="") as file:
+        table = csv.DictWriter(file, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 def files_of(root: Path, folders: tuple[str, ...]) -> list[str]:
