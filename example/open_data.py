@@ -93,7 +93,7 @@ def faces_and_rooms(photos: Photos) -> tuple[dict[str, Rows], list[str]]:
 
 
 def main() -> None:
-    """Write the photos, lists of faces and of photos without people, those for validation, scenes, and lists of turned faces."""
+    """Write the photos, lists of faces and of photos without people, those for validation, scenes, lists of turned faces."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("sources", "yunet", "out"):
         parser.add_argument(f"--{name}", required=True, type=Path)
@@ -133,12 +133,13 @@ def main() -> None:
 
 
 def write_turned(faces: Path) -> None:
-    """Beside a list of faces, write NAME_turned.csv, in which only turned faces have a score: there are few, and they are hard."""
+    """Beside a list of faces, write NAME_turned.csv, where only turned faces have a score: there are few, and they are hard."""
     with open(faces, newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        x, y = (float(row[f"right_eye_{axis}"]) - float(row[f"left_eye_{axis}"]) for axis in "xy")
-        is_turned = np.hypot(x, y) < TURNED * (float(row["x2"]) - float(row["x1"]))
+        value = {name: float(row[name] or "nan") for name in COLUMNS[1:]}
+        x, y = (value[f"right_eye_{axis}"] - value[f"left_eye_{axis}"] for axis in "xy")
+        is_turned = np.hypot(x, y) < TURNED * (value["x2"] - value["x1"])
         row["score"] = row.get("score", "1") if is_turned else "0"
     with open(faces.with_name(f"{faces.stem}_turned.csv"), "w", newline="") as file:
         table = csv.DictWriter(file, rows[0], lineterminator="\n")
