@@ -39,7 +39,7 @@ EVALUATE = ["scipy", "matplotlib"]  # WIDER FACE's .mat files and FDDB's matchin
 ONNX, OPENVINO, EXPORT = ["onnxruntime"], ["openvino"], ["onnx"]
 TORCH = ["torch>=2.2"]
 HEIC = ["pillow-heif"]
-BULK = ["pyarrow>=16", "fsspec"]  # tables and partitions; places that are URLs
+BULK = ["pyarrow>=16,<26", "fsspec"]  # tables and partitions; places that are URLs. pyarrow 26 refuses the numpy of MXNet
 # H.264, sound and frame times; ids of faces. The tracker is exact, as its interface may change before its version 1.
 VIDEO = ["av>=14.1", "edgefirst-tracker==0.38.0"]
 EXTRAS = {

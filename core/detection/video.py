@@ -69,7 +69,10 @@ class _Looks:
 
     def __call__(self, frames: Sequence[Frame]) -> list[Faces]:
         """The faces in frames that follow one another."""
-        found = self._detector.detect_batch([frame.image for frame in frames], len(frames))
+        if len(frames) == 1:
+            found = [self._detector.detect(frames[0].image)]
+        else:
+            found = self._detector.detect_batch([frame.image for frame in frames], len(frames))
         for faces in found:
             if len(faces) and self._detector.rotate == "auto":  # the first faces decide for the whole video
                 self._detector = self._detector.with_rotation(faces.rotation)

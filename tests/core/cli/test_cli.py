@@ -56,7 +56,7 @@ class FakeDetector:
 
     def __init__(self, **options: Any) -> None:
         FakeDetector.options = options
-        self.engine = SimpleNamespace(name=options.get("engine"))
+        self.engine = SimpleNamespace(name=options.get("engine"), frames_at_once=1, batch_pixels=1_000_000)
 
     def detect(self, image: np.ndarray) -> Faces:
         assert image.dtype == np.uint8 and image.shape[2] == 3

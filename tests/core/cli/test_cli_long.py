@@ -29,6 +29,7 @@ class FakeDetector:
 
     has_landmarks = True
     rotate = "0"
+    engine = SimpleNamespace(frames_at_once=1, batch_pixels=1_000_000)
     bundle = SimpleNamespace(manifest={"name": "fake", "licence": "any use"})
     settings = SimpleNamespace(threshold=lambda stage, sides: np.full(len(sides), 0.6))
 

@@ -224,7 +224,7 @@ def test_endings_that_are_no_pictures(net: ours.MTCNN, photo: Image.Image, tmp_p
         ({"thresholds": 0.6}, "thresholds must be"), ({"thresholds": [0.6, 0.7]}, "thresholds must be"),
         ({"thresholds": [0.6, 0.7, 1.7]}, "thresholds must be"),
         ({"factor": 1}, "factor must be"), ({"factor": 0}, "factor must be"), ({"min_face_size": 0}, "min_face_size must be"),
-        ({"device": "tpu"}, "device must be"), ({"engine": "torch"}, "engine must be"),
+        ({"device": "tpu"}, "device must be"), ({"engine": "jax"}, "engine must be"),
     ],
     ids=str,
 )  # fmt: skip

@@ -49,9 +49,13 @@ class FakeDetector:
     def detect_batch(self, images: list[np.ndarray], batch_size: int) -> list[Faces]:
         assert len(images) == batch_size
         self.batches.append(batch_size)
-        return [self.detect(image) for image in images]
+        return [self._faces(image) for image in images]
 
     def detect(self, image: np.ndarray) -> Faces:
+        self.batches.append(1)
+        return self._faces(image)
+
+    def _faces(self, image: np.ndarray) -> Faces:
         index = int(image[0, 0, 0])
         self.asked.append((index, self.rotate))
         if index < self.empty:

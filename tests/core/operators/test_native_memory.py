@@ -17,6 +17,7 @@ CHILD = """
 import ctypes, json, resource
 import numpy as np
 from mtcnn_gluon.operators import crop_resize, native
+from mtcnn_gluon.operators.int8_net import _Layer as _Int8Layer
 from mtcnn_gluon.operators.native_net import _Layer
 from mtcnn_gluon.operators.pyramid_pieces import _PIECE
 
@@ -30,6 +31,7 @@ values = np.zeros(4096, np.float32)
 p, boxes = ctypes.c_void_p(values.ctypes.data), np.tile([0., 0, 9, 9], (64, 1))
 layer = (i64 * 10)(1, 4, 4, 1 << 20, 0, 1, 1 << 20, 0, 0, 1)
 net = (_Layer * 1)(_Layer(3, 0, 3, 10, 1, values.ctypes.data, values.ctypes.data))
+int8 = (_Int8Layer * 1)(_Int8Layer(3, 0, 3, 10, 1, *[values.ctypes.data] * 6))
 piece = np.array([(values.ctypes.data, 1, 9, 9, 9, 9, 0, 0, HUGE, 9, 0, 0)], _PIECE)
 row = np.array([(values.ctypes.data, 1, 9, 30_000_000, 9, 1, 0, 0, 9, 1, 0, 0)], _PIECE)  # its weights fit, its pixels do not
 library.mtcnn_nms.restype = i64
@@ -49,6 +51,7 @@ calls = {
     "layer_forward": (layer, p, p, p, p, p),
     "layer_backward": (layer, p, p, p, p, p, p, p, p),
     "net_forward": (net, i64(1), i64(1), i64(1 << 20), i64(1 << 20), i64(0), p, p),
+    "int8_forward": (int8, i64(1), i64(1), i64(1 << 12), i64(1 << 28), i64(0), f32(1), f32(0), p, p),
 }
 for name, arguments in calls.items():
     function = getattr(library, "mtcnn_" + name.replace(",", "").split()[0])
@@ -60,7 +63,7 @@ for name, arguments in calls.items():
 NAMES = (
     "nms", "nms beyond all addresses", "crop_resize", "make_batch", "draw_pieces", "draw_pieces, its rows", "negative_mining",
     "prelu_forward", "prelu_backward", "prelu_backward of planes", "max_pool_forward", "max_pool_backward", "layer_forward",
-    "layer_backward", "net_forward",
+    "layer_backward", "net_forward", "int8_forward",
 )  # fmt: skip
 
 
@@ -86,7 +89,7 @@ def test_every_function_that_may_want_memory_is_tried() -> None:
     declared = {
         line.split("(")[0].split("mtcnn_")[1] for line in header.splitlines() if line.startswith(("bool mtcnn_", "int64_t m"))
     }
-    assert declared - {"has_bfloat16", "layer_output", "net_output", "pooled", "packed"} == {
+    assert declared - {"has_bfloat16", "layer_output", "net_output", "pooled", "packed", "int8_packed"} == {
         name.replace(",", "").split()[0] for name in NAMES
     }
 

@@ -111,7 +111,7 @@ def test_training_is_close_to_that_in_float32(tmp_path: Path, name: Any) -> None
     data = write_records(tmp_path, 120, name)
     options = {"net": name, "epochs": 2, "batch": 32, "warm_up": 2}
     rows = {p: fit(Run(TrainingOptions(**options, precision=p), data, tmp_path / p)) for p in ("float32", "bfloat16")}
-    for term in ("loss", "cls", "box", "landmark"):
+    for term in {"loss", "cls", "box", "landmark"} & set(rows["float32"]):
         assert rows["bfloat16"][term] == pytest.approx(rows["float32"][term], rel=0.05)
     assert rows["bfloat16"]["loss"] != rows["float32"]["loss"]
 
