@@ -55,13 +55,14 @@ def export(options: argparse.Namespace) -> int:
     source = inside if os.path.isfile(os.path.join(inside, MANIFEST)) else options.source
     given = {key: getattr(options, key) for key in ("name", "training_data", "licence", "thresholds")}
     changes = {key: value for key, value in given.items() if value is not None}
+    photos = list(_photos(options.int8)) if options.int8 else []  # read first: what cannot be read leaves no bundle behind
     if is_bundle(source):
         before = find_bundle(source)
         bundle = export_bundle(before, options.dest, _formats(options, before, changes), changes, options.min_face)
     else:
         bundle = _export_runs(options, changes)
-    if options.int8:
-        bundle = add_int8(bundle, _photos(options.int8))
+    if photos:
+        bundle = add_int8(bundle, photos)
     for warning in warnings(bundle.manifest):
         print(f"mtcnn-gluon: warning: {bundle.path}: {warning}", file=sys.stderr)
     put_line(f"{bundle.path}: {', '.join(sorted(bundle.manifest['files']))}")
@@ -69,10 +70,17 @@ def export(options: argparse.Namespace) -> int:
 
 
 def _photos(paths: Sequence[str]) -> Iterator[np.ndarray]:
-    """At most `INT8_PHOTOS` of the photos, evenly spread; `ImageError` if one of them cannot be read."""
+    """At most `INT8_PHOTOS` of the photos, evenly spread.
+
+    Raises:
+        ConfigError: if there are none.
+        ImageError: if one of them cannot be read.
+    """
     search = Search(paths, takes_videos=False)
     for note in search.notes():
         print(f"mtcnn-gluon: note: {note}", file=sys.stderr)
+    if not search.found:
+        raise ConfigError(f"--int8: no photo found in {', '.join(paths)}")
     for found in spread(search.found, INT8_PHOTOS):
         yield found.read()
 
