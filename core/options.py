@@ -40,6 +40,7 @@ class Meaning:
         metavar: placeholder for the value in `--help`; a tuple for several values.
         form: the allowed values in words, if type and range do not describe them well.
         usual: the default in words, if it depends on something else.
+        alone: the value of an option that stands on the command line without one; None: it needs one.
     """
 
     help: str
@@ -50,6 +51,7 @@ class Meaning:
     metavar: str | tuple[str, ...] | None = None
     form: str | None = None
     usual: str | None = None
+    alone: str | None = None
 
     def __contains__(self, value: float) -> bool:
         low = (self.least is None or value >= self.least) and (self.above is None or value > self.above)
@@ -163,6 +165,8 @@ def add_arguments(parser: Any, options: type[Options], leave_out: tuple[str, ...
             more["action"] = BooleanOptionalAction
         else:
             more["type"], more["metavar"] = kind if kind in NAMES else str, meaning.metavar
+        if meaning.alone is not None:
+            more["nargs"], more["const"] = "?", meaning.alone
         if get_origin(kind) is tuple:
             parts = get_args(kind)
             more["type"] = parts[0] if parts[0] in NAMES else str

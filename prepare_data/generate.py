@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from mtcnn_gluon import boxes as box_ops
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError, shown
+from mtcnn_gluon.io.cluster import on_ray
 from mtcnn_gluon.io.files import printable, remove_drafts, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.processes import in_processes
@@ -71,13 +72,22 @@ class SampleSource(Protocol):
         ...
 
 
-def generate(source: SampleSource, annotations: Annotations, out: str | os.PathLike, workers: int = 1) -> dict[str, Any]:
+def generate(
+    source: SampleSource, annotations: Annotations, out: str | os.PathLike, workers: int | None = None, ray: str | None = None
+) -> dict[str, Any]:
     """Make records of the samples of all photos in the folder `out`; returns the content of `out/report.json`.
 
-    Finished shards are not repeated.
+    Finished shards are not repeated. On machines with other processors mined samples may differ in the last digits of scores.
+
+    Args:
+        source: makes the samples.
+        annotations: the photos with their faces.
+        out: the folder.
+        workers: number of processes; None: 1, or on Ray as many as the cluster has processors.
+        ray: address of a Ray cluster, see `io.cluster.on_ray`; None: this machine's processes.
 
     Raises:
-        ConfigError: if `out` holds other samples, or the photos' folder does not exist.
+        ConfigError: if `out` holds other samples, the photos' folder does not exist, or there is no such cluster.
         DataError: if a file cannot be written, or there is no sample at all.
         MtcnnError: if a worker process dies.
     """
@@ -94,7 +104,11 @@ def generate(source: SampleSource, annotations: Annotations, out: str | os.PathL
     shards = [range(start, min(start + SHARD, len(photos))) for start in range(0, len(photos), SHARD)]
     files = [parts / f"{shard.start:08d}.npz" for shard in shards]
     tasks = [(file, shard, photos[shard.start : shard.stop]) for file, shard in zip(files, shards) if not file.is_file()]
-    counts = in_processes(_write_shard, tasks, source.prepare, workers, _name, ordered=False, threads=1)
+    if ray is None:
+        counts = in_processes(_write_shard, tasks, source.prepare, workers or 1, _name, ordered=False, threads=1)
+    else:
+        shared = (parts, source.images)
+        counts = on_ray(_write_shard, tasks, source.prepare, ray, workers, _name, ordered=False, folders=shared)
     done = len(photos) - sum(len(shard) for _, shard, _ in tasks)
     bar = tqdm(total=len(photos), initial=done, unit="photo", desc=source.net, disable=None, smoothing=0.02)
     with closing(counts), bar:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtcnn_gluon.errors import DataError
+from mtcnn_gluon.io.cluster import ONE_OR_CLUSTER, RAY
 from mtcnn_gluon.io.files import printable
 from mtcnn_gluon.options import Options, option
 from mtcnn_gluon.prepare_data import merge
@@ -34,7 +35,8 @@ class SampleOptions(Options):
     out: str = option(..., "folder for the samples", metavar="DIR")
     limit: int | None = option(None, "number of photos to use, evenly spread", least=1, metavar="N", usual="all")
     seed: int = option(0, "random seed", least=0, metavar="N")
-    workers: int = option(1, "worker processes", least=1, metavar="N")
+    workers: int | None = option(None, "worker processes", least=1, metavar="N", usual=ONE_OR_CLUSTER)
+    ray: str | None = option(None, RAY, metavar="ADDRESS", alone="")
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
 
 
@@ -103,7 +105,7 @@ def prepare_mined(options: MinedSampleOptions) -> dict[str, Any]:
 
 def _generate(source: SampleSource, annotations: Annotations, options: SampleOptions) -> dict[str, Any]:
     chosen = replace(annotations, photos=[*spread(annotations.photos, options.limit)])
-    return generate(source, chosen, options.out, options.workers)
+    return generate(source, chosen, options.out, options.workers, options.ray)
 
 
 def summary(report: dict[str, Any]) -> str:

@@ -52,8 +52,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser.add_argument_group("processes"), WorkOptions)
     many = parser.add_argument_group("millions of photos")
     add_arguments(many, BulkOptions)
-    ray = "share the work of --out among the machines of a Ray cluster; without ADDRESS among the processors of this one"
-    many.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=ray)
     videos = parser.add_argument_group("videos and cameras")
     add_arguments(videos, VideoOptions)
     shows = "whether to show the frames in a window, which q or Esc closes (cameras, where there is a display)"

@@ -16,6 +16,7 @@ from mtcnn_gluon.cli.output import put_line, say
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.detection.options import DetectorOptions, VideoOptions
 from mtcnn_gluon.errors import ConfigError, WorkerError
+from mtcnn_gluon.io.cluster import check_address, on_ray
 from mtcnn_gluon.io.images import is_url
 from mtcnn_gluon.io.processes import in_processes
 from mtcnn_gluon.options import Options, flag, from_arguments, option
@@ -41,6 +42,10 @@ class BulkOptions(Options):
     prefix: str = option(
         "", "begins the names of the added columns, where the Parquet files have columns of these names", metavar="TEXT"
     )
+    ray: str | None = option(
+        None, "share the work of --out among the machines of a Ray cluster; without ADDRESS among the processors of this one",
+        metavar="ADDRESS", alone="",
+    )  # fmt: skip
     part_size: int = option(
         1000, "photos in a partition; a tar file is one, and a Parquet file is cut between its row groups", least=1, metavar="N"
     )
@@ -49,8 +54,8 @@ class BulkOptions(Options):
 def check_without_out(options: argparse.Namespace) -> None:
     """Refuse the options that need `--out`."""
     given = [each.name for each in fields(BulkOptions) if getattr(options, each.name) != each.default]
-    if given or options.ray is not None:
-        raise ConfigError(f"{flag(given[0]) if given else '--ray'} needs --out DIR, the folder for the partitions")
+    if given:
+        raise ConfigError(f"{flag(given[0])} needs --out DIR, the folder for the partitions")
 
 
 def detect_bulk(options: argparse.Namespace, workers: int | None) -> int:
@@ -94,8 +99,7 @@ def _check(options: argparse.Namespace) -> None:
     for each in fields(VideoOptions):
         if getattr(options, each.name) != each.default:
             raise ConfigError(f"--out DIR is for photos, and {flag(each.name)} for videos")
-    if options.ray and not is_url(options.ray) and os.path.exists(options.ray):
-        raise ConfigError(f"--ray {options.ray} is a path and no address: write --ray behind the paths, or --ray=ADDRESS")
+    check_address(options.ray or "")
     if not options.paths:
         raise ConfigError("--out DIR needs at least one PATH")
     if not options.out:
@@ -136,9 +140,9 @@ def _results(run: "Run", detector: Detector, workers: int | None, ray: str | Non
     if not run.left:
         return
     if ray is not None:
-        from mtcnn_gluon.ray import on_ray
-
-        yield from on_ray(work, run.left, ray, workers)
+        cpus, gpus = work.options.threads or 1, int(work.options.device.startswith("gpu"))
+        folders = () if is_url(work.out) else (work.out,)
+        yield from on_ray(_do, run.left, partial(_start, work, cpus), ray, workers, _name, False, cpus, gpus, folders)
         return
     threads = work.options.threads or (None if count == 1 else 1)
     start = partial(_start, work, threads) if min(count, len(run.left)) > 1 else lambda: (work, detector)

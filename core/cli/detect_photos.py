@@ -17,6 +17,7 @@ from mtcnn_gluon.detection.hide import Hider, Hiding
 from mtcnn_gluon.detection.options import DetectorOptions
 from mtcnn_gluon.errors import ImageError
 from mtcnn_gluon.faces import Faces
+from mtcnn_gluon.io.cluster import ONE_OR_CLUSTER
 from mtcnn_gluon.io.files import encode_picture, printable
 from mtcnn_gluon.io.inputs import Input, InputKind
 from mtcnn_gluon.io.output_names import Names
@@ -34,7 +35,7 @@ class WorkOptions(Options):
     workers: int | None = option(
         None, "processes that photos are shared among, each with one thread unless --threads says otherwise; the results are "
         "the same, in the same order; videos, cameras and standard input stay with the main process",
-        usual="1; with --ray one for every processor of the cluster", least=1, metavar="N",
+        usual=ONE_OR_CLUSTER, least=1, metavar="N",
     )  # fmt: skip
 
 

@@ -240,7 +240,7 @@ def _run_models(options: PhotoOptions, jobs: Sequence[Job], work: Work) -> Itera
     running, files = options.running, _kept_files(options, work)
     for name, model in options.detectors.named_models():
         settings = {"model": model, **running.detector_options()}
-        yield name, run_model(jobs, work, settings, files.get(name), running.resume, running.workers)
+        yield name, run_model(jobs, work, settings, files.get(name), running.resume, running.workers, running.ray)
 
 
 def _kept_files(options: PhotoOptions, work: Work) -> dict[str, Path]:

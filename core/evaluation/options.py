@@ -13,6 +13,7 @@ from mtcnn_gluon.evaluation.landmarks import Normaliser
 from mtcnn_gluon.evaluation.names import named_paths
 from mtcnn_gluon.evaluation.wider import IOU
 from mtcnn_gluon.evaluation.wider_truth import HEIGHTS
+from mtcnn_gluon.io.cluster import RAY
 from mtcnn_gluon.options import Options, option, same
 
 BENCHMARK_THRESHOLDS = (0.5, 0.5, 0.3)  # low: curves should reach a high recall
@@ -96,6 +97,7 @@ class Running(Runtime):
     max_faces: int | None = _detector("max_faces")
     accurate: bool = _detector("accurate")
     workers: int | None = option(None, "worker processes", least=1, metavar="N", usual="one per processor, one on a GPU")
+    ray: str | None = option(None, RAY, metavar="ADDRESS", alone="")
     detections: str | None = option(None, "keep what the models find in this folder, as NAME.jsonl", metavar="DIR")
     resume: bool = option(False, "skip the photos that an earlier run wrote to --detections")
 

@@ -7,12 +7,13 @@ is resumed only with the same model, options and version, and keeps only rows wi
 
 import hashlib
 import json
+import os
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Generator, NamedTuple, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from mtcnn_gluon import __version__
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError
 from mtcnn_gluon.evaluation.results import DIGITS
+from mtcnn_gluon.io.cluster import on_ray
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.json_lines import RowWriter, read_rows
@@ -63,6 +65,7 @@ def run_model(
     path: Path | None = None,
     resume: bool = False,
     workers: int | None = None,
+    ray: str | None = None,
 ) -> Found:
     """Do `work` for every photo.
 
@@ -76,39 +79,55 @@ def run_model(
         path: JSON Lines file that keeps the rows; None: they are not kept.
         resume: use the rows that an earlier run with the same model and options wrote to `path`, except those of photos that
             could not be read or have changed since.
-        workers: number of processes; None: one per processor, or 1 on a GPU.
+        workers: number of processes; None: one per processor (of the cluster), or 1 on a GPU.
+        ray: address of a Ray cluster, see `io.cluster.on_ray`; None: this machine's processes.
 
     Returns:
         the rows, first those of an earlier run, then the others in the order of `jobs`; and the model, the sha256 of its
         manifest, the version of the package and the options that made them.
 
     Raises:
-        ConfigError: if an option is out of range, or the earlier run had another model, version or other options.
+        ConfigError: if an option is out of range, the earlier run had another model, version or other options, or there is no
+            such cluster.
         ModelError: if the model cannot be used.
         DataError: if a file cannot be written, or does not hold what an earlier run wrote.
         MtcnnError: if a worker process dies.
     """
-    count = _workers(workers, len(jobs), options.get("device", "cpu"))
     detector = Detector(**options)
     about = _about(detector, options, work)
     identity = json.dumps(about, sort_keys=True)
     rows = _earlier(path, about, identity, jobs) if path and resume else []
     done = {row["image"] for row in rows}
     left = [job for job in jobs if job.name not in done]
-    other = {**options, "threads": max(1, usable_processors() // count)}
-    start: Callable[[], State] = partial(_start, work, identity, other) if count > 1 else lambda: (detector, work, identity)
     with ExitStack() as stack:
         writer = None
         if path:
             with whole_file(_about_path(path)) as file:
                 json.dump(about, file, indent=2)
             writer = RowWriter(path, rows, stack)
-        found = stack.enter_context(closing(in_processes(_row, left, start, count, name=attrgetter("name"))))
+        found = stack.enter_context(closing(_rows(left, (detector, work, identity), options, workers, ray)))
         for row in tqdm(found, total=len(left), unit="photo", disable=None):
             rows.append(row)
             if writer:
                 writer.write(row)
     return Found(rows, about, path)
+
+
+def _rows(
+    jobs: Sequence[Job], state: State, options: dict[str, Any], workers: int | None, ray: str | None
+) -> Generator[dict[str, Any], None, None]:
+    """The rows of photos, in their order; `state` is that of this process."""
+    detector, work, identity = state
+    device, name = options.get("device", "cpu"), attrgetter("name")
+    if ray is not None:
+        start = partial(
+            _start, work, identity, {**options, "engine": detector.engine.name, "threads": 1}
+        )  # same engine everywhere
+        folders = {os.path.dirname(job.path) for job in jobs}
+        return on_ray(_row, jobs, start, ray, workers, name, gpus=int(device != "cpu"), folders=folders)
+    count = _workers(workers, len(jobs), device)
+    start = partial(_start, work, identity, {**options, "threads": max(1, usable_processors() // count)})
+    return in_processes(_row, jobs, start if count > 1 else lambda: state, count, name=name)
 
 
 def _workers(wanted: int | None, photos: int, device: str) -> int:

@@ -254,7 +254,7 @@ def _architecture(net: str, given: Any) -> ArchitectureOptions:
 def _net(net: str, given: Any, architecture: ArchitectureOptions, run: RunOptions, base: Path) -> NetOptions:
     sections = _filled(NET_DEFAULTS[net], given, net)
     view = {"size": architecture.size, "context": architecture.context}
-    fixed = {**CUTTING, **view, "seed": run.seed, "workers": run.workers}
+    fixed = {**CUTTING, **view, "seed": run.seed, "workers": run.workers, "ray": None}
     lists, of_net = {**fixed, "images": "", "annotations": ""}, {"net": net}
     samples: dict[str, Any] = {}
     if net in BEFORE:

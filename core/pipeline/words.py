@@ -14,7 +14,7 @@ def command(verb: str, options: Options, **more: Any) -> str:
 
 def identity(options: Options) -> dict[str, Any]:
     """All options that the result of a step depends on."""
-    return {key: value for key, value in to_mapping(options).items() if key != "workers"}
+    return {key: value for key, value in to_mapping(options).items() if key not in ("workers", "ray")}
 
 
 def _given(options: Options) -> dict[str, Any]:
