@@ -3,6 +3,7 @@
 import os
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any, Iterable, Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.sampler import Batch
 from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.together import make_together, own_folder
+from mtcnn_gluon.training.workers import join
 
 mx = load_mxnet()
 
@@ -32,21 +35,28 @@ class TrainingError(MtcnnError):
 
 def train(
     options: TrainingOptions, records: str | os.PathLike, out: str | os.PathLike, validation: str | os.PathLike | None = None,
-    device: str = "cpu", initial: str | None = None, resume: bool = False,
+    device: str = "cpu", initial: str | None = None, resume: bool = False, kvstore: str | None = None,
 ) -> Run:  # fmt: skip
     """Train a net; returns the finished run. For other arguments and errors see `Run` and `fit`.
 
     Args:
+        out: as `folder` of `Run`. Of several workers, the first one reads and writes it.
         device: see `devices`.
         initial: the initial net: a checkpoint, a `.params` file or a bundle.
+        kvstore: see `workers.join`.
 
     Raises:
         ModelError: if `initial` is a bundle that is missing or damaged.
     """
-    parameters = None if initial is None else read_net(initial, options.net)
-    run = Run(options, records, out, validation, devices(device), parameters, resume)
-    fit(run)
-    return run
+    with join(kvstore) as workers, own_folder(workers, Path(out), resume) as folder:
+
+        def make() -> Run:
+            parameters = None if initial is None else read_net(initial, options.net)
+            return Run(options, records, folder, validation, devices(device), parameters, resume, workers)
+
+        run = make_together(workers, make)
+        fit(run)
+        return run
 
 
 def fit(run: Run) -> dict[str, Any]:
@@ -55,12 +65,15 @@ def fit(run: Run) -> dict[str, Any]:
     Raises:
         TrainingError: if a loss or a parameter is not finite; the epochs before are kept.
     """
-    hooks = MovingAverage(), Log(), Checkpoints()  # checkpoints last: with them, the epoch is finished
+    hooks: list[Hook] = [MovingAverage()]
+    if run.workers.is_first:
+        hooks += Log(), Checkpoints()  # checkpoints last: with them, the epoch is finished
     with Interrupts() as interrupts:
         while run.epoch < run.options.epochs:
             start = time.perf_counter()
             figures = train_one_epoch(run, hooks, interrupts)
             rate = run.steps_an_epoch * run.options.batch / (time.perf_counter() - start)
+            run.synchronise()
             _check_parameters(run)
             run.epoch += 1
             if run.validation is not None:
@@ -89,7 +102,8 @@ def train_one_epoch(run: Run, hooks: Sequence[Hook], interrupts: Interrupts) -> 
                 sums += read_losses(run, *pending.popleft(), tally)
     while pending:
         sums += read_losses(run, *pending.popleft(), tally)
-    means = sums / run.steps_an_epoch
+    means = run.workers.mean(sums / run.steps_an_epoch)
+    tally.gather(run.workers)
     return {"loss": float(means[0]), **dict(zip(TERMS, means[1:].tolist())), **tally.figures()}
 
 
@@ -102,9 +116,9 @@ def step(run: Run, batch: Batch) -> list[list[Any]]:
     run.trained.is_written()
     run.trainer.allreduce_grads()
     if run.options.clip:
-        for gradient in run.trained.list_grad():  # the sum over devices
-            clip_gradient(gradient, run.options.clip * len(run.devices))
-    run.trainer.update(len(run.devices))
+        for gradient in run.trained.list_grad():  # the sum over the devices of all workers
+            clip_gradient(gradient, run.options.clip * run.shares)
+    run.trainer.update(run.shares)
     return outputs
 
 
@@ -164,10 +178,8 @@ def _check_parameters(run: Run) -> None:
 
 
 def _stopped(run: Run, place: str, reason: str) -> str:
-    return (
-        f"training of {run.options.net} stopped {place}: {reason}; a lower --rate or a longer --warm-up may help. "
-        f"{run.folder} keeps the state before this epoch"
-    )
+    kept = f". {run.folder} keeps the state before this epoch" if run.workers.is_first else ""
+    return f"training of {run.options.net} stopped {place}: {reason}; a lower --rate or a longer --warm-up may help{kept}"
 
 
 def _is_known(run: Run, name: str, value: float) -> bool:
@@ -184,4 +196,5 @@ def evaluate(run: Run) -> dict[str, float]:
         outputs = run.net(mx.nd.array(batch.images, ctx=run.devices[0]))
         tally.add(np.hstack([output.reshape((len(batch.kinds), -1)).asnumpy() for output in outputs]), batch.labels)
     set_parameters(run.net, current, run.devices)
+    tally.gather(run.workers)
     return tally.figures()
