@@ -86,12 +86,13 @@ class Run:
         self.net = initial_net(options, table, self.devices, initial)
         _make_folder(self.folder)
         about = options, self.heads, self.devices
+        mining = replace(options, keep_ratio=1.0) if self.workers.are_many else options  # then `whole_batch` mines
         before = net_before(self.net, options, self.devices, self.folder, resume) if self.heads.kept else None
         if options.distil:
             if last is None:
                 check_teacher(options.net, initial)
             distil(self.sampler, self.net, options.distil, self.folder, self.devices[0], resume)
-        self.graph = make_graph(self.net, *about, before)
+        self.graph = make_graph(self.net, mining, self.heads, self.devices, before)
         self.trained = trained_parameters(self.net, *about)
         self.trainer = make_trainer(self.net, options, self.trained, self.workers.store)
         self.averaged = self.trained.data(self.devices[0]).copy() if options.average else None

@@ -35,15 +35,11 @@ def make_together(workers: Workers, make: Callable[[], Run]) -> Run:
     """Each worker's run, which must be the same. An error of the first worker is not said by the others too: they wait."""
     if not workers.are_many:
         return make()
-    run, failure = None, None
     try:
         run = make()
-    except MtcnnError as error:
-        if workers.is_first:
-            raise
-        failure = error
-    environment = {} if run is None else environment_of(run.devices)
-    check_same_for_all(workers, None if run is None else run.identity(), environment)
-    if run is None:
-        raise failure
+    except MtcnnError:
+        if not workers.is_first:
+            check_same_for_all(workers, None, {})
+        raise
+    check_same_for_all(workers, run.identity(), environment_of(run.devices))
     return run

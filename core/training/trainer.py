@@ -4,7 +4,7 @@ import os
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +24,7 @@ from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.sampler import Batch
 from mtcnn_gluon.training.state import Run
 from mtcnn_gluon.training.together import make_together, own_folder
+from mtcnn_gluon.training.whole_batch import backward_together
 from mtcnn_gluon.training.workers import join
 
 mx = load_mxnet()
@@ -107,19 +108,26 @@ def train_one_epoch(run: Run, hooks: Sequence[Hook], interrupts: Interrupts) -> 
     return {"loss": float(means[0]), **dict(zip(TERMS, means[1:].tolist())), **tally.figures()}
 
 
-def step(run: Run, batch: Batch) -> list[list[Any]]:
-    """One update; returns the graph's outputs for each device's share, which may not be computed yet."""
+def step(run: Run, batch: Batch) -> list[tuple[Any, Any]]:
+    """One update; returns for each device's share the loss with its terms and the values per sample, see `TrainingNet`. They
+    may not be computed yet.
+    """
+    weights = _weights(run, batch)
     with mx.autograd.record():
         outputs = [run.graph(*share) for share in split(batch, run.devices)]
-        losses = [_objective(run, batch, each) for each in outputs]
-    mx.autograd.backward(losses)
+        losses = [_objective(each, batch, weights) for each in outputs]
+    if run.workers.are_many:
+        found = backward_together(run, outputs, weights)
+    else:
+        mx.autograd.backward(losses)
+        found = [(terms, values) for _, terms, values, _ in outputs]
     run.trained.is_written()
     run.trainer.allreduce_grads()
     if run.options.clip:
         for gradient in run.trained.list_grad():  # the sum over the devices of all workers
             clip_gradient(gradient, run.options.clip * run.shares)
     run.trainer.update(run.shares)
-    return outputs
+    return found
 
 
 def split(batch: Batch, devices: Sequence[Any]) -> Iterable[list[Any]]:
@@ -133,12 +141,17 @@ def split(batch: Batch, devices: Sequence[Any]) -> Iterable[list[Any]]:
         yield [mx.nd.array(array[i :: len(devices)], ctx=device, dtype="float32") for array in (batch.images, batch.labels)]
 
 
-def _objective(run: Run, batch: Batch, outputs: Sequence[Any]) -> Any:
-    """The loss; for a batch of one task, only the terms of that task and of kept heads."""
+def _weights(run: Run, batch: Batch) -> dict[str, float]:
+    """The weights of the terms; in a batch of one task, only that task and kept heads have one."""
+    weights = loss_weights(run.options, run.heads)
+    return {term: weights[term] for term in TERMS if batch.task in (None, term) or term in run.heads.kept}
+
+
+def _objective(outputs: Sequence[Any], batch: Batch, weights: Mapping[str, float]) -> Any:
+    """The loss, of the terms that have a weight."""
     if batch.task is None:
         return outputs[0]
-    weights = loss_weights(run.options, run.heads)
-    return sum(weights[term] * outputs[1][1 + TERMS.index(term)] for term in (batch.task, *run.heads.kept))
+    return sum(weight * outputs[1][1 + TERMS.index(term)] for term, weight in weights.items())
 
 
 def clip_gradient(gradient: Any, norm: float) -> None:
@@ -146,14 +159,14 @@ def clip_gradient(gradient: Any, norm: float) -> None:
     gradient *= mx.nd.minimum(norm / mx.nd.norm(gradient), 1)
 
 
-def read_losses(run: Run, batch: Batch, outputs: list[list[Any]], tally: Tally) -> np.ndarray:
+def read_losses(run: Run, batch: Batch, outputs: Sequence[tuple[Any, Any]], tally: Tally) -> np.ndarray:
     """Wait for a step and add its outputs to the tally; returns its loss and terms (4,), the mean over devices.
 
     Raises:
         TrainingError: if the loss or a term is not finite.
     """
     values = []
-    for i, (_, terms, samples) in enumerate(outputs):
+    for i, (terms, samples) in enumerate(outputs):
         part = slice(i, None, len(outputs))  # as in `split`
         values.append(terms.asnumpy())
         found = samples.asnumpy()  # (N, 9) or (N, 19)

@@ -23,7 +23,7 @@ Store = Literal["local", "device", "dist_sync"]
 DISTRIBUTED = "dist_sync"
 RANK = "MTCNN_GLUON_RANK"  # environment variable: the rank that `launch` gives a worker
 JOINED = "has joined the others"  # end of the line by which `launch` sees that a worker has begun
-KEYS = {64: 1, 1 << 16: 2}  # numbers in a message, and its key in the store, where the trainer's is 0
+SIZES = 64, 1 << 16  # numbers in a message
 LARGEST = 1 << 34  # bytes of a message
 WRONG = "the parameter server has sent other numbers than the workers gave"
 
@@ -41,9 +41,7 @@ class Workers:
     def __init__(self, store: Any = "device", rank: int = 0) -> None:
         self.store = store
         self.share = Share(rank, 1 if isinstance(store, str) else store.num_workers)
-        if not isinstance(store, str):
-            for length, key in KEYS.items():
-                store.init(key, load_mxnet().nd.zeros(length, dtype="float32"))
+        self._keys: dict[int, int] = {}  # in the store, by the length of their arrays
 
     def __enter__(self) -> "Workers":
         return self
@@ -75,6 +73,22 @@ class Workers:
     def gathered(self, values: np.ndarray) -> np.ndarray:
         """The values (n,) of all workers, one after the other, (N,) of the same type. Each may have another n."""
         return np.concatenate([np.frombuffer(each, values.dtype) for each in self._bytes_of_all(values.tobytes())])
+
+    def interleaved(self, values: np.ndarray) -> np.ndarray:
+        """The rows (n, M) float32 of all workers, (n * count, M), ordered as in the whole batch. All give equally many.
+
+        Raises:
+            WorkerError: if other rows come back than this worker gave.
+        """
+        if not self.are_many:
+            return values
+        rank, count = self.share.rank, self.share.count
+        whole = np.zeros((len(values) * count, values.shape[1]), np.float32)
+        whole[rank::count] = values
+        found = self._sum(whole.ravel()).reshape(whole.shape)
+        if not np.array_equal(found[rank::count], values, equal_nan=True):
+            raise WorkerError(WRONG)
+        return found
 
     def from_first(self, values: np.ndarray) -> np.ndarray:
         """The values (N,) that the first worker gives, all of one type; those of the others do not matter."""
@@ -116,16 +130,23 @@ class Workers:
         values[place : place + len(numbers)] = numbers
         parts, start = [values[:0]], 0
         while start < len(values):
-            length = next((each for each in KEYS if each >= len(values) - start), max(KEYS))
+            length = next((size for size in SIZES if size >= len(values) - start), max(SIZES))
             part = values[start : start + length]
-            message = load_mxnet().nd.array(np.pad(part, (0, length - len(part))), dtype="float32")
-            self.store.pushpull(KEYS[length], message)
-            parts.append(message.asnumpy()[: len(part)])
+            parts.append(self._sum(np.pad(part, (0, length - len(part))))[: len(part)])
             start += length
         found = np.concatenate(parts)
         if not ((found >= 0) & (found < 1 << 16)).all():
             raise WorkerError(WRONG)
         return found.astype(np.uint16).tobytes()
+
+    def _sum(self, values: np.ndarray) -> np.ndarray:
+        """The sum (N,) of every worker's values (N,) float32."""
+        message = load_mxnet().nd.array(values, dtype="float32")
+        if len(values) not in self._keys:
+            self._keys[len(values)] = 1 + len(self._keys)  # 0 is the trainer's
+            self.store.init(self._keys[len(values)], load_mxnet().nd.zeros_like(message))
+        self.store.pushpull(self._keys[len(values)], message)
+        return message.asnumpy()
 
 
 def join(kvstore: str | None = None) -> Workers:
