@@ -24,9 +24,14 @@ class SumStore(KVStoreBase):
         self._store.init(key, value)
 
     def broadcast(self, key: int, value: Any, out: Any, priority: int = 0) -> None:
-        """Write the value of one worker, always the same one, into the arrays `out` of all; once for each key."""
+        """Write the value of one worker, always the same one, into the arrays `out` of all; once for each key.
+
+        This waits: otherwise the first `pushpull` of the key may be sent before this pull, which would then get gradients.
+        """
         self._store.init(key, value)
         self._store.pull(key, out=out, priority=priority)
+        for array in out if isinstance(out, (list, tuple)) else [out]:
+            array.wait_to_read()
 
     def pushpull(self, key: int, value: Any, out: Any = None, priority: int = 0) -> None:
         """Write the sum of all workers' arrays `value`, one or one for each device, into `out`; None: into `value`."""
