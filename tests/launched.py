@@ -9,8 +9,8 @@ from typing import Any, Callable
 
 from process_watch import children
 
-COMMAND = [sys.executable, "-m", "mtcnn_gluon", "launch"]
 LIMIT = 600  # seconds after which a command hangs; several processes that import MXNet are slow on a busy machine
+COMMAND = [sys.executable, "-m", "mtcnn_gluon", "launch", "--patience", str(LIMIT)]
 SSH = """#!/bin/sh
 # Runs a command here as the last but one argument, a host, would: without this shell's variables.
 while [ $# -gt 2 ]; do shift; done

@@ -109,8 +109,21 @@ def train_one_epoch(run: Run, hooks: Sequence[Hook], interrupts: Interrupts) -> 
 
 
 def step(run: Run, batch: Batch) -> list[tuple[Any, Any]]:
-    """One update; returns for each device's share the loss with its terms and the values per sample, see `TrainingNet`. They
-    may not be computed yet.
+    """One update; returns what `backward` does."""
+    found = backward(run, batch)
+    run.trainer.allreduce_grads()
+    if run.options.clip:
+        for gradient in run.trained.list_grad():  # the sum over the devices of all workers
+            clip_gradient(gradient, run.options.clip * run.shares)
+    run.trainer.update(run.shares)
+    return found
+
+
+def backward(run: Run, batch: Batch) -> list[tuple[Any, Any]]:
+    """Compute the gradient of each device's share; the mean over all shares is that of the batch.
+
+    Returns:
+        For each device, the loss with its terms (4,) and the values per sample, see `TrainingNet`, perhaps not computed yet.
     """
     weights = _weights(run, batch)
     with mx.autograd.record():
@@ -122,11 +135,6 @@ def step(run: Run, batch: Batch) -> list[tuple[Any, Any]]:
         mx.autograd.backward(losses)
         found = [(terms, values) for _, terms, values, _ in outputs]
     run.trained.is_written()
-    run.trainer.allreduce_grads()
-    if run.options.clip:
-        for gradient in run.trained.list_grad():  # the sum over the devices of all workers
-            clip_gradient(gradient, run.options.clip * run.shares)
-    run.trainer.update(run.shares)
     return found
 
 

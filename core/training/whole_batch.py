@@ -9,6 +9,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from mtcnn_gluon.mxnet_loader import load_mxnet
+from mtcnn_gluon.training.heads import loss_weights
 from mtcnn_gluon.training.losses import TERMS
 from mtcnn_gluon.training.state import Run
 
@@ -22,7 +23,7 @@ def backward_together(run: Run, outputs: Sequence[Sequence[Any]], weights: Mappi
 
     Args:
         outputs: of `run.graph`, which must not have mined, for the samples of each device.
-        weights: of the terms of the loss, by name.
+        weights: of the terms in the gradient, by name.
 
     Returns:
         For each device, the loss and its terms (4,), and the values per sample. The mean of the former over all devices of all
@@ -33,13 +34,13 @@ def backward_together(run: Run, outputs: Sequence[Sequence[Any]], weights: Mappi
     own = np.empty((sum(map(len, values)), 6), np.float32)
     for part, found, (*_, targets) in zip(parts, values, outputs):
         own[part] = np.hstack([found[:, LOGITS], targets.asnumpy()])
-    share = run.workers.share
+    share, all_weights = run.workers.share, loss_weights(run.options, run.heads)
     factors = _factors(run, run.workers.interleaved(own))[share.rank :: share.count] * run.shares  # the trainer divides by it
-    scale = np.array([weights.get(term, 0) for term in TERMS], np.float32)
+    whole, scale = (np.array([each.get(term, 0) for term in TERMS], np.float32) for each in (all_weights, weights))
     losses, gradients = [], []
     for part, found in zip(parts, values):
         terms = (found[:, COSTS] * factors[part]).sum(axis=0)
-        losses.append(mx.nd.array(np.append(scale @ terms, terms), dtype="float32"))
+        losses.append(mx.nd.array(np.append(whole @ terms, terms), dtype="float32"))
         gradients.append(np.zeros_like(found))
         gradients[-1][:, COSTS] = factors[part] * scale
     samples = [each[2] for each in outputs]

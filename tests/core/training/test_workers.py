@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import numpy as np
@@ -16,6 +17,8 @@ from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 from mtcnn_gluon.training.share import Share
 from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.store import SumStore
+from mtcnn_gluon.training.trainer import backward, read_losses
 from mtcnn_gluon.training.workers import Workers, join
 from training_runs import Train
 
@@ -32,15 +35,16 @@ class Meeting:
         self._sums: dict[int, np.ndarray] = {}
 
     def init(self, key: int, value: Any) -> None:
-        self._sums[key] = np.zeros(value.shape)
+        with self._lock:
+            self._sums.setdefault(key, np.zeros(value.shape))
 
     def pushpull(self, key: int, value: Any) -> None:
-        self._barrier.wait(300)
+        self._barrier.wait(60)
         with self._lock:
             self._sums[key] = np.float32(self._sums[key] + value.asnumpy())
-        self._barrier.wait(300)
+        self._barrier.wait(60)
         value[:] = self._sums[key]
-        self._barrier.wait(300)
+        self._barrier.wait(60)
         self._sums[key] = np.zeros_like(self._sums[key])
 
 
@@ -138,12 +142,23 @@ def test_bytes_of_the_first(length: int) -> None:
     assert together(2, lambda workers: workers.bytes_from_first(b"other" if workers.share.rank else data)) == [data, data]
 
 
-class Wrong(Meeting):
-    """A store that answers with something else."""
+def test_rows_of_all_in_the_order_of_the_batch() -> None:
+    whole = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    whole[7, 2] = np.nan
+    for found in together(3, lambda workers: workers.interleaved(whole[workers.share.rank :: 3])):
+        np.testing.assert_array_equal(found, whole)
 
-    def pushpull(self, key: int, value: Any) -> None:
-        super().pushpull(key, value)
-        value[3] += 0.001
+
+def test_first_parameters_are_there_before_gradients_are_sent() -> None:
+    """Else the server may answer with gradients."""
+    waited, said = [], []
+    array = SimpleNamespace(wait_to_read=lambda: waited.append(list(said)))
+    store = SumStore.__new__(SumStore)
+    store._store = SimpleNamespace(
+        init=lambda key, value: said.append("init"), pull=lambda key, out, priority: said.append("pull")
+    )
+    store.broadcast(0, array, [array, array])
+    assert waited == 2 * [["init", "pull"]]
 
 
 @pytest.mark.parametrize("wrong", [1, 0.25, np.nan, -1e9])
@@ -159,6 +174,36 @@ def test_wrong_sums_are_noticed(wrong: float, place: int) -> None:
     found = together(2, lambda workers: workers.sum(np.arange(10.0)), Wrong)
     changes = wrong >= 1 or wrong < 0 or np.isnan(wrong)  # a quarter is dropped with the decimals
     assert all(isinstance(each, WorkerError) for each in found) == changes
+
+
+@pytest.mark.parametrize("count, devices", [(2, 1), (3, 2)])
+@pytest.mark.parametrize(
+    "more", [{}, {"keep_ratio": 0.3}, {"sampling": "alternate"}, {"part_faces": 0.5}, {"overlap_faces": 0.8}]
+)
+def test_gradients_are_those_of_the_whole_batch(
+    tmp_path: Path, records: Path, more: dict[str, Any], count: int, devices: int
+) -> None:
+    """The hardest samples too."""
+    options, chosen = TrainingOptions("pnet", batch=60, **more), [mx.cpu(number) for number in range(devices)]
+
+    def make(folder: str, workers: Workers) -> Run:
+        return Run(options, records, tmp_path / folder, devices=chosen if workers.are_many else None, workers=workers)
+
+    def computed(run: Run, workers: Workers) -> list[np.ndarray]:
+        run.workers = workers
+        found = []
+        for number in range(4):
+            batch = run.sampler.draw(number)
+            losses = read_losses(run, batch, backward(run, batch), Tally())
+            gradient = sum(each.asnumpy() for each in run.trained.list_grad()) / run.shares
+            found += [workers.mean(losses), workers.sum(gradient)]
+        return found
+
+    whole = computed(make("whole", Workers()), Workers())
+    runs = [make(str(rank), Workers(Meeting(count), rank)) for rank in range(count)]
+    for found in together(count, lambda workers: computed(runs[workers.share.rank], workers)):
+        for a, b in zip(found, whole, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
 def test_parameters_that_drift_apart_are_noticed(tmp_path: Path, records: Path) -> None:
