@@ -34,9 +34,9 @@ def backward_together(run: Run, outputs: Sequence[Sequence[Any]], weights: Mappi
     own = np.empty((sum(map(len, values)), 6), np.float32)
     for part, found, (*_, targets) in zip(parts, values, outputs):
         own[part] = np.hstack([found[:, LOGITS], targets.asnumpy()])
-    share, all_weights = run.workers.share, loss_weights(run.options, run.heads)
+    share = run.workers.share
     factors = _factors(run, run.workers.interleaved(own))[share.rank :: share.count] * run.shares  # the trainer divides by it
-    whole, scale = (np.array([each.get(term, 0) for term in TERMS], np.float32) for each in (all_weights, weights))
+    whole, scale = (_by_term(each) for each in (loss_weights(run.options, run.heads), weights))
     losses, gradients = [], []
     for part, found in zip(parts, values):
         terms = (found[:, COSTS] * factors[part]).sum(axis=0)
@@ -46,6 +46,10 @@ def backward_together(run: Run, outputs: Sequence[Sequence[Any]], weights: Mappi
     samples = [each[2] for each in outputs]
     mx.autograd.backward(samples, [mx.nd.array(each, ctx=array.context) for each, array in zip(gradients, samples)])
     return list(zip(losses, samples))
+
+
+def _by_term(weights: Mapping[str, float]) -> np.ndarray:
+    return np.array([weights.get(term, 0) for term in TERMS], np.float32)
 
 
 def _factors(run: Run, about: np.ndarray) -> np.ndarray:

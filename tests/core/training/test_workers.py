@@ -39,13 +39,16 @@ class Meeting:
             self._sums.setdefault(key, np.zeros(value.shape))
 
     def pushpull(self, key: int, value: Any) -> None:
-        self._barrier.wait(60)
+        self._barrier.wait(300)
         with self._lock:
             self._sums[key] = np.float32(self._sums[key] + value.asnumpy())
-        self._barrier.wait(60)
+        self._barrier.wait(300)
         value[:] = self._sums[key]
-        self._barrier.wait(60)
+        self._barrier.wait(300)
         self._sums[key] = np.zeros_like(self._sums[key])
+
+    def leave(self) -> None:
+        self._barrier.abort()
 
 
 def together(count: int, function: Callable[[Workers], Any], store: type[Meeting] = Meeting) -> list[Any]:
@@ -171,9 +174,13 @@ def test_wrong_sums_are_noticed(wrong: float, place: int) -> None:
             super().pushpull(key, value)
             value[place] += wrong
 
-    found = together(2, lambda workers: workers.sum(np.arange(10.0)), Wrong)
+    def total(workers: Workers) -> np.ndarray:
+        with workers:  # one that notices leaves, so that the other does not wait for it
+            return workers.sum(np.arange(10.0))
+
+    found = together(2, total, Wrong)
     changes = wrong >= 1 or wrong < 0 or np.isnan(wrong)  # a quarter is dropped with the decimals
-    assert all(isinstance(each, WorkerError) for each in found) == changes
+    assert any(isinstance(each, WorkerError) for each in found) == changes
 
 
 @pytest.mark.parametrize("count, devices", [(2, 1), (3, 2)])
