@@ -44,9 +44,9 @@ test-web: $(VENV)/installed-dev $(VENV)/web/installed | chromium
 	@echo "== Testing the browser page"
 	@$(BIN)/python -m pytest tests/web
 
-# Detection on Ray, Spark and Daft, all on this machine. make test leaves it out.
+# Detection on Ray, Spark and Daft, and training with several processes, all on this machine. make test leaves it out.
 test-scale: $(VENV)/installed-dev $(VENV)/dependencies-scale | java
-	@echo "== Testing detection on Ray, Spark and Daft"
+	@echo "== Testing detection on Ray, Spark and Daft, and training with several processes"
 	@$(BIN)/python -m pytest tests/scale
 
 # The pages of docs/ as a site; a warning is an error. The variable silences what the theme says of other programs.

@@ -6,7 +6,7 @@ import sys
 from typing import Sequence
 
 from mtcnn_gluon import __version__
-from mtcnn_gluon.cli import bench, detect, evaluate, export, info, pipeline, prepare, serve, train
+from mtcnn_gluon.cli import bench, detect, evaluate, export, info, launch, pipeline, prepare, serve, train
 from mtcnn_gluon.cli.parser import Parser
 from mtcnn_gluon.errors import MtcnnError
 from mtcnn_gluon.io.files import printable
@@ -15,6 +15,7 @@ VERBS = (  # name, short help, function that declares the options, object whose 
     ("detect", "find faces in photos and videos", detect.add_options, detect.detect),
     ("prepare", "make training data", prepare.add_verbs, prepare),
     ("train", "train one of the nets", train.add_options, train.train),
+    ("launch", "train one of the nets with several processes or hosts", launch.add_options, launch.launch),
     ("pipeline", "the whole recipe", pipeline.add_options, pipeline.pipeline),
     ("evaluate", "measure detectors on annotated photos", evaluate.add_options, evaluate),
     ("export", "write models for use without MXNet", export.add_options, export.export),

@@ -22,6 +22,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--init", metavar="FROM", help="initial parameters: a checkpoint, a .params file or a bundle")
     parser.add_argument("--device", default="cpu", help="cpu, gpu or several, such as gpu:0,1 (cpu)")
+    parser.add_argument(
+        "--kvstore", help="what sums gradients: local or device, of several devices; dist_sync, of the processes of launch, "
+        "where each takes its share of every batch (device, under launch dist_sync)",
+    )  # fmt: skip
     add_arguments(parser, TrainingOptions)
 
 
@@ -34,7 +38,7 @@ def train(options: argparse.Namespace) -> int:
     try:
         run = trainer.train(
             from_arguments(TrainingOptions, options), options.records, options.out, options.validation, options.device,
-            options.init, options.resume,
+            options.init, options.resume, options.kvstore,
         )  # fmt: skip
     except KeyboardInterrupt:
         last, text = Path(options.out) / LAST, " in the first epoch: there is no checkpoint"
@@ -42,5 +46,6 @@ def train(options: argparse.Namespace) -> int:
             text = f"; --resume goes on after epoch {read_checkpoint(last).about['epoch']}"
         print(f"mtcnn-gluon: interrupted{text}", file=sys.stderr)
         return 130
-    put_line(f"done: {Path(options.out) / BEST} is the best of {run.epoch} epochs")
+    if run.workers.is_first:
+        put_line(f"done: {Path(options.out) / BEST} is the best of {run.epoch} epochs")
     return 0

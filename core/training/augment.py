@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mtcnn_gluon.options import Options, option
+from mtcnn_gluon.training.share import WHOLE, Share
 
 SIGMA = 0.04  # largest blur, in sides of the candidate; a larger one would hide the face
 COVERED = (0.15, 0.5)  # smallest and largest side of a covered part, in sides of the candidate
@@ -36,17 +37,22 @@ class Augmentation(Options):
         mix[:, :, 3] = (255 * brightness - 127.5 * contrast)[:, None]
         return mirror, mix.astype(np.float32)
 
-    def degrade(self, images: np.ndarray, cell: int, generator: np.random.Generator) -> None:
+    def degrade(self, images: np.ndarray, cell: int, generator: np.random.Generator, share: Share = WHOLE) -> None:
         """Blur some of `images` (N, 3, S, S) float32 and cover a part of some, in place. Their labels stay the same.
 
         `cell` is the side in pixels of the candidate in them, see `View`: a part as large as the context would hide the face.
+        If the images are a share of a batch, they become what they would become in the whole batch.
         """
-        size = images.shape[-1]
-        for row in np.flatnonzero(generator.random(len(images)) < self.blur):
+        size, count = images.shape[-1], len(images) * share.count
+        for number in np.flatnonzero(generator.random(count) < self.blur):
             sigma = cell * SIGMA * generator.random() + 1e-3
+            if (row := share.place(number)) is None:
+                continue
             for channel in images[row]:
                 cv2.GaussianBlur(channel, (0, 0), sigma, dst=channel, borderType=cv2.BORDER_REPLICATE)
-        for row in np.flatnonzero(generator.random(len(images)) < self.occlusion):
+        for number in np.flatnonzero(generator.random(count) < self.occlusion):
             sides = np.rint(generator.uniform(*COVERED, 2) * cell).astype(int)
             x, y = generator.integers(0, size + 1 - sides)
-            images[row, :, y : y + sides[1], x : x + sides[0]] = generator.uniform(-1, 1, (3, 1, 1))
+            colour = generator.uniform(-1, 1, (3, 1, 1))
+            if (row := share.place(number)) is not None:
+                images[row, :, y : y + sides[1], x : x + sides[0]] = colour

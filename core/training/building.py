@@ -163,8 +163,12 @@ def trained_parameters(net: CascadeNet, options: TrainingOptions, plan: HeadPlan
     return FlatParameter(f"{options.net}_trained", trained, devices)
 
 
-def make_trainer(net: CascadeNet, options: TrainingOptions, trained: FlatParameter) -> Any:
-    """Gluon's trainer of the trained parameters, with the optimiser that the options name."""
+def make_trainer(net: CascadeNet, options: TrainingOptions, trained: FlatParameter, kvstore: Any = "device") -> Any:
+    """Gluon's trainer of the trained parameters, with the optimiser that the options name. `kvstore`: see `Workers.store`.
+
+    The parameter server only sums gradients. If it also held the optimiser, it would ignore changes of the learning rate, and
+    muon would have to be sent to it.
+    """
     if options.optimiser == "muon":
         heads = {name for head in net.head_names for name in getattr(net, head).collect_params()}
         hidden = [place for name, place in trained.places.items() if name.endswith("_weight") and name not in heads]
@@ -172,4 +176,4 @@ def make_trainer(net: CascadeNet, options: TrainingOptions, trained: FlatParamet
     else:
         more = {"momentum": 0.9} if options.optimiser == "sgd" else {}
         optimiser = mx.optimizer.create(options.optimiser, wd=options.decay, **more)
-    return mx.gluon.Trainer({"trained": trained}, optimiser, update_on_kvstore=False)
+    return mx.gluon.Trainer({"trained": trained}, optimiser, kvstore=kvstore, update_on_kvstore=False)

@@ -39,6 +39,7 @@ class TrainingNet(HybridBlock):
             Each is the mean over the samples that have a target for it, and 0 if there is none.
         values per sample (N, 9) or (N, 19): the three terms, 0 where the sample has no target, then the net's outputs: 2
             logits, 4 offsets and, if the net has a landmark head, 10 numbers of landmarks
+        targets per sample (N, 4): its kind for the class head, and for each term 1 if the sample counts in it, else 0
 
     The class target of a face is 1. With `overlap_faces` it is min(1, IoU / overlap_faces) where the box is known; 1.0 gives
     the targets of Li et al. (2020), "Generalized Focal Loss". With `distil` it is mixed with the teacher's probability, as in
@@ -83,7 +84,8 @@ class TrainingNet(HybridBlock):
         costs = [cost * mask for cost, mask in zip(costs, masks)]
         terms = [F.sum(cost) / F.maximum(F.sum(mask), F.ones_like(F.sum(mask))) for cost, mask in zip(costs, masks)]
         loss = sum(weight * term for weight, term in zip(self._weights, terms))
-        return loss, F.concat(loss, *terms, dim=0), F.concat(F.stack(*costs, axis=1), logits, *others, dim=1)
+        values = F.concat(F.stack(*costs, axis=1), logits, *others, dim=1)
+        return loss, F.concat(loss, *terms, dim=0), values, F.stack(kinds, *masks, axis=1)
 
     def _kinds(self, F: Any, labels: Any) -> Any:
         """Kinds (N,) for the class head: landmark and part samples may count as positive."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from mtcnn_gluon.records.samples import Column, Kind
+from mtcnn_gluon.training.workers import Workers
 
 TOGETHER = 64  # batches that are processed at once, for speed
 FALSE_POSITIVES = 0.01  # share of negative samples at which recall is measured
@@ -53,6 +54,15 @@ class Tally:
             points = (output - target)[rows].reshape(rows.sum(), target.shape[1] // axes, axes)
             distances = np.sqrt(np.square(points).sum(axis=2)).mean(axis=1)  # (K,)
             self._sums[name] += distances.sum(), len(distances)
+
+    def gather(self, workers: Workers) -> None:
+        """Add what the other workers have collected."""
+        if not workers.are_many:
+            return
+        self._process()
+        self._margins = [workers.gathered(np.concatenate([np.zeros(0, np.float32), *self._margins]))]
+        self._kinds = [workers.gathered(np.concatenate([np.zeros(0, np.float32), *self._kinds]))]
+        self._sums = {name: workers.sum(sums) for name, sums in self._sums.items()}
 
     def figures(self) -> dict[str, float]:
         """The figures; NaN if there was no sample for a figure.

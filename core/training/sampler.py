@@ -21,6 +21,7 @@ from mtcnn_gluon.records.files import Reader
 from mtcnn_gluon.records.info import REPORT
 from mtcnn_gluon.records.samples import KIND_NAMES, LABEL_LENGTH, Column, Kind, mirror_labels, parse_ratio
 from mtcnn_gluon.training.options import TrainingOptions
+from mtcnn_gluon.training.share import WHOLE, Share
 
 HELD = 3  # batches in use at a time: one is uploaded, one computed, and one has its outputs read
 KINDS = ("positive", "part", "landmark", "negative")  # their order in a batch
@@ -115,6 +116,8 @@ class Sampler:
         records: a folder that `prepare records` has made.
         options: `net`, `batch`, `sampling`, `ratio`, `tasks`, `augmentation` and `seed` are used. Kinds that no task needs are
             left out. The others share the place of missing kinds.
+        share: which samples of each batch are drawn, and which of `everything`. `options.batch`, a multiple of the number of
+            shares, is the size of the whole batch, which does not depend on them.
 
     Raises:
         DataError: if records are missing, damaged, of another net, or without samples for the tasks.
@@ -123,8 +126,8 @@ class Sampler:
         view: what the samples show.
     """
 
-    def __init__(self, records: str | os.PathLike, options: TrainingOptions) -> None:
-        self.options, self.label_length = options, LABEL_LENGTH
+    def __init__(self, records: str | os.PathLike, options: TrainingOptions, share: Share = WHOLE) -> None:
+        self.options, self.share, self.label_length = options, share, LABEL_LENGTH
         self.pools, self.digests, self.view = _pools(Path(records), options.net, options.seed)
         self.records = list(dict.fromkeys(pool.record for pool in self.pools.values()))
         self.tasks = tuple(task for task in options.tasks if set(TASKS[task]) & set(self.pools))
@@ -144,21 +147,24 @@ class Sampler:
         return max(1, round(sum(map(len, self.pools.values())) / self.options.batch))
 
     def draw(self, number: int, memory: Batch | None = None) -> Batch:
-        """Batch `number` of the run, 0 or more, in the memory of another batch or in new memory."""
+        """This share of batch `number` of the run, 0 or more, in the memory of another batch or in new memory."""
         augmentation, generator = self.options.augmentation, np.random.default_rng([self.options.seed, 1, number])
         task = list(self._quotas)[generator.integers(len(self._quotas))]
         mirror, mix = augmentation.draw(self.options.batch, generator)
         batch = replace(memory or self._empty(), number=number, task=task)
-        first = 0
+        first = filled = 0
         for record, rows in self._pick(self._quotas[task], number):
-            part = slice(first, first + len(rows))
-            record.fill(batch.images[part], batch.labels[part], rows, mirror[part], None if mix is None else mix[part])
-            first += len(rows)
-        augmentation.degrade(batch.images, self.view.cell, generator)
+            part = self.share.of(first, first + len(rows))  # of the whole batch
+            own = rows[part.start - first :: part.step]
+            place = slice(filled, filled + len(own))  # in this share
+            record.fill(batch.images[place], batch.labels[place], own, mirror[part], None if mix is None else mix[part])
+            first, filled = first + len(rows), place.stop
+        augmentation.degrade(batch.images, self.view.cell, generator, self.share)
         return batch
 
     def _empty(self) -> Batch:
-        images = np.empty((self.options.batch, 3, self.view.size, self.view.size), np.float32)
+        count = self.options.batch // self.share.count
+        images = np.empty((count, 3, self.view.size, self.view.size), np.float32)
         return Batch(0, None, images, np.empty((len(images), self.label_length), np.float32))
 
     def add_teacher(self, outputs: Sequence[np.ndarray], share: float) -> None:
@@ -201,10 +207,13 @@ class Sampler:
         return picked
 
     def everything(self) -> Iterator[Batch]:
-        """All samples once, kind by kind and not augmented, in batches of at most `options.batch`."""
+        """All samples of this share once, kind by kind and not augmented, in batches of at most `options.batch`."""
+        first = 0
         for pool in self.pools.values():
-            for start in range(0, len(pool), self.options.batch):
-                rows = pool.rows[start : start + self.options.batch]
+            own = pool.rows[self.share.of(first, first + len(pool)).start - first :: self.share.count]
+            first += len(pool)
+            for start in range(0, len(own), self.options.batch):
+                rows = own[start : start + self.options.batch]
                 images = make_batch(pool.record.crops, rows, np.zeros(len(rows), bool))
                 yield Batch(0, None, images, pool.record.labels[rows])
 

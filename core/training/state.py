@@ -9,7 +9,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from mtcnn_gluon.bundles.trained import TrainedNet
-from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.errors import ConfigError, DataError, WorkerError
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.symbol.blocks import set_parameters
 from mtcnn_gluon.training.building import (
@@ -28,11 +28,13 @@ from mtcnn_gluon.training.options import Task, TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 from mtcnn_gluon.training.schedules import schedule
 from mtcnn_gluon.training.teacher import check_teacher, distil
+from mtcnn_gluon.training.workers import Workers
 
 mx = load_mxnet()
 
 STATE = ("heads", "options", "epoch", "rows", "best", "made with")  # entries of a checkpoint that resuming needs
 VALIDATION_BATCH = 512
+DRIFT = 0.01  # largest difference of workers' parameters after an epoch, as a share of the largest parameter
 
 
 class Run:
@@ -46,6 +48,7 @@ class Run:
         initial: the initial net; None: random parameters. Heads that it lacks are random too. For heads without samples see
             `heads`.
         resume: whether to resume from the last checkpoint in `folder`; `initial` is not needed then.
+        workers: all workers of this run, which share every batch; None: this process is the only one.
 
     Attributes:
         trained: the trained parameters, as one.
@@ -63,16 +66,15 @@ class Run:
     def __init__(
         self, options: TrainingOptions, records: str | os.PathLike, folder: str | os.PathLike,
         validation: str | os.PathLike | None = None, devices: Sequence[Any] | None = None,
-        initial: TrainedNet | None = None, resume: bool = False,
+        initial: TrainedNet | None = None, resume: bool = False, workers: Workers | None = None,
     ) -> None:  # fmt: skip
-        self.options, self.folder = options, Path(folder)
+        self.options, self.folder, self.workers = options, Path(folder), workers or Workers()
         self.devices = list(devices or [mx.cpu()])
-        if options.batch % len(self.devices):
-            raise ConfigError(f"batch must be a multiple of the {len(self.devices)} devices, not {options.batch}")
-        tasks = _tasks(options)
-        self.sampler = Sampler(records, replace(options, tasks=tasks))
+        self._check_batch()
+        tasks, share = _tasks(options), self.workers.share
+        self.sampler = Sampler(records, replace(options, tasks=tasks), share)
         plain = TrainingOptions(options.net, batch=VALIDATION_BATCH, tasks=tasks)
-        self.validation = None if validation is None else Sampler(validation, plain)
+        self.validation = None if validation is None else Sampler(validation, plain, share)
         self.steps_an_epoch = len(self.sampler)
         self.schedule = schedule(options, options.epochs * self.steps_an_epoch)
         self.initial = None if initial is None else digest(initial.parameters)
@@ -84,18 +86,49 @@ class Run:
         self.net = initial_net(options, table, self.devices, initial)
         _make_folder(self.folder)
         about = options, self.heads, self.devices
+        mining = replace(options, keep_ratio=1.0) if self.workers.are_many else options  # then `whole_batch` mines
         before = net_before(self.net, options, self.devices, self.folder, resume) if self.heads.kept else None
         if options.distil:
             if last is None:
                 check_teacher(options.net, initial)
             distil(self.sampler, self.net, options.distil, self.folder, self.devices[0], resume)
-        self.graph = make_graph(self.net, *about, before)
+        self.graph = make_graph(self.net, mining, self.heads, self.devices, before)
         self.trained = trained_parameters(self.net, *about)
-        self.trainer = make_trainer(self.net, options, self.trained)
+        self.trainer = make_trainer(self.net, options, self.trained, self.workers.store)
         self.averaged = self.trained.data(self.devices[0]).copy() if options.average else None
         self.epoch, self.rows, self.best = 0, list[dict[str, Any]](), -np.inf
         if last is not None:
             self._restore(last)
+
+    @property
+    def shares(self) -> int:
+        """Number of parts of a batch: one for each device of each worker."""
+        return len(self.devices) * self.workers.share.count
+
+    def _check_batch(self) -> None:
+        if self.options.batch % self.shares:
+            names = f"{len(self.devices)} devices" if len(self.devices) > 1 else f"{self.shares} workers"
+            if self.shares > len(self.devices) > 1:
+                names = f"{self.shares} devices of all workers"
+            raise ConfigError(f"batch must be a multiple of the {names}, not {self.options.batch}")
+
+    def synchronise(self) -> None:
+        """Take the first worker's trained parameters. On equal processors they are the same already.
+
+        Raises:
+            WorkerError: if they differ by more than other processors' rounding explains: then gradients went wrong on the way.
+        """
+        if not self.workers.are_many:
+            return
+        own = self.trained.data(self.devices[0]).asnumpy()
+        values = self.workers.from_first(own)
+        if (apart := np.abs(own - values).max()) > DRIFT * np.abs(values).max():
+            raise WorkerError(
+                f"worker {self.workers.share.rank} has other parameters than worker 0, by up to {apart:.2g}, though both got "
+                "the same gradients: the parameter server has sent wrong numbers, or a host computes wrongly"
+            )
+        if not self.workers.is_first:
+            self.trained.set_data(mx.nd.array(values, dtype="float32"))
 
     def parameters(self) -> dict[str, np.ndarray]:
         """The net's parameters as arrays, by full name."""
@@ -111,11 +144,12 @@ class Run:
         state = self.trainer._updaters[0].states[0]
         states = state if isinstance(state, tuple) else (state,)
         arrays = {str(place): array.asnumpy() for place, array in enumerate(states)}
-        about = {**self._identity(), "made with": environment_of(self.devices), "heads": self.heads.to_json()}
+        environment = environment_of(self.devices, self.workers.share.count)
+        about = {**self.identity(), "made with": environment, "heads": self.heads.to_json()}
         about |= {"epoch": self.epoch, "rows": self.rows, "best": self.best, "architecture": self.net.table}
         return Checkpoint(about, self.parameters(), arrays, self.best_parameters() if self.options.average else {})
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What must be the same when a run is resumed."""
         sizes = {kind: len(pool) for kind, pool in self.sampler.pools.items()}
         validation = None if self.validation is None else self.validation.digests
@@ -134,8 +168,10 @@ class Run:
         last = read_checkpoint(path)
         check_run(path, last.about, STATE)
         self.initial = self.initial or last.about.get("initial")  # a resumed run need not name it
-        check_same(path, last.about, self._identity())
-        warn_if_changed(path, last.about.get("made with", {}), environment_of(self.devices))
+        check_same(path, last.about, self.identity())
+        if self.workers.is_first:
+            environment = environment_of(self.devices, self.workers.share.count)
+            warn_if_changed(path, {"workers": "1", **last.about.get("made with", {})}, environment)
         return last
 
     def _restore(self, checkpoint: Checkpoint) -> None:

@@ -3,7 +3,8 @@
 import os
 import time
 from collections import deque
-from typing import Any, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -22,6 +23,9 @@ from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.runs import read_net
 from mtcnn_gluon.training.sampler import Batch
 from mtcnn_gluon.training.state import Run
+from mtcnn_gluon.training.together import make_together, own_folder
+from mtcnn_gluon.training.whole_batch import backward_together
+from mtcnn_gluon.training.workers import join
 
 mx = load_mxnet()
 
@@ -32,21 +36,28 @@ class TrainingError(MtcnnError):
 
 def train(
     options: TrainingOptions, records: str | os.PathLike, out: str | os.PathLike, validation: str | os.PathLike | None = None,
-    device: str = "cpu", initial: str | None = None, resume: bool = False,
+    device: str = "cpu", initial: str | None = None, resume: bool = False, kvstore: str | None = None,
 ) -> Run:  # fmt: skip
     """Train a net; returns the finished run. For other arguments and errors see `Run` and `fit`.
 
     Args:
+        out: as `folder` of `Run`. Of several workers, the first one reads and writes it.
         device: see `devices`.
         initial: the initial net: a checkpoint, a `.params` file or a bundle.
+        kvstore: see `workers.join`.
 
     Raises:
         ModelError: if `initial` is a bundle that is missing or damaged.
     """
-    parameters = None if initial is None else read_net(initial, options.net)
-    run = Run(options, records, out, validation, devices(device), parameters, resume)
-    fit(run)
-    return run
+    with join(kvstore) as workers, own_folder(workers, Path(out), resume) as folder:
+
+        def make() -> Run:
+            parameters = None if initial is None else read_net(initial, options.net)
+            return Run(options, records, folder, validation, devices(device), parameters, resume, workers)
+
+        run = make_together(workers, make)
+        fit(run)
+        return run
 
 
 def fit(run: Run) -> dict[str, Any]:
@@ -55,12 +66,15 @@ def fit(run: Run) -> dict[str, Any]:
     Raises:
         TrainingError: if a loss or a parameter is not finite; the epochs before are kept.
     """
-    hooks = MovingAverage(), Log(), Checkpoints()  # checkpoints last: with them, the epoch is finished
+    hooks: list[Hook] = [MovingAverage()]
+    if run.workers.is_first:
+        hooks += Log(), Checkpoints()  # checkpoints last: with them, the epoch is finished
     with Interrupts() as interrupts:
         while run.epoch < run.options.epochs:
             start = time.perf_counter()
             figures = train_one_epoch(run, hooks, interrupts)
             rate = run.steps_an_epoch * run.options.batch / (time.perf_counter() - start)
+            run.synchronise()
             _check_parameters(run)
             run.epoch += 1
             if run.validation is not None:
@@ -89,23 +103,39 @@ def train_one_epoch(run: Run, hooks: Sequence[Hook], interrupts: Interrupts) -> 
                 sums += read_losses(run, *pending.popleft(), tally)
     while pending:
         sums += read_losses(run, *pending.popleft(), tally)
-    means = sums / run.steps_an_epoch
+    means = run.workers.mean(sums / run.steps_an_epoch)
+    tally.gather(run.workers)
     return {"loss": float(means[0]), **dict(zip(TERMS, means[1:].tolist())), **tally.figures()}
 
 
-def step(run: Run, batch: Batch) -> list[list[Any]]:
-    """One update; returns the graph's outputs for each device's share, which may not be computed yet."""
-    with mx.autograd.record():
-        outputs = [run.graph(*share) for share in split(batch, run.devices)]
-        losses = [_objective(run, batch, each) for each in outputs]
-    mx.autograd.backward(losses)
-    run.trained.is_written()
+def step(run: Run, batch: Batch) -> list[tuple[Any, Any]]:
+    """One update; returns what `backward` does."""
+    found = backward(run, batch)
     run.trainer.allreduce_grads()
     if run.options.clip:
-        for gradient in run.trained.list_grad():  # the sum over devices
-            clip_gradient(gradient, run.options.clip * len(run.devices))
-    run.trainer.update(len(run.devices))
-    return outputs
+        for gradient in run.trained.list_grad():  # the sum over the devices of all workers
+            clip_gradient(gradient, run.options.clip * run.shares)
+    run.trainer.update(run.shares)
+    return found
+
+
+def backward(run: Run, batch: Batch) -> list[tuple[Any, Any]]:
+    """Compute the gradient of each device's share; the mean over all shares is that of the batch.
+
+    Returns:
+        For each device, the loss with its terms (4,) and the values per sample, see `TrainingNet`, perhaps not computed yet.
+    """
+    weights = _weights(run, batch)
+    with mx.autograd.record():
+        outputs = [run.graph(*share) for share in split(batch, run.devices)]
+        losses = [_objective(each, batch, weights) for each in outputs]
+    if run.workers.are_many:
+        found = backward_together(run, outputs, weights)
+    else:
+        mx.autograd.backward(losses)
+        found = [(terms, values) for _, terms, values, _ in outputs]
+    run.trained.is_written()
+    return found
 
 
 def split(batch: Batch, devices: Sequence[Any]) -> Iterable[list[Any]]:
@@ -119,12 +149,17 @@ def split(batch: Batch, devices: Sequence[Any]) -> Iterable[list[Any]]:
         yield [mx.nd.array(array[i :: len(devices)], ctx=device, dtype="float32") for array in (batch.images, batch.labels)]
 
 
-def _objective(run: Run, batch: Batch, outputs: Sequence[Any]) -> Any:
-    """The loss; for a batch of one task, only the terms of that task and of kept heads."""
+def _weights(run: Run, batch: Batch) -> dict[str, float]:
+    """The weights of the terms; in a batch of one task, only that task and kept heads have one."""
+    weights = loss_weights(run.options, run.heads)
+    return {term: weights[term] for term in TERMS if batch.task in (None, term) or term in run.heads.kept}
+
+
+def _objective(outputs: Sequence[Any], batch: Batch, weights: Mapping[str, float]) -> Any:
+    """The loss, of the terms that have a weight."""
     if batch.task is None:
         return outputs[0]
-    weights = loss_weights(run.options, run.heads)
-    return sum(weights[term] * outputs[1][1 + TERMS.index(term)] for term in (batch.task, *run.heads.kept))
+    return sum(weight * outputs[1][1 + TERMS.index(term)] for term, weight in weights.items())
 
 
 def clip_gradient(gradient: Any, norm: float) -> None:
@@ -132,14 +167,14 @@ def clip_gradient(gradient: Any, norm: float) -> None:
     gradient *= mx.nd.minimum(norm / mx.nd.norm(gradient), 1)
 
 
-def read_losses(run: Run, batch: Batch, outputs: list[list[Any]], tally: Tally) -> np.ndarray:
+def read_losses(run: Run, batch: Batch, outputs: Sequence[tuple[Any, Any]], tally: Tally) -> np.ndarray:
     """Wait for a step and add its outputs to the tally; returns its loss and terms (4,), the mean over devices.
 
     Raises:
         TrainingError: if the loss or a term is not finite.
     """
     values = []
-    for i, (_, terms, samples) in enumerate(outputs):
+    for i, (terms, samples) in enumerate(outputs):
         part = slice(i, None, len(outputs))  # as in `split`
         values.append(terms.asnumpy())
         found = samples.asnumpy()  # (N, 9) or (N, 19)
@@ -164,10 +199,8 @@ def _check_parameters(run: Run) -> None:
 
 
 def _stopped(run: Run, place: str, reason: str) -> str:
-    return (
-        f"training of {run.options.net} stopped {place}: {reason}; a lower --rate or a longer --warm-up may help. "
-        f"{run.folder} keeps the state before this epoch"
-    )
+    kept = f". {run.folder} keeps the state before this epoch" if run.workers.is_first else ""
+    return f"training of {run.options.net} stopped {place}: {reason}; a lower --rate or a longer --warm-up may help{kept}"
 
 
 def _is_known(run: Run, name: str, value: float) -> bool:
@@ -184,4 +217,5 @@ def evaluate(run: Run) -> dict[str, float]:
         outputs = run.net(mx.nd.array(batch.images, ctx=run.devices[0]))
         tally.add(np.hstack([output.reshape((len(batch.kinds), -1)).asnumpy() for output in outputs]), batch.labels)
     set_parameters(run.net, current, run.devices)
+    tally.gather(run.workers)
     return tally.figures()

@@ -23,7 +23,7 @@ ROOMS = [  # from the bottom up: a room may import those before it, and itself
     ["training", "ray"],
     ["evaluation"],
     ["pipeline"],
-    ["bench", "serving"],
+    ["bench", "serving", "launching"],
     ["cli"],
     ["scripts"],
 ]

@@ -9,7 +9,7 @@ from mtcnn_gluon.cli.parser import Parser
 from mtcnn_gluon.errors import near
 
 WIDER = "evaluate wider --annotations a --results b"
-VERBS = "detect, prepare, train, pipeline, evaluate, export, serve, bench, info"
+VERBS = "detect, prepare, train, launch, pipeline, evaluate, export, serve, bench, info"
 BENCHMARKS = "wider, fddb, landmarks, groups, stages, records"
 
 
