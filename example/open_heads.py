@@ -1,20 +1,25 @@
 """Make pictures of rendered people, seen from every side, with a list of their faces; anyone may use them.
 
-    python example/open_heads.py --sources SOURCES --backgrounds OPEN --background-list OPEN/empty.txt --yunet yunet.onnx --out HEADS
+    python example/open_heads.py --sources SOURCES --backgrounds OPEN --list OPEN/empty.txt --yunet yunet.onnx --out HEADS
 
-It needs moderngl (pip install moderngl) and EGL (Debian: libegl1 libgl1-mesa-dri), no GPU. Put into SOURCES before:
+It needs moderngl (pip install moderngl) and EGL (Debian: libegl1 libgl1-mesa-dri), but no GPU. Put into SOURCES before:
 
-    makehuman/         a clone of github.com/makehumancommunity/makehuman, commit a8bc2d5 (its assets are CC0)
-    makehuman-assets/  a clone of github.com/makehumancommunity/makehuman-assets, 8cf9645, with Git LFS (CC0)
+    makehuman/         a clone of github.com/makehumancommunity/makehuman, commit a8bc2d5 (the assets are CC0)
+    makehuman-assets/  a clone of github.com/makehumancommunity/makehuman-assets, 8cf9645 (CC0)
+    makehuman-data/    a clone of github.com/akshaykumar3/makehuman-data, 1697cce: smaller copies of the textures of
+                       makehuman-assets. Where Git LFS got the textures themselves, these are taken
 
-OPEN has photos without people, such as those of example/open_data.py, and the list a path a line. yunet.onnx is YuNet (BSD), of
-github.com/opencv/opencv_zoo: a face takes its box from what YuNet finds in a large clean picture of it, or, turned too far for
-that, from the mesh. Heads that show no face have no box; faces that one can argue about have a score of 0.3, others at least
-0.6. The same options and sources give the same pictures.
+OPEN has photos without people, such as those of example/open_data.py, and the list of them has a path a line. yunet.onnx is
+YuNet (BSD), of github.com/opencv/opencv_zoo. A face takes its box from what YuNet finds in a large clean picture of it, or from
+the mesh where it is turned too far for that. HEADS gets images/, heads.csv with the faces, landmarks.csv with the sure ones,
+people.csv with what each person is, and heads.json with the options and a digest of the sources (with makehuman-data
+250fa0dda33c6d40...). A head that shows no face is in no row of heads.csv; a face that one can argue about has a score of 0.3,
+others at least 0.6. The same options and sources give the same pictures, whatever the number of workers.
 """
 
 import argparse
 import csv
+import json
 import os
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,9 +28,10 @@ import cv2
 import numpy as np
 
 try:
-    from rendered_heads import BODY, Assets, Lights, Person, Renderer, posed
+    from heads_drawing import Lights, Renderer
 except ImportError as error:
-    raise SystemExit(f"open_heads.py needs the packages moderngl and opencv: {error}") from error
+    raise SystemExit(f"open_heads.py needs the package moderngl: {error}") from error
+from heads_people import BODY, Assets, Person, posed
 
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.processes import in_processes
@@ -37,13 +43,14 @@ HEADS = 30, 300  # heights of heads, pixels
 SIDES = ((0, 45, 0.32), (45, 80, 0.24), (80, 110, 0.2), (110, 180, 0.24))  # from, to which head turns, and how often, degrees
 FOUND, PROFILE, AWAY = 70, 110, 125  # degrees up to which YuNet finds faces, a head shows a face, and from which it shows none
 SURE, UNSURE = 0.6, 0.3
-BLOCK, PEOPLE = 12, 9  # so many pictures in a row share so many people
-CLEAN = 320, 190  # side of the picture that YuNet sees, and the height of the head in it
+BLOCK, PEOPLE = 24, 12  # so many pictures in a row share so many people
+CLEAN = 256, 150  # side of the picture that YuNet sees, and the height of the head in it
 MOUTH, NOSE = (369, 7129), 5054  # vertices of the mouth's corners, the viewer's left one first, and of the tip of the nose
 SEEN = 0.65, 0.15  # shares of a face that are in sight, for a face and for one that is neither face nor background
 # How YuNet's boxes differ from those of the mesh (left, top, right, bottom; for faces that look to the right), in widths and
 # heights of these: shares of 1, sin(yaw) and its square, fitted to 255 faces that YuNet finds at up to 85 degrees.
 MARGINS = np.array([(0.004, 0.17, -0.22), (0.062, 0.01, -0.004), (-0.016, 0.076, -0.053), (-0.009, 0.004, -0.01)])
+HEADER = ("file", *COLUMNS[1:5], "score", *COLUMNS[5:])
 ABOUT = ("file", "yaw", "pitch", "roll", "head", "seen", "label", "hair", "hat", "sex", "age", "race")
 
 
@@ -81,12 +88,16 @@ class Placed:
         self.middle = posed(person, person.head[:1], np.array([[1.0, 0, 0]]), self.neck)[0]
 
     def place(self, positions: np.ndarray, turning: np.ndarray) -> np.ndarray:
+        """Vertices (V, 3) that turn by `turning` (V, 3), in the camera's space."""
         return (posed(self.person, positions, turning, self.neck) - self.middle) @ self.body.T + self.place_of_head
 
     def pixels(self, positions: np.ndarray, turning: np.ndarray | None = None) -> np.ndarray:
         """Where vertices (V, 3) are in the picture (V, 2)."""
         turning = np.tile([1.0, 0, 0], (len(positions), 1)) if turning is None else turning
-        at = self.place(positions, turning)
+        return self.seen_at(self.place(positions, turning))
+
+    def seen_at(self, at: np.ndarray) -> np.ndarray:
+        """Where points (V, 3) of the camera's space are in the picture (V, 2)."""
         return self.centre + self.focal * at[:, :2] * (1, -1) / np.maximum(-at[:, 2:], 0.1)
 
     def points(self) -> np.ndarray:
@@ -120,7 +131,7 @@ class Scenes:
         self.arguments = arguments
         self.assets, self.renderer = Assets(arguments.sources), Renderer()
         self.finder = cv2.FaceDetectorYN.create(str(arguments.yunet), "", (CLEAN[0], CLEAN[0]), UNSURE)
-        self.empty = arguments.background_list.read_text().split("\n")[:-1]
+        self.empty = arguments.list.read_text().split("\n")[:-1]
         self.person = lru_cache(2 * PEOPLE)(self._person)
         x, y, z = self.assets.base.positions[:BODY].T
         oval = (np.abs(x) / 0.73) ** 4 + (np.abs(y - 7.09) / 0.94) ** 4 < 1.3
@@ -134,9 +145,10 @@ class Scenes:
         photo = read_image(self.arguments.backgrounds / self.empty[rng.integers(len(self.empty))])
         scale = max(width / photo.shape[1], height / photo.shape[0]) * rng.uniform(1, 1.8)
         photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        photo = cv2.copyMakeBorder(photo, 0, max(0, height - photo.shape[0]), 0, max(0, width - photo.shape[1]), cv2.BORDER_REFLECT)
+        lack = max(0, height - photo.shape[0]), max(0, width - photo.shape[1])  # a rounded pixel
+        photo = cv2.copyMakeBorder(photo, 0, lack[0], 0, lack[1], cv2.BORDER_REFLECT)
         x, y = rng.integers(photo.shape[1] - width + 1), rng.integers(photo.shape[0] - height + 1)
-        photo = photo[y : y + height, x : x + width, :: 1].astype(np.float32) / 255
+        photo = photo[y : y + height, x : x + width].astype(np.float32) / 255
         photo = photo[:, ::-1] if rng.random() < 0.5 else photo
         if rng.random() < 0.6:
             photo = cv2.GaussianBlur(photo, None, rng.uniform(0.5, 4))
@@ -167,13 +179,13 @@ class Scenes:
 
     def layer(self, placed: Placed, width: int, height: int) -> np.ndarray:
         """A person on a transparent picture (H, W, 4), colours times cover."""
-        corners = np.concatenate([placed.pixels(part.positions, part.turning) for part in placed.person.parts])
+        corners = placed.seen_at(self.renderer.points)
         low = np.floor(corners.min(0) - 2).clip(0, (width, height)).astype(int)
         high = np.ceil(corners.max(0) + 2).clip(0, (width, height)).astype(int)
         layer = np.zeros((height, width, 4), np.float32)
         if (high <= low).any():
             return layer
-        times = 2 if (high - low).max() <= 400 else 1.5
+        times = 2 if (high - low).max() <= 280 else 1.4
         side = [int(np.ceil(extent * times / 160) * 160) for extent in high - low]
         drawn = self.renderer.draw(*side, placed.focal * times, (placed.centre - low) * times)
         drawn = cv2.resize(drawn, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
@@ -191,13 +203,13 @@ class Scenes:
         for upright in (False, True):
             for its, marks, score in self.found(placed, upright):
                 away = np.hypot(*(marks - points).T).mean() / np.sqrt(np.prod(its[2:] - its[:2]))
-                if overlap(its, box) > (0.3 if upright else 0.55) and away < 0.13:
-                    return (box, points, 0.7, "upright") if upright else (its, marks, score, "yunet")
+                if overlap(its, box) > 0.45 and away < 0.2:
+                    return (box, points, 0.7, "upright") if upright else (its, marks if away < 0.13 else points, score, "yunet")
         is_turned = abs(placed.angles[0]) > FOUND
         return box, points, *((0.7, "mesh") if is_turned else (UNSURE, "doubtful"))
 
     def found(self, placed: Placed, upright: bool) -> list[tuple[np.ndarray, np.ndarray, float]]:
-        """Boxes, points and scores that YuNet finds in a clean picture of a person, which may be turned until the head is upright."""
+        """Boxes, points and scores that YuNet finds in a clean picture of a person, maybe turned until the head is upright."""
         side, tall = CLEAN
         scale = tall / placed.height
         origin = placed.spot - side / 2 / scale
@@ -209,10 +221,11 @@ class Scenes:
         rows = self.finder.detect(shown)[1]
         result = []
         for row in [] if rows is None else rows[rows[:, 14].argsort()[::-1]].tolist():
-            points = np.array([*row[:2], row[0] + row[2], row[1] + row[3], *row[4:14]]).reshape(7, 2)
+            points = np.array([row[0] + row[2] / 2, row[1] + row[3] / 2, *row[4:14]]).reshape(6, 2)
             points = cv2.transform(points[None], cv2.invertAffineTransform(matrix))[0] / scale + origin
+            half = np.array(row[2:4]) / 2 / scale
             if row[14] >= SURE:
-                result.append((points[:2].ravel(), points[2:], row[14]))
+                result.append((np.concatenate([points[0] - half, points[0] + half]), points[1:], row[14]))
         return result
 
     def scene(self, index: int) -> tuple[bytes, list[list], list[list]]:
@@ -288,36 +301,41 @@ def _scene(scenes: Scenes, index: int) -> tuple[bytes, list[list], list[list]]:
 
 
 def main() -> None:
-    """Write the pictures, heads.csv with faces, landmarks.csv with the sure ones, and people.csv with what each one is."""
+    """Write the pictures and the lists."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("sources", "backgrounds", "background-list", "yunet", "out"):
+    for name in ("sources", "backgrounds", "list", "yunet", "out"):
         parser.add_argument(f"--{name}", required=True, type=Path)
     parser.add_argument("--count", type=int, default=2500)
     parser.add_argument("--first", type=int, default=0, help="number of the first picture")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    needed = [arguments.sources / "makehuman/makehuman/data/3dobjs/base.obj", arguments.sources / "makehuman-assets/base/hair"]
-    if missing := [str(path) for path in (*needed, arguments.background_list, arguments.yunet) if not path.exists()]:
+    if missing := [str(path) for path in (arguments.list, arguments.yunet) if not path.exists()]:
         parser.error(f"there is no {', '.join(missing)}")
+    digest = Assets(arguments.sources).digest()
     (arguments.out / "images").mkdir(parents=True)
+    rows: dict[str, list] = {"heads": [], "landmarks": [], "people": []}
     numbers = range(arguments.first, arguments.first + arguments.count)
-    with open(arguments.out / "heads.csv", "w", newline="") as one, open(arguments.out / "people.csv", "w", newline="") as two, \
-         open(arguments.out / "landmarks.csv", "w", newline="") as three:  # fmt: skip
-        heads, people, landmarks = (csv.writer(file, lineterminator="\n") for file in (one, two, three))
-        for table in (heads, landmarks):
-            table.writerow(("file", *COLUMNS[1:5], "score", *COLUMNS[5:]))
-        people.writerow(ABOUT)
-        work = in_processes(_scene, numbers, partial(Scenes, arguments), arguments.workers, "picture {}".format)
-        for number, (picture, faces, about) in zip(numbers, work):
-            name = f"images/{number:05d}.jpg"
-            (arguments.out / name).write_bytes(picture)
-            rows = [[name, *map("{:.3f}".format, face)] for face in faces]
-            heads.writerows(rows or [[name, *[""] * 15]])
-            landmarks.writerows(row for row, face in zip(rows, faces) if face[4] >= SURE)
-            people.writerows([name, *person] for person in about)
-            for file in (one, two, three):
-                file.flush()
+    work = in_processes(_scene, numbers, partial(Scenes, arguments), arguments.workers, "picture {}".format, threads=1)
+    for number, (picture, faces, people) in zip(numbers, work):
+        name = f"images/{number:05d}.jpg"
+        (arguments.out / name).write_bytes(picture)
+        found = [[name, *map("{:.3f}".format, face)] for face in faces]
+        rows["heads"] += found or [[name, *[""] * len(HEADER[1:])]]
+        rows["landmarks"] += [row for row, face in zip(found, faces) if face[4] >= SURE]
+        rows["people"] += [[name, *person] for person in people]
+        if number % 50 == 49 or number == numbers[-1]:
+            write(arguments.out, rows)
+    about = {"digest": digest, **{name: str(value) for name, value in vars(arguments).items()}}
+    (arguments.out / "heads.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def write(out: Path, rows: dict[str, list]) -> None:
+    """Write the lists, whole ones in place of those that were there."""
+    for name, table in rows.items():
+        with open(out / f"{name}.part", "w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([ABOUT if name == "people" else HEADER, *table])
+        os.replace(out / f"{name}.part", out / f"{name}.csv")
 
 
 if __name__ == "__main__":
