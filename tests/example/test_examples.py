@@ -19,8 +19,7 @@ from mtcnn_gluon.io.video_writer import VideoWriter
 
 LONGEST, LARGEST = 60, 400_000  # lines of a script; bytes of the notebook
 FOLDER = ROOT / "example"
-OTHERS = ("open_data.py", "open_heads.py", "heads_people.py", "heads_drawing.py", "gpu_check.py")
-SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.name not in OTHERS)
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.name not in ("open_data.py", "gpu_check.py"))
 TOUR = FOLDER / "tour.ipynb"
 each = pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 

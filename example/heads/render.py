@@ -1,6 +1,6 @@
 """Make pictures of rendered people, seen from every side, with a list of their faces; anyone may use them.
 
-    python example/open_heads.py --sources SOURCES --backgrounds OPEN --list OPEN/empty.txt --yunet yunet.onnx --out HEADS
+    python example/heads/render.py --sources SOURCES --backgrounds OPEN --list OPEN/empty.txt --yunet yunet.onnx --out HEADS
 
 It needs moderngl (pip install moderngl) and EGL (Debian: libegl1 libgl1-mesa-dri), but no GPU. Put into SOURCES before:
 
@@ -28,10 +28,10 @@ import cv2
 import numpy as np
 
 try:
-    from heads_drawing import Lights, Renderer
+    from drawing import Lights, Renderer
 except ImportError as error:
-    raise SystemExit(f"open_heads.py needs the package moderngl: {error}") from error
-from heads_people import BODY, Assets, Person, posed
+    raise SystemExit(f"render.py needs the package moderngl: {error}") from error
+from people import BODY, Assets, Person, posed
 
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.processes import in_processes

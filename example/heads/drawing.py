@@ -1,11 +1,11 @@
-"""Draws the people of example/heads_people.py on transparent pictures, with OpenGL: EGL, but neither a screen nor a GPU."""
+"""Draws the people of people.py on transparent pictures, with OpenGL: EGL, but neither a screen nor a GPU."""
 
 from dataclasses import dataclass
 from typing import Callable
 
 import moderngl
 import numpy as np
-from heads_people import Person
+from people import Person
 
 VERTEX = """#version 330
 uniform mat4 camera; uniform mat4 lamp;

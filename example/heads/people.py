@@ -1,4 +1,4 @@
-"""People made of MakeHuman's assets, by lot; example/open_heads.py makes pictures of them.
+"""People made of MakeHuman's assets, by lot; example/heads/render.py makes pictures of them.
 
 A target has lines `vertex dx dy dz`. In a .mhclo, each vertex is a mean of three vertices of the body, with an offset that
 grows with the body.
