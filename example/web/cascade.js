@@ -13,10 +13,12 @@ const SURE = 1e-4; // P- and R-Net's scores count as no closer to 0 or 1 in a sc
 /**
  * The faces in an image (see sampling.js), best first: { box, score, landmarks }, `landmarks` being five points [x, y] or null.
  *
- * `options` are { minFace, thresholds }: the side in pixels of the smallest face, and the three probabilities that the nets
- * must reach. `pause(done)` is awaited between runs of a net; `done` is the share of P-Net's work.
+ * `options` are { minFace, thresholds, nms }: the side in pixels of the smallest face, the three probabilities that the nets must
+ * reach, and the four overlaps that are allowed (the model's unless they are given). `pause(done)` is awaited between runs of a
+ * net; `done` is the share of P-Net's work.
  */
-export async function detect(image, model, run, options, pause = () => {}) {
+export async function detect(image, itsModel, run, options, pause = () => {}) {
+  const model = { ...itsModel, nms: options.nms ?? itsModel.nms };
   const job = { image, model, run, pause, crop: cropperOf(image), threshold: thresholdOf(model, options.thresholds) };
   const proposals = await propose(job, options.minFace);
   const refined = await refine(job, proposals);

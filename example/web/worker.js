@@ -20,7 +20,7 @@ addEventListener("message", ({ data }) => {
   else last = last.then(() => answer(data)); // one after the other
 });
 load().then(
-  () => postMessage({ models: models.map(({ name, licence, thresholds }) => ({ name, licence, thresholds })) }),
+  () => postMessage({ models: models.map(({ name, licence, thresholds, nms }) => ({ name, licence, thresholds, nms })) }),
   (error) => postMessage({ error: error.message }),
 );
 

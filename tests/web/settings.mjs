@@ -24,7 +24,7 @@ const form = Object.assign(new Part(), {
 });
 const settings = new Settings(form, () => {});
 form.querySelector("#model").value = 0;
-settings.offer([{ name: "own", licence: "any", thresholds: process.argv.slice(2).map(Number) }]);
+settings.offer([{ name: "own", licence: "any", thresholds: process.argv.slice(2).map(Number), nms: [0.5, 0.7, 0.7, 0.7] }]);
 const given = settings.values.thresholds;
 const slider = form.querySelector("#threshold-1");
 slider.value = 0.3;
