@@ -22,6 +22,7 @@ OUTSIDE = {  # files of the repository that are pages or pictures of the site: t
     "model/gluon-4/MODEL_CARD.md": "gluon-4.md",
     "model/wide-1/MODEL_CARD.md": "wide-1.md",
     "example/gpu_check.py": "gpu_check.py",
+    "example/heads/render.py": "render.py",
     "example/open_data.py": "open_data.py",
     "example/pipeline_open.yaml": "pipeline_open.yaml",
     "example/portrait.jpg": "portrait.jpg",
