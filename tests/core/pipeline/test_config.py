@@ -25,7 +25,7 @@ from mtcnn_gluon.prepare_data.tasks import MinedSampleOptions, SampleOptions
 
 ROOT = Path(__file__).parents[3]
 MADE = {
-    "net", "seed", "epochs", "workers", "images", "annotations", "model", "stage", "find_from", "folders", "out", "size",
+    "net", "seed", "epochs", "workers", "ray", "images", "annotations", "model", "stage", "find_from", "folders", "out", "size",
     "context", "layers",
 }  # fmt: skip
 LISTS = {"root", "list", "ground_truth", "write_text", "landmarks", "min_score"}
