@@ -16,7 +16,7 @@ from mtcnn_gluon.cli.output import put_line, say
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.detection.options import DetectorOptions, VideoOptions
 from mtcnn_gluon.errors import ConfigError, WorkerError
-from mtcnn_gluon.io.cluster import check_address, on_ray
+from mtcnn_gluon.io.cluster import check_address, gpus_of, on_ray
 from mtcnn_gluon.io.images import is_url
 from mtcnn_gluon.io.processes import in_processes
 from mtcnn_gluon.options import Options, flag, from_arguments, option
@@ -140,9 +140,12 @@ def _results(run: "Run", detector: Detector, workers: int | None, ray: str | Non
     if not run.left:
         return
     if ray is not None:
-        cpus, gpus = work.options.threads or 1, int(work.options.device.startswith("gpu"))
+        cpus, gpus = work.options.threads or 1, gpus_of(work.options.device)
         folders = () if is_url(work.out) else (work.out,)
-        yield from on_ray(_do, run.left, partial(_start, work, cpus), ray, workers, _name, False, cpus, gpus, folders)
+        make = partial(_start, work, cpus)
+        yield from on_ray(
+            _do, run.left, make, ray, workers, _name, ordered=False, threads=cpus, gpus=gpus, folders=folders
+        )  # fmt: skip
         return
     threads = work.options.threads or (None if count == 1 else 1)
     start = partial(_start, work, threads) if min(count, len(run.left)) > 1 else lambda: (work, detector)

@@ -22,7 +22,7 @@ from mtcnn_gluon import __version__
 from mtcnn_gluon.detection.detector import Detector
 from mtcnn_gluon.errors import ConfigError, DataError, ImageError
 from mtcnn_gluon.evaluation.results import DIGITS
-from mtcnn_gluon.io.cluster import on_ray
+from mtcnn_gluon.io.cluster import gpus_of, on_ray
 from mtcnn_gluon.io.files import printable, whole_file
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.io.json_lines import RowWriter, read_rows
@@ -124,7 +124,7 @@ def _rows(
             _start, work, identity, {**options, "engine": detector.engine.name, "threads": 1}
         )  # same engine everywhere
         folders = {os.path.dirname(job.path) for job in jobs}
-        return on_ray(_row, jobs, start, ray, workers, name, gpus=int(device != "cpu"), folders=folders)
+        return on_ray(_row, jobs, start, ray, workers, name, gpus=gpus_of(device), folders=folders)
     count = _workers(workers, len(jobs), device)
     start = partial(_start, work, identity, {**options, "threads": max(1, usable_processors() // count)})
     return in_processes(_row, jobs, start if count > 1 else lambda: state, count, name=name)

@@ -75,6 +75,11 @@ def on_ray(
             ray.shutdown()
 
 
+def gpus_of(device: str) -> int:
+    """Number of GPUs that work on a device, such as `cuda:1`, asks Ray for: 1 or 0."""
+    return int(device.partition(":")[0] in ("gpu", "cuda"))
+
+
 def check_address(address: str) -> None:
     """Raises ConfigError if what follows `--ray` is a path, which the command line takes for the address of a cluster."""
     if address and "://" not in address and os.path.exists(address):

@@ -102,6 +102,12 @@ def test_modules_do_not_import_one_another() -> None:
         pytest.fail(f"a circle of imports: {' <- '.join(error.args[1])}")
 
 
+def test_test_files_have_different_names() -> None:
+    """A process that a test starts would import the other file of its name."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert [name for name in set(names) if names.count(name) > 1] == []
+
+
 def test_functions_are_short() -> None:
     long = [
         f"{module}.{node.name}: {length} lines"

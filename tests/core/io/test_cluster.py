@@ -115,6 +115,10 @@ def test_errors(ray: FakeRay, error: Exception, kind: type, message: str, is_ord
     assert 4 not in found and ray.calls[-1] == "shutdown"
 
 
+def test_gpus() -> None:
+    assert [cluster.gpus_of(device) for device in ("gpu", "gpu:1", "cuda", "cuda:0", "cpu", "mps")] == [1, 1, 1, 1, 0, 0]
+
+
 def test_no_cluster(ray: FakeRay, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="^--ray=nowhere: there is no Ray cluster: timed out$"):
         list(shared("nowhere"))
