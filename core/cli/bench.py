@@ -12,7 +12,7 @@ from typing import Mapping, Sequence
 import cv2
 from tqdm import tqdm
 
-from mtcnn_gluon.bench import contest as bench
+from mtcnn_gluon.bench import contest
 from mtcnn_gluon.bench.accuracy import Accuracy, measure, read_annotated
 from mtcnn_gluon.bench.contenders import FIXED, PEER_FILES, PEER_MODULES, SEVERAL, engine_contenders, peer_contenders
 from mtcnn_gluon.bench.engine import OFFICIAL
@@ -37,7 +37,7 @@ SIZES = ((500, 375), (640, 480), (1920, 1080))  # width, height that the portrai
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=bench)
     tested = parser.add_argument_group("contenders")
     text = f"own engines (those that can be used here of {' '.join(ENGINES)})"
     tested.add_argument("--engines", nargs="*", metavar="E", help=text)
@@ -60,17 +60,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     rules.add_argument("--annotations", metavar="FILE", help=text)
     text = "use only N photos of --annotations, spread evenly over the list"
     rules.add_argument("--limit", type=int, metavar="N", help=text)
-    add_arguments(rules, bench.Rules, leave_out=("factor", "thresholds"))
+    add_arguments(rules, contest.Rules, leave_out=("factor", "thresholds"))
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write the figures as JSON; - for standard output")
     output.add_argument("--report", metavar="DIR", help="write Markdown, JSON and a picture")
     output.add_argument("--plot", metavar="FILE.png", help="draw average precision over time; needs --annotations")
 
 
-def run(options: argparse.Namespace) -> int:
+def bench(options: argparse.Namespace) -> int:
     """Time whole detection with this package's engines, other packages and other detectors, all with the same photos and
     settings, and measure what they find of annotated faces."""
-    rules = from_arguments(bench.Rules, options)
+    rules = from_arguments(contest.Rules, options)
     _check(options)
     contenders = [*engine_contenders(options.engines, options.models), *peer_contenders(options.peers)]
     if not contenders:
@@ -84,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
     here = Machine(machine(), busy_processors(), instruction_set(), peak_flops())
     turns = rules.count_turns(len(photos), annotated is not None)
     with tqdm(total=turns, unit="photo", disable=None) as bar:
-        timings, lost = bench.run(contenders, photos, rules, partial(bar.update, 1), annotated is not None)
-    absent = bench.absent(contenders, lost)
+        timings, lost = contest.run(contenders, photos, rules, partial(bar.update, 1), annotated is not None)
+    absent = contest.absent(contenders, lost)
     for name, reason in lost.items():
         print(f"mtcnn-gluon: {'note: ' if name in absent else ''}{name} left out: {reason}", file=sys.stderr)
     if not timings:
@@ -112,7 +112,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _write(
-    report: Report, photos: Sequence[bench.BenchPhoto], timings: Sequence[bench.Timing], accuracies: Mapping[str, Accuracy],
+    report: Report, photos: Sequence[contest.BenchPhoto], timings: Sequence[contest.Timing], accuracies: Mapping[str, Accuracy],
     options: argparse.Namespace,
 ) -> None:  # fmt: skip
     """Print the report and write the files that the options name."""
@@ -133,19 +133,19 @@ def _write(
             accuracy_figure(timings, accuracies).savefig(file, format="png")
 
 
-def read_photos(paths: Sequence[str]) -> tuple[list[bench.BenchPhoto], list[str]]:
+def read_photos(paths: Sequence[str]) -> tuple[list[contest.BenchPhoto], list[str]]:
     """The readable photos (without `paths`, the portrait in `SIZES`), and why the others cannot be read."""
     if not paths:
         image = read_image(portrait())
         scaled = ((w, h, cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)) for w, h in SIZES)
-        return [bench.BenchPhoto(f"portrait {w} x {h}", each) for w, h, each in scaled], []
+        return [contest.BenchPhoto(f"portrait {w} x {h}", each) for w, h, each in scaled], []
     photos, unread = [], []
     search = Search(paths, takes_videos=False)
     for note in search.notes():
         print(f"mtcnn-gluon: {note}", file=sys.stderr)
     for found in search.found:
         try:
-            photos.append(bench.BenchPhoto(printable(found.name), found.read()))
+            photos.append(contest.BenchPhoto(printable(found.name), found.read()))
         except ImageError as error:
             unread.append(str(error))
     return photos, unread

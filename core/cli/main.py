@@ -1,28 +1,28 @@
 """The command `mtcnn-gluon`."""
 
+import importlib
 import logging
 import os
 import sys
 from typing import Sequence
 
 from mtcnn_gluon import __version__
-from mtcnn_gluon.cli import bench, detect, evaluate, export, info, launch, pipeline, prepare, serve, train
 from mtcnn_gluon.cli.parser import Parser
 from mtcnn_gluon.errors import MtcnnError
 from mtcnn_gluon.io.files import printable
 
-VERBS = (  # name, short help, function that declares the options, object whose docstring describes the verb
-    ("detect", "find faces in photos and videos", detect.add_options, detect.detect),
-    ("prepare", "make training data", prepare.add_verbs, prepare),
-    ("train", "train one of the nets", train.add_options, train.train),
-    ("launch", "train one of the nets with several processes or hosts", launch.add_options, launch.launch),
-    ("pipeline", "the whole recipe", pipeline.add_options, pipeline.pipeline),
-    ("evaluate", "measure detectors on annotated photos", evaluate.add_options, evaluate),
-    ("export", "write models for use without MXNet", export.add_options, export.export),
-    ("serve", "a page that finds faces in the browser", serve.add_options, serve.serve),
-    ("bench", "time detection, against other packages too", bench.add_options, bench.run),
-    ("info", "show what is installed and usable", info.add_options, info.info),
-)
+VERBS = {  # each with its short help; a module of this package with its name declares its options and describes it
+    "detect": "find faces in photos and videos",
+    "prepare": "make training data",
+    "train": "train one of the nets",
+    "launch": "train one of the nets with several processes or hosts",
+    "pipeline": "the whole recipe",
+    "evaluate": "measure detectors on annotated photos",
+    "export": "write models for use without MXNet",
+    "serve": "a page that finds faces in the browser",
+    "bench": "time detection, against other packages too",
+    "info": "show what is installed and usable",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("PIL").setLevel(logging.CRITICAL)  # an unreadable photo is reported once, by us
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser(words[0] if words else "").parse_args(words)
     try:
         return options.run(options)
     except KeyboardInterrupt:
@@ -53,10 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> Parser:
+def _parser(first: str | None = None) -> Parser:
+    """The parser for a command that begins with the word `first`, or for all. Only the module of that verb is imported, as all
+    of them would take longer than finding a face."""
     parser = Parser(prog="mtcnn-gluon", description="MTCNN face detection and alignment.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for name, text, add_options, described in VERBS:
-        add_options(verbs.add_parser(name, help=text, description=described.__doc__))
+    for name, text in VERBS.items():
+        verb = verbs.add_parser(name, help=text)
+        if first in (None, name):
+            module = importlib.import_module(f"mtcnn_gluon.cli.{name}")
+            module.add_options(verb)
+            verb.description = getattr(module, name, module).__doc__
     return parser

@@ -23,7 +23,7 @@ class ShowOptions(Options):
     seed: int = option(0, "random seed of the choice of samples", least=0, metavar="N")
 
 
-def add_verbs(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the verbs of `prepare` and their options."""
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     cuts: tuple[tuple[str, str, type[tasks.SampleOptions], Callable[[Any], dict[str, Any]]], ...] = (
