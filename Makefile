@@ -10,7 +10,7 @@ MTCNN_GLUON_DATA ?= $(wildcard $(abspath ../shared/data))
 export MTCNN_GLUON_DATA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-envs test-web test-scale wheels docs fuzz sanitize lint system chromium clean
+.PHONY: demo test test-envs test-web test-scale test-launch wheels docs fuzz sanitize lint system chromium clean
 
 demo: $(VENV)/installed
 	@echo "== Detecting faces in $(if $(IMAGES),$(IMAGES),the portrait that scikit-image ships)"
@@ -19,7 +19,7 @@ demo: $(VENV)/installed
 
 test: lint
 	@echo "== Running the tests"
-	@$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/scale
+	@$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/scale --ignore tests/launch
 
 # A new environment with the newest Python on the machine and without MXNet: what those who only detect or export install.
 ENVS := .venv-newest
@@ -44,10 +44,15 @@ test-web: $(VENV)/installed-dev $(VENV)/web/installed | chromium
 	@echo "== Testing the browser page"
 	@$(BIN)/python -m pytest tests/web
 
-# Detection on Ray, Spark and Daft, and training with several processes, all on this machine. make test leaves it out.
+# Work on Ray, Spark and Daft, all on this machine. make test leaves it out, as it installs a lot.
 test-scale: $(VENV)/installed-dev $(VENV)/dependencies-scale | java
-	@echo "== Testing detection on Ray, Spark and Daft, and training with several processes"
+	@echo "== Testing Ray, Spark and Daft"
 	@$(BIN)/python -m pytest tests/scale
+
+# Training with several processes on this machine. make test leaves it out, as it takes long.
+test-launch: $(VENV)/installed-dev
+	@echo "== Testing training with several processes"
+	@$(BIN)/python -m pytest tests/launch
 
 # The pages of docs/ as a site; a warning is an error. The variable silences what the theme says of other programs.
 docs: $(VENV)/dependencies-docs $(VENV)/installed

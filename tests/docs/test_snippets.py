@@ -26,7 +26,7 @@ from painted_faces import make_annotations, write_csv, write_photos
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 RUN = [block for block in BLOCKS if not block.reason]
 PARSED_ONLY = {  # beginnings of commands, and why they are not run
-    "launch": "starts several processes; tests/scale trains with them",
+    "launch": "starts several processes; tests/launch trains with them",
     "pipeline": "trains for minutes; tests/core/pipeline runs one",
     "bench": "times for a minute; tests/core/bench runs one",
     "info": "starts every engine",

@@ -1,4 +1,4 @@
-"""`mtcnn-gluon launch`: what it refuses before it starts anything, and two workers. More is in tests/scale."""
+"""`mtcnn-gluon launch`: what it refuses before it starts anything, and two workers. More is in tests/launch."""
 
 import csv
 from pathlib import Path
