@@ -164,7 +164,7 @@ class Composer:
         ]
         points = np.concatenate([np.zeros((0, 9, 2)), *(points for points, _ in placed)])
         numbers = np.repeat([number for _, number in placed], [len(each) for each, _ in placed])
-        boxes = np.concatenate([points[:, :4].min(1), points[:, :4].max(1)], 1)
+        boxes = boxes_around(points[:, :4])
         is_seen = np.array([_share_seen(owner, *face) >= 1 - HIDDEN for face in zip(boxes, numbers)], bool)
         is_clear = is_seen & ~np.isnan(points).any((1, 2))
         for box, number in zip(boxes[~is_clear], numbers[~is_clear]):  # neither a clear face nor clear background
@@ -344,6 +344,18 @@ class Composer:
 def _corners(boxes: np.ndarray) -> np.ndarray:
     """Corners (F, 4, 2) of boxes (F, 4), clockwise from the left upper one."""
     return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+
+
+def boxes_around(corners: np.ndarray) -> np.ndarray:
+    """Upright boxes (F, 4) around faces whose own boxes are turned, corners (F, 4, 2).
+
+    A face fills its box as an ellipse does, whose bounds these are: for middle c and half sides u and v of the turned box,
+    c +- sqrt(u^2 + v^2) in x and in y. A box around the corners would be up to 1.4 times as wide as the face.
+    """
+    middle = corners.mean(1)  # (F, 2)
+    across, down = (corners[:, 1] - corners[:, 0]) / 2, (corners[:, 3] - corners[:, 0]) / 2
+    half = np.hypot(across, down)
+    return np.concatenate([middle - half, middle + half], 1)
 
 
 def _inside(image: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError
 from mtcnn_gluon.io.images import read_image
 from mtcnn_gluon.prepare_data.readers import read_annotations
-from mtcnn_gluon.prepare_data.scenes import Composer, SceneOptions, prepare_scenes
+from mtcnn_gluon.prepare_data.scenes import Composer, SceneOptions, boxes_around, prepare_scenes
 
 COLUMNS = ["file", "x1", "y1", "x2", "y2", *(f"{name}_{axis}" for name in LANDMARK_NAMES for axis in "xy")]
 FACE, UNSURE, EMPTY = (255, 0, 0), (0, 0, 255), (0, 90, 0)  # colours RGB: scenes show a face where they are red
@@ -68,6 +68,16 @@ def test_boxes_and_landmarks_lie_on_the_faces(sources, tmp_path, whole):
     assert len(reds) > 20
     assert np.mean(reds) > 0.7  # grey or tinted light, noise and other faces in front change some
     assert np.mean(blues) < 0.1  # what is not sure to be a face is no face
+
+
+@pytest.mark.parametrize("angle", [0, 10, 25, 45, 90, -25])
+def test_the_box_of_a_turned_face_is_that_of_an_ellipse(angle):
+    corners = np.array([[[-20, -30], [20, -30], [20, 30], [-20, 30]]], np.float64)
+    turn = cv2.getRotationMatrix2D((0, 0), angle, 1)[:, :2]
+    around = np.linspace(0, 2 * np.pi, 10_000)
+    ellipse = np.stack([20 * np.cos(around), 30 * np.sin(around)], 1) @ turn.T + (100, 50)
+    wanted = [*ellipse.min(0), *ellipse.max(0)]
+    np.testing.assert_allclose(boxes_around(corners @ turn.T + (100, 50)), [wanted], atol=1e-3)
 
 
 def test_the_same_options_give_the_same_scenes_with_any_number_of_workers(sources, tmp_path):
