@@ -17,7 +17,7 @@ scenes of them. Put into SOURCES before:
     clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small, 1196151 (CC0)
 
 open_faces.txt says which photos of FairFace and Congress were tried, with the beginnings of their SHA-256 (as WebP). yunet.onnx
-is YuNet (BSD), of github.com/opencv/opencv_zoo.
+is YuNet (MIT), of github.com/opencv/opencv_zoo.
 """
 
 import argparse
