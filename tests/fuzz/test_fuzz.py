@@ -729,7 +729,7 @@ def cheap(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     find_bundle = mtcnn_gluon.detection.detector.find_bundle
 
     def find(model: Any) -> Any:
-        is_name = isinstance(model, str) and model in ("default", "official")
+        is_name = isinstance(model, str) and model in ("default", "open", "official")
         return detector.bundle if is_name else find_bundle(model)
 
     monkeypatch.setattr(mtcnn_gluon.detection.detector, "find_bundle", find)

@@ -190,5 +190,5 @@ def test_bytes_that_are_no_text(folder: Path) -> None:
 def test_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="has no manifest.json"):
         read_bundle(tmp_path)
-    with pytest.raises(ModelError, match="'offical': expected default, official, .* or the folder"):
+    with pytest.raises(ModelError, match="'offical': expected default, open, official, .* or the folder"):
         find_bundle("offical")

@@ -20,7 +20,7 @@ LARGEST = 10 * 2**20  # bytes
 
 
 def test_names() -> None:
-    assert model_names() == ("default", "official", *shipped_bundles())
+    assert model_names() == ("default", "open", "official", *shipped_bundles())
     assert find_bundle("default").manifest == find_bundle(DEFAULT).manifest
     with pytest.raises(ModelError, match=f"model 'none': expected {', '.join(model_names())} or the folder"):
         find_bundle("none")

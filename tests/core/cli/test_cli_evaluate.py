@@ -219,7 +219,7 @@ def test_bad_annotations_are_problems(here: Path) -> None:
         (("wider", "--ground-truth", ".", "--results", "good.jsonl"), "wider_face_val.mat does not exist"),
         (("fddb", "--folds", ".", "--results", "good.jsonl"), "holds no FDDB-fold-NN-ellipseList.txt"),
         (("landmarks", "--list", "list.txt", "--root", "photos", "--results", "good.jsonl"), "none of the 6 annotated photos"),
-        ((*WIDER, "--model", "nowhere", "--images", "photos"), "'nowhere': expected default, official"),
+        ((*WIDER, "--model", "nowhere", "--images", "photos"), "'nowhere': expected default, open, official"),
     ],
 )
 def test_what_is_refused(here: Path, capsys: pytest.CaptureFixture, arguments: tuple[str, ...], message: str) -> None:

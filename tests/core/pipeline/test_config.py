@@ -155,7 +155,7 @@ def test_what_options_may_be(place: str, values: dict[str, Any], tmp_path: Path)
     ("pnet.train", {"rate": "2e-4"}, "not '2e-4': write 0.0002"), ("pnet.train", {"rate": "1e-5"}, "not '1e-5': write 1.0e-05"),
     ("onet", {"finish": None}, "onet.finish must have keys with values, not None"),
     ("onet", {"finish": [{}, 3]}, "onet.finish must have keys with values, not 3"),
-    ("onet.train", {"init": "nowhere"}, "nowhere does not exist, and the models are default, official, "),
+    ("onet.train", {"init": "nowhere"}, "nowhere does not exist, and the models are default, open, official, "),
     ("onet.train", {"init": "${NOT_SET_AT_ALL}/x"}, "onet.train.init: ${NOT_SET_AT_ALL}/x names the environment variable"),
     ("onet.faces", {"positive": 0.1}, "onet.faces: negative, part and positive must ascend"),
     ("", {"pnet": 3}, "pnet must have keys with values, not 3"),
@@ -222,7 +222,7 @@ def test_models_to_compare_with_are_beside_the_configuration(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path.parent)
     (tmp_path.parent / "elsewhere").mkdir(exist_ok=True)  # in the current folder, which does not count
     for model in ("elsewhere", "name=elsewhere"):
-        with pytest.raises(ConfigError, match=r"compare: .*elsewhere does not exist, and the models are default, official"):
+        with pytest.raises(ConfigError, match=r"compare: .*elsewhere does not exist, and the models are default, open, official"):
             read_config(write(tmp_path, "", {"compare": [model]}))
     with pytest.raises(ConfigError, match=r"compare: .*names the environment variable 'MISSING', which is not set"):
         read_config(write(tmp_path, "", {"compare": ["${MISSING}/net"]}))

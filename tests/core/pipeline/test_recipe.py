@@ -395,7 +395,7 @@ def test_a_training_goes_on_only_with_the_net_it_began_with(tmp_path: Path, phot
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"compare": ["nowhere"]}, "nowhere does not exist, and the models are default, official"),
+        ({"compare": ["nowhere"]}, "nowhere does not exist, and the models are default, open, official"),
         ({"compare": ["official"], "name": "official"}, "name and compare: two detectors are called official"),
         ({"compare": ["gluon-4", "gluon-4"]}, "name and compare: two detectors are called gluon-4"),
         ({"compare": [], "name": " the  photos"}, "name and compare: a detector cannot be called 'the photos'"),
