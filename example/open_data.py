@@ -12,7 +12,7 @@ scenes of them. Put into SOURCES before:
     pif-website/             a clone of github.com/presidential-innovation-fellows/pif-website, 8ae57fa (CC0)
     rladies.github.io/       a clone of github.com/rladies/rladies.github.io, a2679af (CC BY 4.0)
     open-life-science.github.io/  a clone of github.com/open-life-science/open-life-science.github.io, 2064d3b (CC BY 4.0)
-    sample-videos/           a clone of github.com/intel-iot-devkit/sample-videos, 5797889 (CC BY 4.0); what Git LFS holds is left out
+    sample-videos/           a clone of github.com/intel-iot-devkit/sample-videos, 5797889 (CC BY 4.0), without Git LFS
     GroceryStoreDataset/     a clone of github.com/marcusklasson/GroceryStoreDataset, fc80ba9 (MIT)
     clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small, 1196151 (CC0)
 
@@ -35,8 +35,13 @@ from mtcnn_gluon.prepare_data.scenes import COLUMNS, SceneOptions, prepare_scene
 
 CROPS = ("fairface", "congress")
 PHOTOS = (
-    "18f.gsa.gov/assets", "hub/assets", "pif-website/assets/images", "rladies.github.io", "open-life-science.github.io", "sample-videos"
-)  # fmt: skip
+    "18f.gsa.gov/assets",
+    "hub/assets",
+    "pif-website/assets/images",
+    "rladies.github.io",
+    "open-life-science.github.io",
+    "sample-videos",
+)
 EMPTY = ("GroceryStoreDataset/dataset", "clothing-dataset-small")
 KINDS = (".jpg", ".jpeg", ".png", ".webp")
 VIDEOS = (".mkv", ".gif", ".mp4")

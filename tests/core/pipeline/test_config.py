@@ -222,7 +222,7 @@ def test_models_to_compare_with_are_beside_the_configuration(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path.parent)
     (tmp_path.parent / "elsewhere").mkdir(exist_ok=True)  # in the current folder, which does not count
     for model in ("elsewhere", "name=elsewhere"):
-        with pytest.raises(ConfigError, match=r"compare: .*elsewhere does not exist, and the models are default, open, official"):
+        with pytest.raises(ConfigError, match=r"compare: .*elsewhere does not exist, and the models are default, open"):
             read_config(write(tmp_path, "", {"compare": [model]}))
     with pytest.raises(ConfigError, match=r"compare: .*names the environment variable 'MISSING', which is not set"):
         read_config(write(tmp_path, "", {"compare": ["${MISSING}/net"]}))
