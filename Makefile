@@ -82,7 +82,7 @@ sanitize: $(VENV)/python
 	@echo "== Checking the compiled kernels with sanitizers"
 	@$(BIN)/cmake -S core/operators/src -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DMTCNN_SANITIZE=ON >/dev/null
 	@$(BIN)/cmake --build build/sanitized --target check_kernels
-	@for isa in baseline avx2 ""; do \
+	@for isa in baseline avx2 avx512 ""; do \
 		OMP_NUM_THREADS=3 MTCNN_GLUON_ISA=$$isa build/sanitized/check_kernels || exit 1; done
 
 lint: $(VENV)/installed-dev

@@ -12,7 +12,7 @@ scenes of them. Put into SOURCES before:
     pif-website/             a clone of github.com/presidential-innovation-fellows/pif-website, 8ae57fa (CC0)
     rladies.github.io/       a clone of github.com/rladies/rladies.github.io, a2679af (CC BY 4.0)
     open-life-science.github.io/  a clone of github.com/open-life-science/open-life-science.github.io, 2064d3b (CC BY 4.0)
-    sample-videos/           a clone of github.com/intel-iot-devkit/sample-videos, 5797889 (CC BY 4.0), without Git LFS
+    sample-videos/           a clone of github.com/intel-iot-devkit/sample-videos, 5797889 (CC BY 4.0); VIDEOS are taken
     GroceryStoreDataset/     a clone of github.com/marcusklasson/GroceryStoreDataset, fc80ba9 (MIT)
     clothing-dataset-small/  a clone of github.com/alexeygrigorev/clothing-dataset-small, 1196151 (CC0)
 
@@ -44,7 +44,7 @@ PHOTOS = (
 )
 EMPTY = ("GroceryStoreDataset/dataset", "clothing-dataset-small")
 KINDS = (".jpg", ".jpeg", ".png", ".webp")
-VIDEOS = (".mkv", ".gif", ".mp4")
+VIDEOS = ("asl_gestures/*.mkv", "preview/*.gif", "bottle-detection.mp4", "car-detection.mp4", "one-by-one-person-detection.mp4")
 EVERY = 10  # so many frames of a video one is taken
 LONGEST = 1024  # pixels of a copied photo
 SURE, UNSURE = 0.6, 0.3  # scores of YuNet from which a box is a face, and is neither face nor background
@@ -147,8 +147,10 @@ def main() -> None:
 
 def write_frames(folder: Path) -> None:
     """Write frames of a folder's videos beside them, as NAME-NUMBER.png."""
-    for video in sorted(path for path in folder.rglob("*") if path.suffix in VIDEOS):
+    for video in sorted(path for pattern in VIDEOS for path in folder.glob(pattern)):
         capture, number = cv2.VideoCapture(str(video)), 0
+        if not capture.isOpened():
+            raise OSError(f"{video} cannot be read")
         while capture.grab():
             if number % EVERY == 0:
                 frame = video.with_name(f"{video.stem}-{number:04d}.png")

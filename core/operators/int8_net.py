@@ -1,6 +1,7 @@
 """A whole net on the compiled kernels, with products of 8-bit integers, whose sums are exact."""
 
 import ctypes
+from functools import lru_cache
 from typing import Any, Mapping, Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ class _Layer(ctypes.Structure):
 
 
 def int8_instructions() -> str | None:
-    """What multiplies bytes here: `avx512-vnni` or `avx-vnni`; None if only plain loops do, or there are no kernels.
+    """What multiplies bytes here: `amx-int8`, `avx512-vnni` or `avx-vnni`; None if only plain loops do, or there are no kernels.
 
     Raises:
         Unavailable: if there are no kernels.
@@ -45,9 +46,9 @@ class Int8Net:
 
     def __init__(self, table: Mapping[str, Any], layers: Sequence[Int8Layer], mean: float, scale: float) -> None:
         self._library = load_kernels()
-        self._table = table
         self.is_dense = is_dense(table)
         self.heads = heads_of(table)
+        self._output_side = lru_cache(lambda side: output_side(table, side))
         self._to_byte, self._zero = 1 / scale, mean
         self._kept: list[np.ndarray] = []  # arrays to which the layers have pointers
         self._layers = (_Layer * len(layers))(*map(self._packed, layers))
@@ -56,7 +57,7 @@ class Int8Net:
         """Raw outputs, arguments and errors as of `NativeNet`. The result does not depend on the number of threads."""
         images = np.ascontiguousarray(images)
         count, height, width = count_images(images, self._layers[0].channels)
-        sides = (1, 1) if self.is_dense else tuple(output_side(self._table, side) for side in (height, width))
+        sides = (1, 1) if self.is_dense else tuple(map(self._output_side, (height, width)))
         out = np.empty((count, *sides, self._layers[-1].filters), np.float32)
         if not self._library.mtcnn_int8_forward(
             self._layers, len(self._layers), count, height, width, threads or 0, self._to_byte, self._zero, images.ctypes.data,

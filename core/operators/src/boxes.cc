@@ -23,29 +23,27 @@ struct Kept {
   int64_t count = 0;
 };
 
-// What a crop mixes along one axis: output i takes the pixels first + from[i] .. first + to[i], exclusive, whose shares of it
-// begin at weights[at[i]]. One object serves for many crops, so that its memory is taken once.
-struct Axis {
+// What a crop mixes along one axis of an image of `length` pixels. Where it is beyond the image, all weights are 0. One object
+// serves for many crops, so that its memory is taken once.
+struct Axis : Taps {
   void set(double start, double stop, int64_t size, int64_t length) {
     const double step = (stop - start) / double(size);
     const auto pixel = [length](double x) { return int64_t(std::clamp(x, 0., double(length))); };
-    first = pixel(std::floor(start));
-    count = std::max<int64_t>(pixel(std::ceil(stop)) - first, 0);
-    from.clear(), to.clear(), at.clear(), weights.clear();
+    most = std::clamp<int64_t>(int64_t(std::min(std::ceil(step), double(length))) + 1, 1, std::max<int64_t>(length, 1));
+    first.clear(), weights.clear();
     for (int64_t i = 0; i < size; ++i) {
       const double low = start + step * double(i), high = start + step * double(i + 1);
-      from.push_back(std::clamp<int64_t>(pixel(std::floor(low)) - first, 0, count));
-      to.push_back(std::clamp<int64_t>(pixel(std::ceil(high)) - first, from.back(), count));
-      at.push_back(int64_t(weights.size()));
-      for (int64_t k = from.back(); k < to.back(); ++k) {
-        const double x = double(first + k);
-        weights.push_back(float(std::max(std::min(high, x + 1) - std::max(low, x), 0.) / step));
+      first.push_back(pixel(std::floor(low)));
+      const int64_t end = pixel(std::ceil(high));
+      for (int64_t t = 0; t < most; ++t) {
+        const double x = double(first.back() + t);
+        weights.push_back(first.back() + t < end ? float(std::max(std::min(high, x + 1) - std::max(low, x), 0.) / step) : 0.f);
       }
     }
+    used = std::clamp<int64_t>(pixel(std::ceil(stop)) - first[0], 0, held());
   }
-  int64_t first, count;
-  std::vector<int64_t> from, to, at;
-  std::vector<float> weights;
+  int64_t held() const { return first.back() + most - first[0]; }  // pixels that weights, some of them 0, are given for
+  int64_t used;                                                    // pixels of the image from the first one on
 };
 
 // Crops of a batch lie anywhere in a large file: fetching one takes longer than working on it. So the beginnings of those to
@@ -81,7 +79,7 @@ bool mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, cons
         const double* box = boxes + 4 * i;
         rows.set(box[1], box[3], size, height);
         columns.set(box[0], box[2], size, width);
-        row.resize(size_t(3 * columns.count + 1));
+        row.resize(size_t(3 * columns.held() + 1));
         DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
       });
     };

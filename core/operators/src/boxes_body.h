@@ -33,27 +33,18 @@ static int64_t nms(Kept& kept, const float* boxes, int64_t count, double thresho
   return found;
 }
 
-// sum[i] += weight * pixels[i]
-static void add_pixels(float* sum, const uint8_t* pixels, float weight, int64_t length) {
-  for (int64_t i = 0; i < length; ++i) sum[i] += weight * float(pixels[i]);
-}
-
-// One box of an image -> (3, size, size). row: 3 * columns.count + 1 floats, as pixels are read four floats at a time.
+// One box of an image -> (3, size, size). row: 3 * columns.held() + 1 floats, as pixels are read four floats at a time.
 static void crop_one(const uint8_t* image, int64_t width, const Axis& rows, const Axis& columns, int64_t size, float shift,
                      float scale, float* row, float* out) {
-  const int64_t plane = size * size, length = 3 * columns.count;
-  for (int64_t y = 0; y < size; ++y) {
-    std::fill(row, row + length + 1, 0.f);
-    const float* weights = rows.weights.data() + rows.at[y];
-    for (int64_t i = rows.from[y]; i < rows.to[y]; ++i)
-      add_pixels(row, image + ((rows.first + i) * width + columns.first) * 3, *weights++, length);
-    for (int64_t x = 0; x < size; ++x) {
-      pixel sum = {};
-      weights = columns.weights.data() + columns.at[x];
-      for (int64_t i = columns.from[x]; i < columns.to[x]; ++i) sum += *weights++ * get(row + 3 * i);
-      sum = (sum - shift) * scale;
-      for (int64_t c = 0; c < 3; ++c) out[c * plane + y * size + x] = sum[c];
-    }
+  const int64_t plane = size * size, used = 3 * columns.used;
+  std::fill(row, row + 3 * columns.held() + 1, 0.f);
+  for (int64_t y = 0; y < size; ++y, out += size) {
+    const float* weights = rows.weights.data() + y * rows.most;
+    if (weights[0] > 0)
+      mix_rows(image + (rows.first[y] * width + columns.first[0]) * 3, 3 * width, weights, rows.most, used, row);
+    else
+      std::fill(row, row + used, 0.f);
+    mix_columns(columns, row, shift, scale, out, out + plane, out + 2 * plane);
   }
 }
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 #endif
 
-// MTCNN_GLUON_ISA=baseline|avx2 asks for less than the processor has, so that tests can try every variant on one machine.
+// MTCNN_GLUON_ISA=baseline|avx2|avx512 asks for less than the processor has, so that tests can try every variant on one machine.
 static InstructionSet best() {
 #if MTCNN_X86
   const char* wanted = std::getenv("MTCNN_GLUON_ISA");
@@ -37,12 +37,37 @@ const char* mtcnn_instruction_set() {
   return names[int(instruction_set())];
 }
 
+// Linux must let this process use the matrix unit; MTCNN_GLUON_ISA=avx512 does without it.
+static bool may_use_matrix_unit() {
+#if MTCNN_AMX
+  constexpr unsigned AMX_TILE = 1u << 24;           // leaf 7: EDX
+  constexpr long ASK = 0x1023, TILE_DATA = 18;      // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  const char* wanted = std::getenv("MTCNN_GLUON_ISA");
+  unsigned a, b, c, d;
+  return instruction_set() == InstructionSet::avx512 && !(wanted && !std::strcmp(wanted, "avx512")) &&
+         __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_TILE) && syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+#else
+  return false;
+#endif
+}
+
+static bool best_bfloat16() {
+#if MTCNN_AMX
+  constexpr unsigned AMX_BF16 = 1u << 22, AVX512_BF16 = 1u << 5;  // leaf 7: EDX; of its part 1, EAX
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16) && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+         (a & AVX512_BF16) && may_use_matrix_unit();
+#else
+  return false;
+#endif
+}
+
 static Int8Set best_int8() {
 #if MTCNN_INT8
-  constexpr unsigned AVX512_VNNI = 1u << 11, AVX_VNNI = 1u << 4;  // leaf 7: ECX; of its part 1, EAX
+  constexpr unsigned AVX512_VNNI = 1u << 11, AMX_INT8 = 1u << 25, AVX_VNNI = 1u << 4;  // leaf 7: ECX, EDX; of its part 1, EAX
   unsigned a, b, c, d;
   if (instruction_set() == InstructionSet::avx512 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & AVX512_VNNI))
-    return Int8Set::avx512vnni;
+    return (d & AMX_INT8) && may_use_matrix_unit() ? Int8Set::amx : Int8Set::avx512vnni;
   if (instruction_set() != InstructionSet::baseline && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI))
     return Int8Set::avxvnni;
 #endif
@@ -54,22 +79,8 @@ Int8Set int8_set() {
   return set;
 }
 
-// The processor must have the unit, and Linux must let this process use it.
-static bool may_use_matrix_unit() {
-#if MTCNN_AMX
-  constexpr unsigned AMX_BF16 = 1u << 22, AMX_TILE = 1u << 24, AVX512_BF16 = 1u << 5;  // leaf 7: EDX; EDX; of its part 1, EAX
-  constexpr long ASK = 0x1023, TILE_DATA = 18;                                         // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  unsigned a, b, c, d;
-  if (instruction_set() != InstructionSet::avx512 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  if ((d & AMX_BF16) == 0 || (d & AMX_TILE) == 0 || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & AVX512_BF16) == 0) return false;
-  return syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
-#else
-  return false;
-#endif
-}
-
 bool mtcnn_has_bfloat16() {
-  static const bool has = may_use_matrix_unit();
+  static const bool has = best_bfloat16();
   return has;
 }
 

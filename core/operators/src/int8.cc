@@ -4,7 +4,8 @@
 #include <immintrin.h>
 #endif
 
-// Bodies as in each_isa.h, but for what multiplies bytes: AVX512-VNNI, AVX-VNNI, or else plain loops.
+// Bodies as in each_isa.h, but for what multiplies bytes: a matrix unit (AMX), AVX512-VNNI, AVX-VNNI, or else plain loops.
+#define INT8_MATRIX 0
 #define VECTOR_BYTES 16
 #define INT8_DOT 0
 namespace plain {
@@ -40,8 +41,30 @@ MTCNN_TARGET_END
 #undef VECTOR_BYTES
 #undef INT8_DOT
 
+#undef INT8_MATRIX
+
+#if MTCNN_AMX
+#define INT8_MATRIX 1
+#define VECTOR_BYTES 64
+#define INT8_DOT 512
+MTCNN_TARGET("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8")
+namespace amx {
+#include "vectors.h"
+#include "strips.h"
+#include "int8_body.h"
+}
+MTCNN_TARGET_END
+#undef VECTOR_BYTES
+#undef INT8_DOT
+#undef INT8_MATRIX
+#define INT8_MATRIX_DISPATCH(function, ...) int8_set() == Int8Set::amx ? amx::function(__VA_ARGS__) :
+#else
+#define INT8_MATRIX_DISPATCH(function, ...)
+#endif
+
 #define INT8_DISPATCH(function, ...)                                      \
-  (int8_set() == Int8Set::avx512vnni ? avx512vnni::function(__VA_ARGS__) \
+  (INT8_MATRIX_DISPATCH(function, __VA_ARGS__) \
+   int8_set() == Int8Set::avx512vnni ? avx512vnni::function(__VA_ARGS__) \
    : int8_set() == Int8Set::avxvnni  ? avxvnni::function(__VA_ARGS__)    \
                                      : plain::function(__VA_ARGS__))
 #else
@@ -49,7 +72,7 @@ MTCNN_TARGET_END
 #endif
 
 const char* mtcnn_int8_instructions() {
-  static const char* const names[] = {"", "avx-vnni", "avx512-vnni"};
+  static const char* const names[] = {"", "avx-vnni", "avx512-vnni", "amx-int8"};
   return names[int(int8_set())];
 }
 

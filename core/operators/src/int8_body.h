@@ -11,6 +11,7 @@ typedef uint8_t unaligned_bytes __attribute__((vector_size(LANES), aligned(1), m
 constexpr int INT8_V = LANES == 16 ? 4 : 2;  // the most vectors of output channels, and the most pixels beside V of them
 constexpr int int8_m(int v) { return LANES == 16 ? (v == 1 ? 12 : v == 2 ? 12 : v == 3 ? 8 : 6) : LANES == 8 ? 4 : 2; }
 
+constexpr int64_t INT8_TILE = 16;         // rows of the matrix unit's tiles, each of 16 fours or sums
 constexpr int64_t INT8_CACHED = 1 << 18;  // bytes of a layer's values that stay near a core
 constexpr int64_t INT8_GROUP = 16;        // images that go through a net together
 constexpr int64_t INT8_SLACK = 128;       // bytes that are read beyond an image
@@ -33,33 +34,79 @@ struct Int8Output {
   const float *scale, *shift, *alpha, *to_byte, *zero;
 };
 
+// What all tiles of up to INT8_V vectors of output channels have in common.
+struct Int8Block {
+  const int8_t* weights;
+  int rows, fours;        // of the kernel; of a run
+  int64_t step, row;      // bytes from what a pixel sees to what the next one sees, and to the next row of the kernel
+  Int8Output output;
+  int64_t out_step;       // values from a pixel of the output to the next
+  int channels;
+  int64_t value() const { return output.alpha ? 1 : int64_t(sizeof(float)); }  // bytes
+};
+
 static inline vec as_floats(sums s) { return __builtin_convertvector(s, vec); }
-static inline bytes as_bytes(vec x) {  // rounded and cut to 0..255
+static inline sums as_whole(vec x) {  // rounded and cut to 0..255
   const vec zero = {}, most = zero + 255.f;
   x = x > zero ? x : zero;
-  return __builtin_convertvector(__builtin_convertvector((x < most ? x : most) + 0.5f, sums), bytes);
+  return __builtin_convertvector((x < most ? x : most) + 0.5f, sums);
 }
+static inline bytes as_bytes(vec x) { return __builtin_convertvector(as_whole(x), bytes); }
+static inline bytes load_bytes(const uint8_t* p) { return *reinterpret_cast<const unaligned_bytes*>(p); }
 static inline void store_bytes(uint8_t* p, bytes v, int count) {
   if (count >= LANES) {
     *reinterpret_cast<unaligned_bytes*>(p) = v;
   } else {
+#if INT8_DOT == 512
+    _mm_mask_storeu_epi8(p, __mmask16((1 << count) - 1), __m128i(v));
+#else
     std::memcpy(p, &v, size_t(count));
+#endif
   }
 }
 
+// The values of `count` <= M pixels and V vectors of channels from their sums.
+template <int M, int V, class Sums>
+static inline void int8_finish(const Int8Block& b, int count, Sums sum, char* out) {
+  const Int8Output& o = b.output;
+#pragma GCC unroll 16
+  for (int v = 0; v < V; ++v) {
+    const int first = v * LANES, some = b.channels - first;
+    if (some <= 0) break;
+    const vec scale = load(o.scale + first), shift = load(o.shift + first);
+    if (!o.alpha) {
+#pragma GCC unroll 16
+      for (int m = 0; m < M; ++m)
+        if (m < count) store_first(reinterpret_cast<float*>(out) + m * b.out_step + first, as_floats(sum(m, v)) * scale + shift, some);
+      continue;
+    }
+    const vec alpha = load(o.alpha + first), to_byte = load(o.to_byte + first), zero = load(o.zero + first);
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m) {
+      if (m >= count) break;
+      const vec x = as_floats(sum(m, v)) * scale + shift, active = x > vec{} ? x : alpha * x;
+      store_bytes(reinterpret_cast<uint8_t*>(out) + m * b.out_step + first, as_bytes(active * to_byte + zero), some);
+    }
+  }
+}
+
+#if INT8_MATRIX
+#include "int8_matrix.h"
+#else
 template <int M, int V>
-static void int8_tile(const uint8_t* a, int64_t step, int64_t row, int rows, int fours, const int8_t* weights, Int8Output o,
-                      void* out, int64_t out_step, int channels) {
+static void int8_tile(const Int8Block& b, const uint8_t* a, char* out) {
+  const int8_t* weights = b.weights;
+  const int64_t step = b.step;
   sums sum[M][V];
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) sum[m][v] = sums{};
-  for (int r = 0; r < rows; ++r) {
+  for (int r = 0; r < b.rows; ++r) {
     const uint8_t* p[(M + 2) / 3];
 #pragma GCC unroll 16
-    for (int m = 0; m < M; m += 3) p[m / 3] = a + r * row + m * step;
-    for (int i = 0; i < fours; ++i) {
+    for (int m = 0; m < M; m += 3) p[m / 3] = a + r * b.row + m * step;
+    for (int i = 0; i < b.fours; ++i) {
       sums w[V];
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) w[v] = *reinterpret_cast<const unaligned_sums*>(weights + v * VECTOR_BYTES);
@@ -75,27 +122,10 @@ static void int8_tile(const uint8_t* a, int64_t step, int64_t row, int rows, int
       weights += V * VECTOR_BYTES;
     }
   }
-#pragma GCC unroll 16
-  for (int v = 0; v < V; ++v) {
-    const int first = v * LANES, some = channels - first;
-    if (some <= 0) break;
-    const vec scale = load(o.scale + first), shift = load(o.shift + first);
-    if (!o.alpha) {
-#pragma GCC unroll 16
-      for (int m = 0; m < M; ++m)
-        store_first(static_cast<float*>(out) + m * out_step + first, as_floats(sum[m][v]) * scale + shift, some);
-      continue;
-    }
-    const vec alpha = load(o.alpha + first), to_byte = load(o.to_byte + first), zero = load(o.zero + first);
-#pragma GCC unroll 16
-    for (int m = 0; m < M; ++m) {
-      const vec x = as_floats(sum[m][v]) * scale + shift, active = x > vec{} ? x : alpha * x;
-      store_bytes(static_cast<uint8_t*>(out) + m * out_step + first, as_bytes(active * to_byte + zero), some);
-    }
-  }
+  int8_finish<M, V>(b, M, [&](int m, int v) { return sum[m][v]; }, out);
 }
 
-using Int8Tile = void (*)(const uint8_t*, int64_t, int64_t, int, int, const int8_t*, Int8Output, void*, int64_t, int);
+using Int8Tile = void (*)(const Int8Block&, const uint8_t*, char*);
 template <int V, int... M>
 static Int8Tile int8_tile_of(int m, std::integer_sequence<int, M...>) {
   static constexpr Int8Tile table[] = {int8_tile<M + 1, V>...};
@@ -113,7 +143,30 @@ static Int8Tile int8_tile_of(int v, int m) {
   }
 }
 
-static int64_t int8_fours(const MtcnnInt8Layer& l) { return divide_up(l.kernel * l.channels, 4); }  // of a run
+// Makes `length` pixels and v vectors of channels at a time.
+class Int8Row {
+ public:
+  Int8Row(const Int8Block& block, int v, int64_t length) : block_(block), v_(v), length_(length) {}
+  static int64_t most(int v) { return int8_m(v); }  // pixels in a tile
+  void operator()(const uint8_t* a, char* out) {
+    for (int64_t t = 0, tiles = divide_up(length_, most(v_)); t < tiles; ++t) {
+      const int64_t from = length_ * t / tiles, count = length_ * (t + 1) / tiles - from;
+      int8_tile_of(v_, int(count))(block_, a + from * block_.step, out + from * block_.out_step * block_.value());
+    }
+  }
+
+ private:
+  const Int8Block& block_;
+  const int v_;
+  const int64_t length_;
+};
+#endif
+
+// Fours of a run: with a matrix unit as many as whole tiles hold, the weights of the last ones zero.
+static int64_t int8_fours(const MtcnnInt8Layer& l) {
+  const int64_t fours = divide_up(l.kernel * l.channels, 4);
+  return INT8_MATRIX ? divide_up(fours, INT8_TILE) * INT8_TILE : fours;
+}
 
 // The places of the weights (O, I, k, k) in the packed ones: f(place, place).
 template <class F>
@@ -141,66 +194,66 @@ static void int8_pack(const MtcnnInt8Layer& l, const int8_t* weight, int8_t* pac
 // A convolution of images that lie in_image bytes and out_image values apart, as in layer.h. The last layer's output is float.
 static void int8_convolve(const MtcnnInt8Layer& l, int64_t images, int64_t rows, int64_t columns, const uint8_t* a, int64_t in_row,
                           int64_t in_image, void* out, int64_t out_image) {
-  const int64_t vectors = divide_up(l.filters, LANES), pixel = l.stride * l.channels, size = l.alpha ? 1 : sizeof(float);
+  const int64_t vectors = divide_up(l.filters, LANES), pixel = l.stride * l.channels;
   const int8_t* packed = l.packed;
   for (int64_t first = 0; first < vectors; first += INT8_V) {
-    const int64_t V = std::min<int64_t>(INT8_V, vectors - first), most = int8_m(int(V)), channel = first * LANES;
-    const bool is_narrow = columns < most && columns < images;  // then a tile holds one pixel of several images
-    const int64_t length = is_narrow ? images : columns, step = is_narrow ? in_image : pixel;
-    const int64_t out_step = is_narrow ? out_image : l.filters, tiles = divide_up(length, most);
+    const int v = int(std::min<int64_t>(INT8_V, vectors - first));
+    const bool is_narrow = columns < Int8Row::most(v) && columns < images;  // then a tile holds one pixel of several images
+    const int64_t channel = first * LANES;
+    const auto from_channel = [=](const float* values) { return values ? values + channel : nullptr; };
+    const Int8Block block{packed, int(l.kernel), int(int8_fours(l)), is_narrow ? in_image : pixel, in_row,
+                          {from_channel(l.scale), from_channel(l.shift), from_channel(l.alpha), from_channel(l.to_byte),
+                           from_channel(l.zero)},
+                          is_narrow ? out_image : l.filters, int(l.filters - channel)};
     const int64_t others = is_narrow ? columns : images, other = is_narrow ? pixel : in_image;
     const int64_t out_other = is_narrow ? l.filters : out_image;
-    const auto from_channel = [=](const float* values) { return values ? values + channel : nullptr; };
-    const Int8Output o{from_channel(l.scale), from_channel(l.shift), from_channel(l.alpha), from_channel(l.to_byte),
-                       from_channel(l.zero)};
+    Int8Row row(block, v, is_narrow ? images : columns);
     for (int64_t i = 0; i < others; ++i)
       for (int64_t y = 0; y < rows; ++y)
-        for (int64_t t = 0; t < tiles; ++t) {
-          const int64_t from = length * t / tiles, count = length * (t + 1) / tiles - from;
-          const int64_t at = i * out_other + y * columns * l.filters + from * out_step + channel;
-          int8_tile_of(int(V), int(count))(a + i * other + y * l.stride * in_row + from * step, step, in_row, int(l.kernel),
-                                           int(int8_fours(l)), packed, o, static_cast<char*>(out) + at * size, out_step,
-                                           int(l.filters - channel));
-        }
-    packed += V * LANES * l.kernel * int8_fours(l) * 4;
+        row(a + i * other + y * l.stride * in_row,
+            static_cast<char*>(out) + (i * out_other + y * columns * l.filters + channel) * block.value());
+    packed += v * LANES * l.kernel * int8_fours(l) * 4;
   }
 }
 
-// Rows [first, first + rows) of a pooling of an image, channels last. `tall`: a row of the image.
+// Rows [first, first + rows) of a pooling of an image, channels last, and some bytes more. `tall`: a row of the image.
 static void int8_pool(const LayerSizes& s, const uint8_t* image, int64_t first, int64_t rows, uint8_t* out, uint8_t* tall) {
   const int64_t C = s.channels, length = s.width * C;
   for (int64_t y = first; y < first + rows; ++y, out += s.pooled_width * C) {
-    const uint8_t* top = image + 2 * y * length;
-    std::copy(top, top + length, tall);
-    for (int64_t i = 2 * y + 1; i < std::min(2 * y + s.pool, s.height); ++i) {
-      const uint8_t* row = image + i * length;
-      INDEPENDENT
-      for (int64_t x = 0; x < length; ++x) tall[x] = std::max(tall[x], row[x]);
-    }
+    const int64_t last = std::min(2 * y + s.pool, s.height) - 1;  // a window at the border sees its last row or column twice
+    const uint8_t *top = image + 2 * y * length, *middle = image + std::min(2 * y + 1, last) * length, *low = image + last * length;
+    INDEPENDENT
+    for (int64_t x = 0; x < length; ++x) tall[x] = std::max(std::max(top[x], middle[x]), low[x]);
     for (int64_t x = 0; x < s.pooled_width; ++x) {
-      const int64_t columns = std::min(s.pool, s.width - 2 * x);
-      uint8_t* best = out + x * C;
-      const uint8_t* p = tall + 2 * x * C;
-      std::copy(p, p + C, best);
-      for (int64_t k = 1; k < columns; ++k) {
-        INDEPENDENT
-        for (int64_t c = 0; c < C; ++c) best[c] = std::max(best[c], p[k * C + c]);
+      const uint8_t *p = tall + 2 * x * C, *end = tall + (std::min(2 * x + s.pool, s.width) - 1) * C;
+      const uint8_t* next = std::min(p + C, end);
+      for (int64_t c = 0; c < C; c += LANES) {  // what is beyond C is written again by the next pixel
+        const bytes one = load_bytes(p + c), two = load_bytes(next + c), three = load_bytes(end + c);
+        const bytes some = one > two ? one : two;
+        store_bytes(out + x * C + c, some > three ? some : three, LANES);
       }
     }
   }
 }
 
-// Rows [first, first + rows) of an image (channels, height, width), as bytes, channels last.
+// Rows [first, first + rows) of an image (channels, height, width), as bytes, channels last, and a byte more.
 static void int8_input(const LayerSizes& s, const float* image, float to_byte, float zero, int64_t first, int64_t rows,
                        uint8_t* out) {
-  for (int64_t y = first; y < first + rows; ++y)
-    for (int64_t c = 0; c < s.channels; ++c) {
-      const float* row = image + (c * s.height + y) * s.width;
-      uint8_t* to = out + (y - first) * s.width * s.channels + c;
-      INDEPENDENT
-      for (int64_t x = 0; x < s.width; ++x)
-        to[x * s.channels] = uint8_t(int32_t(std::min(std::max(row[x] * to_byte + zero, 0.f), 255.f) + 0.5f));
+  const int64_t plane = s.height * s.width, count = rows * s.width;
+  const float* in = image + first * s.width;
+  const auto byte = [=](float x) { return uint8_t(int32_t(std::min(std::max(x * to_byte + zero, 0.f), 255.f) + 0.5f)); };
+  int64_t i = 0;
+  if (s.channels == 3)
+    for (; i + LANES <= count; i += LANES) {  // a pixel is the low three bytes of a lane
+      const auto whole = [&](int64_t c) { return as_whole(load(in + c * plane + i) * to_byte + zero); };
+      const sums pixels = whole(0) | whole(1) << 8 | whole(2) << 16;
+      for (int lane = 0; lane < LANES; ++lane) {
+        const int32_t pixel = pixels[lane];
+        std::memcpy(out + 3 * (i + lane), &pixel, 4);
+      }
     }
+  for (; i < count; ++i)
+    for (int64_t c = 0; c < s.channels; ++c) out[i * s.channels + c] = byte(in[c * plane + i]);
 }
 
 // How the work is cut: tasks of some images, or of a strip of rows of the output; and the bytes of each of two buffers of a task.

@@ -2,11 +2,11 @@
 
 namespace {
 
-// What outputs of an area resize mix along one axis: output i takes the `most` pixels from first[i] on, with weights from
-// i * most on; where it needs fewer, the last weights are 0. Shares are counted in whole numbers, so that they are exact.
-struct Taps {
+// What outputs of an area resize mix along one axis. Shares are counted in whole numbers, so that they are exact.
+struct LevelTaps : Taps {
   // Outputs begin .. begin + count of `level`, from an axis of `base` pixels. Beyond its end, the last output repeats.
-  Taps(int64_t base, int64_t level, int64_t begin, int64_t count) : most(1) {
+  LevelTaps(int64_t base, int64_t level, int64_t begin, int64_t count) {
+    most = 1;
     const auto output = [&](int64_t i) { return std::min(begin + i, level - 1); };
     for (int64_t i = 0; i < count; ++i) {
       first.push_back(output(i) * base / level);
@@ -19,9 +19,6 @@ struct Taps {
         weights[size_t(i * most + t)] = float(double(std::max<int64_t>(high - low, 0)) / double(base));
       }
   }
-  int64_t most;
-  std::vector<int64_t> first;
-  std::vector<float> weights;
 };
 
 // A piece with its weights.
@@ -31,7 +28,7 @@ struct Plan {
         used(std::min(columns.first.back() + columns.most, p.width) - columns.first[0]),
         held(columns.first.back() + columns.most - columns.first[0]) {}
   MtcnnPiece piece;
-  Taps rows, columns;
+  LevelTaps rows, columns;
   int64_t used, held;  // pixels of a row: that exist, and that weights, some of them 0, are given for
 };
 

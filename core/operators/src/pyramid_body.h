@@ -25,33 +25,6 @@ static void halve_row(const Value* above, int64_t stride, int64_t columns, float
   }
 }
 
-// row = weights of `most` rows * those rows
-template <class Value>
-static void mix_rows(const Value* values, int64_t stride, const float* weights, int64_t most, int64_t length, float* row) {
-  const float first = weights[0];
-  for (int64_t i = 0; i < length; ++i) row[i] = first * float(values[i]);
-  for (int64_t t = 1; t < most; ++t) {
-    const float weight = weights[t];
-    if (weight == 0) return;  // nor may what lies there be read: it can be beyond the image
-    values += stride;
-    for (int64_t i = 0; i < length; ++i) row[i] += weight * float(values[i]);
-  }
-}
-
-// `MOST`: columns.most if that is known when compiling, else 0.
-template <int64_t MOST>
-static void mix_columns(const Taps& columns, int64_t count, const float* row, float shift, float scale, float* r, float* g, float* b) {
-  const int64_t most = MOST ? MOST : columns.most, begin = columns.first[0];
-  const float* weight = columns.weights.data();
-  for (int64_t x = 0; x < count; ++x) {
-    const float* from = row + 3 * (columns.first[x] - begin);
-    pixel sum = {};
-    for (int64_t t = 0; t < most; ++t, from += 3) sum += *weight++ * get(from);
-    sum = (sum - shift) * scale;
-    r[x] = sum[0], g[x] = sum[1], b[x] = sum[2];
-  }
-}
-
 // Row y of a piece -> its place in out (3, height, width). row: working memory.
 static void draw_row(const Plan& plan, int64_t y, float shift, float scale, float* row, int64_t height, int64_t width, float* out) {
   const MtcnnPiece& p = plan.piece;
@@ -61,10 +34,5 @@ static void draw_row(const Plan& plan, int64_t y, float shift, float scale, floa
              : mix_rows(static_cast<const uint8_t*>(p.pixels) + at, stride, weights, plan.rows.most, used, row);
   std::fill(row + used, row + 3 * plan.held + 1, 0.f);
   float *r = out + (p.y + y) * width + p.x, *g = r + height * width, *b = g + height * width;
-  const auto mix = plan.columns.most == 2   ? mix_columns<2>
-                   : plan.columns.most == 3 ? mix_columns<3>
-                   : plan.columns.most == 4 ? mix_columns<4>
-                   : plan.columns.most == 5 ? mix_columns<5>
-                                            : mix_columns<0>;
-  mix(plan.columns, p.columns, row, shift, scale, r, g, b);
+  mix_columns(plan.columns, row, shift, scale, r, g, b);
 }

@@ -133,3 +133,10 @@ inline std::vector<float> spread_alpha(const float* alpha, int64_t channels, int
   for (int64_t i = 0; i < channels * inner; ++i) spread[i] = alpha[i / inner];
   return spread;
 }
+
+// What outputs along an axis mix: each takes `most` pixels from its first one on, with weights of which the last ones may be 0.
+struct Taps {
+  int64_t most;
+  std::vector<int64_t> first;
+  std::vector<float> weights;  // `most` for each output
+};

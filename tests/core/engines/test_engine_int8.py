@@ -200,6 +200,43 @@ def test_without_files_or_faces(small: Bundle, image: np.ndarray, tmp_path: Path
     assert set(read_bundle(bundle.path).manifest["files"]) == {f"{net}-0000.params" for net in NETS}
 
 
+@needs_vnni
+@pytest.mark.parametrize("wanted", ["avx512", "avx2"])
+def test_instruction_sets_agree(wanted: str, tmp_path: Path) -> None:
+    """Sums of products are exact, and what is done with them is the same wherever there is FMA: in tiles of pixels of one image, of
+    several images, and of fewer pixels than a tile has."""
+    code = (
+        "import sys, numpy as np; from mtcnn_gluon.bundles.find import find_bundle; "
+        "from mtcnn_gluon.operators.int8_layers import read_layers; from mtcnn_gluon.operators.int8_net import Int8Net\n"
+        "bundle, generator, found = find_bundle('default'), np.random.default_rng(0), {}\n"
+        "for net, shapes in {'pnet': [(1, 90, 131), (3, 34, 50)], 'rnet': [(1, 36, 36), (19, 36, 36)], 'onet': [(35, 64, 64)]}.items():\n"
+        "    table = bundle.manifest['architecture'][net]\n"
+        "    run = Int8Net(table, read_layers(bundle.file(f'{net}-int8.npz'), table), 127.5, 1 / 128)\n"
+        "    for number, height, width in shapes:\n"
+        "        images = generator.normal(0, 0.5, (number, 3, height, width)).clip(-1, 1).astype(np.float32)\n"
+        "        found[f'{net} {number}'] = run(images)\n"
+        "np.savez(sys.argv[1], **found)"
+    )
+    results = []
+    for isa in ("", wanted):
+        path = tmp_path / f"{isa}.npz"
+        subprocess.run([sys.executable, "-c", code, str(path)], env={**os.environ, "MTCNN_GLUON_ISA": isa}, check=True)
+        results.append(np.load(path))
+    if wanted == "avx2" and int8_instructions_with("avx2") is None:
+        pytest.skip("this processor multiplies bytes only in AVX-512, and plain loops do without FMA")
+    for name, expected in results[0].items():
+        np.testing.assert_array_equal(results[1][name], expected, err_msg=name)
+
+
+def int8_instructions_with(isa: str) -> str | None:
+    """What multiplies bytes in a process that may use so much of the processor."""
+    code = "from mtcnn_gluon.operators.int8_net import int8_instructions; print(int8_instructions() or '')"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "MTCNN_GLUON_ISA": isa}, capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip() or None
+
+
 def test_where_nothing_multiplies_bytes() -> None:
     code = "from mtcnn_gluon import Detector; Detector(engine='native-int8')"
     environment = {**os.environ, "MTCNN_GLUON_ISA": "baseline"}
