@@ -4,8 +4,8 @@
 
 It needs MediaPipe (Apache 2.0) with its older interface, and so an environment of its own: pip install mediapipe==0.10.21. The
 list is one of example/open_data.py or heads/render.py: a path below OPEN, a box and five points a row. A face is looked at in
-several sizes and mirrored; its points are the medians. Faces that the mesh does not find, or finds elsewhere, keep no row, or with --keep
-the points that they had: those of rendered people in profile are exact.
+several sizes and mirrored; its points are the medians. Faces that the mesh does not find, or finds elsewhere, keep no row; with
+--keep they keep the points that they had: those of rendered people in profile are exact.
 """
 
 import argparse

@@ -10,6 +10,7 @@ from mtcnn_gluon.detection import pyramid
 from mtcnn_gluon.engines.base import Cells, Engine, Level, Photos, mean_with_mirrored
 from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import crop_resize, grouped_nms
+from mtcnn_gluon.operators.crop_resize import empty_images
 
 CROP_BATCH = 256  # largest number of crops in memory
 
@@ -41,7 +42,7 @@ class CpuPhotos(Photos):
         ]
         found = [Cells.none()]
         for canvas in pyramid.plan_canvases(tuple((each.height, each.width) for each in sources), view):
-            pixels = pyramid.fill_canvas(canvas, sources, self._mean, self._scale, threads)
+            pixels = pyramid.fill_canvas(canvas, sources, self._mean, self._scale, threads, self._engine.dtype)
             probability, offsets = self._engine.pnet(pixels)  # (h, w), (4, h, w)
             whole = probability[: view.outputs(canvas.height), : view.outputs(canvas.width)]
             rows, columns = np.nonzero(whole >= min(thresholds[piece.level] for piece in canvas.pieces))
@@ -73,11 +74,12 @@ class CpuPhotos(Photos):
         return grouped_nms(boxes, scores, groups, overlap)
 
     def _crop(self, image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
-        """Parts (N, 3, size, size) float32 of the photos, the input of a net."""
+        """Parts (N, 3, size, size) of the photos, the input of a net."""
+        options = self._mean, self._scale, self._threads, self._engine.dtype
         if len(self._images) == 1:
-            return crop_resize(self._images[0], boxes, size, self._mean, self._scale, self._threads)
-        crops = np.empty((len(boxes), 3, size, size), np.float32)
+            return crop_resize(self._images[0], boxes, size, *options)
+        crops = empty_images(len(boxes), size, size, self._engine.dtype)
         for index in np.unique(image):
             rows = image == index
-            crops[rows] = crop_resize(self._images[index], boxes[rows], size, self._mean, self._scale, self._threads)
+            crops[rows] = crop_resize(self._images[index], boxes[rows], size, *options)
         return crops

@@ -21,11 +21,13 @@ from functools import lru_cache
 from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from mtcnn_gluon.engines.base import CANVAS_HEIGHT, CANVAS_SIZES, CANVAS_WIDTH, Level
 from mtcnn_gluon.engines.skyline import Skyline
 from mtcnn_gluon.layers import View
 from mtcnn_gluon.operators import LevelSource, draw_pieces, halve
+from mtcnn_gluon.operators.crop_resize import empty_images
 from mtcnn_gluon.operators.pyramid_pieces import Place
 
 
@@ -106,19 +108,23 @@ _PACKING_ORDERS: tuple[Callable[[Piece], tuple[int, int]], ...] = (
 
 
 def fill_canvas(
-    canvas: Canvas, sources: Sequence[LevelSource], mean: float = 0.0, scale: float = 1.0, threads: int = 0
-) -> np.ndarray:
-    """The pixels (1, 3, H, W) float32 of a canvas: its pieces of the levels made from `sources`.
+    canvas: Canvas, sources: Sequence[LevelSource], mean: float = 0.0, scale: float = 1.0, threads: int = 0,
+    dtype: DTypeLike = np.float32,
+) -> np.ndarray:  # fmt: skip
+    """The pixels (1, 3, H, W) of a canvas: its pieces of the levels made from `sources`.
 
-    Values are (pixel - mean) * scale for pixels in 0..255, not rounded. Between the pieces they are 0, or black if levels have
-    margins. `threads` as in `level_sources`.
+    Values in float32 are (pixel - mean) * scale for pixels in 0..255, not rounded; those in uint8 are rounded pixels, and lie
+    there channels last. Between the pieces they are 0 (in uint8 the mean), or black if levels have margins. `threads` as in
+    `level_sources`.
     """
+    pixels = empty_images(1, canvas.height, canvas.width, dtype)
+    is_bytes = pixels.dtype == np.uint8
     if not canvas.view.context:
-        pixels = np.zeros((1, 3, canvas.height, canvas.width), np.float32)
+        pixels[:] = np.rint(mean) if is_bytes else 0
         places = [(p.source_y, p.source_x, p.height, p.width, p.y, p.x) for p in canvas.pieces]
         draw_pieces(pixels[0], [sources[p.level] for p in canvas.pieces], places, mean, scale, threads)
         return pixels
-    pixels = np.full((1, 3, canvas.height, canvas.width), -np.float32(mean) * np.float32(scale), np.float32)
+    pixels[:] = 0 if is_bytes else -np.float32(mean) * np.float32(scale)
     drawn = [(sources[p.level], _on_level(p, sources[p.level], canvas.view.margin)) for p in canvas.pieces]
     drawn = [(source, place) for source, place in drawn if place[2] > 0 and place[3] > 0]
     draw_pieces(pixels[0], [source for source, _ in drawn], [place for _, place in drawn], mean, scale, threads)

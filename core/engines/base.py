@@ -119,14 +119,15 @@ def mean_with_mirrored(first: Sequence[np.ndarray], mirrored: Sequence[np.ndarra
 class Engine:
     """Runs the three nets. The base class of all engines, which implement `run`.
 
-    Inputs are normalised float32 in NCHW; outputs are numpy arrays that belong to the caller. Every engine may be called from
-    several threads.
+    Inputs are (N, 3, H, W) of the engine's `dtype`; outputs are numpy arrays that belong to the caller. Every engine may be
+    called from several threads.
 
     Attributes:
         name: the engine's name.
         runtime: name of the runtime in messages.
         ending: how the names of the bundle's files that it reads end.
         writer: the command that writes them.
+        dtype: of inputs: float32 for normalised ones; uint8 for pixels, best as views of arrays whose channels are last.
         needs_warming: whether the first input of a shape takes longer than the next.
         kernel_threads: CPU threads of the package's own kernels between the nets; 0: OMP_NUM_THREADS or one a processor. They
             wait busily for a moment after their work, so more than one take processors from a runtime with its own threads.
@@ -139,6 +140,7 @@ class Engine:
     runtime: str
     ending = ONNX
     writer = "mtcnn-gluon export"
+    dtype: type[np.generic] = np.float32
     needs_warming = True
     kernel_threads = 1
     crops_a_run: Mapping[str, int] = MappingProxyType({})

@@ -85,6 +85,7 @@ class NativeInt8Engine(NativeEngine):
     """
 
     name = "native-int8"
+    dtype = np.uint8
     runtime = "the engine native-int8"
     writer = "mtcnn-gluon export --int8 PHOTOS"
 

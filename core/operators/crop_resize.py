@@ -7,24 +7,27 @@ separable: a crop is `rows @ image @ columns.T`, with one small matrix of weight
 """
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from mtcnn_gluon.operators.native import kernels
 
 
 def crop_resize(
-    image: np.ndarray, boxes: np.ndarray, size: int, mean: float = 0.0, scale: float = 1.0, threads: int = 0
-) -> np.ndarray:
+    image: np.ndarray, boxes: np.ndarray, size: int, mean: float = 0.0, scale: float = 1.0, threads: int = 0,
+    dtype: DTypeLike = np.float32,
+) -> np.ndarray:  # fmt: skip
     """Crops of one image.
 
     Args:
         image: (H, W, 3) uint8.
         boxes: (N, 4) finite x1, y1, x2, y2 with positive sides, in pixels; they may reach beyond the image.
         size: side S of the crops in pixels, positive.
-        mean, scale: the crops are (pixel - mean) * scale.
+        mean, scale: crops in float32 are (pixel - mean) * scale.
         threads: largest number of CPU threads; 0: OMP_NUM_THREADS, or one a processor.
+        dtype: float32, or uint8 for pixels rounded to whole numbers.
 
     Returns:
-        (N, 3, S, S) float32, not rounded; 0..255 with the default `mean` and `scale`.
+        (N, 3, S, S): float32, 0..255 with the default `mean` and `scale`; or uint8, a view of an array (N, S, S, 3).
 
     Raises:
         ValueError: if `image` is not of that form.
@@ -34,14 +37,24 @@ def crop_resize(
         raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
     boxes = np.ascontiguousarray(boxes, np.float64)
     library = kernels()
+    crops = empty_images(len(boxes), size, size, dtype)
     if library is None:
-        return (_crop_resize(image, boxes, size) - np.float32(mean)) * np.float32(scale)
+        means = _crop_resize(image, boxes, size)
+        crops[:] = np.floor(means + 0.5) if crops.dtype == np.uint8 else (means - np.float32(mean)) * np.float32(scale)
+        return crops
     image = np.ascontiguousarray(image)
-    crops = np.empty((len(boxes), 3, size, size), np.float32)
-    arguments = (*image.shape[:2], boxes.ctypes.data, len(boxes), size, mean, scale, threads, crops.ctypes.data)
+    is_bytes = crops.dtype == np.uint8
+    arguments = (*image.shape[:2], boxes.ctypes.data, len(boxes), size, mean, scale, threads, is_bytes, crops.ctypes.data)
     if not library.mtcnn_crop_resize(image.ctypes.data, *arguments):
         raise MemoryError(f"{len(boxes)} crops of {size} x {size} pixels need more memory than there is")
     return crops
+
+
+def empty_images(count: int, height: int, width: int, dtype: DTypeLike = np.float32) -> np.ndarray:
+    """Memory for images (count, 3, height, width): float32, or uint8 that lies there channels last."""
+    if np.dtype(dtype) == np.uint8:
+        return np.empty((count, height, width, 3), np.uint8).transpose(0, 3, 1, 2)
+    return np.empty((count, 3, height, width), np.float32)
 
 
 def _crop_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:

@@ -24,7 +24,7 @@ class _Layer(ctypes.Structure):
 
 
 def int8_instructions() -> str | None:
-    """What multiplies bytes here: `amx-int8`, `avx512-vnni` or `avx-vnni`; None if only plain loops do, or there are no kernels.
+    """What multiplies bytes here: `amx-int8`, `avx512-vnni` or `avx-vnni`; None if only plain loops do.
 
     Raises:
         Unavailable: if there are no kernels.
@@ -54,14 +54,18 @@ class Int8Net:
         self._layers = (_Layer * len(layers))(*map(self._packed, layers))
 
     def __call__(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
-        """Raw outputs, arguments and errors as of `NativeNet`. The result does not depend on the number of threads."""
-        images = np.ascontiguousarray(images)
-        count, height, width = count_images(images, self._layers[0].channels)
+        """Raw outputs, arguments and errors as of `NativeNet`. The result does not depend on the number of threads.
+
+        `images` may also be pixels (N, 3, H, W) uint8; nothing is copied if they are a view of an array (N, H, W, 3).
+        """
+        is_bytes = images.dtype == np.uint8
+        count, height, width = count_images(images, self._layers[0].channels, np.uint8 if is_bytes else np.float32)
+        images = np.ascontiguousarray(np.moveaxis(images, 1, -1) if is_bytes else images)
         sides = (1, 1) if self.is_dense else tuple(map(self._output_side, (height, width)))
         out = np.empty((count, *sides, self._layers[-1].filters), np.float32)
         if not self._library.mtcnn_int8_forward(
-            self._layers, len(self._layers), count, height, width, threads or 0, self._to_byte, self._zero, images.ctypes.data,
-            out.ctypes.data,
+            self._layers, len(self._layers), count, height, width, threads or 0, self._to_byte, self._zero, is_bytes,
+            images.ctypes.data, out.ctypes.data,
         ):  # fmt: skip
             raise MemoryError(f"images of shape {images.shape} need more memory than there is")
         return out

@@ -5,6 +5,7 @@ import re
 from typing import Any, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from mtcnn_gluon.errors import Unavailable
 from mtcnn_gluon.layers import Parameters, heads_of, is_dense, walk
@@ -129,10 +130,10 @@ def steps(
     yield pool, alpha, weights, biases, 1
 
 
-def count_images(images: np.ndarray, channels: int) -> tuple[int, int, int]:
-    """Number, height and width of images; `ValueError` unless they are (N, channels, H, W) float32 with N > 0."""
-    if images.dtype != np.float32 or images.ndim != 4 or images.shape[1] != channels or not len(images):
-        raise ValueError(f"images must be (N, {channels}, H, W) float32, not {images.shape} {images.dtype}")
+def count_images(images: np.ndarray, channels: int, dtype: DTypeLike = np.float32) -> tuple[int, int, int]:
+    """Number, height and width of images; `ValueError` unless they are (N, channels, H, W) of such a type with N > 0."""
+    if images.dtype != dtype or images.ndim != 4 or images.shape[1] != channels or not len(images):
+        raise ValueError(f"images must be (N, {channels}, H, W) {np.dtype(dtype)}, not {images.shape} {images.dtype}")
     count, _, height, width = images.shape
     return count, height, width
 

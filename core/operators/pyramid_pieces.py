@@ -94,11 +94,11 @@ def draw_pieces(
     """Draw parts of levels on a canvas and leave the rest of the canvas unchanged.
 
     Args:
-        canvas: (3, H, W) float32, contiguous.
+        canvas: (3, H, W), contiguous float32; or uint8, a view of a contiguous array (H, W, 3).
         sources: the level of each part.
         places: `source_y, source_x, rows, columns, y, x` of each part: first pixel and size on the level, and first pixel on
             the canvas. Below and to the right of the level, its last line is repeated.
-        mean, scale: the values are (pixel - mean) * scale for pixels in 0..255, not rounded.
+        mean, scale: values in float32 are (pixel - mean) * scale for pixels in 0..255, not rounded; uint8 are rounded pixels.
         threads: largest number of CPU threads; 0: OMP_NUM_THREADS, or one a processor.
 
     Raises:
@@ -123,7 +123,7 @@ def draw_pieces(
         ],
         _PIECE,
     )
-    arguments = (len(table), mean, scale, *canvas.shape[1:], threads, canvas.ctypes.data)
+    arguments = (len(table), mean, scale, *canvas.shape[1:], threads, canvas.dtype == np.uint8, canvas.ctypes.data)
     if not library.mtcnn_draw_pieces(table.ctypes.data, *arguments):
         raise MemoryError(f"{len(table)} parts of levels need more memory than there is")
 
@@ -135,7 +135,9 @@ def _draw_pieces(
         part = source.planes[:, source_y : source_y + rows, source_x : source_x + columns]
         missing = ((0, 0), (0, rows - part.shape[1]), (0, columns - part.shape[2]))
         part = np.pad(part, missing, mode="edge")
-        canvas[:, y : y + rows, x : x + columns] = (part - np.float32(mean)) * np.float32(scale)
+        is_bytes = canvas.dtype == np.uint8
+        values = np.floor(part + 0.5) if is_bytes else (part - np.float32(mean)) * np.float32(scale)
+        canvas[:, y : y + rows, x : x + columns] = values
 
 
 def _check(image: np.ndarray) -> None:

@@ -310,6 +310,7 @@ void check_int8(int64_t images, int64_t height, int64_t width, std::vector<Mtcnn
     const int64_t c = int64_t(i) % layers[0].channels, pixel = int64_t(i) / layers[0].channels, n = pixel / (height * width);
     values[i] = in[size_t((n * layers[0].channels + c) * height * width + pixel % (height * width))] + 128;
   }
+  const std::vector<uint8_t> bytes(values.begin(), values.end());
   std::vector<int64_t> numbers = {images, height, width, threads};
   int64_t rows = height, columns = width;
   for (size_t l = 0; l < layers.size(); ++l) {
@@ -330,9 +331,14 @@ void check_int8(int64_t images, int64_t height, int64_t width, std::vector<Mtcnn
     if (rows) values = plain_int8(layer, weight, values, images, rows, columns);
   }
   Floats out = unwritten(rows ? int64_t(values.size()) : 0);
-  if (mtcnn_int8_forward(layers.data(), int64_t(layers.size()), images, height, width, threads, 1, 128, in.data(), out.data()) != (rows > 0))
-    return fail(shown("int8: forward", numbers));
-  if (!std::equal(out.begin(), out.end(), values.begin())) fail(shown("int8", numbers));
+  for (int64_t is_bytes : {0, 1}) {
+    std::fill(out.begin(), out.end(), 0.f);
+    const void* images_in = is_bytes ? static_cast<const void*>(bytes.data()) : in.data();
+    if (mtcnn_int8_forward(layers.data(), int64_t(layers.size()), images, height, width, threads, 1, 128, is_bytes, images_in,
+                           out.data()) != (rows > 0))
+      return fail(shown("int8: forward", numbers));
+    if (!std::equal(out.begin(), out.end(), values.begin())) fail(shown("int8", numbers));
+  }
 }
 
 // ---- Mining, suppression, crops
@@ -380,13 +386,22 @@ void check_nms(int64_t count, double threshold, bool min_mode, float extra) {
   if (keep != expected) fail(shown("nms", {count, int64_t(threshold * 100), min_mode, int64_t(extra)}));
 }
 
+// Pixels (count, pixels, 3) are rounded ones of (count, 3, pixels), of which what was expected is (pixel - 127.5) / 128.
+void check_bytes(const std::string& what, const std::vector<uint8_t>& bytes, const Doubles& expected, int64_t count, int64_t pixels) {
+  for (int64_t i = 0; i < count * pixels; ++i)
+    for (int64_t c = 0; c < 3; ++c) {
+      const double mean = expected[size_t((i / pixels * 3 + c) * pixels + i % pixels)] * 128 + 127.5;
+      if (std::abs(bytes[size_t(3 * i + c)] - mean) > 0.5001) return fail(what);
+    }
+}
+
 void check_crops(int64_t height, int64_t width, int64_t size, const Doubles& boxes) {
   std::vector<uint8_t> image(size_t(height * width * 3));
   for (uint8_t& value : image) value = uint8_t(below(256));
   const int64_t count = int64_t(boxes.size() / 4);
   Floats crops = unwritten(count * 3 * size * size);
   const float shift = 127.5f, scale = 1 / 128.f;
-  mtcnn_crop_resize(image.data(), height, width, boxes.data(), count, size, shift, scale, 0, crops.data());
+  mtcnn_crop_resize(image.data(), height, width, boxes.data(), count, size, shift, scale, 0, 0, crops.data());
   const auto share = [size](double start, double stop, int64_t part, int64_t pixel) {  // of one output, along an axis
     const double step = (stop - start) / double(size);
     const double low = start + step * double(part), high = start + step * double(part + 1);
@@ -405,6 +420,9 @@ void check_crops(int64_t height, int64_t width, int64_t size, const Doubles& box
       expected.push_back((sum - shift) * scale);
     }
   compare(shown("crops", {height, width, size}), crops, expected);
+  std::vector<uint8_t> bytes(crops.size());
+  mtcnn_crop_resize(image.data(), height, width, boxes.data(), count, size, shift, scale, 0, 1, bytes.data());
+  check_bytes(shown("crops as bytes", {height, width, size}), bytes, expected, count, size * size);
 }
 
 // ---- Pyramids
@@ -439,7 +457,7 @@ void check_pieces(int64_t height, int64_t width, int64_t level_height, int64_t l
                             source_y,     source_x,          rows,   columns, 2,          3};
   Floats out(size_t(3 * h * w), 0.f);
   const float shift = 127.5f, scale = 1 / 128.f;
-  mtcnn_draw_pieces(&piece, 1, shift, scale, h, w, 0, out.data());
+  mtcnn_draw_pieces(&piece, 1, shift, scale, h, w, 0, 0, out.data());
   const auto share = [](int64_t part, int64_t parts, int64_t pixel, int64_t pixels) {  // of one output, along an axis
     const double low = double(part) * double(pixels) / double(parts), high = double(part + 1) * double(pixels) / double(parts);
     return std::max(0., std::min(high, double(pixel) + 1) - std::max(low, double(pixel))) / (high - low);
@@ -584,7 +602,7 @@ void check_pyramids() {
     check_pieces<float>(one_of(bases), one_of(bases), level_height, level_width, source_y, source_x);
   }
   check_pieces<uint8_t>(130, 190, 101, 99, 0, 0);
-  mtcnn_draw_pieces(nullptr, 0, 0, 1, 5, 5, 0, nullptr);
+  mtcnn_draw_pieces(nullptr, 0, 0, 1, 5, 5, 0, 0, nullptr);
 }
 
 }  // namespace

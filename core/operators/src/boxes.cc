@@ -68,7 +68,7 @@ int64_t mtcnn_nms(const float* boxes, int64_t count, double threshold, int min_m
 }
 
 bool mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
-                       float shift, float scale, int64_t threads, float* out) {
+                       float shift, float scale, int64_t threads, int64_t is_bytes, void* out) {
   std::atomic<bool> is_enough{true};
   Tasks tasks(count, 4);
   in_threads(threads_for(count / 16, threads), [&](int) {
@@ -80,7 +80,8 @@ bool mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, cons
         rows.set(box[1], box[3], size, height);
         columns.set(box[0], box[2], size, width);
         row.resize(size_t(3 * columns.held() + 1));
-        DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), out + i * 3 * size * size);
+        void* to = static_cast<char*>(out) + i * 3 * size * size * int64_t(is_bytes ? 1 : sizeof(float));
+        DISPATCH(crop_one, image, width, rows, columns, size, shift, scale, row.data(), is_bytes != 0, to);
       });
     };
     for (int64_t i, last; is_enough && tasks.take(&i, &last);)

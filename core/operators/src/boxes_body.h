@@ -33,18 +33,23 @@ static int64_t nms(Kept& kept, const float* boxes, int64_t count, double thresho
   return found;
 }
 
-// One box of an image -> (3, size, size). row: 3 * columns.held() + 1 floats, as pixels are read four floats at a time.
+// One box of an image -> out, (3, size, size) or, as bytes, (size, size, 3). row: 3 * columns.held() + 1 floats, as pixels are read
+// four floats at a time.
 static void crop_one(const uint8_t* image, int64_t width, const Axis& rows, const Axis& columns, int64_t size, float shift,
-                     float scale, float* row, float* out) {
+                     float scale, float* row, bool is_bytes, void* out) {
   const int64_t plane = size * size, used = 3 * columns.used;
   std::fill(row, row + 3 * columns.held() + 1, 0.f);
-  for (int64_t y = 0; y < size; ++y, out += size) {
+  for (int64_t y = 0; y < size; ++y) {
     const float* weights = rows.weights.data() + y * rows.most;
     if (weights[0] > 0)
       mix_rows(image + (rows.first[y] * width + columns.first[0]) * 3, 3 * width, weights, rows.most, used, row);
     else
       std::fill(row, row + used, 0.f);
-    mix_columns(columns, row, shift, scale, out, out + plane, out + 2 * plane);
+    float* r = static_cast<float*>(out) + y * size;
+    if (is_bytes)
+      mix_columns(columns, row, ByteRow{static_cast<uint8_t*>(out) + 3 * y * size});
+    else
+      mix_columns(columns, row, FloatRow{r, r + plane, r + 2 * plane, shift, scale});
   }
 }
 

@@ -83,7 +83,7 @@ void mtcnn_int8_pack(const MtcnnInt8Layer* layer, const int8_t* weight, int8_t* 
 }
 
 bool mtcnn_int8_forward(const MtcnnInt8Layer* layers, int64_t count, int64_t images, int64_t height, int64_t width, int64_t threads,
-                        float to_byte, float zero, const float* in, float* out) {
+                        float to_byte, float zero, int64_t is_bytes, const void* in, float* out) {
   LayerSizes sizes[MTCNN_MAX_LAYERS];
   if (count < 1 || count > MTCNN_MAX_LAYERS) return false;
   for (int64_t l = 0; l < count; ++l) {
@@ -92,5 +92,5 @@ bool mtcnn_int8_forward(const MtcnnInt8Layer* layers, int64_t count, int64_t ima
     height = sizes[l].out_height, width = sizes[l].out_width;
     if (height < 1 || width < 1) return false;
   }
-  return INT8_DISPATCH(int8_forward, layers, sizes, count, threads, to_byte, zero, in, out);
+  return INT8_DISPATCH(int8_forward, layers, sizes, count, threads, to_byte, zero, is_bytes != 0, in, out);
 }

@@ -281,13 +281,18 @@ struct Int8Plan {
 };
 
 // One task: rows [top, top + rows) of the outputs of images [from, from + count).
-static void int8_part(const MtcnnInt8Layer* layers, const LayerSizes* sizes, int64_t number, float to_byte, float zero,
-                      int64_t from, int64_t count, int64_t top, int64_t rows, const float* in, uint8_t* now, uint8_t* next,
+static void int8_part(const MtcnnInt8Layer* layers, const LayerSizes* sizes, int64_t number, float to_byte, float zero, bool is_bytes,
+                      int64_t from, int64_t count, int64_t top, int64_t rows, const void* in, uint8_t* now, uint8_t* next,
                       uint8_t* tall, float* out) {
   const Strip part(sizes, number, top, rows);
-  const int64_t image = sizes->height * sizes->width * sizes->channels, first = part.rows[0] * sizes->width * sizes->channels;
-  for (int64_t i = 0; i < count; ++i)
-    int8_input(*sizes, in + (from + i) * image, to_byte, zero, part.first[0], part.rows[0], now + i * first);
+  const int64_t row = sizes->width * sizes->channels, image = sizes->height * row, first = part.rows[0] * row;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t at = (from + i) * image;
+    if (is_bytes)
+      std::memcpy(now + i * first, static_cast<const uint8_t*>(in) + at + part.first[0] * row, size_t(first));
+    else
+      int8_input(*sizes, static_cast<const float*>(in) + at, to_byte, zero, part.first[0], part.rows[0], now + i * first);
+  }
   for (int64_t l = 0; l < number; ++l) {
     LayerSizes s = sizes[l];
     const bool is_last = l + 1 == number;
@@ -307,7 +312,7 @@ static void int8_part(const MtcnnInt8Layer* layers, const LayerSizes* sizes, int
 }
 
 static bool int8_forward(const MtcnnInt8Layer* layers, const LayerSizes* sizes, int64_t count, int64_t wanted, float to_byte,
-                         float zero, const float* in, float* out) {
+                         float zero, bool is_bytes, const void* in, float* out) {
   const int64_t usable = usable_threads(wanted);
   const Int8Plan plan(sizes, count, usable);
   const int64_t tasks = plan.groups * plan.strips, threads = std::clamp<int64_t>(tasks, 1, usable);
@@ -320,7 +325,7 @@ static bool int8_forward(const MtcnnInt8Layer* layers, const LayerSizes* sizes, 
   each_task(tasks, int(threads), [&](int64_t task, int thread) {
     const int64_t from = task / plan.strips * plan.group, top = task % plan.strips * plan.strip;
     uint8_t* mine = work + thread * room;
-    int8_part(layers, sizes, count, to_byte, zero, from, std::min(plan.group, sizes->images - from), top,
+    int8_part(layers, sizes, count, to_byte, zero, is_bytes, from, std::min(plan.group, sizes->images - from), top,
               std::min(plan.strip, sizes[count - 1].out_height - top), in, mine, mine + plan.bytes, mine + 2 * plan.bytes, out);
   });
   return true;

@@ -90,9 +90,10 @@ struct MtcnnInt8Layer {
 const char* mtcnn_int8_instructions();
 int64_t mtcnn_int8_packed(const MtcnnInt8Layer* layer);
 void mtcnn_int8_pack(const MtcnnInt8Layer* layer, const int8_t* weight, int8_t* packed);
-// As mtcnn_net_forward; the first layer's input is made of `in` (images, channels, height, width) as above, without alpha.
+// As mtcnn_net_forward. The first layer's input is made of `in`, float32 (images, channels, height, width), as above, without alpha;
+// or it is `in`, bytes (images, height, width, channels), if is_bytes is 1.
 bool mtcnn_int8_forward(const MtcnnInt8Layer* layers, int64_t count, int64_t images, int64_t height, int64_t width, int64_t threads,
-                        float to_byte, float zero, const float* in, float* out);
+                        float to_byte, float zero, int64_t is_bytes, const void* in, float* out);
 
 // mask[i] = 1 for the floor(keep_ratio * n + 1e-6) hardest, at least one, of the n samples whose label is 0 or 1, by the
 // cross-entropy of logits (count, 2); else 0. NaN is hardest; of equals the lower index comes first. count may be 0.
@@ -109,9 +110,10 @@ bool mtcnn_make_batch(const uint8_t* crops, int64_t stride, const int64_t* rows,
                       int64_t count, int64_t size, float shift, float scale, float* out);
 
 // Area means of boxes (count, 4) of one image (height, width, 3) with zeros around it -> out (count, 3, size, size), each
-// value (mean - shift) * scale. Boxes are finite with positive sides. threads, here and below: as of mtcnn_net_forward.
+// value (mean - shift) * scale in float32. If is_bytes is 1, out are bytes (count, size, size, 3), the means rounded.
+// Boxes are finite with positive sides. threads, here and below: as of mtcnn_net_forward.
 bool mtcnn_crop_resize(const uint8_t* image, int64_t height, int64_t width, const double* boxes, int64_t count, int64_t size,
-                       float shift, float scale, int64_t threads, float* out);
+                       float shift, float scale, int64_t threads, int64_t is_bytes, void* out);
 
 // Means of 2 x 2 pixels of an image (height, width, 3), float32 or uint8, -> out (height / 2, width / 2, 3); an odd last line is
 // dropped. Both sizes are at least 2.
@@ -126,7 +128,8 @@ struct MtcnnPiece {
   int64_t source_y, source_x, rows, columns;   // the part of the level; source_y and source_x lie on it
   int64_t y, x;                                // where it lies on the canvas, wholly within it
 };
-// Writes the pieces, each value (mean - shift) * scale, to their places in out (3, height, width), and nothing else. count may be 0.
+// Writes the pieces, each value (mean - shift) * scale, to their places in out (3, height, width), float32, and nothing else; or the
+// rounded means to out (height, width, 3), bytes, if is_bytes is 1. count may be 0.
 bool mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
-                       int64_t threads, float* out);
+                       int64_t threads, int64_t is_bytes, void* out);
 }

@@ -51,7 +51,7 @@ void mtcnn_halve(const void* pixels, int64_t is_float, int64_t height, int64_t w
 }
 
 bool mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, float scale, int64_t height, int64_t width,
-                       int64_t threads, float* out) {
+                       int64_t threads, int64_t is_bytes, void* out) {
   std::vector<Plan> plans;
   std::vector<int64_t> starts;  // of each plan's rows, counted over all
   int64_t pixels = 0, held = 0;
@@ -73,7 +73,7 @@ bool mtcnn_draw_pieces(const MtcnnPiece* pieces, int64_t count, float shift, flo
       return with_memory([&] {
         row.resize(size_t(3 * held + 1));  // one more: pixels are read four floats at a time
         const size_t k = size_t(std::upper_bound(starts.begin(), starts.end(), i) - starts.begin()) - 1;
-        DISPATCH(draw_row, plans[k], i - starts[k], shift, scale, row.data(), height, width, out);
+        DISPATCH(draw_row, plans[k], i - starts[k], shift, scale, row.data(), height, width, is_bytes != 0, out);
       });
     };
     for (int64_t i, last; is_enough && tasks.take(&i, &last);)

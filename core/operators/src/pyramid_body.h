@@ -25,14 +25,17 @@ static void halve_row(const Value* above, int64_t stride, int64_t columns, float
   }
 }
 
-// Row y of a piece -> its place in out (3, height, width). row: working memory.
-static void draw_row(const Plan& plan, int64_t y, float shift, float scale, float* row, int64_t height, int64_t width, float* out) {
+// Row y of a piece -> its place in out, (3, height, width) or, as bytes, (height, width, 3). row: working memory.
+static void draw_row(const Plan& plan, int64_t y, float shift, float scale, float* row, int64_t height, int64_t width, bool is_bytes,
+                     void* out) {
   const MtcnnPiece& p = plan.piece;
   const int64_t at = 3 * (plan.rows.first[y] * p.width + plan.columns.first[0]), stride = 3 * p.width, used = 3 * plan.used;
   const float* weights = plan.rows.weights.data() + y * plan.rows.most;
   p.is_float ? mix_rows(static_cast<const float*>(p.pixels) + at, stride, weights, plan.rows.most, used, row)
              : mix_rows(static_cast<const uint8_t*>(p.pixels) + at, stride, weights, plan.rows.most, used, row);
   std::fill(row + used, row + 3 * plan.held + 1, 0.f);
-  float *r = out + (p.y + y) * width + p.x, *g = r + height * width, *b = g + height * width;
-  mix_columns(plan.columns, row, shift, scale, r, g, b);
+  const int64_t to = (p.y + y) * width + p.x, plane = height * width;
+  if (is_bytes) return mix_columns(plan.columns, row, ByteRow{static_cast<uint8_t*>(out) + 3 * to});
+  float* r = static_cast<float*>(out) + to;
+  mix_columns(plan.columns, row, FloatRow{r, r + plane, r + 2 * plane, shift, scale});
 }

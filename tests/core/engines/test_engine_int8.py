@@ -89,6 +89,16 @@ def test_kernels_compute_what_is_written_down(table: dict[str, Any], side: int) 
     np.testing.assert_array_equal(np.concatenate([net(image[None]) for image in images]), found)
 
 
+@pytest.mark.parametrize("table, side", [(TABLE, 20), (FULL, 41)], ids=["dense", "full"])
+def test_pixels_are_taken_as_they_are(table: dict[str, Any], side: int) -> None:
+    """Bytes give what the same pixels give as normalised floats, wherever their channels lie."""
+    pixels = np.random.default_rng(1).integers(0, 256, (19, side, side, 3), np.uint8).transpose(0, 3, 1, 2)
+    net = Int8Net(table, random_layers(table), MEAN, SCALE)
+    expected = net((pixels - np.float32(MEAN)) * np.float32(SCALE))
+    np.testing.assert_array_equal(net(pixels), expected)
+    np.testing.assert_array_equal(net(np.ascontiguousarray(pixels), 2), expected)
+
+
 @pytest.mark.parametrize("table", [TABLE, FULL], ids=["dense", "full"])
 def test_rounding_costs_little(table: dict[str, Any]) -> None:
     generator = np.random.default_rng(3)

@@ -127,6 +127,9 @@ def assert_crops_agree(image: np.ndarray, boxes: Any, size: int) -> None:
     np.testing.assert_allclose(crops, expected, atol=1e-4)  # of 255
     normalised = crop_resize(image, boxes, size, 127.5, 1 / 128)
     np.testing.assert_allclose(normalised, (expected - np.float32(127.5)) * np.float32(1 / 128), atol=1e-6)
+    bytes_ = crop_resize(image, boxes, size, 127.5, 1 / 128, dtype=np.uint8)
+    assert bytes_.dtype == np.uint8 and bytes_.transpose(0, 2, 3, 1).flags.c_contiguous
+    np.testing.assert_allclose(bytes_, expected, atol=0.5001)
 
 
 @pytest.fixture(scope="module")

@@ -126,6 +126,14 @@ def test_many_pieces_of_several_levels_share_a_canvas() -> None:
     draw_pieces(canvases[0], sources, places)
     _draw_pieces(canvases[1], sources, places, 0, 1)
     np.testing.assert_allclose(canvases[0], canvases[1], atol=0.2)  # of 255
+    for draw_them in (draw_pieces, _draw_pieces):
+        pixels = np.full((80, 90, 3), 7, np.uint8)
+        draw_them(pixels.transpose(2, 0, 1), sources, places, 127.5, 1 / 128)
+        drawn = np.zeros((80, 90), bool)
+        for _, _, rows, columns, y, x in places:
+            drawn[y : y + rows, x : x + columns] = True
+        np.testing.assert_allclose(pixels[drawn], canvases[0].transpose(1, 2, 0)[drawn], atol=0.71)
+        assert (pixels[~drawn] == 7).all()
     draw_pieces(canvases[0], [], [])
 
 
