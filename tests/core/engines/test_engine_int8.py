@@ -213,8 +213,8 @@ def test_without_files_or_faces(small: Bundle, image: np.ndarray, tmp_path: Path
 @needs_vnni
 @pytest.mark.parametrize("wanted", ["avx512", "avx2"])
 def test_instruction_sets_agree(wanted: str, tmp_path: Path) -> None:
-    """Sums of products are exact, and what is done with them is the same wherever there is FMA: in tiles of pixels of one image, of
-    several images, and of fewer pixels than a tile has."""
+    """Sums of products are exact, and what is done with them is the same wherever there is FMA: in tiles of one image, of
+    several images, and of few pixels."""
     code = (
         "import sys, numpy as np; from mtcnn_gluon.bundles.find import find_bundle; "
         "from mtcnn_gluon.operators.int8_layers import read_layers; from mtcnn_gluon.operators.int8_net import Int8Net\n"
