@@ -1,2 +1,0 @@
-. /work/exp/env.sh
-exec $G train --records s6/orec --out o6 --net onet --epochs ${E:-2} --batch 256 --optimiser muon --rate 0.0015 --average 0.999 --landmark-faces --part-faces 0.5 --box-weight 0.4 --overlap-weight 2 --overlap-faces 0.7 --landmark-weight 4 --listed-landmarks --regression absolute --ratio 3:1:1:1 --brightness 0.2 --contrast 0.4 --saturation 0.6 --blur 0.25 --occlusion 0.2 --precision bfloat16 --init draft/onet-0000.params > to6.log 2>&1
