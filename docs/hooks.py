@@ -25,6 +25,7 @@ OUTSIDE = {  # files of the repository that are pages or pictures of the site: t
     "example/gpu_check.py": "gpu_check.py",
     "example/heads/render.py": "render.py",
     "example/open_data.py": "open_data.py",
+    "example/open_points.py": "open_points.py",
     "example/pipeline_open.yaml": "pipeline_open.yaml",
     "example/portrait.jpg": "portrait.jpg",
     "example/tour.ipynb": "tour.ipynb",

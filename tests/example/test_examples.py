@@ -19,7 +19,7 @@ from mtcnn_gluon.io.video_writer import VideoWriter
 
 LONGEST, LARGEST = 60, 400_000  # lines of a script; bytes of the notebook
 FOLDER = ROOT / "example"
-SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.name not in ("open_data.py", "gpu_check.py"))
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.name not in ("open_data.py", "open_points.py", "gpu_check.py"))
 TOUR = FOLDER / "tour.ipynb"
 each = pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 

@@ -38,10 +38,10 @@ library.mtcnn_nms.restype = i64
 calls = {
     "nms": (p, i64(HUGE), ctypes.c_double(0.5), 0, f32(0), p),
     "nms beyond all addresses": (p, i64(1 << 61), ctypes.c_double(0.5), 0, f32(0), p),
-    "crop_resize": (p, i64(9), i64(9), boxes.ctypes.data, i64(64), i64(HUGE), f32(0), f32(1), i64(0), p),
+    "crop_resize": (p, i64(9), i64(9), boxes.ctypes.data, i64(64), i64(HUGE), f32(0), f32(1), i64(0), i64(0), p),
     "make_batch": (p, i64(27), p, p, None, i64(1), i64(1 << 20), f32(0), f32(1), p),
-    "draw_pieces": (piece.ctypes.data, i64(1), f32(0), f32(1), i64(9), i64(9), i64(0), p),
-    "draw_pieces, its rows": (row.ctypes.data, i64(1), f32(0), f32(1), i64(9), i64(9), i64(2), p),
+    "draw_pieces": (piece.ctypes.data, i64(1), f32(0), f32(1), i64(9), i64(9), i64(0), i64(0), p),
+    "draw_pieces, its rows": (row.ctypes.data, i64(1), f32(0), f32(1), i64(9), i64(9), i64(2), i64(0), p),
     "negative_mining": (p, p, p, i64(HUGE), ctypes.c_double(0.5)),
     "prelu_forward": (p, p, p, i64(1), i64(HUGE), i64(1)),
     "prelu_backward": (p, p, p, p, p, i64(1), i64(HUGE), i64(1)),
@@ -51,7 +51,7 @@ calls = {
     "layer_forward": (layer, p, p, p, p, p),
     "layer_backward": (layer, p, p, p, p, p, p, p, p),
     "net_forward": (net, i64(1), i64(1), i64(1 << 20), i64(1 << 20), i64(0), p, p),
-    "int8_forward": (int8, i64(1), i64(1), i64(1 << 12), i64(1 << 28), i64(0), f32(1), f32(0), p, p),
+    "int8_forward": (int8, i64(1), i64(1), i64(1 << 12), i64(1 << 28), i64(0), f32(1), f32(0), i64(0), p, p),
 }
 for name, arguments in calls.items():
     function = getattr(library, "mtcnn_" + name.replace(",", "").split()[0])
