@@ -30,7 +30,7 @@ def crop_resize(
         (N, 3, S, S): float32, 0..255 with the default `mean` and `scale`; or uint8, a view of an array (N, S, S, 3).
 
     Raises:
-        ValueError: if `image` is not of that form.
+        ValueError: if `image` or `dtype` is not of that form.
         MemoryError: if there is not enough memory.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -51,7 +51,9 @@ def crop_resize(
 
 
 def empty_images(count: int, height: int, width: int, dtype: DTypeLike = np.float32) -> np.ndarray:
-    """Memory for images (count, 3, height, width): float32, or uint8 that lies there channels last."""
+    """Memory for images (count, 3, height, width): float32, or uint8 that lies there channels last; else `ValueError`."""
+    if np.dtype(dtype) not in (np.float32, np.uint8):
+        raise ValueError(f"images are float32 or uint8, not {np.dtype(dtype)}")
     if np.dtype(dtype) == np.uint8:
         return np.empty((count, height, width, 3), np.uint8).transpose(0, 3, 1, 2)
     return np.empty((count, 3, height, width), np.float32)

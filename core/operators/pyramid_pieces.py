@@ -102,9 +102,12 @@ def draw_pieces(
         threads: largest number of CPU threads; 0: OMP_NUM_THREADS, or one a processor.
 
     Raises:
-        ValueError: if a part does not begin on its level or does not lie on the canvas.
+        ValueError: if the canvas is not of that form, or a part does not begin on its level or does not lie on the canvas.
         MemoryError: if there is not enough memory.
     """
+    layout = canvas.transpose(1, 2, 0) if canvas.dtype == np.uint8 else canvas
+    if canvas.dtype not in (np.uint8, np.float32) or not layout.flags.c_contiguous:
+        raise ValueError(f"a canvas must be contiguous float32, or uint8 with its channels last, not {canvas.dtype}")
     for source, (source_y, source_x, rows, columns, y, x) in zip(sources, places):
         _check(source.pixels)
         is_on_level = 0 <= source_y < source.height and 0 <= source_x < source.width

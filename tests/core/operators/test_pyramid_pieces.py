@@ -118,6 +118,12 @@ def test_levels_of_any_view(view: Callable) -> None:
     np.testing.assert_allclose(draw(image, level, place, (2, 2), True), expected(image, level, place, (2, 2)), atol=2e-6)
 
 
+@pytest.mark.parametrize("canvas", [np.zeros((3, 9, 9), np.uint8), np.zeros((3, 9, 9)), np.zeros((9, 9, 3), np.float32).T])
+def test_canvases_of_another_layout_are_refused(canvas: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="a canvas must be"):
+        draw_pieces(canvas, [LevelSource(picture(9, 9), 9, 9)], [(0, 0, 9, 9, 0, 0)])
+
+
 def test_many_pieces_of_several_levels_share_a_canvas() -> None:
     image = picture(90, 120)
     sources = [LevelSource(image, 60, 80), LevelSource(image, 60, 80), LevelSource(halve(image), 13, 17)]
