@@ -20,11 +20,18 @@ import mediapipe
 import numpy as np
 
 SIDE = 384  # pixels of the square that the mesh is looked for in
-SIZES = (1.6, 2.2)  # sides of squares, in the longer sides of boxes
+SIZES = (1.3, 1.6, 2.2, 3)  # sides of squares, in the longer sides of boxes
 BOX, POINTS = ("x1", "y1", "x2", "y2"), ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 COLUMNS = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
-# Vertices of the mesh. An eye is between the middle of its corners and the iris; people mark either.
-IRIS, CORNERS, NOSE, MOUTH = (468, 473), ((33, 133), (362, 263)), (1, 4), (61, 291)
+# Shares of the mesh's vertices in each point. People mark an eye near its iris, but not as far as the gaze turns it; the tip of
+# the nose between two vertices; a corner of the mouth a little outside the lips' red.
+SHARES: tuple[dict[int, float], ...] = (
+    {468: 0.75, 33: 0.125, 133: 0.125},
+    {473: 0.75, 362: 0.125, 263: 0.125},
+    {4: 0.8, 1: 0.2},
+    {61: 0.75, 57: 0.25},
+    {291: 0.75, 287: 0.25},
+)
 MIRRORED = [1, 0, 2, 4, 3]
 FAR = 0.15  # mean distance from the listed points, in square roots of the box's area, from which it is another face
 
@@ -36,13 +43,12 @@ def mesh():
 
 
 def five(square: np.ndarray) -> np.ndarray | None:
-    """The landmarks (5, 2) of the face in a square picture, in pixels."""
+    """The landmarks (5, 2) of the face in a square picture, from its upper left corner, in pixels; None without a face."""
     found = mesh().process(cv2.cvtColor(square, cv2.COLOR_BGR2RGB)).multi_face_landmarks
     if not found:
         return None
-    at = np.array([(point.x, point.y) for point in found[0].landmark]) * SIDE
-    eyes = [(at[iris] + at[list(corners)].mean(0)) / 2 for iris, corners in zip(IRIS, CORNERS)]
-    return np.array([*eyes, at[list(NOSE)].mean(0), *at[list(MOUTH)]])
+    vertices = np.array([(point.x, point.y) for point in found[0].landmark]) * SIDE
+    return np.array([sum(share * vertices[at] for at, share in shares.items()) for shares in SHARES])
 
 
 def points_of(image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
@@ -51,8 +57,9 @@ def points_of(image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     for size in SIZES:
         scale = SIDE / (size * max(box[2:] - box[:2]))
         shift = SIDE / 2 - scale * (box[:2] + box[2:]) / 2
+        middles = shift + (scale - 1) / 2  # OpenCV counts from the middle of the first pixel
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        square = cv2.warpAffine(image, np.float32([[scale, 0, shift[0]], [0, scale, shift[1]]]), (SIDE, SIDE), flags=how)
+        square = cv2.warpAffine(image, np.float32([[scale, 0, middles[0]], [0, scale, middles[1]]]), (SIDE, SIDE), flags=how)
         if (points := five(square)) is not None:
             found.append((points - shift) / scale)
         if (points := five(np.ascontiguousarray(square[:, ::-1]))) is not None:
@@ -88,6 +95,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with open(arguments.list, newline="") as file:
         rows = list(csv.DictReader(file))
+    if not rows:
+        parser.error(f"{arguments.list} lists no face")
     photos: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         photos.setdefault(row["file"], []).append(row)

@@ -1,6 +1,6 @@
 """Times of whole detection beside YuNet, which looks at the photo as it is: 15 photos with few and many faces, three sizes.
 
-    MTCNN_GLUON_DATA=DATA python tests/benchmarks/beside_yunet.py yunet.onnx [--threads 1] [--model wide-1] [--min-face 20]
+    MTCNN_GLUON_DATA=DATA python tests/benchmarks/beside_yunet.py yunet.onnx [--threads 1] [--model wide-1] [--min-face 20] [--engines native ...]
 
 The detectors take turns photo by photo. It prints medians over the photos, each photo's the median of its rounds, and how many
 times as fast as YuNet on ONNX Runtime each is, the median of the photos' ratios.
@@ -17,6 +17,7 @@ import numpy as np
 
 from mtcnn_gluon import Detector, read_image
 from mtcnn_gluon.bench import single_shot
+from mtcnn_gluon.errors import Unavailable
 from mtcnn_gluon.prepare_data.readers import read_annotations
 
 ROOT = Path(os.environ["MTCNN_GLUON_DATA"]) / "wider_train"
@@ -57,12 +58,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--model", default="default")
     parser.add_argument("--min-face", type=float, default=20)
+    parser.add_argument("--engines", nargs="+", default=["native", "native-int8"])
     options = parser.parse_args()
     cv2.setNumThreads(options.threads)
-    detectors: dict[str, Callable[[np.ndarray], Any]] = {
-        engine: Detector(options.model, engine=engine, threads=options.threads, min_face=options.min_face).detect
-        for engine in ("native", "native-int8")
-    }
+    detectors: dict[str, Callable[[np.ndarray], Any]] = {}
+    for engine in options.engines:
+        try:
+            detector = Detector(options.model, engine=engine, threads=options.threads, min_face=options.min_face)
+            detectors[engine] = detector.detect
+        except Unavailable as error:
+            print(f"{engine} is left out: {error}")
     detectors["YuNet, ONNX Runtime"] = single_shot.yunet_onnx(options.yunet, threads=options.threads)
     detectors["YuNet, OpenCV"] = single_shot.yunet_opencv(options.yunet)
     photos = chosen()
