@@ -37,7 +37,7 @@ class Detector:
     Args:
         model: `default`, `official`, the name of another shipped model, or the folder of a model bundle.
         engine: the runtime of the nets: `native` (the package's own kernels), `native-int8` (the same in 8 bits: faster, less
-            exact, needs AVX512-VNNI or AVX-VNNI and a model with such nets), `openvino`, `openvino-bf16` (faster, less exact,
+            exact, needs AVX2 or VNNI and a model with such nets), `openvino`, `openvino-bf16` (faster, less exact,
             needs a processor with bfloat16), `onnx` (ONNX Runtime), `mxnet`, `torch` (PyTorch, for GPUs), `torch-fp16` (less
             exact), or `auto`: the first of native, openvino, onnx and mxnet that is installed and has files in the model. On
             processors without AVX2, `auto` tries native after onnx. On other devices it tries torch, onnx and mxnet.

@@ -24,7 +24,8 @@ class _Layer(ctypes.Structure):
 
 
 def int8_instructions() -> str | None:
-    """What multiplies bytes here: `amx-int8`, `avx512-vnni` or `avx-vnni`; None if only plain loops do.
+    """What multiplies 8-bit integers here: `amx-int8`, `avx512-vnni`, `avx-vnni` or `avx2`; None if nothing does so faster than
+    floats.
 
     Raises:
         Unavailable: if there are no kernels.

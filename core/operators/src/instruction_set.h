@@ -40,5 +40,5 @@
 enum class InstructionSet { baseline, avx2, avx512 };
 InstructionSet instruction_set();
 
-enum class Int8Set { plain, avxvnni, avx512vnni, amx };
+enum class Int8Set { plain, avx2, avxvnni, avx512vnni, amx };
 Int8Set int8_set();

@@ -4,8 +4,10 @@
 #include <immintrin.h>
 #endif
 
-// Bodies as in each_isa.h, but for what multiplies bytes: a matrix unit (AMX), AVX512-VNNI, AVX-VNNI, or else plain loops.
+// Bodies as in each_isa.h, but for what multiplies integers: a matrix unit (AMX), AVX512-VNNI or AVX-VNNI of bytes, AVX2 of words,
+// or else plain loops. INT8_BYTES are those of a factor.
 #define INT8_MATRIX 0
+#define INT8_BYTES 1
 #define VECTOR_BYTES 16
 #define INT8_DOT 0
 namespace plain {
@@ -15,6 +17,27 @@ namespace plain {
 }
 #undef VECTOR_BYTES
 #undef INT8_DOT
+
+#if MTCNN_X86
+#undef INT8_BYTES
+#define INT8_BYTES 2
+#define VECTOR_BYTES 32
+#define INT8_DOT 256
+MTCNN_TARGET("avx2,fma")
+namespace avx2 {
+#include "vectors.h"
+#include "strips.h"
+#include "int8_body.h"
+}
+MTCNN_TARGET_END
+#undef VECTOR_BYTES
+#undef INT8_DOT
+#undef INT8_BYTES
+#define INT8_BYTES 1
+#define INT8_WORDS_DISPATCH(function, ...) int8_set() == Int8Set::avx2 ? avx2::function(__VA_ARGS__) :
+#else
+#define INT8_WORDS_DISPATCH(function, ...)
+#endif
 
 #if MTCNN_INT8
 #define VECTOR_BYTES 32
@@ -66,13 +89,13 @@ MTCNN_TARGET_END
   (INT8_MATRIX_DISPATCH(function, __VA_ARGS__) \
    int8_set() == Int8Set::avx512vnni ? avx512vnni::function(__VA_ARGS__) \
    : int8_set() == Int8Set::avxvnni  ? avxvnni::function(__VA_ARGS__)    \
-                                     : plain::function(__VA_ARGS__))
+   : INT8_WORDS_DISPATCH(function, __VA_ARGS__) plain::function(__VA_ARGS__))
 #else
-#define INT8_DISPATCH(function, ...) plain::function(__VA_ARGS__)
+#define INT8_DISPATCH(function, ...) (INT8_WORDS_DISPATCH(function, __VA_ARGS__) plain::function(__VA_ARGS__))
 #endif
 
 const char* mtcnn_int8_instructions() {
-  static const char* const names[] = {"", "avx-vnni", "avx512-vnni", "amx-int8"};
+  static const char* const names[] = {"", "avx2", "avx-vnni", "avx512-vnni", "amx-int8"};
   return names[int(int8_set())];
 }
 

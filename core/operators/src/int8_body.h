@@ -1,25 +1,33 @@
 // A net whose products are of 8-bit integers: a layer's input is uint8, its weights are int8, and sums are exact. So the result
 // depends on the instruction set only in the last bits of what is done with a sum. A body for each_isa.h, after vectors.h.
 //
-// As in conv_tiles.h, what one output pixel sees of a row of an image is one run of bytes; here four of them count at once.
+// As in conv_tiles.h, what one output pixel sees of a row of an image is one run of values; here four of them count at once. AVX2
+// has no exact product of bytes: there two count at once, and a layer's input and weights are widened to words of two bytes.
 
 typedef int32_t sums __attribute__((vector_size(VECTOR_BYTES)));
 typedef int32_t unaligned_sums __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
 typedef uint8_t bytes __attribute__((vector_size(LANES)));
+using Int8Weight = std::conditional_t<INT8_BYTES == 2, int16_t, int8_t>;
 typedef uint8_t unaligned_bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 
 constexpr int INT8_V = LANES == 16 ? 4 : 2;  // the most vectors of output channels, and the most pixels beside V of them
-constexpr int int8_m(int v) { return LANES == 16 ? (v == 1 ? 12 : v == 2 ? 12 : v == 3 ? 8 : 6) : LANES == 8 ? 4 : 2; }
+constexpr int int8_m(int v) {
+  return LANES == 16 ? (v < 3 ? 12 : v == 3 ? 8 : 6) : LANES == 4 ? 2 : INT8_BYTES == 1 ? 4 : v == 1 ? 10 : 6;
+}
+
+constexpr int INT8_FOUR = 4 / INT8_BYTES;  // values that count at once
 
 constexpr int64_t INT8_TILE = 16;         // rows of the matrix unit's tiles, each of 16 fours or sums
-constexpr int64_t INT8_CACHED = 1 << 18;  // bytes of a layer's values that stay near a core
+constexpr int64_t INT8_CACHED = INT8_BYTES == 1 ? 1 << 18 : 1 << 17;  // bytes of a layer's values that stay near a core
 constexpr int64_t INT8_GROUP = 16;        // images that go through a net together
 constexpr int64_t INT8_SLACK = 128;       // bytes that are read beyond an image
 
-// sum + the products of the four bytes of x with the four of each lane of w
+// sum + the products of the four values of x with the four of each lane of w
 static inline sums dot4(sums sum, uint32_t x, sums w) {
 #if INT8_DOT == 512
   return sums(_mm512_dpbusd_epi32(__m512i(sum), _mm512_set1_epi32(int32_t(x)), __m512i(w)));
+#elif INT8_DOT == 256 && INT8_BYTES == 2
+  return sum + sums(_mm256_madd_epi16(_mm256_set1_epi32(int32_t(x)), __m256i(w)));
 #elif INT8_DOT == 256
   return sums(_mm256_dpbusd_avx_epi32(__m256i(sum), _mm256_set1_epi32(int32_t(x)), __m256i(w)));
 #else
@@ -51,7 +59,15 @@ static inline sums as_whole(vec x) {  // rounded and cut to 0..255
   x = x > zero ? x : zero;
   return __builtin_convertvector((x < most ? x : most) + 0.5f, sums);
 }
-static inline bytes as_bytes(vec x) { return __builtin_convertvector(as_whole(x), bytes); }
+static inline bytes as_bytes(vec x) {
+#if INT8_DOT == 256
+  const __m256i whole = __m256i(as_whole(x));
+  const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+  return bytes(_mm_cvtsi128_si64(_mm_packus_epi16(words, words)));
+#else
+  return __builtin_convertvector(as_whole(x), bytes);
+#endif
+}
 static inline bytes load_bytes(const uint8_t* p) { return *reinterpret_cast<const unaligned_bytes*>(p); }
 static inline void store_bytes(uint8_t* p, bytes v, int count) {
   if (count >= LANES) {
@@ -164,7 +180,7 @@ class Int8Row {
 
 // Fours of a run: with a matrix unit as many as whole tiles hold, the weights of the last ones zero.
 static int64_t int8_fours(const MtcnnInt8Layer& l) {
-  const int64_t fours = divide_up(l.kernel * l.channels, 4);
+  const int64_t fours = divide_up(l.kernel * l.channels, INT8_FOUR);
   return INT8_MATRIX ? divide_up(fours, INT8_TILE) * INT8_TILE : fours;
 }
 
@@ -174,27 +190,29 @@ static void each_int8_weight(const MtcnnInt8Layer& l, F f) {
   const int64_t taps = l.kernel * l.kernel, vectors = divide_up(l.filters, LANES);
   for (int64_t first = 0, block = 0; first < vectors; first += INT8_V) {
     const int64_t lanes = std::min<int64_t>(INT8_V, vectors - first) * LANES;
-    for (int64_t r = 0; r < l.kernel; ++r, block += int8_fours(l) * lanes * 4)
+    for (int64_t r = 0; r < l.kernel; ++r, block += int8_fours(l) * lanes * INT8_FOUR)
       for (int64_t i = 0; i < l.kernel * l.channels; ++i)
         for (int64_t lane = 0; lane < lanes && first * LANES + lane < l.filters; ++lane)
-          f(block + (i / 4 * lanes + lane) * 4 + i % 4,
+          f(block + (i / INT8_FOUR * lanes + lane) * INT8_FOUR + i % INT8_FOUR,
             ((first * LANES + lane) * l.channels + i % l.channels) * taps + r * l.kernel + i / l.channels);
   }
 }
 
+// Bytes of the packed weights.
 static int64_t int8_packed(const MtcnnInt8Layer& l) {
   return divide_up(l.filters, LANES) * LANES * l.kernel * int8_fours(l) * 4;
 }
 
 static void int8_pack(const MtcnnInt8Layer& l, const int8_t* weight, int8_t* packed) {
   std::memset(packed, 0, size_t(int8_packed(l)));
-  each_int8_weight(l, [&](int64_t at, int64_t from) { packed[at] = weight[from]; });
+  Int8Weight* to = reinterpret_cast<Int8Weight*>(packed);
+  each_int8_weight(l, [&](int64_t at, int64_t from) { to[at] = weight[from]; });
 }
 
 // A convolution of images that lie in_image bytes and out_image values apart, as in layer.h. The last layer's output is float.
 static void int8_convolve(const MtcnnInt8Layer& l, int64_t images, int64_t rows, int64_t columns, const uint8_t* a, int64_t in_row,
                           int64_t in_image, void* out, int64_t out_image) {
-  const int64_t vectors = divide_up(l.filters, LANES), pixel = l.stride * l.channels;
+  const int64_t vectors = divide_up(l.filters, LANES), pixel = l.stride * l.channels * INT8_BYTES;
   const int8_t* packed = l.packed;
   for (int64_t first = 0; first < vectors; first += INT8_V) {
     const int v = int(std::min<int64_t>(INT8_V, vectors - first));
@@ -267,7 +285,7 @@ struct Int8Plan {
     strips = divide_up(height, strip);
     group = strips > 1 ? 1 : divide_up(images, divide_up(images, INT8_GROUP * threads) * threads);
     groups = divide_up(images, group);
-    bytes = group * measured(s, count, strip) + INT8_SLACK;
+    bytes = divide_up(group * measured(s, count, strip) + INT8_SLACK, 64) * 64;
   }
   static int64_t measured(const LayerSizes* s, int64_t count, int64_t rows) {
     const Strip part(s, count, 0, rows);
@@ -280,10 +298,11 @@ struct Int8Plan {
   }
 };
 
-// One task: rows [top, top + rows) of the outputs of images [from, from + count).
+// One task: rows [top, top + rows) of the outputs of images [from, from + count). `now` and `next` are buffers for layers' inputs;
+// `other` is one for a row and, where factors are words, for an input as such.
 static void int8_part(const MtcnnInt8Layer* layers, const LayerSizes* sizes, int64_t number, float to_byte, float zero, bool is_bytes,
                       int64_t from, int64_t count, int64_t top, int64_t rows, const void* in, uint8_t* now, uint8_t* next,
-                      uint8_t* tall, float* out) {
+                      uint8_t* other, float* out) {
   const Strip part(sizes, number, top, rows);
   const int64_t row = sizes->width * sizes->channels, image = sizes->height * row, first = part.rows[0] * row;
   for (int64_t i = 0; i < count; ++i) {
@@ -301,12 +320,18 @@ static void int8_part(const MtcnnInt8Layer* layers, const LayerSizes* sizes, int
     if (s.pool) {
       s.height = part.rows[l];
       for (int64_t i = 0; i < count; ++i)
-        int8_pool(s, now + i * s.height * s.width * s.channels, 0, in_rows, next + i * seen, tall);
+        int8_pool(s, now + i * s.height * s.width * s.channels, 0, in_rows, next + i * seen, other);
       std::swap(now, next);
     }
     const int64_t out_row = s.out_width * s.filters, whole = is_last ? sizes[l].out_height * out_row : out_rows * out_row;
     void* to = is_last ? static_cast<void*>(out + from * whole + top * out_row) : next;
-    int8_convolve(layers[l], count, out_rows, s.out_width, now, row, seen, to, whole);
+    const uint8_t* factors = now;
+    if (INT8_BYTES == 2) {
+      uint16_t* words = reinterpret_cast<uint16_t*>(other);
+      for (int64_t i = 0, values = count * seen; i < values; ++i) words[i] = now[i];
+      factors = other;
+    }
+    int8_convolve(layers[l], count, out_rows, s.out_width, factors, row * INT8_BYTES, seen * INT8_BYTES, to, whole);
     std::swap(now, next);
   }
 }
@@ -318,7 +343,8 @@ static bool int8_forward(const MtcnnInt8Layer* layers, const LayerSizes* sizes, 
   const int64_t tasks = plan.groups * plan.strips, threads = std::clamp<int64_t>(tasks, 1, usable);
   int64_t row = 0;
   for (int64_t l = 0; l < count; ++l) row = std::max(row, sizes[l].width * sizes[l].channels);
-  const int64_t room = divide_up(2 * plan.bytes + row + INT8_SLACK, 64) * 64;
+  const int64_t third = std::max(row + INT8_SLACK, INT8_BYTES == 2 ? 2 * plan.bytes : 0);  // see int8_part
+  const int64_t room = divide_up(2 * plan.bytes + third, 64) * 64;
   Memory memory;
   uint8_t* work = reinterpret_cast<uint8_t*>(memory.take(threads * room / 4));
   if (!memory.is_enough()) return false;

@@ -86,7 +86,7 @@ struct MtcnnInt8Layer {
   const int8_t* packed;                                 // by mtcnn_int8_pack: mtcnn_int8_packed bytes
   const float *scale, *shift, *alpha, *to_byte, *zero;  // alpha: null in the last layer, and the two after it
 };
-// What multiplies bytes: "amx-int8", "avx512-vnni", "avx-vnni"; or "" if nothing does, and these functions are slow.
+// What multiplies bytes: "amx-int8", "avx512-vnni", "avx-vnni", "avx2"; or "" if nothing does, and these functions are slow.
 const char* mtcnn_int8_instructions();
 int64_t mtcnn_int8_packed(const MtcnnInt8Layer* layer);
 void mtcnn_int8_pack(const MtcnnInt8Layer* layer, const int8_t* weight, int8_t* packed);
