@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 OUTSIDE = {  # files of the repository that are pages or pictures of the site: their place there
     "CHANGELOG.md": "changelog.md",
     "model/gluon-4/MODEL_CARD.md": "gluon-4.md",
-    "model/open-2/MODEL_CARD.md": "open-2.md",
+    "model/open-3/MODEL_CARD.md": "open-3.md",
     "model/wide-1/MODEL_CARD.md": "wide-1.md",
     "example/gpu_check.py": "gpu_check.py",
     "example/heads/render.py": "render.py",

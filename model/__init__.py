@@ -5,7 +5,7 @@ used for.
 from pathlib import Path
 
 DEFAULT = "wide-1"  # the model that is used unless another is asked for
-OTHER_NAMES = {"default": DEFAULT, "open": "open-2"}  # names that stay when a better model takes another's place
+OTHER_NAMES = {"default": DEFAULT, "open": "open-3"}  # names that stay when a better model takes another's place
 
 
 def shipped_bundles() -> dict[str, Path]:
