@@ -96,7 +96,9 @@ def test_an_empty_list(
     listed: Path, script: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     listed.write_text(listed.read_text().splitlines()[0] + "\n")
-    monkeypatch.setattr(sys, "argv", ["x", "--root", str(tmp_path), "--list", str(listed), "--out", str(tmp_path / "points.csv")])
+    monkeypatch.setattr(
+        sys, "argv", ["x", "--root", str(tmp_path), "--list", str(listed), "--out", str(tmp_path / "points.csv")]
+    )
     with pytest.raises(SystemExit):
         script["main"]()
     assert f"{listed} lists no face" in capsys.readouterr().err and not (tmp_path / "points.csv").exists()
