@@ -99,4 +99,4 @@ class NativeInt8Engine(NativeEngine):
     def _why_not(self, tables: Mapping[str, Mapping[str, Any]]) -> str | None:
         if reason := super()._why_not(tables):
             return reason
-        return None if int8_instructions() else "8 bits are no faster than floats on this processor: it has neither AVX2 alone nor VNNI"
+        return None if int8_instructions() else "8 bits gain nothing: this processor has neither AVX2 alone nor VNNI"

@@ -1,6 +1,6 @@
 """Times of whole detection beside YuNet, which looks at the photo as it is: 15 photos with few and many faces, three sizes.
 
-    MTCNN_GLUON_DATA=DATA python tests/benchmarks/beside_yunet.py yunet.onnx [--threads 1] [--model wide-1] [--min-face 20] [--engines native ...]
+    MTCNN_GLUON_DATA=DATA python tests/benchmarks/beside_yunet.py yunet.onnx [--threads 1] [--model wide-1] [--engines ...]
 
 The detectors take turns photo by photo. It prints medians over the photos, each photo's the median of its rounds, and how many
 times as fast as YuNet on ONNX Runtime each is, the median of the photos' ratios.
