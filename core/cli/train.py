@@ -21,6 +21,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="continue from the last checkpoint in --out with the same options"
     )
     parser.add_argument("--init", metavar="FROM", help="initial parameters: a checkpoint, a .params file or a bundle")
+    parser.add_argument(
+        "--teacher", metavar="FROM", help="net that --distil learns from, a source as for --init (that of --init)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, gpu or several, such as gpu:0,1 (cpu)")
     parser.add_argument(
         "--kvstore", help="what sums gradients: local or device, of several devices; dist_sync, of the processes of launch, "
@@ -38,7 +41,7 @@ def train(options: argparse.Namespace) -> int:
     try:
         run = trainer.train(
             from_arguments(TrainingOptions, options), options.records, options.out, options.validation, options.device,
-            options.init, options.resume, options.kvstore,
+            options.init, options.resume, options.kvstore, options.teacher,
         )  # fmt: skip
     except KeyboardInterrupt:
         last, text = Path(options.out) / LAST, " in the first epoch: there is no checkpoint"

@@ -141,6 +141,7 @@ class TrainingStepOptions(Options):
     samples: float = option(..., "number of samples to train on, rounded to whole epochs", least=1)
     device: str = option("cpu", "cpu, gpu or several, such as gpu:0,1")
     init: str | None = option(None, "parameters to begin with: a model or a file", usual="random ones")
+    teacher: str | None = option(None, "network that `distil` learns from: a model or a file", usual="the one to begin with")
     options: TrainingOptions
 
     def __post_init__(self) -> None:
@@ -273,18 +274,23 @@ def _net(net: str, given: Any, architecture: ArchitectureOptions, run: RunOption
 def _trainings(net: str, sections: Mapping[str, Any], about: dict[str, Any], base: Path) -> tuple[TrainingStepOptions, ...]:
     """The trainings of a net; `about` has the options that the pipeline sets."""
     options = dict(sections["train"])
-    if options.get("init") is not None:
-        options["init"] = _initial(options["init"], f"{net}.train.init", base)
+    for key in ("init", "teacher"):
+        if options.get(key) is not None:
+            options[key] = _model(options[key], f"{net}.train.{key}", base)
     trainings = [read_section(TrainingStepOptions, options, f"{net}.train", about)]
-    if trainings[0].options.distil and trainings[0].init is None:
-        raise ConfigError(f"{net}.train: distil needs trained parameters to begin with: init names them")
+    if trainings[0].options.distil and not (trainings[0].init or trainings[0].teacher):
+        raise ConfigError(f"{net}.train: distil needs a trained network to learn from: teacher or init names it")
     fixed = {**about, "init": None, "landmarks": options.pop("landmarks", None)}
     options.pop("init", None)
     finish = sections["finish"] if isinstance(sections["finish"], list) else [sections["finish"]]
     for more in finish if finish != [{}] else []:
         _check_keys(more, [], f"{net}.finish", is_open=True)
         options |= more
+        if more.get("teacher") is not None:
+            options["teacher"] = _model(more["teacher"], f"{net}.finish.teacher", base)
         trainings.append(read_section(TrainingStepOptions, options, f"{net}.finish", fixed))
+    if any(each.teacher for each in trainings) and not any(each.options.distil for each in trainings):
+        raise ConfigError(f"{net}.train: teacher is of no use without distil")
     return tuple(trainings)
 
 
@@ -321,8 +327,8 @@ def _check_keys(given: Any, known: Any, place: str, is_open: bool = False) -> No
             )
 
 
-def _initial(text: Any, place: str, base: Path) -> str:
-    """The parameters to begin with: a whole path, or a model's name."""
+def _model(text: Any, place: str, base: Path) -> str:
+    """Where parameters are: a whole path, or a model's name."""
     path = _whole_path(text, place, base)
     if os.path.exists(path):
         return path

@@ -43,6 +43,7 @@ from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint
 from mtcnn_gluon.training.checkpoints import LOG as TRAINING_LOG
 from mtcnn_gluon.training.identity import digest
 from mtcnn_gluon.training.runs import read_net
+from mtcnn_gluon.training.teacher import check_teacher
 from mtcnn_gluon.training.trainer import train
 
 logger = logging.getLogger(__name__)
@@ -239,19 +240,21 @@ class Recipe:
     def _training_step(self, net: str, name: str, training: TrainingStepOptions, before: str) -> Step:
         records, validation = f"{net}/training/records", f"{net}/validation/records"
         init = f"{self._path(before)}/{BEST}" if before else training.init
+        teacher = training.teacher if training.options.distil else None
         reads = {"init": self._initial(init, training)} if init and not before else {}
+        reads |= {"teacher": self._teacher(teacher, net)} if teacher else {}
         after = (records, validation, *filter(None, [before]))
 
         def action() -> Action:
             options = replace(training.options, epochs=epochs(self.folder / records, training.samples))
             where = {"records": self._path(records), "validation": self._path(validation), "out": self._path(name)}
             resume = (self.folder / name / LAST).is_file()
-            more = {"device": training.device, "init": init, **({"resume": True} if resume else {})}
-            do = partial(train, options, **where, device=training.device, initial=init, resume=resume)
+            more = {"device": training.device, "init": init, "teacher": teacher, **({"resume": True} if resume else {})}
+            do = partial(train, options, **where, device=training.device, initial=init, resume=resume, teacher=teacher)
             return Action(command("train", options, **where, **more), do)
 
         progress = partial(epochs_done, self.folder / name, self.folder / records, training.samples)
-        options = {key: value for key, value in identity(training).items() if key != "init"}
+        options = {key: value for key, value in identity(training).items() if key not in ("init", "teacher")}
         can_go_on = partial(_begins_with, self.folder / name / LAST, init, net)
         return Step(name, action, after, options, reads, net, training.samples, progress, can_go_on, is_training=True)
 
@@ -263,13 +266,25 @@ class Recipe:
             DataError, ModelError: if it holds no parameters of this net.
         """
         net, found = training.options.net, read_net(source, training.options.net)
-        sampling = self.config.nets[net].samples["landmarks"].sampling
-        view = View(sampling.size or NETS[net].size, sampling.context)
         try:
-            widened(net, found, table_of(training.options, view, "landmark" in found.heads))
+            widened(net, found, table_of(training.options, self._view(net), "landmark" in found.heads))
         except ConfigError as error:
             raise ConfigError(f"{net}.train.init: {source}: {error}") from error
         return f"{digest(found.parameters)} {' '.join(found.heads)}"
+
+    def _teacher(self, source: str, net: str) -> str:
+        """What a training learns from, as a digest. Raises as `_initial`."""
+        found = read_net(source, net)
+        try:
+            check_teacher(net, found, self._view(net))
+        except ConfigError as error:
+            raise ConfigError(f"{net}.train.teacher: {source}: {error}") from error
+        return digest(found.parameters)
+
+    def _view(self, net: str) -> View:
+        """What the samples of a net show."""
+        sampling = self.config.nets[net].samples["landmarks"].sampling
+        return View(sampling.size or NETS[net].size, sampling.context)
 
     def _net_bundle_step(self, net: str) -> Step:
         """A bundle of the nets so far, with the thresholds for mining; O-Net's with those for detection."""

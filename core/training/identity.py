@@ -16,7 +16,8 @@ from mtcnn_gluon.training.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-TITLES = {"validation": "validation records", "initial": "initial parameters"}  # of keys that need one in messages
+# of keys that need one in messages
+TITLES = {"validation": "validation records", "initial": "initial parameters", "teacher": "teacher's parameters"}
 MADE_WITH = ("mtcnn-gluon", "mxnet")  # entries of `environment_of` that all workers must share
 DATA = ("samples", "records", "validation")
 SHOWN = 12  # digits of a digest

@@ -53,7 +53,7 @@ class TrainingOptions(Options):
     regression: Literal["squared", "absolute"] = option("squared", "error of offsets and landmarks in the loss")
     overlap_weight: float = option(0.0, "weight of 1 - IoU in the box loss", least=0, metavar="W")
     listed_landmarks: bool = option(False, "whether only landmark samples, not faces in photos, train the landmark head")
-    distil: float = option(0.0, "share of the initial net's outputs in the targets", least=0, most=1, metavar="SHARE")
+    distil: float = option(0.0, "share of the teacher's outputs in the targets", least=0, most=1, metavar="SHARE")
     precision: Literal["float32", "bfloat16"] = option(
         "float32", "number format of the convolutions, bfloat16 is faster but needs AMX and Linux"
     )

@@ -27,7 +27,7 @@ from mtcnn_gluon.training.identity import check_same, digest, environment_of, wa
 from mtcnn_gluon.training.options import Task, TrainingOptions
 from mtcnn_gluon.training.sampler import Sampler
 from mtcnn_gluon.training.schedules import schedule
-from mtcnn_gluon.training.teacher import check_teacher, distil
+from mtcnn_gluon.training.teacher import check_teacher, distil, teacher_net
 from mtcnn_gluon.training.workers import Workers
 
 mx = load_mxnet()
@@ -47,8 +47,9 @@ class Run:
         devices: MXNet's contexts; batches are split among them. None: the CPU.
         initial: the initial net; None: random parameters. Heads that it lacks are random too. For heads without samples see
             `heads`.
-        resume: whether to resume from the last checkpoint in `folder`; `initial` is not needed then.
+        resume: whether to resume from the last checkpoint in `folder`; `initial` and `teacher` are not needed then.
         workers: all workers of this run, which share every batch; None: this process is the only one.
+        teacher: the net of which `options.distil` is the share in the targets; None: the initial net.
 
     Attributes:
         trained: the trained parameters, as one.
@@ -58,7 +59,8 @@ class Run:
         best: the best score so far, see `hooks.Checkpoints`.
 
     Raises:
-        ConfigError: if options contradict each other, or a resumed run had other options, records or initial parameters.
+        ConfigError: if options contradict each other, `teacher` sees other crops than the records hold, or a resumed run had
+            other options, records, initial parameters or another teacher.
         DataError: if records or the checkpoint are missing, damaged or of another net, or the folder cannot be written or holds
             a run already.
     """
@@ -67,6 +69,7 @@ class Run:
         self, options: TrainingOptions, records: str | os.PathLike, folder: str | os.PathLike,
         validation: str | os.PathLike | None = None, devices: Sequence[Any] | None = None,
         initial: TrainedNet | None = None, resume: bool = False, workers: Workers | None = None,
+        teacher: TrainedNet | None = None,
     ) -> None:  # fmt: skip
         self.options, self.folder, self.workers = options, Path(folder), workers or Workers()
         self.devices = list(devices or [mx.cpu()])
@@ -77,9 +80,13 @@ class Run:
         self.validation = None if validation is None else Sampler(validation, plain, share)
         self.steps_an_epoch = len(self.sampler)
         self.schedule = schedule(options, options.epochs * self.steps_an_epoch)
-        self.initial = None if initial is None else digest(initial.parameters)
+        self.initial, self.teacher = (None if each is None else digest(each.parameters) for each in (initial, teacher))
         last = self._last_checkpoint(resume)
         self.heads = plan_heads(options, self.sampler, initial) if last is None else HeadPlan.from_json(last.about["heads"])
+        if teacher is not None and not options.distil:
+            raise ConfigError("a teacher is of no use without distil, the share of its outputs in the targets")
+        if options.distil and (last is None or teacher is not None):
+            check_teacher(options.net, teacher or initial, self.sampler.view if teacher else None)
         table = table_of(options, self.sampler.view, "landmark" in self.heads.present)
         if self.validation is not None and self.validation.view != self.sampler.view:
             raise ConfigError(f"{validation} has crops of {self.validation.view}, {records} of {self.sampler.view}")
@@ -89,9 +96,8 @@ class Run:
         mining = replace(options, keep_ratio=1.0) if self.workers.are_many else options  # then `whole_batch` mines
         before = net_before(self.net, options, self.devices, self.folder, resume) if self.heads.kept else None
         if options.distil:
-            if last is None:
-                check_teacher(options.net, initial)
-            distil(self.sampler, self.net, options.distil, self.folder, self.devices[0], resume)
+            teaching = self.net if teacher is None else teacher_net(options, teacher, self.devices)
+            distil(self.sampler, teaching, options.distil, self.folder, self.devices[0], resume)
         self.graph = make_graph(self.net, mining, self.heads, self.devices, before)
         self.trained = trained_parameters(self.net, *about)
         self.trainer = make_trainer(self.net, options, self.trained, self.workers.store)
@@ -154,7 +160,7 @@ class Run:
         sizes = {kind: len(pool) for kind, pool in self.sampler.pools.items()}
         validation = None if self.validation is None else self.validation.digests
         records = {"samples": sizes, "records": self.sampler.digests, "validation": validation}
-        others = {"initial": self.initial, "devices": len(self.devices)}
+        others = {"initial": self.initial, "devices": len(self.devices), **({"teacher": self.teacher} if self.teacher else {})}
         options = {name: value for name, value in asdict(self.options).items() if name != "layers" or value}
         return json.loads(json.dumps({"options": options, **records, **others}))
 
@@ -167,7 +173,8 @@ class Run:
             return None
         last = read_checkpoint(path)
         check_run(path, last.about, STATE)
-        self.initial = self.initial or last.about.get("initial")  # a resumed run need not name it
+        self.initial = self.initial or last.about.get("initial")  # a resumed run need not name them
+        self.teacher = self.teacher or last.about.get("teacher")
         check_same(path, last.about, self.identity())
         if self.workers.is_first:
             environment = environment_of(self.devices, self.workers.share.count)

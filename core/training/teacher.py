@@ -1,25 +1,30 @@
 """The outputs of a trained net, the teacher, on the training samples, as targets beside the labels.
 
 The targets are the mean of its outputs on a sample and on the mirrored sample. This mean is more exact than either output, so a
-net can be its own teacher (Radosavovic et al., 2018, "Data Distillation").
+net can be its own teacher (Radosavovic et al., 2018, "Data Distillation"). A smaller net learns from a larger one so, too
+(Hinton et al., 2015, "Distilling the Knowledge in a Neural Network").
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from mtcnn_gluon.bundles.trained import TrainedNet
+from mtcnn_gluon.bundles.trained import TrainedNet, without_untrained
+from mtcnn_gluon.config import NETS
 from mtcnn_gluon.errors import ConfigError, DataError
+from mtcnn_gluon.layers import View, view_of
 from mtcnn_gluon.mxnet_loader import load_mxnet
 from mtcnn_gluon.operators import make_batch
 from mtcnn_gluon.records.samples import mirror_offsets
-from mtcnn_gluon.symbol.blocks import CascadeNet
-from mtcnn_gluon.training.building import parameters_of
+from mtcnn_gluon.symbol.blocks import CascadeNet, set_parameters
+from mtcnn_gluon.training.building import parameters_of, random_net
 from mtcnn_gluon.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from mtcnn_gluon.training.identity import digest
+from mtcnn_gluon.training.options import TrainingOptions
 from mtcnn_gluon.training.sampler import Record, Sampler
 
 mx = load_mxnet()
@@ -29,12 +34,43 @@ TEACHER = "teacher.npz"
 BATCH = 512
 
 
-def check_teacher(net: str, initial: TrainedNet | None) -> None:
-    """Raises ConfigError if the initial net lacks a trained head for classes or boxes: its outputs would be random."""
-    if initial is None:
-        raise ConfigError("distil needs a trained initial net: name it with --init")
-    if random := [head for head in ("cls", "box") if head not in initial.heads]:
-        raise ConfigError(f"distil needs a trained initial net: the {net} of --init has no trained {' or '.join(random)}")
+def check_teacher(net: str, teacher: TrainedNet | None, view: View | None = None) -> None:
+    """Check that a net can teach.
+
+    Args:
+        net: its name.
+        view: what the samples show, which the teacher must see; None: the teacher is the net to train.
+
+    Raises:
+        ConfigError: if there is no teacher, it sees something else, or its outputs would be random, as it lacks a trained head
+            for classes or boxes.
+    """
+    if teacher is None:
+        raise ConfigError("distil needs a trained net to learn from: name it with --teacher, or with --init")
+    if random := [head for head in ("cls", "box") if head not in teacher.heads]:
+        raise ConfigError(f"distil needs a trained net to learn from: the {net} given has no trained {' or '.join(random)}")
+    sees = view_of(_table(net, teacher))
+    if view is not None and (sees.size, sees.context) != (view.size, view.context):
+        raise ConfigError(
+            f"the teacher sees {sees}, and the samples show {view}: cut samples of the teacher's size and context"
+        )
+
+
+def teacher_net(options: TrainingOptions, teacher: TrainedNet, devices: Sequence[Any]) -> CascadeNet:
+    """A teacher that `check_teacher` accepts, on MXNet's contexts `devices`; in float32, as its outputs are kept.
+
+    Raises:
+        ModelError: if its parameters do not fit its architecture.
+    """
+    net = random_net(replace(options, precision="float32"), _table(options.net, teacher), devices)
+    set_parameters(net, without_untrained(options.net, teacher), devices)
+    return net
+
+
+def _table(net: str, teacher: TrainedNet) -> dict[str, Any]:
+    """The teacher's architecture, with a landmark head if that is trained."""
+    paper = {"size": NETS[net].size, "layers": [list(row) for row in NETS[net].layers]}
+    return {**(teacher.table or paper), "landmarks": "landmark" in teacher.heads}
 
 
 def distil(sampler: Sampler, net: CascadeNet, share: float, folder: Path, device: Any, resume: bool = False) -> None:

@@ -37,6 +37,7 @@ class TrainingError(MtcnnError):
 def train(
     options: TrainingOptions, records: str | os.PathLike, out: str | os.PathLike, validation: str | os.PathLike | None = None,
     device: str = "cpu", initial: str | None = None, resume: bool = False, kvstore: str | None = None,
+    teacher: str | None = None,
 ) -> Run:  # fmt: skip
     """Train a net; returns the finished run. For other arguments and errors see `Run` and `fit`.
 
@@ -45,15 +46,16 @@ def train(
         device: see `devices`.
         initial: the initial net: a checkpoint, a `.params` file or a bundle.
         kvstore: see `workers.join`.
+        teacher: the net that `options.distil` learns from, as `initial`; None: the initial net.
 
     Raises:
-        ModelError: if `initial` is a bundle that is missing or damaged.
+        ModelError: if `initial` or `teacher` is a bundle that is missing or damaged.
     """
     with join(kvstore) as workers, own_folder(workers, Path(out), resume) as folder:
 
         def make() -> Run:
-            parameters = None if initial is None else read_net(initial, options.net)
-            return Run(options, records, folder, validation, devices(device), parameters, resume, workers)
+            first, teaching = (None if source is None else read_net(source, options.net) for source in (initial, teacher))
+            return Run(options, records, folder, validation, devices(device), first, resume, workers, teaching)
 
         run = make_together(workers, make)
         fit(run)

@@ -89,7 +89,7 @@ def test_every_wrong_value_of_every_option_is_refused(place: str, tmp_path: Path
     options, made = SECTIONS[place]
     count = 0
     for each, kind in leaves(options):
-        is_path = (options is DataOptions and kind is str) or each.name == "init"  # of these any text may exist
+        is_path = (options is DataOptions and kind is str) or each.name in ("init", "teacher")  # of these any text may exist
         for value in wrong_values(kind, each.metadata["meaning"]) if not is_path and each.name not in made else []:
             path = write(tmp_path, place, {each.name: value})
             with pytest.raises(ConfigError) as error:
@@ -117,7 +117,8 @@ def test_every_option_is_accepted(place: str, tmp_path: Path) -> None:
     ("evaluate.wider", {"overlap": 0.6, "heights": [20]}),
     ("onet.records", {"encoding": "jpeg"}), ("pnet.train", {"samples": 2.5e6, "tasks": ["cls"], "sampling": "alternate"}),
     ("evaluate.landmarks", {"boxes": "given"}), ("", {"compare": [], "thresholds": [0, 1, 0.5]}), ("rnet", {"faces": None}),
-    ("onet.train", {"distil": 0.5, "init": "default"}),
+    ("onet.train", {"distil": 0.5, "init": "default"}), ("onet.train", {"distil": 0.5, "teacher": "gluon-4"}),
+    ("rnet", {"train": {"teacher": "gluon-4"}, "finish": {"distil": 0.5}}),
 ])  # fmt: skip
 def test_what_options_may_be(place: str, values: dict[str, Any], tmp_path: Path) -> None:
     read_config(write(tmp_path, place, values))
@@ -151,7 +152,10 @@ def test_what_options_may_be(place: str, values: dict[str, Any], tmp_path: Path)
     ("pnet.train", {"samples": 0}, "pnet.train: samples must be a number, 1 or more, not 0"),
     ("onet.finish", {"landmarks": True}, "onet.finish: unknown key 'landmarks'"),
     ("onet.finish", {"init": "default"}, "onet.finish: unknown key 'init'"),
-    ("onet.train", {"distil": 0.5}, "onet.train: distil needs trained parameters to begin with: init names them"),
+    ("onet.train", {"distil": 0.5}, "onet.train: distil needs a trained network to learn from: teacher or init names it"),
+    ("rnet.train", {"teacher": "gluon-4"}, "rnet.train: teacher is of no use without distil"),
+    ("rnet.train", {"distil": 0.5, "teacher": "nowhere"}, "nowhere does not exist, and the models are default, "),
+    ("rnet.finish", {"distil": 0.5, "teacher": "nowhere"}, "nowhere does not exist, and the models are default, "),
     ("pnet.train", {"rate": "2e-4"}, "not '2e-4': write 0.0002"), ("pnet.train", {"rate": "1e-5"}, "not '1e-5': write 1.0e-05"),
     ("onet", {"finish": None}, "onet.finish must have keys with values, not None"),
     ("onet", {"finish": [{}, 3]}, "onet.finish must have keys with values, not 3"),

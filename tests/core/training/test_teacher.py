@@ -1,4 +1,4 @@
-"""Learning from what the net that training began with says, as well as from the labels."""
+"""Learning from what a net says, the one that training began with or another, as well as from the labels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -140,7 +140,7 @@ def test_not_resumed_with_other_options(tmp_path: Path, records: Path, finished:
 
 def test_nothing_to_learn_from(tmp_path: Path, records: Path, train: Train) -> None:
     status, said = train("--records", records, *SHORT, "--distil", 0.5, "--out", tmp_path / "run")
-    assert status == 2 and "distil needs a trained initial net: name it with --init" in said
+    assert status == 2 and "distil needs a trained net to learn from: name it with --teacher, or with --init" in said
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,10 @@ def test_random_numbers_teach_nothing(
 ) -> None:
     """Such as the nets of a bundle that were not trained yet."""
     initial = replace(the_net(finished), heads=heads)
-    with pytest.raises(ConfigError, match=f"distil needs a trained initial net.*{message}$"):
+    with pytest.raises(ConfigError, match=f"distil needs a trained net to learn from.*{message}$"):
         Run(TrainingOptions("pnet", epochs=1, batch=32, distil=0.5), records, tmp_path, initial=initial)
+    with pytest.raises(ConfigError, match=f"distil needs a trained net to learn from.*{message}$"):
+        Run(TrainingOptions("pnet", epochs=1, batch=32, distil=0.5), records, tmp_path, teacher=initial)
 
 
 def test_a_finished_run_is_not_begun_again(tmp_path: Path, records: Path, finished: Path) -> None:
@@ -160,3 +162,60 @@ def test_a_finished_run_is_not_begun_again(tmp_path: Path, records: Path, finish
     with pytest.raises(DataError, match="holds a training run"):
         begun(finished, records, finished)
     assert sorted(path.name for path in finished.iterdir()) == before  # nothing was looked at for it
+
+
+SMALL = "conv 8 3, pool 2 2, conv 12 5"  # another net than the teacher, and smaller
+
+
+def small(
+    records: Path, folder: Path, teacher: TrainedNet | None, share: float = 0.5, epochs: int = 2, resume: bool = False
+) -> Run:
+    settings = TrainingOptions(
+        "pnet", layers=SMALL, epochs=epochs, batch=32, warm_up=5, distil=share, tasks=("cls",), keep_ratio=1.0
+    )
+    return Run(settings, records, folder, teacher=teacher, resume=resume)
+
+
+def test_a_smaller_net_learns_from_a_larger_one(tmp_path: Path, records: Path, finished: Path) -> None:
+    """It says more of what its teacher says than one that learns from labels alone; its parameters begin alike."""
+    teacher = the_net(finished)
+    taught, plain = (small(records, tmp_path / str(share), each, share, 30) for each, share in ((teacher, 1.0), (None, 0.0)))
+    assert all((value == plain.parameters()[name]).all() for name, value in taught.parameters().items())
+    large = begun(tmp_path / "large", records, finished)
+    says = predict(large.net, large.sampler.records[0], mx.cpu())
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "1.0" / TEACHER).parameters["0"], says)
+    distances = []
+    for run in (taught, plain):
+        fit(run)
+        distances.append(np.abs(predict(run.net, run.sampler.records[0], mx.cpu())[:, 0] - says[:, 0]).mean())
+    assert distances[0] < 0.75 * distances[1]
+
+
+def test_with_a_teacher_resumed(tmp_path: Path, records: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is named again or not; with another one it is refused."""
+    teacher = the_net(finished)
+    fit(small(records, tmp_path / "whole", teacher))
+    for name, again in (("named", teacher), ("not named", None)):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Checkpoints, "after_epoch", interrupt_after(Checkpoints.after_epoch))
+            fit(small(records, tmp_path / name, teacher))
+        fit(small(records, tmp_path / name, again, resume=True))
+        assert_same_state(tmp_path / name, tmp_path / "whole")
+    bias = teacher.parameters["pnet_cls_bias"] + 1
+    other = replace(teacher, parameters={**teacher.parameters, "pnet_cls_bias": bias})
+    with pytest.raises(
+        ConfigError, match="is of a run with other teacher's parameters: teacher was [0-9a-f]{12}, is [0-9a-f]{12}"
+    ):
+        small(records, tmp_path / "named", other, resume=True)
+
+
+def test_a_teacher_named_on_the_command_line(tmp_path: Path, records: Path, finished: Path, train: Train) -> None:
+    """Any file with parameters will do; it must see what the samples show, and be of use."""
+    words = ["--records", records, *SHORT, "--layers", SMALL, "--teacher", finished / BEST]
+    status, said = train(*words, "--distil", 0.5, "--out", tmp_path / "run")
+    assert status == 0 and (tmp_path / "run" / TEACHER).exists(), said
+    status, said = train(*words, "--out", tmp_path / "other")
+    assert status == 2 and "a teacher is of no use without distil, the share of its outputs in the targets" in said
+    status, said = train("--records", records, *SHORT, "--distil", 0.5, "--teacher", "wide-1", "--out", tmp_path / "other")
+    sees = "the teacher sees 34 pixels with a context of 11, and the samples show 12 pixels with a context of 0"
+    assert status == 2 and sees in said and not (tmp_path / "other").exists()
