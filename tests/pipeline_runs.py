@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
         "faces": {"jitters": 200, "negatives": 200},
         "train": {
             "samples": 12_000, "batch": 96, "rate": 0.001, "warm_up": 10, "average": 0.9, "landmarks": True,
-            "landmark_faces": True, "init": "gluon-4", "teacher": "gluon-4", "distil": 0.3,
+            "landmark_faces": True, "init": "gluon-4",
         },
     },
     "onet": {

@@ -377,6 +377,32 @@ def test_trainings_that_begin_with_a_trained_net(tmp_path: Path, photos: Path) -
         steps({"rnet.train.init": "wide-1"})
 
 
+def test_what_a_training_learns_from(tmp_path: Path, photos: Path) -> None:
+    """A teacher is known by its content, and only trainings whose targets it shares depend on it."""
+    records = tmp_path / "run/onet/training/records"
+    records.mkdir(parents=True)
+    (records / "report.json").write_text('{"counts": {"positive": 5000}}')
+    nets = bundle_parameters(find_bundle("gluon-4"))
+    write_checkpoint(tmp_path / "best.npz", Checkpoint(HEADS, nets["onet"]))
+
+    def steps(**more: Any) -> dict[str, Step]:
+        return steps_of(tmp_path, photos, {f"onet.train.{key}": value for key, value in more.items()})
+
+    plain, named, copied = steps(), steps(teacher="gluon-4", distil=0.5), steps(teacher="best.npz", distil=0.5)
+    words = shlex.split(copied["onet/train"].action().text)
+    assert words[words.index("--teacher") + 1] == str(tmp_path / "best.npz") and "--distil" in words
+    assert named["onet/train"].reads == copied["onet/train"].reads != plain["onet/train"].reads
+    assert named["onet/train"].options == copied["onet/train"].options
+    last = steps(teacher="gluon-4")  # the last training of the configuration has a share of 0.7, the others none
+    assert [name for name in plain if last[name].reads != plain[name].reads] == ["onet/finish2"]
+    with pytest.raises(
+        ConfigError, match="onet.train.teacher: wide-1: the teacher sees 64 pixels with a context of 8, and the"
+    ):
+        steps(teacher="wide-1", distil=0.5)
+    with pytest.raises(DataError, match="holds no parameters of rnet"):
+        steps_of(tmp_path, photos, {"rnet.train.teacher": "best.npz", "rnet.train.distil": 0.5})
+
+
 def test_a_training_goes_on_only_with_the_net_it_began_with(tmp_path: Path, photos: Path) -> None:
     """Not if the training before it has made another net since."""
     step, last = steps_of(tmp_path, photos, {})["onet/finish"], tmp_path / "run/onet/finish/last.npz"
