@@ -14,6 +14,7 @@ from mtcnn_gluon.io.files import printable
 BAD_BOX = "boxes without an area or not finite, to be ignored"
 BAD_LANDMARKS = "landmarks not finite, taken as unknown"
 OUTSIDE = "landmarks far outside their box, taken as unknown"
+REPEATED = "photos without a face that are listed again, read once"
 UNLISTED = "landmarks of a photo that is not in the list, left out"
 T = TypeVar("T")
 TOLERANCE = 0.5  # how far outside their box landmarks may be, in its sides

@@ -24,7 +24,16 @@ from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError, shown
 from mtcnn_gluon.io.files import printable, read_text
 from mtcnn_gluon.io.images import EXTENSIONS
-from mtcnn_gluon.prepare_data.annotations import UNLISTED, Annotations, MarkedFace, MarkedPoints, Place, Problems, assemble
+from mtcnn_gluon.prepare_data.annotations import (
+    REPEATED,
+    UNLISTED,
+    Annotations,
+    MarkedFace,
+    MarkedPoints,
+    Place,
+    Problems,
+    assemble,
+)
 
 ListFormat = Literal["auto", "wider", "points", "celeba", "csv", "photos"]
 PathLike = str | os.PathLike
@@ -266,13 +275,16 @@ def read_csv(path: PathLike, min_score: float = 0.0) -> Annotations:
 
 
 def read_photos(path: PathLike) -> Annotations:
-    """Read a list of photos without a face, see `read_annotations`."""
+    """Read a list of photos without a face, see `read_annotations`. A photo may come again, which is noted as a problem."""
     marked: Marked = {}
+    problems = Problems()
     for line in _lines(path):
         if not _is_photo(line.text):
             raise line.error("the path of a photo", line.text)
-        _new_photo(marked, line, _slashed(line.text))
-    return assemble(marked, Problems())
+        if (name := _slashed(line.text)) in marked:
+            problems.add(REPEATED, line.place, name)
+        marked[name] = []
+    return assemble(marked, problems)
 
 
 def _is_photo(text: str) -> bool:

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from mtcnn_gluon.config import LANDMARK_NAMES
 from mtcnn_gluon.errors import ConfigError, DataError
-from mtcnn_gluon.prepare_data.annotations import BAD_BOX, BAD_LANDMARKS, OUTSIDE, UNLISTED, Annotations, Photo, Place, Problems
+from mtcnn_gluon.prepare_data.annotations import (
+    BAD_BOX,
+    BAD_LANDMARKS,
+    OUTSIDE,
+    REPEATED,
+    UNLISTED,
+    Annotations,
+    Photo,
+    Place,
+    Problems,
+)
 from mtcnn_gluon.prepare_data.readers import read_annotations, read_csv, read_wider
 
 WIDER = """\
@@ -275,8 +285,9 @@ def test_photos_without_faces(file: Any) -> None:
     assert all(photo.boxes.shape == (0, 4) for photo in photos)
     with pytest.raises(DataError, match="list.txt:3: expected the path of a photo, got 'notes'"):
         read_annotations(file("a.webp\nb.webp\nnotes\n"))
-    with pytest.raises(DataError, match="list.txt:2: expected each photo once, got 'a.webp'"):
-        read_annotations(file("a.webp\na.webp\n"))
+    read = read_annotations(file("a.webp\nb.webp\n\na.webp\n"))
+    assert [photo.path for photo in read.photos] == ["a.webp", "b.webp"]
+    assert [text.split("/")[-1] for text in read.problems.found[REPEATED]] == ["list.txt:4: a.webp"]
 
 
 def test_own_csv_without_rows(file: Any) -> None:
