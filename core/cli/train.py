@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--init", metavar="FROM", help="initial parameters: a checkpoint, a .params file or a bundle")
     parser.add_argument(
-        "--teacher", metavar="FROM", help="net that --distil learns from, a source as for --init (that of --init)"
+        "--teacher", metavar="FROM", help="net that --distil learns from, named as for --init (the initial net)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, gpu or several, such as gpu:0,1 (cpu)")
     parser.add_argument(

@@ -289,8 +289,9 @@ def _trainings(net: str, sections: Mapping[str, Any], about: dict[str, Any], bas
         if more.get("teacher") is not None:
             options["teacher"] = _model(more["teacher"], f"{net}.finish.teacher", base)
         trainings.append(read_section(TrainingStepOptions, options, f"{net}.finish", fixed))
-    if any(each.teacher for each in trainings) and not any(each.options.distil for each in trainings):
-        raise ConfigError(f"{net}.train: teacher is of no use without distil")
+    heard = {each.teacher for each in trainings if each.options.distil}
+    if unheard := [each.teacher for each in trainings if each.teacher and each.teacher not in heard]:
+        raise ConfigError(f"{net}: the teacher {unheard[0]} is of no use, as no training with distil has it")
     return tuple(trainings)
 
 

@@ -31,6 +31,7 @@ from mtcnn_gluon.pipeline.calibration import calibration, rescored
 from mtcnn_gluon.pipeline.config import BEFORE, SETS, Config, DataOptions, TrainingStepOptions
 from mtcnn_gluon.pipeline.content import Digests
 from mtcnn_gluon.pipeline.progress import epochs, epochs_done, photos_done, read_json
+from mtcnn_gluon.pipeline.sources import begins_with, initial_digest, teacher_digest
 from mtcnn_gluon.pipeline.steps import Action, Step
 from mtcnn_gluon.pipeline.words import command, identity
 from mtcnn_gluon.prepare_data import tasks
@@ -38,12 +39,9 @@ from mtcnn_gluon.prepare_data.annotations import spread
 from mtcnn_gluon.prepare_data.generate import UNREADABLE
 from mtcnn_gluon.prepare_data.merge import make_records
 from mtcnn_gluon.prepare_data.readers import read_annotations
-from mtcnn_gluon.training.building import table_of, widened
-from mtcnn_gluon.training.checkpoints import BEST, LAST, read_checkpoint
+from mtcnn_gluon.training.checkpoints import BEST, LAST
 from mtcnn_gluon.training.checkpoints import LOG as TRAINING_LOG
-from mtcnn_gluon.training.identity import digest
 from mtcnn_gluon.training.runs import read_net
-from mtcnn_gluon.training.teacher import check_teacher
 from mtcnn_gluon.training.trainer import train
 
 logger = logging.getLogger(__name__)
@@ -241,8 +239,10 @@ class Recipe:
         records, validation = f"{net}/training/records", f"{net}/validation/records"
         init = f"{self._path(before)}/{BEST}" if before else training.init
         teacher = training.teacher if training.options.distil else None
-        reads = {"init": self._initial(init, training)} if init and not before else {}
-        reads |= {"teacher": self._teacher(teacher, net)} if teacher else {}
+        about = training.options, self._view(net)
+        reads = {"init": initial_digest(init, *about, f"{net}.train.init")} if init and not before else {}
+        if teacher:
+            reads["teacher"] = teacher_digest(teacher, *about, f"{net}.{'finish' if before else 'train'}: teacher")
         after = (records, validation, *filter(None, [before]))
 
         def action() -> Action:
@@ -255,31 +255,8 @@ class Recipe:
 
         progress = partial(epochs_done, self.folder / name, self.folder / records, training.samples)
         options = {key: value for key, value in identity(training).items() if key not in ("init", "teacher")}
-        can_go_on = partial(_begins_with, self.folder / name / LAST, init, net)
+        can_go_on = partial(begins_with, self.folder / name / LAST, init, net)
         return Step(name, action, after, options, reads, net, training.samples, progress, can_go_on, is_training=True)
-
-    def _initial(self, source: str, training: TrainingStepOptions) -> str:
-        """What a training begins with, as a digest.
-
-        Raises:
-            ConfigError: if it is another net than the one to train.
-            DataError, ModelError: if it holds no parameters of this net.
-        """
-        net, found = training.options.net, read_net(source, training.options.net)
-        try:
-            widened(net, found, table_of(training.options, self._view(net), "landmark" in found.heads))
-        except ConfigError as error:
-            raise ConfigError(f"{net}.train.init: {source}: {error}") from error
-        return f"{digest(found.parameters)} {' '.join(found.heads)}"
-
-    def _teacher(self, source: str, net: str) -> str:
-        """What a training learns from, as a digest. Raises as `_initial`."""
-        found = read_net(source, net)
-        try:
-            check_teacher(net, found, self._view(net))
-        except ConfigError as error:
-            raise ConfigError(f"{net}.train.teacher: {source}: {error}") from error
-        return digest(found.parameters)
 
     def _view(self, net: str) -> View:
         """What the samples of a net show."""
@@ -418,13 +395,6 @@ class Recipe:
 
     def _path(self, name: str) -> str:
         return str(self.folder / name)
-
-
-def _begins_with(last: Path, init: str | None, net: str) -> bool:
-    """Whether a training began with the parameters that `init` holds now; the step before may have trained another net."""
-    if init is None or not last.is_file():
-        return True
-    return bool(read_checkpoint(last).about.get("initial") == digest(read_net(init, net).parameters))
 
 
 def _log_samples(name: str, report: dict[str, Any]) -> None:

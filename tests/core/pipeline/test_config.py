@@ -153,7 +153,12 @@ def test_what_options_may_be(place: str, values: dict[str, Any], tmp_path: Path)
     ("onet.finish", {"landmarks": True}, "onet.finish: unknown key 'landmarks'"),
     ("onet.finish", {"init": "default"}, "onet.finish: unknown key 'init'"),
     ("onet.train", {"distil": 0.5}, "onet.train: distil needs a trained network to learn from: teacher or init names it"),
-    ("rnet.train", {"teacher": "gluon-4"}, "rnet.train: teacher is of no use without distil"),
+    ("rnet.train", {"teacher": "gluon-4"}, "rnet: the teacher gluon-4 is of no use, as no training with distil has it"),
+    ("rnet.finish", {"teacher": "gluon-4"}, "rnet: the teacher gluon-4 is of no use, as no training with distil has it"),
+    (
+        "rnet", {"train": {"teacher": "gluon-4", "distil": 0.5}, "finish": {"teacher": "wide-1", "distil": 0}},
+        "rnet: the teacher wide-1 is of no use, as no training with distil has it",
+    ),
     ("rnet.train", {"distil": 0.5, "teacher": "nowhere"}, "nowhere does not exist, and the models are default, "),
     ("rnet.finish", {"distil": 0.5, "teacher": "nowhere"}, "nowhere does not exist, and the models are default, "),
     ("pnet.train", {"rate": "2e-4"}, "not '2e-4': write 0.0002"), ("pnet.train", {"rate": "1e-5"}, "not '1e-5': write 1.0e-05"),

@@ -396,7 +396,7 @@ def test_what_a_training_learns_from(tmp_path: Path, photos: Path) -> None:
     last = steps(teacher="gluon-4")  # the last training of the configuration has a share of 0.7, the others none
     assert [name for name in plain if last[name].reads != plain[name].reads] == ["onet/finish2"]
     with pytest.raises(
-        ConfigError, match="onet.train.teacher: wide-1: the teacher sees 64 pixels with a context of 8, and the"
+        ConfigError, match="onet.train: teacher: wide-1: the teacher sees 64 pixels with a context of 8, and the"
     ):
         steps(teacher="wide-1", distil=0.5)
     with pytest.raises(DataError, match="holds no parameters of rnet"):
